@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Makes the hashed locks (*.txt) anew from the inputs (*.in). Needs uv: pip install uv.
+# Every package has one version in all locks: imaging is resolved first and holds the others.
+# A lock names no index and no download address, so that it works behind any mirror.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+compile() {
+    echo "compiling $1.txt"
+    uv pip compile --quiet --universal --python-version 3.11 --no-config --no-sources --generate-hashes \
+        --no-emit-index-url --no-emit-find-links --no-header "${@:2}" "$1.in" --output-file "$1.txt"
+}
+
+compile imaging
+compile learning --constraint imaging.txt
+compile pathology --constraint imaging.txt --constraint learning.txt
+compile development --constraint imaging.txt

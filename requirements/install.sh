@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Usage: requirements/install.sh LOCK
+# Makes .venv from requirements/LOCK.txt with the library installed in place; does nothing when that is done already.
+# Needs Python 3.11 or later (PYTHON names another one than python3).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+lock="requirements/$1.txt"
+python="${PYTHON:-python3}"
+
+stamp=".venv/installed-$1"
+wanted="$(cat "$lock" pyproject.toml | cksum)"
+if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then exit 0; fi
+
+if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+    echo "preop needs Python 3.11 or later, and $python is $("$python" --version 2>&1 || echo missing): set PYTHON to a newer one." >&2
+    exit 1
+fi
+echo "Making .venv from $lock (once, about a minute) ..."
+[ -x .venv/bin/python ] || "$python" -m venv .venv || {
+    echo "$python cannot make a virtual environment: on Debian and Ubuntu, sudo apt install python3-venv" >&2
+    exit 1
+}
+.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement "$lock"
+.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+echo "$wanted" >"$stamp"

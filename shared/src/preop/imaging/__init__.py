@@ -1,0 +1,24 @@
+"""Images in physical space: read, write, resample, crop and label, with millimetres kept right."""
+
+from preop.imaging.files import from_sitk, read_geometry, read_image, to_sitk, write_image
+from preop.imaging.images import Geometry, Image
+from preop.imaging.regions import bounding_box, components, crop
+from preop.imaging.resampling import resample, resample_like
+from preop.imaging.tiff import read_tiff, write_tiff
+
+__all__ = [
+    "Geometry",
+    "Image",
+    "bounding_box",
+    "components",
+    "crop",
+    "from_sitk",
+    "read_geometry",
+    "read_image",
+    "read_tiff",
+    "resample",
+    "resample_like",
+    "to_sitk",
+    "write_image",
+    "write_tiff",
+]
