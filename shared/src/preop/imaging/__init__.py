@@ -2,16 +2,18 @@
 
 from preop.imaging.files import from_sitk, read_geometry, read_image, to_sitk, write_image
 from preop.imaging.images import Geometry, Image
-from preop.imaging.regions import bounding_box, components, crop
-from preop.imaging.resampling import resample, resample_like
+from preop.imaging.regions import bounding_box, components, crop, crop_geometry
+from preop.imaging.resampling import aligned_grid, resample, resample_like
 from preop.imaging.tiff import read_tiff, write_tiff
 
 __all__ = [
     "Geometry",
     "Image",
+    "aligned_grid",
     "bounding_box",
     "components",
     "crop",
+    "crop_geometry",
     "from_sitk",
     "read_geometry",
     "read_image",

@@ -33,17 +33,17 @@ def bounding_box(mask: NDArray[Any], *, margin_voxels: tuple[int, ...] | None = 
 
 def crop(image: Image, box: Box) -> Image:
     """Cut a box of voxels out of an image; the rest keeps its place in the world."""
+    return Image(image.voxels[box], crop_geometry(image.geometry, box))
+
+
+def crop_geometry(geometry: Geometry, box: Box) -> Geometry:
+    """Cut a box of voxels out of a grid; the rest keeps its place in the world."""
     start = np.array([part.start for part in box])
-    geometry = image.geometry
-    voxels = image.voxels[box]
-    return Image(
-        voxels,
-        Geometry(
-            shape=voxels.shape,
-            spacing_mm=geometry.spacing_mm,
-            origin_mm=tuple(geometry.world_mm(start[None])[0].tolist()),
-            direction=geometry.direction,
-        ),
+    return Geometry(
+        shape=tuple(part.stop - part.start for part in box),
+        spacing_mm=geometry.spacing_mm,
+        origin_mm=tuple(geometry.world_mm(start[None])[0].tolist()),
+        direction=geometry.direction,
     )
 
 

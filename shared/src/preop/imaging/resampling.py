@@ -13,24 +13,27 @@ Interpolation = Literal["nearest", "linear", "cubic"]
 
 
 def resample(image: Image, spacing_mm: tuple[float, ...], *, interpolation: Interpolation) -> Image:
-    """Resample to voxels of ``spacing_mm`` (z, y, x) on a grid with the same centre as the image's.
+    """Resample to voxels of ``spacing_mm`` (z, y, x) on a grid with the same centre as the image's."""
+    return resample_like(image, aligned_grid(image.geometry, spacing_mm), interpolation=interpolation)
 
-    The grid follows the Image Biomarker Standardisation Initiative (IBSI reference manual, "Interpolation"):
-    as many voxels as cover the image (rounded up), aligned by the centres of both grids.
+
+def aligned_grid(old: Geometry, spacing_mm: tuple[float, ...]) -> Geometry:
+    """Lay voxels of ``spacing_mm`` (z, y, x) over a grid, so that the centres of both grids coincide.
+
+    As many voxels as cover the old grid, rounded up (IBSI reference manual, section "Interpolation",
+    "align by centre").
     """
-    old = image.geometry
     extent = np.asarray(old.shape) * np.asarray(old.spacing_mm)
     # A whole number of voxels must not become one more by rounding.
     shape = np.ceil(extent / np.asarray(spacing_mm) - 1e-6).astype(int)
     centre_old = (np.asarray(old.shape) - 1) / 2
     first = centre_old - (shape - 1) / 2 * np.asarray(spacing_mm) / np.asarray(old.spacing_mm)
-    grid = Geometry(
+    return Geometry(
         shape=tuple(shape.tolist()),
         spacing_mm=spacing_mm,
         origin_mm=tuple(old.world_mm(first[None])[0].tolist()),
         direction=old.direction,
     )
-    return resample_like(image, grid, interpolation=interpolation)
 
 
 def resample_like(image: Image, grid: Geometry, *, interpolation: Interpolation, outside: float | None = None) -> Image:

@@ -1,0 +1,246 @@
+"""From an image and a mask to the voxels that features are computed from.
+
+The steps and their order are those of the IBSI reference manual (arXiv 1612.07003), chapter "Image processing":
+interpolation of image and mask on a common grid, rounding, re-segmentation, discretisation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preop.errors import InvalidInputError
+from preop.imaging import Geometry, Image, aligned_grid, crop, crop_geometry, resample_like
+from preop.imaging.regions import Box
+from preop.radiomics.settings import Discretisation, FixedBinSize, Settings
+
+Mask = NDArray[np.bool_]
+
+# More grey levels than this are a wrong bin width, and their co-occurrence matrices would fill the memory.
+MAX_GREY_LEVELS = 1024
+# Interpolation of a cropped image equals that of the whole one: the influence of a voxel on a cubic spline
+# falls by 0.27 per voxel, so that beyond 16 voxels it is lost in rounding.
+SPLINE_REACH_VOXELS = 16
+
+
+@dataclass(frozen=True)
+class Region:
+    """The box of an image around its region of interest, ready for features.
+
+    Attributes
+    ----------
+    intensities
+        Float64 (z, y, x), interpolated and rounded as the settings say.
+    morphological
+        The region as drawn: what morphology is computed from.
+    intensity
+        The region after re-segmentation: what intensities and textures are computed from.
+    geometry
+        Where the box lies.
+    """
+
+    intensities: NDArray[np.float64]
+    morphological: Mask
+    intensity: Mask
+    geometry: Geometry
+
+    @property
+    def spacing_mm(self) -> tuple[float, ...]:
+        """Distance between voxel centres in mm, (z, y, x)."""
+        return self.geometry.spacing_mm
+
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """Intensities of the re-segmented region, one a voxel."""
+        return self.intensities[self.intensity]
+
+
+@dataclass(frozen=True)
+class GreyLevels:
+    """A discretised region.
+
+    Attributes
+    ----------
+    levels
+        Integers (z, y, x) from 1 to ``count`` inside the re-segmented region, 0 outside.
+    count
+        Number of grey levels, including those that no voxel has.
+    """
+
+    levels: NDArray[np.int32]
+    count: int
+
+    @property
+    def values(self) -> NDArray[np.int32]:
+        """Grey levels of the region, one a voxel."""
+        return self.levels[self.levels > 0]
+
+
+def prepare(image: Image, mask: Image, settings: Settings, *, margin_mm: float | None = 0.0) -> Region:
+    """Bring image and mask to the grid of the settings, and find the voxels of the region.
+
+    Parameters
+    ----------
+    image, mask
+        Three-dimensional, on the same grid; the region is where the mask is greater than 0.
+    margin_mm
+        Width of image kept around the region; None keeps the whole image.
+
+    Raises
+    ------
+    InvalidInputError
+        If the grids differ, an intensity is not finite, or the region has no voxel before or after resampling and
+        re-segmentation.
+    """
+    check(image, mask)
+    inside = Image((mask.voxels > 0).astype(np.float32), mask.geometry)
+    image, inside = _on_grid(image, inside, settings, margin_mm)
+    morphological = inside.voxels >= 0.5
+    if not morphological.any():
+        raise InvalidInputError(
+            f"The region vanishes when it is resampled to {_times(image.spacing_mm)} mm; use smaller voxels."
+        )
+    intensities = image.voxels.astype(np.float64)
+    if settings.round_intensities:
+        intensities = np.rint(intensities)
+    intensity = resegment(intensities, morphological, settings)
+    return Region(intensities, morphological, intensity, image.geometry)
+
+
+def check(image: Image, mask: Image) -> None:
+    """Refuse an image and a mask that do not belong together, or of which nothing can be computed."""
+    if image.voxels.ndim != 3:
+        raise InvalidInputError(
+            f"The image has {image.voxels.ndim} dimensions; expected 3: give a single slice as a volume of one slice."
+        )
+    difference = image.geometry.difference(mask.geometry)
+    if difference:
+        raise InvalidInputError(
+            f"The mask lies on another grid than the image: {difference}; resample it to the image's grid."
+        )
+    if not (mask.voxels > 0).any():
+        raise InvalidInputError("The mask is empty; expected at least one voxel greater than 0.")
+    if image.voxels.dtype.kind == "f" and not np.isfinite(image.voxels).all():
+        raise InvalidInputError("The image holds voxels that are not finite numbers; expected none.")
+
+
+def resegment(intensities: NDArray[np.float64], region: Mask, settings: Settings) -> Mask:
+    """Leave out the voxels whose intensity is out of range or an outlier (IBSI, section "Re-segmentation").
+
+    Range and outliers are both judged on the whole region; what neither excludes remains.
+    """
+    lower = -np.inf if settings.lower is None else settings.lower
+    upper = np.inf if settings.upper is None else settings.upper
+    if settings.outlier_sigma is not None:
+        values = intensities[region]
+        reach = settings.outlier_sigma * values.std()
+        lower, upper = max(lower, values.mean() - reach), min(upper, values.mean() + reach)
+    kept = region & (intensities >= lower) & (intensities <= upper)
+    if not kept.any():
+        found = intensities[region]
+        raise InvalidInputError(
+            f"No voxel of the region has an intensity from {lower:g} to {upper:g}: found {found.min():g} to "
+            f"{found.max():g}; set lower and upper to the image's unit."
+        )
+    return kept
+
+
+def discretise(region: Region, settings: Settings) -> GreyLevels:
+    """Assign grey levels from 1 to the re-segmented region (IBSI, section "Intensity discretisation").
+
+    Raises
+    ------
+    InvalidInputError
+        If the levels would be more than 1024, or intensities that should be grey levels are not whole numbers from 1.
+    """
+    values = region.values
+    if settings.discretisation is None:
+        if values.min() < 1 or (values != np.rint(values)).any():
+            raise InvalidInputError(
+                f"Intensities from {values.min():g} to {values.max():g} are not grey levels (whole numbers from 1); "
+                "set a discretisation."
+            )
+        bins, count = values, int(values.max())
+    else:
+        bins, count = discrete(values, settings.discretisation, settings.lower)
+    if count > MAX_GREY_LEVELS:
+        raise InvalidInputError(
+            f"The region would have {count} grey levels; expected at most {MAX_GREY_LEVELS}: use wider bins."
+        )
+    levels = np.zeros(region.intensity.shape, dtype=np.int32)
+    levels[region.intensity] = bins
+    return GreyLevels(levels, count)
+
+
+def discrete(
+    values: NDArray[np.float64], discretisation: Discretisation, lower: float | None
+) -> tuple[NDArray[np.float64], int]:
+    """Bin numbers from 1 and their largest; bins of fixed size begin at ``lower``, or at the smallest value."""
+    smallest, largest = values.min(), values.max()
+    if isinstance(discretisation, FixedBinSize):
+        start = smallest if lower is None else lower
+        bins = np.floor((values - start) / discretisation.width) + 1
+        return bins, int(bins.max())
+    if smallest == largest:
+        return np.ones_like(values), 1
+    count = discretisation.count
+    bins = np.floor(count * (values - smallest) / (largest - smallest)) + 1
+    return np.minimum(bins, count), count
+
+
+def _on_grid(image: Image, inside: Image, settings: Settings, margin_mm: float | None) -> tuple[Image, Image]:
+    """Interpolate image and mask on the box of the settings' grid that holds the region and the margin."""
+    grid = image.geometry
+    if settings.spacing_mm is not None:
+        spacing = tuple(new or old for new, old in zip(settings.spacing_mm, grid.spacing_mm, strict=True))
+        grid = aligned_grid(grid, spacing)
+    if margin_mm is not None:
+        grid = crop_geometry(grid, _box_around(inside, grid, margin_mm))
+    if settings.spacing_mm is None:
+        box = _same_voxels(grid, image.geometry)
+        return crop(image, box), crop(inside, box)
+    source = _box_of(grid, image.geometry, SPLINE_REACH_VOXELS)
+    return (
+        resample_like(crop(image, source), grid, interpolation=settings.interpolation),
+        resample_like(crop(inside, source), grid, interpolation=settings.mask_interpolation),
+    )
+
+
+def _box_around(inside: Image, grid: Geometry, margin_mm: float) -> Box:
+    """Voxels of ``grid`` that hold the region, with a margin."""
+    corners = _corners(inside.voxels > 0)
+    index = grid.index_zyx(inside.geometry.world_mm(corners))
+    # The region reaches half a voxel, of either grid, beyond the centres of its outermost voxels.
+    reach = np.asarray(inside.spacing_mm) / np.asarray(grid.spacing_mm) + margin_mm / np.asarray(grid.spacing_mm)
+    return _box(index.min(axis=0) - reach, index.max(axis=0) + reach, grid.shape)
+
+
+def _box_of(part: Geometry, grid: Geometry, margin_voxels: int) -> Box:
+    """Voxels of ``grid`` that ``part`` lies in, with a margin."""
+    index = grid.index_zyx(part.world_mm(np.array([(0, 0, 0), tuple(n - 1 for n in part.shape)])))
+    return _box(index.min(axis=0) - margin_voxels, index.max(axis=0) + margin_voxels, grid.shape)
+
+
+def _same_voxels(part: Geometry, grid: Geometry) -> Box:
+    """Slices of ``grid`` whose voxels are those of ``part``."""
+    start = np.rint(grid.index_zyx(part.world_mm(np.zeros((1, 3))))[0]).astype(int).tolist()
+    return tuple(slice(first, first + size) for first, size in zip(start, part.shape, strict=True))
+
+
+def _corners(mask: NDArray[Any]) -> NDArray[np.float64]:
+    """First and last index of the mask's voxels, (2, 3)."""
+    axes = [np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis))) for axis in range(3)]
+    return np.array([[axis[0] for axis in axes], [axis[-1] for axis in axes]], dtype=np.float64)
+
+
+def _box(first: NDArray[np.float64], last: NDArray[np.float64], shape: tuple[int, ...]) -> Box:
+    start = np.maximum(np.floor(first).astype(int), 0).tolist()
+    stop = np.minimum(np.ceil(last).astype(int) + 1, shape).tolist()
+    return tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
+
+
+def _times(spacing: tuple[float, ...]) -> str:
+    return " x ".join(f"{number:g}" for number in reversed(spacing))

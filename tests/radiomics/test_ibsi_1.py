@@ -1,0 +1,16 @@
+"""Every consensus value of IBSI-1 that is at hand: digital phantom, configurations A, B and C of the CT phantom."""
+
+import pytest
+
+from tests.radiomics import ibsi
+
+REFERENCES = [
+    r for r in ibsi.references() if not r.tag.startswith(("ih_", "ivh_", "cm_", "rlm_", "szm_", "dzm_", "ngt_", "ngl_"))
+]
+pytestmark = pytest.mark.skipif(not REFERENCES, reason=ibsi.MISSING)
+
+
+@pytest.mark.parametrize("reference", REFERENCES, ids=lambda reference: f"{reference.table}-{reference.tag}")
+def test_value_is_within_the_tolerance_of_the_standard(reference):
+    found = ibsi.features(reference.table)[reference.tag]
+    assert reference.accepts(found), f"found {found:.6g}, expected {reference.value} ± {reference.tolerance}"

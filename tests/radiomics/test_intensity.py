@@ -1,0 +1,49 @@
+import math
+
+import numpy as np
+import pytest
+
+from preop.imaging import Geometry
+from preop.radiomics.intensity import local_intensity, statistics
+from preop.radiomics.preparation import Region
+
+
+def region_of(intensities, mask=None, spacing_mm=(1.0, 1.0, 1.0)):
+    intensities = np.asarray(intensities, dtype=np.float64)
+    mask = np.ones(intensities.shape, dtype=bool) if mask is None else mask
+    return Region(intensities, mask, mask, Geometry.axis_aligned(mask.shape, spacing_mm))
+
+
+def test_a_flat_region_has_no_spread_and_no_skewness():
+    found = statistics(region_of(np.full((2, 2, 2), 7.0)))
+    assert found["stat_mean"] == 7
+    assert [found[f"stat_{name}"] for name in ("var", "skew", "kurt", "iqr", "cov")] == [0, 0, 0, 0, 0]
+
+
+def test_quotients_by_a_mean_of_0_are_not_numbers():
+    found = statistics(region_of([[[-1.0, 1.0]]]))
+    assert math.isnan(found["stat_cov"])
+    assert math.isnan(found["stat_qcod"])
+
+
+def test_the_peak_is_the_mean_of_a_sphere_that_reaches_beyond_the_region():
+    intensities = np.zeros((21, 21, 21))
+    intensities[10, 10, 10] = 1021  # a sphere of 6.2 mm holds 1021 voxel centres of a 1 mm grid
+    mask = np.zeros(intensities.shape, dtype=bool)
+    mask[10, 10, 10] = True
+    found = local_intensity(region_of(intensities, mask))
+    assert found["loc_peak_loc"] == pytest.approx(1)
+    assert found["loc_peak_glob"] == pytest.approx(1)
+
+
+def test_the_sphere_ends_where_the_image_ends():
+    found = local_intensity(region_of(np.full((3, 3, 3), -1000.0), spacing_mm=(2.0, 2.0, 2.0)))
+    assert found["loc_peak_glob"] == pytest.approx(-1000)
+
+
+def test_of_several_brightest_voxels_the_one_with_the_higher_peak_counts():
+    intensities = np.zeros((1, 1, 40))
+    intensities[0, 0, 5] = 10
+    intensities[0, 0, 30:32] = 10
+    found = local_intensity(region_of(intensities))
+    assert found["loc_peak_loc"] == pytest.approx(20 / 13)
