@@ -14,4 +14,4 @@ compile() {
 compile imaging
 compile learning --constraint imaging.txt
 compile pathology --constraint imaging.txt --constraint learning.txt
-compile development --constraint imaging.txt
+compile development --constraint imaging.txt --constraint learning.txt --constraint pathology.txt

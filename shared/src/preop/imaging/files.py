@@ -86,7 +86,7 @@ def write_image(image: Image, path: Path) -> None:
     partial = Path(partial_name)
     try:
         sitk.WriteImage(to_sitk(image), partial_name, useCompression=True)
-        written = sitk.GetArrayViewFromImage(sitk.ReadImage(partial_name))
+        written = sitk.GetArrayFromImage(sitk.ReadImage(partial_name))
         if not np.array_equal(written, image.voxels, equal_nan=written.dtype.kind == "f"):
             raise InvalidOutputError(f"{path.name} could not be written completely to {path.parent}: is the disk full?")
         partial.chmod(0o644)

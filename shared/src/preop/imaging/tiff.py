@@ -40,9 +40,7 @@ def write_tiff(image: Image, path: Path) -> None:
     while max(levels[-1].shape) > TILE_PIXELS:
         levels.append(levels[-1][::2, ::2] if labels else _halved(levels[-1]))
     height_mm, width_mm = image.spacing_mm
-    extra = (
-        [(280, "H", 1, int(voxels.min()), True), (281, "H", 1, int(voxels.max()), True)] if labels else []
-    )  # MinSampleValue, MaxSampleValue
+    extra = _range_tags(voxels) if labels else []
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, partial_name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tif")
     os.close(handle)
@@ -101,6 +99,24 @@ def read_tiff(path: Path) -> Image:
         raise InvalidInputError(f"{path.name} does not state its resolution in inches or centimetres.")
     spacing = tuple(mm * tag.value[1] / tag.value[0] for tag in resolution if tag is not None)
     return Image(voxels, Geometry.axis_aligned(voxels.shape, spacing))
+
+
+def _range_tags(labels: Any) -> list[tuple[int, str, int, int, bool]]:
+    """State the smallest and largest label, from which the platform takes the segments.
+
+    Both pairs of tags are needed: its importer takes the first pair's 0 for missing and then asks the second.
+    """
+    smallest, largest = int(labels.min()), int(labels.max())
+    min_sample_value, max_sample_value, s_min_sample_value, s_max_sample_value = 280, 281, 340, 341
+    return [
+        (tag, "H", 1, value, True)
+        for tag, value in (
+            (min_sample_value, smallest),
+            (max_sample_value, largest),
+            (s_min_sample_value, smallest),
+            (s_max_sample_value, largest),
+        )
+    ]
 
 
 def _halved(level: Any) -> Any:

@@ -1,0 +1,184 @@
+"""What an algorithm takes and gives: the typed content of its ``algorithm.toml``.
+
+The kinds of sockets are those of grand-challenge.org (2025-11); only the ones the five studies use are known here.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+import tomllib
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from types import ModuleType
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from preop.errors import InvalidInputError
+
+DESCRIPTION_FILE = "algorithm.toml"
+MAXIMUM_SEGMENTS = 64  # panimg_models.MAXIMUM_SEGMENTS_LENGTH
+
+Slug = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
+
+
+class Kind(StrEnum):
+    """Kinds of sockets, by the platform's names."""
+
+    IMAGE = "Image"
+    SEGMENTATION = "Segmentation"
+    HEAT_MAP = "Heat Map"
+    FLOAT = "Float"
+    INTEGER = "Integer"
+    BOOL = "Bool"
+    STRING = "String"
+    ANYTHING = "Anything"
+    MULTIPLE_POINTS = "Multiple points"
+    CHART = "Chart"
+
+    @property
+    def is_image(self) -> bool:
+        """Whether the socket holds an image, which the platform keeps in a folder of its own."""
+        return self in {Kind.IMAGE, Kind.SEGMENTATION, Kind.HEAT_MAP}
+
+    @property
+    def super_kind(self) -> str:
+        """How the platform passes it on: as an image, as a file, or as a value that also stands in ``inputs.json``."""
+        if self.is_image:
+            return "Image"
+        return "File" if self is Kind.MULTIPLE_POINTS else "Value"
+
+
+class _Checked(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Socket(_Checked):
+    """One input or output."""
+
+    slug: Slug
+    kind: Kind
+    relative_path: str = Field(description="folder of an image, or file of a value, below /input or /output")
+    description: str = Field(min_length=1)
+    segmentation_of: str | None = Field(None, description="slug of the scan whose grid this image must share")
+    overlay_segments: dict[str, int] = Field({}, description="name of each label of a segmentation, and its value")
+    minimum: float | None = Field(None, description="smallest value of a Float or Integer")
+    maximum: float | None = Field(None, description="largest value of a Float or Integer")
+    choices: tuple[str, ...] = Field((), description="the values a String may take")
+    json_schema: str | None = Field(None, description="file beside algorithm.toml with the JSON schema of an Anything")
+    columns: tuple[str, ...] = Field((), description="columns of cohort.csv that together make this JSON object")
+
+    @field_validator("relative_path")
+    @classmethod
+    def _stays_below_its_root(cls, path: str) -> str:
+        if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+            raise ValueError("must be a relative path without '..'")
+        return path
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> Self:
+        """Apply the rules by which the platform makes a socket (``components/models.py``, ``clean`` of its sockets)."""
+        path = PurePosixPath(self.relative_path)
+        if self.kind.is_image and not (path.parts[0] == "images" and len(path.parts) > 1 and not path.suffix):
+            raise ValueError("the relative_path of an image is a folder below images/")
+        if not self.kind.is_image and (path.parts[0] == "images" or path.suffix != ".json"):
+            raise ValueError("the relative_path of a value is a .json file outside of images/")
+        if (self.kind is Kind.SEGMENTATION) != bool(self.overlay_segments):
+            raise ValueError("a segmentation, and nothing else, names its labels in overlay_segments")
+        labels = sorted({0, *self.overlay_segments.values()})
+        if labels != list(range(labels[0], labels[0] + len(labels))) or len(labels) > MAXIMUM_SEGMENTS:
+            raise ValueError(
+                f"overlay_segments are consecutive numbers with the background 0, at most {MAXIMUM_SEGMENTS}"
+            )
+        return self
+
+
+class Algorithm(_Checked):
+    """One algorithm, as its folder describes it."""
+
+    folder: Path
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    title: str
+    summary: str = Field(description="one sentence: from what, to what")
+    version: str
+    requirements: str = Field(description="the lock under requirements/ that its image installs")
+    memory_gb: int = Field(gt=0, description="memory to ask the platform for")
+    time_limit_minutes: int = Field(gt=0)
+    gpu: bool
+    inputs: tuple[Socket, ...]
+    outputs: tuple[Socket, ...]
+    interfaces: tuple[tuple[Slug, ...], ...] = Field(description="accepted combinations of input slugs")
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> Self:
+        for sockets in (self.inputs, self.outputs):
+            slugs = [socket.slug for socket in sockets]
+            if len(set(slugs)) < len(slugs):
+                raise ValueError(f"a slug stands twice among {', '.join(slugs)}")
+        known = {socket.slug for socket in self.inputs}
+        for slug in {slug for interface in self.interfaces for slug in interface} - known:
+            raise ValueError(f"an interface names the unknown input {slug}")
+        for socket in (*self.inputs, *self.outputs):
+            if socket.segmentation_of and socket.segmentation_of not in known:
+                raise ValueError(f"{socket.slug} is a segmentation of the unknown input {socket.segmentation_of}")
+        if self.folder.name != self.name:
+            raise ValueError(f"the folder is called {self.folder.name}, not {self.name}")
+        return self
+
+    def input(self, slug: str) -> Socket:
+        """Give the input socket called ``slug``."""
+        return next(socket for socket in self.inputs if socket.slug == slug)
+
+    def output(self, slug: str) -> Socket:
+        """Give the output socket called ``slug``."""
+        return next(socket for socket in self.outputs if socket.slug == slug)
+
+    @cached_property
+    def json_schemas(self) -> dict[str, Any]:
+        """JSON schema of each socket that has one, by slug."""
+        return {
+            socket.slug: json.loads((self.folder / socket.json_schema).read_text())
+            for socket in (*self.inputs, *self.outputs)
+            if socket.json_schema
+        }
+
+    def module(self, name: str) -> ModuleType:
+        """Import ``inference``, ``training`` or ``simulation`` from the algorithm's folder."""
+        if not (self.folder / f"{name}.py").is_file():
+            raise InvalidInputError(f"{self.name} has no {name}.py.")
+        parent = str(self.folder.parent)
+        if parent not in sys.path:
+            sys.path.insert(0, parent)
+        return importlib.import_module(f"{self.name}.{name}")
+
+
+def read_algorithm(folder: Path) -> Algorithm:
+    """Read and check the ``algorithm.toml`` of a folder.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is missing, is not TOML, or breaks a rule of the contract; the sentence names the rule.
+    """
+    path = folder.absolute() / DESCRIPTION_FILE
+    try:
+        return Algorithm(folder=path.parent, **tomllib.loads(path.read_text()))
+    except FileNotFoundError:
+        raise InvalidInputError(
+            f"{folder} is not the folder of an algorithm: it holds no {DESCRIPTION_FILE}."
+        ) from None
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidInputError(f"{path} is not valid TOML: {error}.") from None
+    except ValidationError as error:
+        raise InvalidInputError(f"{path} is not right: {first_problem(error)}.") from None
+
+
+def first_problem(error: ValidationError) -> str:
+    """Say the first thing that pydantic found wrong, with its place, in a few words."""
+    problem = error.errors(include_url=False)[0]
+    place = ".".join(str(part) for part in problem["loc"])
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{place}: {message}" if place else message

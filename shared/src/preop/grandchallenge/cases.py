@@ -1,0 +1,221 @@
+"""Cases in: one patient's inputs, typed and checked, with images that are read when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from preop.errors import InvalidInputError
+from preop.grandchallenge.algorithm import Algorithm, Socket
+from preop.grandchallenge.roots import below
+from preop.grandchallenge.values import JSON, check_value, read_json
+from preop.imaging import Geometry, Image, read_geometry, read_image
+
+INPUTS_FILE = "inputs.json"
+
+
+@dataclass(frozen=True)
+class Case:
+    """The inputs of one patient, by socket.
+
+    Attributes
+    ----------
+    algorithm
+        Whose inputs they are.
+    name
+        What a person calls the case: the name of its first image, or of its row in the cohort.
+    image_paths
+        File, or folder of DICOM slices, of each image socket.
+    values
+        Checked content of each value socket.
+    """
+
+    algorithm: Algorithm
+    name: str
+    image_paths: Mapping[str, Path]
+    values: Mapping[str, JSON]
+    _images: dict[str, Image] = field(default_factory=dict, repr=False, compare=False)
+
+    def __contains__(self, slug: str) -> bool:
+        """Tell whether the case has this input."""
+        return slug in self.image_paths or slug in self.values
+
+    @property
+    def interface(self) -> tuple[str, ...]:
+        """The sorted slugs of what the case has."""
+        return tuple(sorted((*self.image_paths, *self.values)))
+
+    def image(self, slug: str) -> Image:
+        """Read a 3D image; a second call gives the same one.
+
+        Raises
+        ------
+        InvalidInputError
+            If it cannot be read, is not 3D, holds NaN, or is a segmentation on another grid than its scan.
+        """
+        if slug not in self._images:
+            self._images[slug] = self._read(self.algorithm.input(slug))
+        return self._images[slug]
+
+    def mask(self, slug: str) -> Image:
+        """Read a segmentation as a mask of all its labels.
+
+        Raises
+        ------
+        InvalidInputError
+            If it is empty, holds a label that its socket does not name, or lies on another grid than its scan.
+        """
+        labels = self.image(slug)
+        allowed = self.algorithm.input(slug).overlay_segments
+        unknown = sorted(set(np.unique(labels.voxels).tolist()) - {0, *allowed.values()})
+        if unknown:
+            named = ", ".join(f"{value} ({name})" for name, value in allowed.items())
+            raise InvalidInputError(f"{slug} holds the label {unknown[0]:g}; expected only 0 and {named}.")
+        mask = labels.voxels != 0
+        if not mask.any():
+            raise InvalidInputError(f"{slug} is empty: not one of its voxels is labelled; draw the structure first.")
+        return labels.with_voxels(mask)
+
+    def value(self, slug: str) -> JSON:
+        """Give the content of a value socket."""
+        return self.values[slug]
+
+    def geometry(self, slug: str) -> Geometry:
+        """Tell where the voxels of an image lie, without reading them where that is possible."""
+        return self._images[slug].geometry if slug in self._images else read_geometry(self.image_paths[slug])
+
+    def _read(self, socket: Socket) -> Image:
+        try:
+            image = read_image(self.image_paths[socket.slug])
+        except InvalidInputError as error:
+            raise InvalidInputError(f"{socket.slug}: {error}") from error
+        if image.voxels.ndim != 3:
+            raise InvalidInputError(f"{socket.slug} is a flat image; expected a 3D scan.")
+        if socket.segmentation_of is not None:
+            scan = self.geometry(socket.segmentation_of)
+            difference = scan.difference(image.geometry)
+            if difference:
+                raise InvalidInputError(
+                    f"{socket.slug} does not lie on the grid of {socket.segmentation_of} ({difference}): "
+                    "resample it to that scan."
+                )
+        return image
+
+
+def read_case(algorithm: Algorithm, root: Path) -> Case:
+    """Read the inputs that the platform has laid out below ``root``.
+
+    Both names of a socket's description are understood: ``socket``, and the legacy ``interface``.
+
+    Raises
+    ------
+    InvalidInputError
+        If ``inputs.json`` is missing or broken, the set of slugs is none of the algorithm's interfaces,
+        an image folder does not hold exactly one image, or a value breaks its schema.
+    """
+    items = _items(read_json(root / INPUTS_FILE))
+    check_interface(algorithm, tuple(items))
+    image_paths: dict[str, Path] = {}
+    values: dict[str, JSON] = {}
+    names: list[str] = []
+    for slug, item in items.items():
+        socket = algorithm.input(slug)
+        path = below(root, _description(item)["relative_path"])
+        if socket.kind.is_image:
+            image_paths[slug] = single_image(path, slug)
+            names.append(_image_name(item) or image_paths[slug].name)
+        else:
+            values[slug] = read_json(path) if path.exists() else _inline_value(item, path)
+            check_value(values[slug], socket, algorithm.json_schemas.get(slug))
+    return Case(algorithm, names[0] if names else "case", image_paths, values)
+
+
+def check_interface(algorithm: Algorithm, slugs: Sequence[str]) -> None:
+    """Refuse a set of inputs that is not exactly one of the algorithm's interfaces."""
+    given = tuple(sorted(slugs))
+    if given not in {tuple(sorted(interface)) for interface in algorithm.interfaces}:
+        accepted = "; or ".join(", ".join(interface) for interface in algorithm.interfaces)
+        raise InvalidInputError(
+            f"The inputs {', '.join(given) or '(none)'} are not a combination that {algorithm.name} accepts; "
+            f"expected {accepted}."
+        )
+
+
+def single_image(folder: Path, slug: str) -> Path:
+    """Find the one image of a folder, whatever its name, or the folder itself where it holds DICOM slices.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no image, or more than one.
+    """
+    files = sorted(path for path in folder.iterdir() if not path.name.startswith(".")) if folder.is_dir() else []
+    if files and all(path.suffix.lower() == ".dcm" for path in files):
+        return folder
+    if len(files) != 1:
+        found = "no image" if not files else f"{len(files)} files ({', '.join(path.name for path in files[:3])} ...)"
+        raise InvalidInputError(f"{slug}: found {found} in {folder}; expected exactly one.")
+    return files[0]
+
+
+def item_of(algorithm: Algorithm, slug: str, *, image_name: str | None = None, value: JSON = None) -> JSON:
+    """Make one item of ``inputs.json`` as the platform writes it."""
+    socket = algorithm.input(slug)
+    description = {
+        "slug": slug,
+        "kind": str(socket.kind),
+        "super_kind": socket.kind.super_kind,
+        "relative_path": socket.relative_path,
+        "overlay_segments": [
+            {"name": name, "voxel_value": number, "visible": True} for name, number in socket.overlay_segments.items()
+        ],
+    }
+    return {
+        "socket": description,
+        "interface": description,
+        "image": {"name": image_name} if image_name is not None else None,
+        "value": value,
+        "file": None,
+    }
+
+
+def _items(content: JSON) -> dict[str, Any]:
+    """Sort the items of ``inputs.json`` by slug."""
+    if not isinstance(content, list):
+        raise InvalidInputError(f"{INPUTS_FILE} is not a list of inputs.")
+    items: dict[str, Any] = {}
+    for item in content:
+        slug = _description(item)["slug"]
+        if slug in items:
+            raise InvalidInputError(f"{INPUTS_FILE} names {slug} twice.")
+        items[slug] = item
+    return items
+
+
+def _description(item: JSON) -> dict[str, Any]:
+    """Give what an item says of its socket, under the new name or the legacy one."""
+    description = None
+    if isinstance(item, Mapping):
+        description = item.get("socket") or item.get("interface")
+    if not isinstance(description, Mapping) or not all(
+        isinstance(description.get(key), str) for key in ("slug", "relative_path")
+    ):
+        raise InvalidInputError(f"{INPUTS_FILE} holds an item without the slug and relative_path of its socket.")
+    return dict(description)
+
+
+def _image_name(item: Mapping[str, Any]) -> str | None:
+    """Give the name that the uploader gave an image, without a folder."""
+    image = item.get("image")
+    name = image.get("name") if isinstance(image, Mapping) else None
+    return PurePosixPath(name).name if isinstance(name, str) and name else None
+
+
+def _inline_value(item: Mapping[str, Any], path: Path) -> JSON:
+    if item.get("value") is None:
+        raise InvalidInputError(f"{path.name} is missing, and {INPUTS_FILE} holds no value in its place.")
+    return item["value"]

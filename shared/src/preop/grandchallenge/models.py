@@ -1,0 +1,116 @@
+"""Where a model comes from: the typed content of ``model.json``, without which no model is loaded."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from preop.errors import InvalidInputError, InvalidModelError
+from preop.grandchallenge.algorithm import Algorithm, first_problem
+from preop.grandchallenge.values import read_json, to_json
+
+MODEL_FILE = "model.json"
+
+
+class _Checked(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataSource(_Checked):
+    """Where patients come from."""
+
+    description: str = Field("not stated", description="the patients in one line")
+    source: str = Field("not stated", description="where others can get the same data")
+    citation: str = Field("not stated", description="paper to cite")
+    licence: str = Field("not stated", description="under which the data may be used")
+    simulated: bool = Field(
+        False, description="whether they are simulated: then no figure says anything about patients"
+    )
+
+
+class TrainingData(DataSource):
+    """The patients a model has learned from."""
+
+    patients: int = Field(gt=0)
+    events: int | None = Field(None, description="patients with the outcome")
+    cohort_sha256: str = Field(description="of cohort.csv")
+
+
+class ModelInfo(_Checked):
+    """Provenance of a model: what was trained on what, when, by which versions, and how well it did."""
+
+    algorithm: str
+    algorithm_version: str
+    created: str = Field(description="date, ISO 8601")
+    seed: int
+    training_data: TrainingData
+    software: dict[str, str] = Field(description="version of each package that took part")
+    validation: dict[str, Any] = Field(description="figures obtained by cross-validation on the training cohort")
+    files: dict[str, str] = Field(description="SHA-256 of every other file of the model, by its name")
+
+
+def read_model_info(folder: Path, algorithm: Algorithm) -> ModelInfo:
+    """Read and check the provenance of a model, and that its files are the ones it was written with.
+
+    Raises
+    ------
+    InvalidModelError
+        If there is no model, it belongs to another algorithm, or a file is missing, cut off or changed.
+    """
+    path = folder / MODEL_FILE
+    if not path.is_file():
+        raise InvalidModelError(
+            f"There is no model in {folder}: it holds no {MODEL_FILE}; upload model.tar.gz, or name a model folder."
+        )
+    try:
+        content = read_json(path)
+        owner = content.get("algorithm") if isinstance(content, dict) else None
+        if isinstance(owner, str) and owner != algorithm.name:
+            raise InvalidModelError(f"The model in {folder} was trained for {owner}; this is {algorithm.name}.")
+        info = ModelInfo.model_validate(content)
+    except InvalidInputError as error:
+        raise InvalidModelError(f"The model in {folder} is damaged: {error}") from error
+    except ValidationError as error:
+        raise InvalidModelError(f"The model in {folder} is damaged: {MODEL_FILE}, {first_problem(error)}.") from None
+    for name, expected in info.files.items():
+        if Path(name).name != name:
+            raise InvalidModelError(f"The model in {folder} names the file {name!r}, which is not in its folder.")
+        file = folder / name
+        if not file.is_file():
+            raise InvalidModelError(f"The model in {folder} is incomplete: {name} is missing.")
+        if sha256(file) != expected:
+            raise InvalidModelError(
+                f"The model in {folder} is damaged: {name} is not the file that was written (its SHA-256 differs)."
+            )
+    return info
+
+
+def write_model(folder: Path, info: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
+    """Write a model folder: its files first, then ``model.json`` with their hashes, each complete or not at all.
+
+    Parameters
+    ----------
+    folder
+        Made where it is missing.
+    info
+        The fields of ``ModelInfo`` without ``files``.
+    files
+        Content of each file, by name.
+    """
+    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    checked = ModelInfo(**info, files=hashes)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in {**files, MODEL_FILE: to_json(checked.model_dump()).encode()}.items():
+        partial = folder / f".partial-{name}"
+        partial.write_bytes(content)
+        partial.replace(folder / name)
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

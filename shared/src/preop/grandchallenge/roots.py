@@ -1,0 +1,50 @@
+"""The four folders of the contract.
+
+They can be moved for local runs; the names of the variables do not begin with GRAND_CHALLENGE_,
+because the platform removes those before an algorithm starts.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, fields
+from pathlib import Path, PurePosixPath
+from typing import Self
+
+from preop.errors import InvalidInputError
+
+
+@dataclass(frozen=True)
+class Roots:
+    """Where a container finds its input, output, model and ground truth."""
+
+    input: Path = Path("/input")
+    output: Path = Path("/output")
+    model: Path = Path("/opt/ml/model")
+    ground_truth: Path = Path("/opt/ml/input/data/ground_truth")
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """Take the platform's folders, or those named by PREOP_INPUT, PREOP_OUTPUT, PREOP_MODEL, PREOP_GROUND_TRUTH."""
+        moved = {name: os.environ.get(variable_of(name)) for name in (field.name for field in fields(cls))}
+        return cls(**{name: Path(path) for name, path in moved.items() if path})
+
+    def environment(self) -> dict[str, str]:
+        """Give the variables that move a program to these folders."""
+        return {variable_of(field.name): str(getattr(self, field.name)) for field in fields(self)}
+
+
+def variable_of(name: str) -> str:
+    """Name the environment variable that moves one of the roots."""
+    return f"PREOP_{name.upper()}"
+
+
+def below(root: Path, relative_path: str) -> Path:
+    """Join a path from a file that others wrote, refusing one that leads out of ``root``.
+
+    The root itself is a link on the platform and is not resolved.
+    """
+    parts = PurePosixPath(relative_path)
+    if parts.is_absolute() or ".." in parts.parts or not relative_path:
+        raise InvalidInputError(f"The path {relative_path!r} leads out of its folder; expected one below it.")
+    return root / parts

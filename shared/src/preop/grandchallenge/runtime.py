@@ -1,0 +1,195 @@
+"""Running inside the container: once a case (``exec``), or as a server that keeps the model (``invoke``).
+
+Contract: reference of grand-challenge.org (2025-11). An error ends with one sentence as the last line of stderr,
+because that line is what the platform shows; the traceback stands before it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+from preop.errors import PreopError
+from preop.grandchallenge.algorithm import Algorithm, read_algorithm
+from preop.grandchallenge.cases import Case, read_case
+from preop.grandchallenge.outputs import Output, write_outputs
+from preop.grandchallenge.predictions import Job, read_predictions
+from preop.grandchallenge.roots import Roots
+from preop.grandchallenge.values import to_json
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+API_METHOD_VARIABLE = "PREOP_API_METHOD"
+INVOKE_PORT = 4743
+METRICS_FILE = "metrics.json"
+_USAGE_PREFIX = "usage: "
+
+Model = TypeVar("Model")
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a run took."""
+
+    seconds: float
+    peak_memory_mb: float
+
+
+def run_algorithm(
+    folder: Path,
+    *,
+    load_model: Callable[[Path, Algorithm], Model],
+    predict: Callable[[Case, Model], Mapping[str, Output]],
+) -> NoReturn:
+    """Run an algorithm as the platform asks, and leave with exit code 0 (success) or 1 (one sentence on stderr).
+
+    Parameters
+    ----------
+    folder
+        The algorithm's folder, with its ``algorithm.toml``.
+    load_model
+        Makes the model from the model folder; called once.
+    predict
+        Makes all outputs of a case, by slug.
+    """
+    _end_in_order_when_asked_to()
+    roots = Roots.from_environment()
+
+    def run_once() -> None:
+        algorithm = read_algorithm(folder)
+        # A wrong input is told in a second: it is read before a model, which can be large.
+        case = read_case(algorithm, roots.input)
+        model = load_model(roots.model, algorithm)
+        write_outputs(predict(case, model), case, roots.output)
+
+    def serve() -> None:
+        algorithm = read_algorithm(folder)
+        model = load_model(roots.model, algorithm)
+
+        def run_next() -> None:
+            case = read_case(algorithm, roots.input)
+            write_outputs(predict(case, model), case, roots.output)
+
+        _serve(run_next)
+
+    method = os.environ.get(API_METHOD_VARIABLE, "exec")
+    actions = {"exec": run_once, "invoke": serve}
+    if method not in actions:
+        print(f"{API_METHOD_VARIABLE} is {method!r}; expected exec or invoke.", file=sys.stderr)
+        sys.exit(1)
+    sys.exit(_reported(actions[method]))
+
+
+def run_evaluation(evaluate: Callable[[list[Job], Path], Mapping[str, Any]]) -> NoReturn:
+    """Run an evaluation: ``evaluate(jobs, ground_truth)`` makes the content of ``metrics.json``."""
+    _end_in_order_when_asked_to()
+    roots = Roots.from_environment()
+
+    def evaluate_all() -> None:
+        metrics = to_json(evaluate(read_predictions(roots.input), roots.ground_truth))
+        partial = roots.output / f".{METRICS_FILE}"
+        try:
+            partial.write_text(metrics, encoding="utf-8")
+            partial.replace(roots.output / METRICS_FILE)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    sys.exit(_reported(evaluate_all))
+
+
+def parse_usage(stdout: str) -> Usage | None:
+    """Find what a run said that it took, in what it printed."""
+    for line in reversed(stdout.splitlines()):
+        if line.startswith(_USAGE_PREFIX):
+            return Usage(**json.loads(line.removeprefix(_USAGE_PREFIX)))
+    return None
+
+
+def describe_error(error: BaseException) -> str:
+    """One line for the user: the sentence of an expected error, else a plain name of what went wrong."""
+    if isinstance(error, PreopError):
+        return " ".join(str(error).split())
+    if isinstance(error, MemoryError):
+        return "There was not enough memory for this case: give the algorithm more, or a smaller image."
+    detail = " ".join(f"{type(error).__name__}: {error}".split())
+    return f"The program failed in a way it should not ({detail}); please report this with the lines above."
+
+
+def _reported(action: Callable[[], None]) -> int:
+    """Do something, say what it took or why it failed, and give the exit code."""
+    start = time.monotonic()
+    try:
+        action()
+    except Exception as error:  # noqa: BLE001 - whatever it is, the platform needs one sentence
+        _report(error)
+        return 1
+    usage = Usage(round(time.monotonic() - start, 2), round(_peak_memory_mb(), 1))
+    print(_USAGE_PREFIX + json.dumps(asdict(usage)), flush=True)
+    return 0
+
+
+def _report(error: BaseException) -> None:
+    traceback.print_exception(error)
+    print(describe_error(error), file=sys.stderr, flush=True)
+
+
+def _peak_memory_mb() -> float:
+    """Largest resident memory of this process or of one of its children, in MB (10^6 bytes)."""
+    kilobytes = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    unit = 1 if sys.platform == "darwin" else 1024
+    return kilobytes * unit / 1e6
+
+
+def _end_in_order_when_asked_to() -> None:
+    """Turn SIGTERM into a normal exit, so that half-written output is removed on the way out."""
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        sys.exit(128 + signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, stop)
+
+
+def _serve(run_next: Callable[[], None]) -> None:
+    """Answer ``GET /health`` with 200 and each ``POST /invoke`` with 201 once its case is done, until SIGTERM.
+
+    A case that fails is answered with 500, its sentence stands on stderr, and the server goes on.
+    """
+    one_at_a_time = threading.Lock()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self._answer(HTTPStatus.OK if self.path == "/health" else HTTPStatus.NOT_FOUND)
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            if self.path != "/invoke":
+                self._answer(HTTPStatus.NOT_FOUND)
+                return
+            with one_at_a_time:
+                failed = _reported(run_next)
+            self._answer(HTTPStatus.INTERNAL_SERVER_ERROR if failed else HTTPStatus.CREATED)
+
+        def _answer(self, status: HTTPStatus) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - overrides the base class
+            """Keep stderr for errors: its last line is what users see."""
+
+    with ThreadingHTTPServer(("", INVOKE_PORT), Handler) as server:
+        server.daemon_threads = True
+        server.serve_forever()

@@ -1,0 +1,226 @@
+"""Penalised logistic regression that can be read: every coefficient, and what each feature of a patient adds.
+
+A fitted model is a table of numbers, kept as JSON: it cannot run code, and a statistician can check it by hand.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preop.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Inverse strengths of the L2 penalty that the inner cross-validation chooses from.
+PENALTY_GRID = tuple(float(c) for c in np.logspace(-4, 1, 11))
+INNER_FOLDS = 5
+QUANTILE_STEPS = 21  # every 5 % of the training cohort
+
+
+@dataclass(frozen=True)
+class Term:
+    """One feature of a fitted model.
+
+    Attributes
+    ----------
+    name
+        Column of the feature table.
+    coefficient
+        Log odds for each standard deviation.
+    median, mean, standard_deviation
+        Of the training cohort; the median stands in for a missing value.
+    quantiles
+        Training values at 0, 5, ..., 100 %.
+    """
+
+    name: str
+    coefficient: float
+    median: float
+    mean: float
+    standard_deviation: float
+    quantiles: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """What one feature of a patient adds to the log odds.
+
+    Attributes
+    ----------
+    name
+        Feature.
+    value
+        The patient's value, or the training median where it is missing.
+    missing
+        Whether it is.
+    log_odds
+        What it adds: 0 for a patient at the training mean.
+    training_percentile
+        Share of the training cohort with a smaller value, in %.
+    outside_training_range
+        Whether the value lies beyond all training values.
+    """
+
+    name: str
+    value: float
+    missing: bool
+    log_odds: float
+    training_percentile: float
+    outside_training_range: bool
+
+
+@dataclass(frozen=True)
+class LogisticModel:
+    """A fitted model.
+
+    Attributes
+    ----------
+    terms
+        One for each feature.
+    intercept
+        Log odds of a patient at the training mean of all features.
+    threshold
+        Probability from which a patient counts as positive: Youden's index on inner out-of-fold predictions.
+    penalty
+        Inverse strength of the L2 penalty that was chosen.
+    out_of_fold_quantiles
+        Inner out-of-fold probabilities of the training cohort at 0, 5, ..., 100 %.
+    """
+
+    terms: tuple[Term, ...]
+    intercept: float
+    threshold: float
+    penalty: float
+    out_of_fold_quantiles: tuple[float, ...]
+
+    def contributions(self, row: Mapping[str, float]) -> list[Contribution]:
+        """Say what each feature of a patient adds to the log odds; NaN or an absent feature counts as missing."""
+        return [_contribution(term, row.get(term.name, math.nan)) for term in self.terms]
+
+    def probability(self, row: Mapping[str, float]) -> float:
+        """Predicted probability of a patient."""
+        log_odds = self.intercept + sum(part.log_odds for part in self.contributions(row))
+        return 1 / (1 + math.exp(-log_odds))
+
+    def probabilities(self, table: pd.DataFrame) -> NDArray[np.float64]:
+        """Predicted probability of each row of a feature table."""
+        return np.array([self.probability({str(name): row[name] for name in row.index}) for _, row in table.iterrows()])
+
+    def training_percentile(self, probability: float) -> float:
+        """Share of the training cohort with a smaller out-of-fold probability, in %."""
+        return _percentile(probability, self.out_of_fold_quantiles)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the model as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Self:
+        """Make the model from what ``to_dict`` gave."""
+        terms = tuple(Term(**{**term, "quantiles": tuple(term["quantiles"])}) for term in content["terms"])
+        return cls(**{**content, "terms": terms, "out_of_fold_quantiles": tuple(content["out_of_fold_quantiles"])})
+
+
+def fit_logistic(table: pd.DataFrame, outcome: NDArray[np.bool_], *, seed: int) -> LogisticModel:
+    """Fit an L2-penalised logistic regression; imputation, scaling, penalty and threshold are learned from ``table``.
+
+    Parameters
+    ----------
+    table
+        One row a patient, one numeric column a feature, NaN where a value is missing.
+        A column without two different values teaches nothing and is left out.
+    outcome
+        Whether each patient had the event, shape (patients,).
+    seed
+        Of the inner folds.
+
+    Raises
+    ------
+    InvalidInputError
+        If there are fewer than two patients with or without the event, or no usable feature.
+    """
+    from sklearn.impute import SimpleImputer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    rarest = int(min(outcome.sum(), (~outcome).sum()))
+    if rarest < 2:
+        raise InvalidInputError(
+            f"The cohort has {int(outcome.sum())} patients with the outcome and {int((~outcome).sum())} without; "
+            "expected at least two of each."
+        )
+    usable = [str(name) for name in table.columns if table[name].nunique() > 1]
+    if not usable:
+        raise InvalidInputError("No feature takes two different values in this cohort; there is nothing to learn from.")
+    values = table[usable].to_numpy(float)
+
+    folds = StratifiedKFold(min(INNER_FOLDS, rarest), shuffle=True, random_state=seed)
+    pipeline = make_pipeline(SimpleImputer(strategy="median"), StandardScaler(), LogisticRegression(max_iter=1000))
+    search = GridSearchCV(pipeline, {"logisticregression__C": PENALTY_GRID}, cv=folds, scoring="neg_log_loss")
+    search.fit(values, outcome)
+    fitted = search.best_estimator_
+    out_of_fold = cross_val_predict(fitted, values, outcome, cv=folds, method="predict_proba")[:, 1]
+
+    imputer, scaler, regression = (step for _, step in fitted.steps)
+    steps = np.linspace(0, 1, QUANTILE_STEPS)
+    return LogisticModel(
+        terms=tuple(
+            Term(
+                name=name,
+                coefficient=float(regression.coef_[0, column]),
+                median=float(imputer.statistics_[column]),
+                mean=float(scaler.mean_[column]),
+                standard_deviation=float(scaler.scale_[column]),
+                quantiles=tuple(np.nanquantile(values[:, column], steps).tolist()),
+            )
+            for column, name in enumerate(usable)
+        ),
+        intercept=float(regression.intercept_[0]),
+        threshold=_youden_threshold(outcome, out_of_fold),
+        penalty=float(search.best_params_["logisticregression__C"]),
+        out_of_fold_quantiles=tuple(np.quantile(out_of_fold, steps).tolist()),
+    )
+
+
+def _contribution(term: Term, value: float) -> Contribution:
+    missing = math.isnan(value)
+    used = term.median if missing else value
+    return Contribution(
+        name=term.name,
+        value=used,
+        missing=missing,
+        log_odds=term.coefficient * (used - term.mean) / term.standard_deviation,
+        training_percentile=_percentile(used, term.quantiles),
+        outside_training_range=not term.quantiles[0] <= used <= term.quantiles[-1],
+    )
+
+
+def _percentile(value: float, quantiles: tuple[float, ...]) -> float:
+    """Interpolate between stored quantiles, in %; the middle of a run of equal ones."""
+    below = np.searchsorted(quantiles, value, side="left")
+    above = np.searchsorted(quantiles, value, side="right")
+    if below < above:
+        position = float(below + above - 1) / 2
+    elif below in (0, len(quantiles)):
+        position = 0.0 if below == 0 else len(quantiles) - 1.0
+    else:
+        step = quantiles[below] - quantiles[below - 1]
+        position = below - 1 + (value - quantiles[below - 1]) / step
+    return float(100 * position / (len(quantiles) - 1))
+
+
+def _youden_threshold(outcome: NDArray[np.bool_], probabilities: NDArray[np.float64]) -> float:
+    """Cut with the largest sum of sensitivity and specificity, half way to the next lower prediction (Youden 1950)."""
+    cuts = np.unique(probabilities)
+    index = [(probabilities[outcome] >= cut).mean() - (probabilities[~outcome] >= cut).mean() for cut in cuts]
+    best = int(np.argmax(index))
+    return float(cuts[best] if best == 0 else (cuts[best] + cuts[best - 1]) / 2)

@@ -1,0 +1,186 @@
+"""What all tests share: the repository, real data where it is there, and a small algorithm to try the contract on."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from preop.grandchallenge.algorithm import Algorithm, read_algorithm
+from preop.grandchallenge.cases import item_of
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """Folder of public data beside the repository (or where PREOP_DATA says); tests that need it are skipped without."""
+    folder = Path(os.environ.get("PREOP_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"public data is not at {folder}; see docs/data.md, or set PREOP_DATA")
+    return folder
+
+
+TOY_TOML = """
+name = "toy"
+title = "Toy"
+summary = "From a scan and a mask to every kind of output."
+version = "1.0.0"
+requirements = "imaging"
+memory_gb = 1
+time_limit_minutes = 1
+gpu = false
+interfaces = [["scan"], ["scan", "mask"], ["scan", "mask", "facts"]]
+
+[[inputs]]
+slug = "scan"
+kind = "Image"
+relative_path = "images/scan"
+description = "A scan."
+
+[[inputs]]
+slug = "mask"
+kind = "Segmentation"
+relative_path = "images/mask"
+description = "Its mask."
+segmentation_of = "scan"
+overlay_segments = { inside = 1 }
+
+[[inputs]]
+slug = "facts"
+kind = "Anything"
+relative_path = "facts.json"
+description = "Facts."
+json_schema = "facts.schema.json"
+columns = ["age", "sex"]
+
+[[outputs]]
+slug = "score"
+kind = "Float"
+relative_path = "score.json"
+description = "A number."
+minimum = 0
+maximum = 1
+
+[[outputs]]
+slug = "regions"
+kind = "Segmentation"
+relative_path = "images/regions"
+description = "Labels."
+segmentation_of = "scan"
+overlay_segments = { one = 1, two = 2, three = 3 }
+
+[[outputs]]
+slug = "heat"
+kind = "Heat Map"
+relative_path = "images/heat"
+description = "A map."
+segmentation_of = "scan"
+"""
+
+TOY_INFERENCE = '''
+"""A toy algorithm: the mean of a scan."""
+
+from pathlib import Path
+
+import numpy as np
+
+from preop.grandchallenge.models import read_model_info
+from preop.grandchallenge.runtime import run_algorithm
+
+
+def load_model(folder, algorithm):
+    print("loading the model", flush=True)
+    return read_model_info(folder, algorithm)
+
+
+def predict(case, model):
+    scan = case.image("scan")
+    if case.name.startswith("broken"):
+        raise ZeroDivisionError("two\\nlines")
+    return {
+        "score": float(np.clip(scan.voxels.mean(), 0, 1)),
+        "regions": scan.with_voxels((scan.voxels > 0).astype(np.uint8) * 2),
+        "heat": scan.with_voxels(scan.voxels.astype(np.float32)),
+    }
+
+
+if __name__ == "__main__":
+    run_algorithm(Path(__file__).parent, load_model=load_model, predict=predict)
+'''
+
+TOY_SCHEMA = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {"age": {"type": "number", "minimum": 0, "maximum": 120}, "sex": {"enum": ["female", "male"]}},
+}
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> Algorithm:
+    """An algorithm with every kind of input and several kinds of outputs, in a folder of its own."""
+    folder = tmp_path / "algorithms" / "toy"
+    folder.mkdir(parents=True)
+    (folder / "algorithm.toml").write_text(TOY_TOML)
+    (folder / "inference.py").write_text(TOY_INFERENCE)
+    (folder / "facts.schema.json").write_text(json.dumps(TOY_SCHEMA))
+    return read_algorithm(folder)
+
+
+@pytest.fixture
+def toy_model(toy: Algorithm, tmp_path: Path) -> Path:
+    """A model folder of the toy algorithm, with one file."""
+    from preop.grandchallenge.models import TrainingData, write_model
+
+    info = {
+        "algorithm": toy.name,
+        "algorithm_version": toy.version,
+        "created": "2026-01-01",
+        "seed": 0,
+        "training_data": TrainingData(patients=1, cohort_sha256="0" * 64),
+        "software": {"numpy": np.__version__},
+        "validation": {},
+    }
+    write_model(tmp_path / "model", info, {"weights.json": b"{}"})
+    return tmp_path / "model"
+
+
+def scan_of(shape: tuple[int, ...] = (4, 5, 6), seed: int = 0) -> sitk.Image:
+    """A small scan with an oblique direction, so that a lost one is noticed."""
+    image = sitk.GetImageFromArray(np.random.default_rng(seed).normal(size=shape).astype(np.float32))
+    image.SetSpacing([1.5, 0.7, 3.0][: len(shape)])
+    image.SetOrigin([10.0, -20.0, 30.0][: len(shape)])
+    if len(shape) == 3:
+        image.SetDirection([0.8, 0.6, 0.0, -0.6, 0.8, 0.0, 0.0, 0.0, 1.0])
+    return image
+
+
+@pytest.fixture
+def lay_out(tmp_path: Path) -> Callable[..., Path]:
+    """Function that lays out a case as the platform does, and gives the input folder."""
+
+    def make(algorithm: Algorithm, folder: str = "input", **inputs: Any) -> Path:
+        root = tmp_path / folder
+        root.mkdir(exist_ok=True)
+        items = []
+        for name, content in inputs.items():
+            slug = name.replace("_", "-")
+            socket = algorithm.input(slug)
+            path = root / socket.relative_path
+            if socket.kind.is_image:
+                path.mkdir(parents=True, exist_ok=True)
+                sitk.WriteImage(content, str(path / "0b2a4e1c-6f3d-4b8e-9f1a-3c5d7e9f1a2b.mha"), useCompression=True)
+                items.append(item_of(algorithm, slug, image_name=f"{slug}.mha"))
+            else:
+                path.write_text(json.dumps(content))
+                items.append(item_of(algorithm, slug, value=content))
+        (root / "inputs.json").write_text(json.dumps(items))
+        return root
+
+    return make

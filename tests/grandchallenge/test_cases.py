@@ -1,0 +1,199 @@
+"""Cases in: what the platform lays out is read, and what it would never lay out is refused in one sentence."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from preop.errors import InvalidInputError
+from preop.grandchallenge.algorithm import Algorithm
+from preop.grandchallenge.cases import read_case
+from tests.conftest import scan_of
+
+LayOut = Callable[..., Path]
+
+
+def mask_of(scan: sitk.Image, value: int = 1) -> sitk.Image:
+    voxels = np.zeros(scan.GetSize()[::-1], np.uint8)
+    voxels[1:3, 1:3, 1:3] = value
+    mask = sitk.GetImageFromArray(voxels)
+    mask.CopyInformation(scan)
+    return mask
+
+
+def edited(root: Path, edit: Callable[[list[dict]], None]) -> Path:
+    path = root / "inputs.json"
+    items = json.loads(path.read_text())
+    edit(items)
+    path.write_text(json.dumps(items))
+    return root
+
+
+def test_a_case_is_read_with_its_geometry(toy: Algorithm, lay_out: LayOut) -> None:
+    scan = scan_of()
+    case = read_case(toy, lay_out(toy, scan=scan, mask=mask_of(scan), facts={"age": 50}))
+    assert case.interface == ("facts", "mask", "scan")
+    assert case.name == "scan.mha"
+    image = case.image("scan")
+    assert image.shape == (4, 5, 6)
+    assert image.spacing_mm == (3.0, 0.7, 1.5)
+    assert image.geometry.origin_mm == (10.0, -20.0, 30.0)
+    assert image.geometry.direction == pytest.approx((0.8, 0.6, 0, -0.6, 0.8, 0, 0, 0, 1))
+    assert np.array_equal(image.voxels, sitk.GetArrayFromImage(scan))
+    assert case.mask("mask").voxels.sum() == 8
+    assert case.value("facts") == {"age": 50}
+
+
+@pytest.mark.parametrize("kept", ["socket", "interface"])
+def test_either_name_of_a_socket_is_enough(toy: Algorithm, lay_out: LayOut, kept: str) -> None:
+    other = {"socket": "interface", "interface": "socket"}[kept]
+    root = edited(lay_out(toy, scan=scan_of()), lambda items: [item.pop(other) for item in items] and None)
+    assert read_case(toy, root).interface == ("scan",)
+
+
+def test_the_relative_path_counts_and_not_the_slug(toy: Algorithm, lay_out: LayOut) -> None:
+    root = lay_out(toy, scan=scan_of())
+    (root / "images" / "scan").rename(root / "images" / "elsewhere")
+
+    def move(items: list[dict]) -> None:
+        items[0]["socket"]["relative_path"] = "images/elsewhere"
+
+    assert read_case(toy, edited(root, move)).image("scan").shape == (4, 5, 6)
+
+
+def test_a_value_may_stand_only_in_inputs_json(toy: Algorithm, lay_out: LayOut) -> None:
+    scan = scan_of()
+    root = lay_out(toy, scan=scan, mask=mask_of(scan), facts={"sex": "female"})
+    (root / "facts.json").unlink()
+    assert read_case(toy, root).value("facts") == {"sex": "female"}
+
+
+def test_a_folder_of_dicom_slices_is_one_image(toy: Algorithm, lay_out: LayOut, data: Path) -> None:
+    root = lay_out(toy, scan=scan_of())
+    folder = root / "images" / "scan"
+    for file in folder.iterdir():
+        file.unlink()
+    slices = sorted((data / "dicom/STS_002/CT/image").glob("*.dcm"))
+    for file in slices:
+        (folder / file.name).symlink_to(file)
+    assert read_case(toy, root).image("scan").shape[0] == len(slices)
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (lambda root: (root / "inputs.json").unlink(), "inputs.json is missing in "),
+        (lambda root: (root / "inputs.json").write_text("[{"), "inputs.json is not valid JSON"),
+        (lambda root: (root / "inputs.json").write_text("{}"), "inputs.json is not a list of inputs"),
+        (lambda root: (root / "inputs.json").write_text("[1]"), "an item without the slug"),
+        (lambda root: (root / "inputs.json").write_bytes(b"\xff\xfe"), "inputs.json is not valid JSON"),
+        (lambda root: edited(root, list.clear), "The inputs (none) are not a combination that toy accepts"),
+        (
+            lambda root: edited(root, lambda items: items[0]["socket"].update(slug="other")),
+            "The inputs other are not a combination that toy accepts; expected scan; or scan, mask; or",
+        ),
+        (lambda root: edited(root, lambda items: items.append(items[0])), "names scan twice"),
+        (
+            lambda root: edited(root, lambda items: items[0]["socket"].update(relative_path="../secret")),
+            "leads out of its folder",
+        ),
+        (lambda root: next((root / "images/scan").iterdir()).unlink(), "scan: found no image in"),
+        (
+            lambda root: (root / "images/scan/second.mha").write_bytes(b""),
+            "scan: found 2 files",
+        ),
+    ],
+)
+def test_a_wrong_layout_is_refused(
+    toy: Algorithm, lay_out: LayOut, damage: Callable[[Path], object], sentence: str
+) -> None:
+    root = lay_out(toy, scan=scan_of())
+    damage(root)
+    with pytest.raises(InvalidInputError, match=r"^[^\n]*$") as caught:
+        read_case(toy, root)
+    assert sentence in str(caught.value)
+
+
+def truncated(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+def four_dimensional(path: Path) -> None:
+    sitk.WriteImage(sitk.JoinSeries([scan_of(), scan_of()]), str(path))
+
+
+def with_nan(path: Path) -> None:
+    image = scan_of()
+    image[0, 0, 0] = float("nan")
+    sitk.WriteImage(image, str(path))
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (truncated, "cannot be read as an image"),
+        (lambda path: path.write_text("no image"), "cannot be read as an image"),
+        (four_dimensional, "has 4 dimensions"),
+        (with_nan, "1 voxels that are not finite numbers"),
+        (lambda path: sitk.WriteImage(scan_of((5, 6)), str(path)), "is a flat image"),
+        (
+            lambda path: sitk.WriteImage(sitk.Compose(scan_of(), scan_of()), str(path)),
+            "has 2 channels",
+        ),
+    ],
+)
+def test_a_bad_image_is_refused(
+    toy: Algorithm, lay_out: LayOut, damage: Callable[[Path], object], sentence: str
+) -> None:
+    root = lay_out(toy, scan=scan_of())
+    damage(next((root / "images/scan").iterdir()))
+    case = read_case(toy, root)
+    with pytest.raises(InvalidInputError) as caught:
+        case.image("scan")
+    assert sentence in str(caught.value)
+    assert str(caught.value).startswith("scan: ") or str(caught.value).startswith("scan is")
+
+
+def moved(mask: sitk.Image) -> sitk.Image:
+    mask.SetOrigin((10.0, -20.0, 31.0))
+    return mask
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda scan: mask_of(scan) * 0, "mask is empty"),
+        (lambda scan: mask_of(scan, 5), "mask holds the label 5; expected only 0 and 1 (inside)"),
+        (lambda _: mask_of(scan_of((4, 5, 7))), "size 7 x 5 x 4 against 6 x 5 x 4 voxels"),
+        (lambda scan: moved(mask_of(scan)), "origin (10, -20, 31) against (10, -20, 30) mm"),
+    ],
+)
+def test_a_bad_mask_is_refused(toy: Algorithm, lay_out: LayOut, make: Callable, sentence: str) -> None:
+    scan = scan_of()
+    case = read_case(toy, lay_out(toy, scan=scan, mask=make(scan)))
+    with pytest.raises(InvalidInputError) as caught:
+        case.mask("mask")
+    assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("facts", "sentence"),
+    [
+        ({"age": 240}, "facts.age: 240 is greater than the maximum of 120"),
+        ({"age": "old"}, "facts.age: 'old' is not of type 'number'"),
+        ({"sex": "x"}, "facts.sex: 'x' is not one of ['female', 'male']"),
+        ({"weight": 1}, "'weight' was unexpected"),
+        (["age"], "facts: ['age'] is not of type 'object'"),
+        ({"age": float("nan")}, "facts.json is not valid JSON (NaN is not a JSON number)"),
+    ],
+)
+def test_impossible_values_are_refused(toy: Algorithm, lay_out: LayOut, facts: object, sentence: str) -> None:
+    scan = scan_of()
+    root = lay_out(toy, scan=scan, mask=mask_of(scan), facts={})
+    (root / "facts.json").write_text(json.dumps(facts))
+    with pytest.raises(InvalidInputError) as caught:
+        read_case(toy, root)
+    assert sentence in str(caught.value)

@@ -1,0 +1,81 @@
+"""The evaluation's side: jobs in any order, missing files, failed jobs, both names of a socket."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from preop.errors import InvalidInputError
+from preop.grandchallenge.algorithm import Algorithm
+from preop.grandchallenge.predictions import job_item, read_predictions, write_predictions
+
+
+@pytest.fixture
+def submission(toy: Algorithm, tmp_path: Path) -> Path:
+    jobs = [
+        job_item(toy, pk, image_names={"scan": f"{name}.nii.gz"}, values={"facts": {"age": 1}}, succeeded=pk != "c")
+        for pk, name in (("b", "second"), ("a", "first"), ("c", "third"))
+    ]
+    write_predictions(tmp_path, jobs)
+    for pk in "ab":
+        (tmp_path / pk / "output").mkdir(parents=True)
+    (tmp_path / "a" / "output" / "score.json").write_text("0.5")
+    return tmp_path
+
+
+def test_jobs_are_sorted_and_know_their_case(submission: Path) -> None:
+    jobs = read_predictions(submission)
+    assert [job.pk for job in jobs] == ["a", "b", "c"]
+    assert [job.case_name("scan") for job in jobs] == ["first", "second", "third"]
+    assert [job.succeeded for job in jobs] == [True, True, False]
+    assert jobs[0].case_name("other") is None
+
+
+def test_an_output_is_read_from_the_folder_of_its_job(submission: Path) -> None:
+    assert read_predictions(submission)[0].value("score") == 0.5
+
+
+@pytest.mark.parametrize(
+    ("number", "slug", "sentence"),
+    [
+        (1, "score", "score.json is missing in"),
+        (2, "score", "The job c did not succeed"),
+        (0, "other", "The job a has no output other"),
+    ],
+)
+def test_what_is_not_there_is_told(submission: Path, number: int, slug: str, sentence: str) -> None:
+    with pytest.raises(InvalidInputError, match=sentence):
+        read_predictions(submission)[number].value(slug)
+
+
+@pytest.mark.parametrize("kept", ["socket", "interface"])
+def test_either_name_of_a_socket_is_enough(submission: Path, kept: str) -> None:
+    path = submission / "predictions.json"
+    jobs = json.loads(path.read_text())
+    for part in (part for job in jobs for part in (*job["inputs"], *job["outputs"])):
+        part.pop({"socket": "interface", "interface": "socket"}[kept])
+    path.write_text(json.dumps(jobs))
+    assert read_predictions(submission)[0].value("score") == 0.5
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("{}", "is not a list of jobs"),
+        ("[{}]", "a job without a name"),
+        ('[{"pk": "../x"}]', "leads out of its folder"),
+        ('[{"pk": "x"}, {"pk": "x"}]', "names a job twice"),
+        ('[{"pk": "x", "outputs": [{}]}]', "an input or output without a slug"),
+    ],
+)
+def test_a_broken_list_of_jobs_is_refused(tmp_path: Path, content: str, sentence: str) -> None:
+    (tmp_path / "predictions.json").write_text(content)
+    with pytest.raises(InvalidInputError, match=sentence):
+        read_predictions(tmp_path)
+
+
+def test_an_output_never_leads_out_of_its_folder(submission: Path) -> None:
+    path = submission / "predictions.json"
+    path.write_text(path.read_text().replace("score.json", "../../secret.json"))
+    with pytest.raises(InvalidInputError, match="leads out of its folder"):
+        read_predictions(submission)[0].value("score")

@@ -1,0 +1,161 @@
+"""Both ways of running, as processes of their own: exit codes, the last line of stderr, nothing half-written."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from preop.grandchallenge.algorithm import Algorithm
+from preop.grandchallenge.roots import Roots
+from preop.grandchallenge.runtime import INVOKE_PORT, describe_error, parse_usage
+from tests.conftest import ROOT, scan_of
+
+LayOut = Callable[..., Path]
+
+
+def environment(toy: Algorithm, roots: Roots, method: str | None = None) -> dict[str, str]:
+    path = os.pathsep.join([str(ROOT / "shared/src"), str(toy.folder.parent)])
+    return {**os.environ, **roots.environment(), "PYTHONPATH": path, **({"PREOP_API_METHOD": method} if method else {})}
+
+
+@pytest.fixture
+def roots(tmp_path: Path, toy_model: Path) -> Roots:
+    for name in ("output", "input"):
+        (tmp_path / name).mkdir(exist_ok=True)
+    return Roots(input=tmp_path / "input", output=tmp_path / "output", model=toy_model)
+
+
+def run(toy: Algorithm, roots: Roots, method: str | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "toy.inference"],
+        env=environment(toy, roots, method),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def last_line(text: str) -> str:
+    return [line for line in text.splitlines() if line.strip()][-1]
+
+
+def test_a_good_case_ends_with_exit_code_0_and_says_what_it_took(toy: Algorithm, roots: Roots, lay_out: LayOut) -> None:
+    lay_out(toy, scan=scan_of())
+    done = run(toy, roots)
+    assert done.returncode == 0, done.stderr
+    usage = parse_usage(done.stdout)
+    assert usage is not None
+    assert usage.seconds > 0
+    assert usage.peak_memory_mb > 10
+    assert (roots.output / "score.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (lambda roots: (roots.input / "inputs.json").unlink(), "inputs.json is missing in"),
+        (lambda roots: (roots.model / "model.json").unlink(), "There is no model in"),
+        (lambda roots: roots.output.rmdir(), "cannot be written: it does not exist."),
+    ],
+)
+def test_a_user_error_ends_with_exit_code_1_and_one_sentence(
+    toy: Algorithm, roots: Roots, lay_out: LayOut, spoil: Callable[[Roots], object], sentence: str
+) -> None:
+    lay_out(toy, scan=scan_of())
+    spoil(roots)
+    done = run(toy, roots)
+    assert done.returncode == 1
+    assert sentence in last_line(done.stderr)
+    assert "Traceback" in done.stderr
+    assert "Traceback" not in last_line(done.stderr)
+    assert not roots.output.exists() or list(roots.output.iterdir()) == []
+
+
+def test_a_bug_is_called_one_in_a_single_line(toy: Algorithm, roots: Roots, lay_out: LayOut) -> None:
+    root = lay_out(toy, scan=scan_of())
+    path = root / "inputs.json"
+    path.write_text(path.read_text().replace("scan.mha", "broken.mha"))
+    done = run(toy, roots)
+    assert done.returncode == 1
+    assert last_line(done.stderr) == (
+        "The program failed in a way it should not (ZeroDivisionError: two lines); please report this with the lines above."
+    )
+
+
+def test_an_unknown_way_of_running_is_refused(toy: Algorithm, roots: Roots) -> None:
+    done = run(toy, roots, "post")
+    assert done.returncode == 1
+    assert last_line(done.stderr) == "PREOP_API_METHOD is 'post'; expected exec or invoke."
+
+
+def test_too_little_memory_is_told() -> None:
+    assert describe_error(MemoryError()).startswith("There was not enough memory")
+
+
+@pytest.fixture
+def server(toy: Algorithm, roots: Roots) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "toy.inference"],
+        env=environment(toy, roots, "invoke"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and status("GET", "/health") != 200:
+        time.sleep(0.1)
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def status(method: str, path: str) -> int | None:
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{INVOKE_PORT}{path}", method=method, data=b"" if method == "POST" else None
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - the address is ours
+            return answer.status
+    except urllib.error.HTTPError as error:
+        return error.code
+    except OSError:
+        return None
+
+
+@pytest.mark.xdist_group("port")
+def test_a_server_loads_once_answers_201_and_survives_a_bad_case(
+    toy: Algorithm, roots: Roots, lay_out: LayOut, server: subprocess.Popen[str]
+) -> None:
+    assert status("GET", "/health") == 200
+    assert status("GET", "/other") == 404
+    assert status("POST", "/other") == 404
+
+    lay_out(toy, scan=scan_of())
+    assert status("POST", "/invoke") == 201
+    first = json.loads((roots.output / "score.json").read_text())
+
+    for root in (roots.input, roots.output):
+        shutil.rmtree(root)
+        root.mkdir()
+    assert status("POST", "/invoke") == 500
+    assert list(roots.output.iterdir()) == []
+
+    lay_out(toy, scan=scan_of() + 10)
+    assert status("POST", "/invoke") == 201
+    assert json.loads((roots.output / "score.json").read_text()) != first
+
+    server.send_signal(signal.SIGTERM)
+    stdout, stderr = server.communicate(timeout=5)
+    assert server.returncode == 128 + signal.SIGTERM
+    assert stdout.count("loading the model") == 1
+    assert "inputs.json is missing" in last_line(stderr)

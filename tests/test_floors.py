@@ -1,0 +1,112 @@
+"""The house stands on its floors: a package imports only from the floors below its own."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+LIBRARY = ROOT / "shared" / "src" / "preop"
+FLOORS = {
+    "errors": 0,
+    "imaging": 1,
+    "statistics": 1,
+    "counts": 1,
+    "grandchallenge": 2,
+    "radiomics": 2,
+    "segmentation": 2,
+    "slides": 2,
+    "mil": 2,
+    "anatomy": 3,
+    "staging": 3,
+    "tabular": 3,
+    "cohort": 4,
+    "simulation": 4,
+    "report": 5,
+    "review": 5,
+    "cli": 6,
+}
+PACKAGES = sorted(path.stem for path in LIBRARY.iterdir() if path.is_dir() or path.suffix == ".py")
+STUDIES = sorted(path.name for path in (ROOT / "algorithms").iterdir() if (path / "algorithm.toml").is_file())
+
+
+def imports_of(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def library_imports(folder_or_file: Path) -> Iterator[tuple[Path, str]]:
+    for file in sorted(folder_or_file.rglob("*.py")) if folder_or_file.is_dir() else [folder_or_file]:
+        for name in imports_of(file):
+            parts = name.split(".")
+            if parts[0] == "preop" and len(parts) > 1:
+                yield file, parts[1]
+
+
+@pytest.mark.parametrize("package", [name for name in PACKAGES if name not in {"__init__", "__pycache__", "py"}])
+def test_a_package_imports_only_from_lower_floors(package: str) -> None:
+    folder = LIBRARY / package
+    place = folder if folder.is_dir() else folder.with_suffix(".py")
+    assert package in FLOORS, f"{package} has no floor: give it one in house order"
+    too_high = [
+        f"{file.relative_to(ROOT)} imports preop.{other}"
+        for file, other in library_imports(place)
+        if other != package and FLOORS[other] >= FLOORS[package]
+    ]
+    assert not too_high
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_an_algorithm_imports_no_other_algorithm(study: str) -> None:
+    others = {*STUDIES, "evaluation"} - {study}
+    files = (ROOT / "algorithms" / study).rglob("*.py")
+    assert not [(file.name, name) for file in files for name in imports_of(file) if name.split(".")[0] in others]
+
+
+def test_the_evaluation_imports_no_algorithm() -> None:
+    files = (ROOT / "evaluation").rglob("*.py")
+    assert not [(file.name, name) for file in files for name in imports_of(file) if name.split(".")[0] in STUDIES]
+
+
+@pytest.mark.parametrize("package", [name for name in PACKAGES if (LIBRARY / name / "__init__.py").is_file()])
+def test_importing_the_library_is_light(package: str) -> None:
+    heavy = ("torch", "SimpleITK", "sklearn", "statsmodels", "altair", "numba")
+    code = f"import sys, preop.{package}; print(*(name for name in {heavy!r} if name in sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not loaded
+
+
+@pytest.mark.parametrize("lock", sorted((ROOT / "requirements").glob("*.txt")), ids=lambda path: path.stem)
+def test_a_lock_is_hashed_and_names_no_address(lock: Path) -> None:
+    text = lock.read_text()
+    assert "://" not in text
+    assert "--index-url" not in text
+    assert "--find-links" not in text
+    requirements = [line for line in text.splitlines() if line and not line.startswith((" ", "#"))]
+    assert requirements
+    for line, following in zip(text.splitlines(), text.splitlines()[1:], strict=False):
+        if line in requirements:
+            assert "==" in line
+            assert following.strip().startswith("--hash=sha256:")
+
+
+@pytest.mark.parametrize("lock", ["imaging", "development"])
+def test_images_without_deep_learning_hold_no_torch(lock: str) -> None:
+    assert not [line for line in (ROOT / "requirements" / f"{lock}.txt").read_text().splitlines() if "torch" in line]
+
+
+def test_all_locks_agree_on_every_version() -> None:
+    versions: dict[tuple[str, str], set[str]] = {}
+    for lock in (ROOT / "requirements").glob("*.txt"):
+        for line in lock.read_text().splitlines():
+            if "==" in line and not line.startswith((" ", "#")):
+                requirement, _, marker = line.removesuffix("\\").strip().partition(" ; ")
+                name, version = requirement.split("==")
+                versions.setdefault((name, marker), set()).add(version)
+    assert {name: found for name, found in versions.items() if len(found) > 1} == {}
