@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[1]
 LIBRARY = ROOT / "shared" / "src" / "preop"
 FLOORS = {
     "errors": 0,
+    "folders": 1,
     "imaging": 1,
     "statistics": 1,
     "counts": 1,

@@ -36,7 +36,7 @@ def test_a_case_is_read_with_its_geometry(toy: Algorithm, lay_out: LayOut) -> No
     scan = scan_of()
     case = read_case(toy, lay_out(toy, scan=scan, mask=mask_of(scan), facts={"age": 50}))
     assert case.interface == ("facts", "mask", "scan")
-    assert case.name == "scan.mha"
+    assert case.name == "scan"
     image = case.image("scan")
     assert image.shape == (4, 5, 6)
     assert image.spacing_mm == (3.0, 0.7, 1.5)

@@ -9,7 +9,6 @@ among them the reference standard. An empty cell means: not available.
 
 from __future__ import annotations
 
-import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from preop.errors import InvalidInputError
 from preop.grandchallenge.algorithm import Algorithm, Socket, first_problem
 from preop.grandchallenge.cases import Case, check_interface
 from preop.grandchallenge.models import DataSource, sha256
-from preop.grandchallenge.values import JSON, check_value
+from preop.grandchallenge.values import JSON, check_value, to_toml
 
 PATIENT_COLUMN = "patient"
 CENTRE_COLUMN = "centre"
@@ -108,9 +107,7 @@ def read_cohort(path: Path, algorithm: Algorithm) -> Cohort:
 
 def write_source(source: DataSource, table: Path) -> None:
     """Write where the patients of a cohort table come from, beside it."""
-    # A JSON string, number or boolean is a TOML one too.
-    lines = [f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in source.model_dump().items()]
-    table.with_suffix(".toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    table.with_suffix(".toml").write_text(to_toml(source.model_dump()), encoding="utf-8")
 
 
 def _read_source(path: Path) -> DataSource:

@@ -16,6 +16,7 @@ from preop.grandchallenge.values import JSON, check_value, read_json
 from preop.imaging import Geometry, Image, read_geometry, read_image
 
 INPUTS_FILE = "inputs.json"
+IMAGE_SUFFIXES = (".mha", ".mhd", ".nii.gz", ".nii", ".nrrd", ".tiff", ".tif", ".dcm")
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ def read_case(algorithm: Algorithm, root: Path) -> Case:
         path = below(root, _description(item)["relative_path"])
         if socket.kind.is_image:
             image_paths[slug] = single_image(path, slug)
-            names.append(_image_name(item) or image_paths[slug].name)
+            names.append(case_key(item) or image_paths[slug].name)
         else:
             values[slug] = read_json(path) if path.exists() else _inline_value(item, path)
             check_value(values[slug], socket, algorithm.json_schemas.get(slug))
@@ -208,11 +209,15 @@ def _description(item: JSON) -> dict[str, Any]:
     return dict(description)
 
 
-def _image_name(item: Mapping[str, Any]) -> str | None:
-    """Give the name that the uploader gave an image, without a folder."""
+def case_key(item: Mapping[str, Any]) -> str | None:
+    """Give what an input tells of its case: the name that the uploader gave its image, without folder and ending."""
     image = item.get("image")
     name = image.get("name") if isinstance(image, Mapping) else None
-    return PurePosixPath(name).name if isinstance(name, str) and name else None
+    if not isinstance(name, str) or not name:
+        return None
+    name = PurePosixPath(name).name
+    ending = next((suffix for suffix in IMAGE_SUFFIXES if name.lower().endswith(suffix)), "")
+    return name[: len(name) - len(ending)]
 
 
 def _inline_value(item: Mapping[str, Any], path: Path) -> JSON:

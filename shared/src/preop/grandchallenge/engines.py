@@ -264,7 +264,7 @@ class ContainerEngine(Engine):
         """Hand over what the container's user wrote: only root, here or in a container, may change the owner."""
         owner = folder.stat()
         foreign = [path for path in folder.rglob("*") if path.lstat().st_uid != owner.st_uid]
-        if not foreign and _readable_by_owner(folder):
+        if not foreign:
             return
         if os.geteuid() == 0:
             for path in foreign:
@@ -436,8 +436,8 @@ def _working_namespaces() -> tuple[str, ...]:
     spaces = ("unshare", "--mount", "--net")
     for call in (spaces, (*spaces, "--user", "--map-root-user")):
         with tempfile.TemporaryDirectory() as folder:
-            write = ["sh", "-c", f"! : 2>/dev/null >{shlex.quote(folder)}/written"]
-            setup = _setup_script(write, memory_gb=2, read_only=[Path(folder)], isolated=True)
+            unwritable = ["test", "!", "-w", folder]
+            setup = _setup_script(unwritable, memory_gb=2, read_only=[Path(folder)], isolated=True)
             if _succeeds([*call, "sh", "-c", setup]):
                 return call
     return ()
@@ -630,11 +630,6 @@ def _readable_by_all(folder: Path) -> bool:
     return True
 
 
-def _readable_by_owner(folder: Path) -> bool:
-    """Whether no folder is shut even to ourselves: then its content was not seen."""
-    return all(os.access(path, os.R_OK | os.X_OK) for path in folder.rglob("*") if path.is_dir())
-
-
 class _Log:
     """The standard streams of a program, as far as they have not been read yet."""
 
@@ -765,7 +760,9 @@ class Server:
         """Give what the program wrote about this case; an engine hands lines on a moment after the answer."""
         stdout, stderr = self._log.new()
         until = time.monotonic() + 2
-        while (not stderr if failed else parse_usage(stdout) is None) and time.monotonic() < until:
+        while self._started.process.poll() is None and time.monotonic() < until:
+            if stderr if failed else parse_usage(stdout):
+                break
             time.sleep(0.02)
             more = self._log.new()
             stdout, stderr = stdout + more[0], stderr + more[1]

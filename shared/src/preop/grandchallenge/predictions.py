@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from preop.errors import InvalidInputError
 from preop.grandchallenge.algorithm import Algorithm
-from preop.grandchallenge.cases import item_of, single_image
+from preop.grandchallenge.cases import case_key, item_of, single_image
 from preop.grandchallenge.roots import below
 from preop.grandchallenge.values import JSON, read_json, to_json
 
@@ -128,11 +128,7 @@ def _job(item: JSON, root: Path) -> Job:
     return Job(
         pk=pk,
         succeeded=item.get("status") == _SUCCEEDED,
-        inputs={
-            _socket(part, pk)["slug"]: _case_key(part)
-            for part in item.get("inputs") or []
-            if _case_key(part) is not None
-        },
+        inputs={_socket(part, pk)["slug"]: _key_of(part) for part in item.get("inputs") or []},
         folder=below(root, pk) / "output",
         outputs={
             _socket(part, pk)["slug"]: _socket(part, pk)["relative_path"]
@@ -150,9 +146,6 @@ def _socket(part: JSON, pk: str) -> Mapping[str, Any]:
     return socket
 
 
-def _case_key(part: Mapping[str, Any]) -> JSON:
-    image = part.get("image")
-    if isinstance(image, Mapping) and isinstance(image.get("name"), str):
-        name = PurePosixPath(image["name"]).name
-        return name.removesuffix(".gz").rsplit(".", 1)[0] if "." in name else name
-    return part.get("value")
+def _key_of(part: Mapping[str, Any]) -> JSON:
+    name = case_key(part)
+    return part.get("value") if name is None else name

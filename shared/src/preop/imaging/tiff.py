@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ def read_tiff(path: Path) -> Image:
             voxels = page.asarray()
             unit = page.tags.get("ResolutionUnit")
             resolution = [page.tags.get(name) for name in ("YResolution", "XResolution")]
-    except (OSError, ValueError, IndexError, tifffile.TiffFileError) as error:
+    except (OSError, ValueError, IndexError, RuntimeError, zlib.error, tifffile.TiffFileError) as error:
         raise InvalidInputError(f"{path.name} cannot be read as a TIFF: it is damaged or cut off.") from error
     if voxels.ndim != 2:
         raise InvalidInputError(

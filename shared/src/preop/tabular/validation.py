@@ -61,8 +61,20 @@ def validate(
     outcome
         Whether each had the event, shape (patients,).
     """
-    scores = []
-    for train, test in splits(outcome):
-        score = learn(table.iloc[train], outcome[train])
-        scores.append(auc(outcome[test], score(table.iloc[test])))
-    return corrected_resampled_t(np.array(scores), training_cases=len(train), test_cases=len(test))
+    from joblib import Parallel, delayed
+
+    pairs = list(splits(outcome))
+    scores = Parallel(n_jobs=-1)(delayed(_score)(learn, table, outcome, train, test) for train, test in pairs)
+    train, test = pairs[0]
+    return corrected_resampled_t(scores, training_cases=len(train), test_cases=len(test))
+
+
+def _score(
+    learn: Learner,
+    table: pd.DataFrame,
+    outcome: NDArray[np.bool_],
+    train: NDArray[np.intp],
+    test: NDArray[np.intp],
+) -> float:
+    score = learn(table.iloc[train], outcome[train])
+    return auc(outcome[test], score(table.iloc[test]))

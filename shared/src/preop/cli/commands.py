@@ -1,0 +1,330 @@
+"""The commands. Each one is a few lines: find what is named, call one function, say where the result is."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from preop.cli import repository
+from preop.errors import InvalidInputError, InvalidOutputError
+from preop.grandchallenge.algorithm import Algorithm, read_algorithm
+from preop.grandchallenge.engines import (
+    ContainerEngine,
+    EngineChoice,
+    Program,
+    algorithm_program,
+    build_image,
+    engine_for,
+    evaluation_program,
+    find_engine,
+    run,
+)
+
+app = typer.Typer(
+    help="Pre-operative staging algorithms for grand-challenge.org: run, train, validate, evaluate. Not a medical device.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode="markdown",
+)
+console = Console()
+
+AlgorithmName = Annotated[
+    str, typer.Argument(metavar="ALGORITHM", help="Its name, or a folder with an algorithm.toml.")
+]
+AlgorithmNames = Annotated[
+    list[str] | None, typer.Argument(metavar="[ALGORITHM]...", help="Names; by default all, and the evaluation.")
+]
+EngineOption = Annotated[
+    EngineChoice,
+    typer.Option(help="What runs it. auto: docker or podman with the image built, else an isolated process."),
+]
+ModelOption = Annotated[Path | None, typer.Option(help="Model folder; by default the one that comes with it.")]
+CohortOption = Annotated[Path, typer.Option(help="cohort.csv: one row a patient.")]
+
+
+@app.command(name="run")
+def run_case(
+    algorithm: AlgorithmName,
+    input: Annotated[Path, typer.Option(help="Folder as the platform's /input: inputs.json and what it names.")],  # noqa: A002
+    output: Annotated[Path, typer.Option(help="A new or empty folder for the outputs.")],
+    model: ModelOption = None,
+    engine: EngineOption = "auto",
+) -> None:
+    """Run an algorithm on one case, as the platform does.
+
+    Example: `preop run sarcoma_lung_metastasis --input case/input --output case/output`
+    """
+    described = repository.find_algorithm(algorithm)
+    if output.is_dir() and any(output.iterdir()):
+        raise InvalidOutputError(f"{output} is not empty: name a new folder, so that nothing is overwritten.")
+    program = algorithm_program(described)
+    chosen = engine_for(program, engine)
+    console.print(f"{described.title}, in {chosen.isolation}")
+    output.mkdir(parents=True, exist_ok=True)
+    result = run(chosen, program, input=input, output=output, model=model or described.folder / "model")
+    if result.error is not None:
+        typer.echo(result.stderr, err=True)
+        raise InvalidInputError(result.error)
+    console.print(f"{result.seconds:.1f} s, {_memory(result.peak_memory_mb)}. The outputs are in {output}")
+
+
+@app.command()
+def examples(
+    output: Annotated[Path | None, typer.Option(help="A new folder; by default one below runs/.")] = None,
+    engine: EngineOption = "auto",
+) -> None:
+    """Run every algorithm on its bundled cases, then the evaluation, and show the results."""
+    from preop.grandchallenge.submissions import evaluate, find_trials, predict
+    from preop.report import evaluation_page
+
+    folder = output or repository.ROOT / "runs" / datetime.now(UTC).strftime("%Y-%m-%d_%H%M%S")
+    judge = evaluation_program(repository.evaluation_folder())
+    table = Table(
+        "case", "output", "reference", "seconds", "peak memory", title="Bundled examples (simulated patients)"
+    )
+    pages = []
+    for algorithm in map(read_algorithm, repository.algorithm_folders()):
+        chosen = engine_for(algorithm_program(algorithm), engine)
+        console.print(f"{algorithm.title}: in {chosen.isolation}")
+        trials = {trial.name: trial.input for trial in find_trials(algorithm.folder)}
+        with Progress(console=console, transient=True) as progress:
+            task = progress.add_task(algorithm.name, total=len(trials))
+            runs = {}
+            predictions = folder / algorithm.name / "predictions"
+            for name, result in predict(chosen, algorithm, trials, predictions, model=algorithm.folder / "model"):
+                runs[name] = result
+                progress.advance(task)
+        metrics = evaluate(
+            engine_for(judge, engine),
+            judge,
+            predictions,
+            repository.ground_truth_folder(algorithm),
+            folder / algorithm.name / "evaluation",
+        )
+        pages.append(folder / algorithm.name / "results.html")
+        evaluation_page(metrics, pages[-1])
+        table.add_section()
+        for case in metrics["results"]:
+            result = runs[case["case"]]
+            table.add_row(
+                f"{algorithm.name} / {case['case']}",
+                _shown(case["output"]) if result.error is None else f"[red]{result.error}",
+                _shown(case["reference"]),
+                f"{result.seconds:.1f}",
+                _memory(result.peak_memory_mb),
+            )
+    console.print(table)
+    for page in pages:
+        console.print(f"Result page: {page}", soft_wrap=True)
+
+
+@app.command(name="test")
+def run_test_cases(algorithms: AlgorithmNames = None, engine: EngineOption = "auto") -> None:
+    """Run algorithms and the evaluation on their test cases and compare with the expected outputs.
+
+    With docker or podman the images are built first. Exit code 1 on any difference.
+    """
+    from preop.grandchallenge.submissions import find_trials, try_out
+
+    chosen = find_engine(engine)
+    console.print(f"Test cases run in {chosen.isolation}")
+    failed = 0
+    table = Table("program", "case", "seconds", "peak memory", "result")
+    for program, model in _programs(algorithms):
+        if isinstance(chosen, ContainerEngine):
+            build_image(chosen, program)
+        for trial in find_trials(program.folder):
+            with tempfile.TemporaryDirectory() as output:
+                result, differences = try_out(chosen, program, trial, Path(output), model=model)
+            failed += bool(differences)
+            verdict = "as expected" if not differences else "[red]" + "\n".join(differences)
+            table.add_row(program.name, trial.name, f"{result.seconds:.1f}", _memory(result.peak_memory_mb), verdict)
+    console.print(table)
+    if failed:
+        raise InvalidOutputError(f"{failed} of {table.row_count} test cases are not as expected.")
+
+
+@app.command()
+def build(
+    algorithms: AlgorithmNames = None,
+    api_method: Annotated[
+        Literal["exec", "invoke"], typer.Option(help="exec: a start per case; invoke: a server that keeps the model.")
+    ] = "exec",
+) -> None:
+    """Build the images with docker or podman.
+
+    PREOP_BUILD_OPTIONS adds options to the engine's build, PREOP_BASE_IMAGE replaces the base image: docs/containers.md.
+    """
+    chosen = _container_engine()
+    for program, _ in _programs(algorithms):
+        build_image(chosen, program, api_method=api_method)
+        console.print(f"Built {program.image}")
+
+
+@app.command()
+def export(
+    algorithms: AlgorithmNames = None,
+    output: Annotated[Path, typer.Option(help="Folder of the exports.")] = Path("exports"),
+    force: Annotated[bool, typer.Option("--force", help="Replace archives that hold something else.")] = False,  # noqa: FBT002
+) -> None:
+    """Write what is uploaded to the platform: image archive, model.tar.gz, SHA256SUMS; checked by the platform's rules."""
+    from preop.grandchallenge.archive import export as export_program
+
+    chosen = _container_engine()
+    for program, model in _programs(algorithms):
+        done = export_program(chosen, program, output, model=model, force=force)
+        size = sum(path.stat().st_size for path in done.files) / 1e6
+        console.print(f"{program.name}: {size:.0f} MB, accepted by the platform's rules, in {done.folder}")
+
+
+@app.command()
+def simulate(
+    algorithm: AlgorithmName,
+    patients: Annotated[int, typer.Option(min=2, help="How many.")],
+    output: Annotated[Path, typer.Option(help="A new folder, or one that the same call began.")],
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same patients.")] = 0,
+) -> None:
+    """Make a cohort of simulated patients: cohort.csv, images and the known truth.
+
+    Example: `preop simulate sarcoma_lung_metastasis --patients 100 --seed 1 --output simulated`
+    """
+    simulation = repository.find_algorithm(algorithm).module("simulation")
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("Simulating", total=patients)
+        simulation.simulate(patients, seed, output, lambda done, _: progress.update(task, completed=done))
+    console.print(f"The cohort is {output / 'cohort.csv'}")
+
+
+@app.command()
+def train(
+    algorithm: AlgorithmName,
+    cohort: CohortOption,
+    model: Annotated[Path, typer.Option(help="A new folder for the model.")],
+    settings: Annotated[Path | None, typer.Option(help="TOML file with settings of the training.")] = None,
+) -> None:
+    """Train an algorithm on a cohort, with validation in which everything that learns is inside the folds.
+
+    Example: `preop train sarcoma_lung_metastasis --cohort simulated/cohort.csv --model my-model`
+    """
+    from preop.cohort import read_cohort, read_settings
+
+    described = repository.find_algorithm(algorithm)
+    training = described.module("training")
+    if model.is_dir() and any(model.iterdir()):
+        raise InvalidOutputError(f"{model} is not empty: name a new folder, so that no model is overwritten.")
+    validation = training.fit(read_cohort(cohort, described), model, read_settings(settings, training.Settings))
+    console.print(_validation_table(validation))
+    console.print(f"The model is in {model}")
+
+
+@app.command()
+def validate(
+    algorithm: AlgorithmName,
+    cohort: CohortOption,
+    output: Annotated[Path, typer.Option(help="A new folder, or one that the same call began.")],
+    model: ModelOption = None,
+    engine: EngineOption = "auto",
+) -> None:
+    """Run a model over another cohort and hold it against its reference standard.
+
+    Example: `preop validate sarcoma_lung_metastasis --cohort hospital/cohort.csv --output validation`
+    """
+    from preop.cohort import predict_cohort, read_cohort
+    from preop.grandchallenge.submissions import evaluate
+    from preop.report import evaluation_page
+
+    described = repository.find_algorithm(algorithm)
+    failures = predict_cohort(
+        read_cohort(cohort, described),
+        model or described.folder / "model",
+        output,
+        task=repository.ground_truth_folder(described) / "task.toml",
+    )
+    for patient, reason in sorted(failures.items()):
+        console.print(f"[yellow]{patient} failed:[/] {reason}", soft_wrap=True)
+    judge = evaluation_program(repository.evaluation_folder())
+    metrics = evaluate(
+        engine_for(judge, engine), judge, output / "predictions", output / "ground_truth", output / "evaluation"
+    )
+    evaluation_page(metrics, output / "results.html")
+    console.print(f"Result page: {output / 'results.html'}", soft_wrap=True)
+
+
+@app.command(name="evaluate")
+def evaluate_predictions(
+    predictions: Annotated[Path, typer.Option(help="Folder with predictions.json and the outputs of its jobs.")],
+    ground_truth: Annotated[Path, typer.Option(help="Folder with task.toml and reference.csv.")],
+    output: Annotated[Path, typer.Option(help="Folder for metrics.json and the result page.")],
+    engine: EngineOption = "auto",
+) -> None:
+    """Hold predictions against their reference, as the evaluation of a challenge does."""
+    from preop.grandchallenge.submissions import evaluate
+    from preop.report import evaluation_page
+
+    judge = evaluation_program(repository.evaluation_folder())
+    output.mkdir(parents=True, exist_ok=True)
+    metrics = evaluate(engine_for(judge, engine), judge, predictions, ground_truth, output)
+    evaluation_page(metrics, output / "results.html")
+    console.print(f"Result page: {output / 'results.html'}", soft_wrap=True)
+
+
+@app.command()
+def doctor() -> None:
+    """Tell what works on this machine, what is missing, and what to type for it."""
+    from preop.cli.doctor import examine
+
+    table = Table("", "what", "found", "to mend it, type")
+    marks = {True: "[green]yes", False: "[yellow]no"}
+    for finding in examine():
+        table.add_row(marks[finding.works], finding.what, finding.found, finding.remedy)
+    console.print(table)
+
+
+def _programs(names: Sequence[str] | None) -> list[tuple[Program, Path | None]]:
+    """Give the named algorithms, or all of them and the evaluation, each with its default model."""
+
+    def of(algorithm: Algorithm) -> tuple[Program, Path | None]:
+        return algorithm_program(algorithm), algorithm.folder / "model"
+
+    evaluation: tuple[Program, Path | None] = (evaluation_program(repository.evaluation_folder()), None)
+    if not names:
+        return [*(of(read_algorithm(folder)) for folder in repository.algorithm_folders()), evaluation]
+    return [evaluation if name == evaluation[0].name else of(repository.find_algorithm(name)) for name in names]
+
+
+def _container_engine() -> ContainerEngine:
+    chosen = find_engine("auto")
+    if not isinstance(chosen, ContainerEngine):
+        raise InvalidInputError("Images need docker or podman, and neither works on this machine: see preop doctor.")
+    return chosen
+
+
+def _validation_table(validation: dict[str, Any]) -> Table:
+    table = Table("inputs", "patients", "with outcome", "AUC [95 % CI]", title="Validation inside the training cohort")
+    for inputs, figures in validation["interfaces"].items():
+        table.add_row(inputs, str(figures["patients"]), str(figures["events"]), _interval(figures["auc"]))
+    table.add_section()
+    for name, estimate in validation["baselines"].items():
+        table.add_row(f"{name} alone", "", "", _interval(estimate))
+    return table
+
+
+def _interval(estimate: dict[str, float]) -> str:
+    return f"{estimate['value']:.2f} [{estimate['lower']:.2f}, {estimate['upper']:.2f}]"
+
+
+def _shown(value: object) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def _memory(megabytes: float | None) -> str:
+    return "unknown" if megabytes is None else f"{megabytes:.0f} MB"

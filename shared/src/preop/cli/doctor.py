@@ -1,0 +1,74 @@
+"""What works on this machine: Python, packages, engines, graphics card, models."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from preop.cli.repository import algorithm_folders
+from preop.errors import PreopError
+from preop.grandchallenge.algorithm import read_algorithm
+from preop.grandchallenge.engines import ContainerEngine, algorithm_program, find_engine, image_exists
+from preop.grandchallenge.models import read_model_info
+
+# One package of each lock that no smaller lock holds.
+LOCKS = {"imaging": "SimpleITK", "learning": "nnunetv2", "pathology": "timm", "development": "pytest"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the doctor's report."""
+
+    what: str
+    works: bool
+    found: str
+    remedy: str = ""
+
+
+def examine() -> Iterator[Finding]:
+    """Look at everything that matters for running, training and exporting algorithms."""
+    yield Finding("Python", sys.version_info >= (3, 11), platform.python_version(), "")
+    yield Finding("cores and memory", works=True, found=_size())
+    for lock, package in LOCKS.items():
+        installed = importlib.util.find_spec(package) is not None
+        remedy = "" if installed else f"requirements/install.sh {lock}"
+        yield Finding(f"packages: {lock}", installed, "installed" if installed else "not installed", remedy)
+    yield from _engines()
+    card = shutil.which("nvidia-smi") is not None
+    yield Finding("graphics card", card, "nvidia-smi found" if card else "none found; nothing needs one today")
+    for folder in algorithm_folders():
+        algorithm = read_algorithm(folder)
+        try:
+            info = read_model_info(folder / "model", algorithm)
+            found = f"trained {info.created} on {info.training_data.patients} patients"
+            yield Finding(f"model: {algorithm.name}", works=True, found=found)
+        except PreopError as error:
+            remedy = f"preop train {algorithm.name} --cohort cohort.csv --model {folder / 'model'}"
+            yield Finding(f"model: {algorithm.name}", works=False, found=str(error), remedy=remedy)
+
+
+def _engines() -> Iterator[Finding]:
+    for name in ("docker", "podman"):
+        try:
+            engine = find_engine(name)
+        except PreopError as error:
+            yield Finding(name, works=False, found=str(error))
+            continue
+        yield Finding(name, works=True, found=engine.isolation)
+        if isinstance(engine, ContainerEngine):
+            for folder in algorithm_folders():
+                program = algorithm_program(read_algorithm(folder))
+                built = image_exists(engine, program)
+                found, remedy = ("built", "") if built else ("not built", f"./build.sh {program.name}")
+                yield Finding(f"{name} image: {program.name}", built, found, remedy)
+    yield Finding("isolated process", works=True, found=find_engine("process").isolation)
+
+
+def _size() -> str:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    return f"{os.cpu_count()} cores, {memory:.0f} GB"

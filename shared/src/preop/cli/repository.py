@@ -1,0 +1,51 @@
+"""Where the algorithms are: in the checkout this library was installed from, or in a folder that the user names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import preop
+from preop.errors import InvalidInputError
+from preop.grandchallenge.algorithm import DESCRIPTION_FILE, Algorithm, read_algorithm
+
+# shared/src/preop/__init__.py
+ROOT = Path(preop.__file__).parents[3]
+
+
+def algorithm_folders() -> list[Path]:
+    """Folders of all algorithms of the checkout, in the order of their names."""
+    return sorted(path.parent for path in (ROOT / "algorithms").glob(f"*/{DESCRIPTION_FILE}"))
+
+
+def evaluation_folder() -> Path:
+    """Folder of the evaluation."""
+    return _existing(ROOT / "evaluation")
+
+
+def find_algorithm(name_or_folder: str) -> Algorithm:
+    """Read the algorithm of that name, or in that folder.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is none; the sentence names those there are.
+    """
+    folder = Path(name_or_folder)
+    if (folder / DESCRIPTION_FILE).is_file():
+        return read_algorithm(folder)
+    named = ROOT / "algorithms" / name_or_folder
+    if "/" in name_or_folder or not (named / DESCRIPTION_FILE).is_file():
+        known = ", ".join(path.name for path in algorithm_folders())
+        raise InvalidInputError(f"There is no algorithm {name_or_folder}; there are: {known}.")
+    return read_algorithm(named)
+
+
+def ground_truth_folder(algorithm: Algorithm) -> Path:
+    """Folder of the evaluation's task for an algorithm."""
+    return _existing(evaluation_folder() / "ground_truth" / algorithm.name)
+
+
+def _existing(folder: Path) -> Path:
+    if not folder.is_dir():
+        raise InvalidInputError(f"{folder} is missing: this command needs a checkout of the preop repository.")
+    return folder

@@ -1,0 +1,113 @@
+"""A submission on this machine: an algorithm on several cases, then the evaluation, as in a phase of a challenge."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from preop.errors import InvalidOutputError
+from preop.grandchallenge.algorithm import Algorithm
+from preop.grandchallenge.cases import Case, read_case
+from preop.grandchallenge.comparison import compare_outputs, read_tolerance
+from preop.grandchallenge.engines import Engine, Program, Run, algorithm_program, run
+from preop.grandchallenge.predictions import job_item, write_predictions
+from preop.grandchallenge.runtime import METRICS_FILE
+from preop.grandchallenge.values import JSON, read_json
+
+TEST_FOLDER = "test"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A case whose outputs are known: ``test/<name>/{input,expected}``, and ``ground_truth`` for the evaluation."""
+
+    name: str
+    folder: Path
+
+    @property
+    def input(self) -> Path:
+        """What the program is given."""
+        return self.folder / "input"
+
+    @property
+    def expected(self) -> Path:
+        """What it must give."""
+        return self.folder / "expected"
+
+    @property
+    def ground_truth(self) -> Path | None:
+        """What the evaluation is given beside the predictions."""
+        path = self.folder / "ground_truth"
+        return path if path.is_dir() else None
+
+
+def find_trials(folder: Path) -> list[Trial]:
+    """Find the bundled cases of an algorithm or of the evaluation.
+
+    Raises
+    ------
+    InvalidOutputError
+        If there are none: a program without a case cannot be tested.
+    """
+    trials = [Trial(path.name, path) for path in sorted((folder / TEST_FOLDER).glob("*/")) if (path / "input").is_dir()]
+    if not trials:
+        raise InvalidOutputError(f"{folder.name} has no case in {folder / TEST_FOLDER}; expected at least one.")
+    return trials
+
+
+def try_out(
+    engine: Engine, program: Program, trial: Trial, output: Path, *, model: Path | None
+) -> tuple[Run, list[str]]:
+    """Run a bundled case and tell, in words, how its outputs differ from what they must be."""
+    result = run(engine, program, input=trial.input, output=output, model=model, ground_truth=trial.ground_truth)
+    if result.error is not None:
+        return result, [result.error]
+    return result, compare_outputs(trial.expected, output, read_tolerance(trial.folder.parent))
+
+
+def predict(
+    engine: Engine, algorithm: Algorithm, cases: Mapping[str, Path], predictions: Path, *, model: Path
+) -> Iterator[tuple[str, Run]]:
+    """Run an algorithm on several cases and lay its outputs out as the evaluation finds them.
+
+    Parameters
+    ----------
+    cases
+        Input folder of each case, by its name.
+    predictions
+        A new folder: becomes the evaluation's input.
+
+    Yields
+    ------
+    Each case's name and how its run ended. A failed run becomes a failed job.
+    """
+    program = algorithm_program(algorithm)
+    jobs = []
+    for name, folder in cases.items():
+        output = predictions / name / "output"
+        output.mkdir(parents=True)
+        result = run(engine, program, input=folder, output=output, model=model)
+        jobs.append(job_of(read_case(algorithm, folder), name, succeeded=result.error is None))
+        yield name, result
+    write_predictions(predictions, jobs)
+
+
+def job_of(case: Case, pk: str, *, succeeded: bool) -> JSON:
+    """Describe a case that was run here as a job of the platform."""
+    names = dict.fromkeys(case.image_paths, f"{case.name}.mha")
+    return job_item(case.algorithm, pk, image_names=names, values=case.values, succeeded=succeeded)
+
+
+def evaluate(engine: Engine, program: Program, predictions: Path, ground_truth: Path, output: Path) -> JSON:
+    """Run the evaluation on predictions and give the content of its ``metrics.json``.
+
+    Raises
+    ------
+    InvalidOutputError
+        If it fails, with its own sentence.
+    """
+    result = run(engine, program, input=predictions, output=output, ground_truth=ground_truth)
+    if result.error is not None:
+        raise InvalidOutputError(f"The evaluation failed: {result.error}")
+    return read_json(output / METRICS_FILE)

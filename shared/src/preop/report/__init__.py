@@ -1,0 +1,27 @@
+"""What people look at: charts as Vega-Lite 5 specifications, and pages that stand alone in one file."""
+
+from preop.report.charts import (
+    Contribution,
+    ScoredCase,
+    calibration_chart,
+    confusion_chart,
+    contributions_chart,
+    forest_chart,
+    roc_chart,
+    score_chart,
+    to_svg,
+)
+from preop.report.pages import evaluation_page
+
+__all__ = [
+    "Contribution",
+    "ScoredCase",
+    "calibration_chart",
+    "confusion_chart",
+    "contributions_chart",
+    "evaluation_page",
+    "forest_chart",
+    "roc_chart",
+    "score_chart",
+    "to_svg",
+]

@@ -1,0 +1,388 @@
+"""Charts as Vega-Lite 5 specifications, the form in which grand-challenge.org shows them, and as SVG for pages.
+
+Each chart is complete and small: its data stand inside, its size is fixed, and the same numbers give the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from preop.statistics import Agreement, CalibrationPoint, Estimate, RocCurve
+
+if TYPE_CHECKING:
+    import altair as alt
+
+Spec = dict[str, Any]
+Rows = list[dict[str, Any]]
+
+VEGA_LITE_VERSION = "5.20"
+
+# Blue and orange stay apart for readers with any common colour blindness.
+_BLUE, _ORANGE = "#2b6a99", "#c8591c"
+_INK, _MUTED, _LINE = "#1f2937", "#64748b", "#e2e8f0"
+_CONFIG: dict[str, Any] = {
+    "background": "white",
+    "font": "Helvetica, Arial, sans-serif",
+    "view": {"stroke": None},
+    "axis": {
+        "domainColor": "#94a3b8",
+        "gridColor": _LINE,
+        "labelColor": _INK,
+        "labelFlush": False,
+        "labelFontSize": 12,
+        "labelPadding": 8,
+        "tickColor": "#94a3b8",
+        "titleColor": _MUTED,
+        "titleFontSize": 12,
+        "titleFontWeight": "normal",
+        "titlePadding": 10,
+    },
+    "legend": {
+        "labelColor": _INK,
+        "labelFontSize": 12,
+        "labelLimit": 0,
+        "orient": "top",
+        "title": None,
+        "symbolSize": 90,
+    },
+    "title": {
+        "anchor": "start",
+        "color": _INK,
+        "fontSize": 15,
+        "frame": "group",
+        "offset": 14,
+        "subtitleColor": _MUTED,
+        "subtitleFontSize": 12,
+        "subtitlePadding": 5,
+    },
+}
+_ROW_HEIGHT = 26
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """What one feature adds to a patient's log odds.
+
+    Attributes
+    ----------
+    feature
+        Its name as a reader knows it, unique in a chart.
+    value
+        The patient's value as text, with its unit.
+    log_odds
+        Its part of the log odds, above 0 where it raises the likelihood.
+    """
+
+    feature: str
+    value: str
+    log_odds: float
+
+
+@dataclass(frozen=True)
+class ScoredCase:
+    """One case of a score chart.
+
+    Attributes
+    ----------
+    case
+        Its name.
+    reference
+        Its class as text.
+    score
+        Between 0 and 1.
+    valid
+        False where the score is not the algorithm's, but stands for a prediction that it did not give.
+    """
+
+    case: str
+    reference: str
+    score: float
+    valid: bool = True
+
+
+def contributions_chart(contributions: Sequence[Contribution], *, title: str, subtitle: str = "") -> Spec:
+    """Draw each feature's contribution to a patient's log odds, the largest first."""
+    import altair as alt
+
+    ordered = sorted(contributions, key=lambda item: -abs(item.log_odds))
+    rows: Rows = [
+        {
+            "feature": item.feature,
+            "value": item.value,
+            "label": f"{item.feature}: {item.value}",
+            "log_odds": round(item.log_odds, 4),
+            "text": f"{item.log_odds:+.2f}".replace("-", "\N{MINUS SIGN}"),
+            "direction": "raises the likelihood" if item.log_odds > 0 else "lowers the likelihood",
+        }
+        for item in ordered
+    ]
+    # Room on either side for the numbers at the ends of the bars.
+    reach = 1.3 * max((abs(item.log_odds) for item in ordered), default=0.0) or 1.0
+    base = alt.Chart().encode(
+        x=alt.X(
+            "log_odds:Q",
+            title="contribution (log odds)",
+            scale=alt.Scale(domain=[-reach, reach], nice=False),
+            axis=alt.Axis(tickCount=5),
+        ),
+        y=alt.Y("label:N", title=None, sort=None, axis=alt.Axis(domain=False, ticks=False, labelLimit=260)),
+    )
+    bars = base.mark_bar(height={"band": 0.62}).encode(
+        color=alt.Color(
+            "direction:N",
+            scale=alt.Scale(domain=["raises the likelihood", "lowers the likelihood"], range=[_ORANGE, _BLUE]),
+        ),
+        tooltip=[
+            alt.Tooltip("feature:N"),
+            alt.Tooltip("value:N"),
+            alt.Tooltip("log_odds:Q", title="log odds", format="+.3f"),
+        ],
+    )
+    right = base.mark_text(align="left", dx=5, color=_INK).encode(text="text:N").transform_filter("datum.log_odds > 0")
+    left = (
+        base.mark_text(align="right", dx=-5, color=_INK).encode(text="text:N").transform_filter("datum.log_odds <= 0")
+    )
+    return _spec(
+        [bars, _vertical(0, dashed=False), right, left],
+        rows,
+        title,
+        subtitle,
+        width=320,
+        height=_ROW_HEIGHT * max(len(rows), 1),
+    )
+
+
+def roc_chart(
+    curve: RocCurve, area: Estimate, *, operating_point: tuple[float, float] | None = None, title: str = "ROC curve"
+) -> Spec:
+    """Draw a ROC curve with its area, and the operating point (sensitivity, specificity) where there is one."""
+    import altair as alt
+
+    rows: Rows = [
+        {"step": step, "false_positive_rate": round(float(x), 4), "sensitivity": round(float(y), 4)}
+        for step, (x, y) in enumerate(zip(curve.false_positive_rate, curve.true_positive_rate, strict=True))
+    ]
+    base = alt.Chart().encode(
+        x=alt.X("false_positive_rate:Q", title="1 - specificity", **_unit()),
+        y=alt.Y("sensitivity:Q", title="sensitivity", **_unit()),
+    )
+    line = base.mark_line(color=_BLUE, strokeWidth=2.5, strokeJoin="round").encode(order="step:Q")
+    layers = [_diagonal(), line]
+    if operating_point is not None:
+        sensitivity, specificity = operating_point
+        point = {"false_positive_rate": round(1 - specificity, 4), "sensitivity": round(sensitivity, 4)}
+        layers.append(
+            base.mark_point(filled=True, size=110, color=_ORANGE, opacity=1, stroke="white", strokeWidth=1.5)
+            .encode(tooltip=[alt.Tooltip("sensitivity:Q", format=".2f")])
+            .properties(data=alt.Data(values=[point]))
+        )
+    subtitle = f"AUC {format_estimate(area)}" + ("; dot: at the stated threshold" if operating_point else "")
+    return _spec(layers, rows, title, subtitle, width=300, height=300)
+
+
+def calibration_chart(points: Sequence[CalibrationPoint], *, title: str = "Calibration") -> Spec:
+    """Draw observed against predicted, with Wilson's interval of each group."""
+    import altair as alt
+
+    rows: Rows = [
+        {
+            "predicted": round(point.predicted, 4),
+            "observed": round(point.observed.value, 4),
+            "lower": round(point.observed.lower, 4),
+            "upper": round(point.observed.upper, 4),
+            "cases": point.cases,
+        }
+        for point in points
+    ]
+    base = alt.Chart().encode(x=alt.X("predicted:Q", title="predicted likelihood", **_unit()))
+    observed = alt.Y("observed:Q", title="observed share", **_unit())
+    intervals = base.mark_rule(color=_BLUE, opacity=0.5, strokeWidth=1.5).encode(
+        y=alt.Y("lower:Q", title="observed share", **_unit()), y2="upper:Q"
+    )
+    line = base.mark_line(color=_BLUE, strokeWidth=2).encode(y=observed)
+    dots = base.mark_point(filled=True, size=70, color=_BLUE, opacity=1).encode(
+        y=observed, tooltip=[alt.Tooltip("cases:Q"), alt.Tooltip("observed:Q", format=".2f")]
+    )
+    subtitle = "groups of similar predictions, with 95 % intervals; dashed: ideal"
+    return _spec([_diagonal(), intervals, line, dots], rows, title, subtitle, width=300, height=300)
+
+
+def score_chart(
+    cases: Sequence[ScoredCase], *, reference_title: str, threshold: float | None = None, title: str = "Scores"
+) -> Spec:
+    """Draw every case as a dot at its score, one row for each class of the reference in the order of their coming."""
+    import altair as alt
+
+    classes = list(dict.fromkeys(case.reference for case in cases))
+    kinds = {True: "predicted", False: "no valid prediction, scored as the worst"}
+    rows: Rows = [
+        {
+            "case": case.case,
+            "reference": case.reference,
+            "score": round(case.score, 4),
+            "kind": kinds[case.valid],
+            "lane": lane,
+        }
+        for case, lane in zip(cases, _lanes(cases), strict=True)
+    ]
+    deepest = max((abs(row["lane"]) for row in rows), default=0) + 1
+    shown = [kind for valid, kind in kinds.items() if any(case.valid is valid for case in cases)]
+    dots = (
+        alt.Chart()
+        .mark_point(filled=True, size=64, opacity=0.85, stroke="white", strokeWidth=0.7)
+        .encode(
+            x=alt.X("score:Q", title="likelihood", **_unit()),
+            y=alt.Y(
+                "reference:N", title=reference_title, sort=classes, axis=alt.Axis(domain=False, ticks=False, grid=True)
+            ),
+            yOffset=alt.YOffset("lane:Q", scale=alt.Scale(domain=[-deepest, deepest])),
+            color=alt.Color(
+                "kind:N",
+                scale=alt.Scale(domain=shown, range=[_BLUE if kind == kinds[True] else _ORANGE for kind in shown]),
+                legend=alt.Legend() if len(shown) > 1 else None,
+            ),
+            tooltip=[alt.Tooltip("case:N"), alt.Tooltip("score:Q", format=".3f")],
+        )
+    )
+    layers = [dots]
+    subtitle = "one dot a case"
+    if threshold is not None:
+        layers.insert(0, _vertical(threshold))
+        subtitle += f"; dashed: the stated threshold, {threshold:.2f}"
+    row_height = max(110, 20 * deepest)
+    return _spec(layers, rows, title, subtitle, width=300, height=row_height * max(len(classes), 1))
+
+
+def confusion_chart(agreement: Agreement, *, title: str = "Stages") -> Spec:
+    """Draw the table of reference and predicted stages, darker where more cases lie."""
+    import altair as alt
+
+    most = max(int(agreement.matrix.max()), 1)
+    rows: Rows = [
+        {"reference": true, "predicted": called, "cases": count, "dark": count > most / 2}
+        for true, counts in agreement.as_dict().items()
+        for called, count in counts.items()
+    ]
+    stages = list(agreement.categories)
+    base = alt.Chart().encode(
+        x=alt.X("predicted:N", title="predicted", sort=stages, axis=alt.Axis(labelAngle=0, domain=False, ticks=False)),
+        y=alt.Y("reference:N", title="reference", sort=stages, axis=alt.Axis(domain=False, ticks=False)),
+    )
+    squares = base.mark_rect(stroke="white", strokeWidth=2).encode(
+        color=alt.Color("cases:Q", scale=alt.Scale(domain=[0, most], range=["#f1f5f9", _BLUE]), legend=None),
+        tooltip=["reference:N", "predicted:N", "cases:Q"],
+    )
+    numbers = base.mark_text(fontSize=14).encode(
+        text="cases:Q", color=alt.condition("datum.dark", alt.value("white"), alt.value(_INK))
+    )
+    side = 64 * len(stages)
+    return _spec([squares, numbers], rows, title, "number of cases", width=side, height=side)
+
+
+def forest_chart(
+    estimates: Mapping[str, Estimate], *, axis: str, title: str, subtitle: str = "", no_effect: float | None = None
+) -> Spec:
+    """Draw estimates one below the other with their intervals, as of the AUCs of several models.
+
+    Parameters
+    ----------
+    estimates
+        By the name that stands beside them, in order from the top.
+    axis
+        What is estimated.
+    no_effect
+        Where a dashed line marks "no better than nothing", 0.5 for an AUC.
+    """
+    import altair as alt
+
+    rows: Rows = [
+        {
+            "name": name,
+            "value": row["value"],
+            "lower": row["lower"],
+            "upper": row["upper"],
+            "text": format_estimate(item),
+        }
+        for name, item in estimates.items()
+        for row in [item.as_dict()]
+    ]
+    x_scale = alt.Scale(zero=False, nice=True)
+    base = alt.Chart().encode(
+        y=alt.Y("name:N", title=None, sort=None, axis=alt.Axis(domain=False, ticks=False, labelLimit=260))
+    )
+    intervals = base.mark_rule(color=_BLUE, strokeWidth=2).encode(
+        x=alt.X("lower:Q", title=axis, scale=x_scale), x2="upper:Q"
+    )
+    values = base.mark_point(filled=True, shape="square", size=80, color=_BLUE, opacity=1).encode(
+        x=alt.X("value:Q", title=axis, scale=x_scale), tooltip=["name:N", "text:N"]
+    )
+    width = 300
+    numbers = base.mark_text(align="left", color=_INK).encode(x=alt.value(width + 14), text="text:N")
+    layers = [intervals, values, numbers]
+    if no_effect is not None:
+        layers.insert(0, _vertical(no_effect))
+    return _spec(layers, rows, title, subtitle, width=width, height=_ROW_HEIGHT * max(len(rows), 1))
+
+
+def to_svg(spec: Spec) -> str:
+    """Draw a chart as an SVG element; nothing is fetched."""
+    import vl_convert
+
+    return str(vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE_VERSION, allowed_base_urls=[]))
+
+
+def format_estimate(estimate: Estimate) -> str:
+    """Write an estimate as text: ``0.75 [0.59, 0.91]``, without brackets where there is no interval."""
+    numbers = estimate.as_dict()
+    if numbers["lower"] is None or numbers["upper"] is None:
+        return f"{estimate.value:.2f}"
+    return f"{estimate.value:.2f} [{estimate.lower:.2f}, {estimate.upper:.2f}]"
+
+
+def _lanes(cases: Sequence[ScoredCase]) -> list[int]:
+    """Step aside for dots that would hide each other: 0, 1, -1, 2, ... within a class and a fortieth of the scale."""
+    taken: dict[tuple[str, int], int] = {}
+    lanes = []
+    for case in cases:
+        place = (case.reference, round(case.score * 40))
+        before = taken.get(place, 0)
+        taken[place] = before + 1
+        lanes.append((before + 1) // 2 * (1 if before % 2 else -1))
+    return lanes
+
+
+def _unit() -> dict[str, Any]:
+    """Scale and axis of what lies between 0 and 1."""
+    import altair as alt
+
+    return {"scale": alt.Scale(domain=[0, 1]), "axis": alt.Axis(values=[0, 0.2, 0.4, 0.6, 0.8, 1], format=".1f")}
+
+
+def _diagonal() -> alt.Chart:
+    return _rule(dashed=True, x=0, y=0, x2=1, y2=1)
+
+
+def _vertical(at: float, *, dashed: bool = True) -> alt.Chart:
+    return _rule(dashed=dashed, x=at)
+
+
+def _rule(*, dashed: bool, **places: float) -> alt.Chart:
+    """One line; with data of its own, or it would be drawn once for every row of the chart's."""
+    import altair as alt
+
+    mark = alt.Chart(alt.Data(values=[{}])).mark_rule(color=_MUTED, strokeDash=[4, 3] if dashed else [1, 0])
+    return mark.encode(**{channel: alt.datum(place) for channel, place in places.items()})
+
+
+def _spec(layers: list[alt.Chart], rows: Rows, title: str, subtitle: str, *, width: int, height: int) -> Spec:
+    """Join layers that share their data; every part of the result is checked against the Vega-Lite 5 schema."""
+    import altair as alt
+
+    heading = alt.Title(title, subtitle=subtitle) if subtitle else alt.Title(title)
+    chart = alt.layer(*layers, data=alt.Data(values=rows)).properties(width=width, height=height, title=heading)
+    # Data taken out of their places would get names made from a hash.
+    with alt.data_transformers.enable(consolidate_datasets=False):
+        spec: Spec = chart.to_dict()
+    return spec | {"config": _CONFIG}

@@ -1,0 +1,87 @@
+"""Yes-or-no decisions against a yes-or-no reference: counts, and the proportions that follow from them.
+
+References
+----------
+Altman DG, Bland JM. Diagnostic tests 1: sensitivity and specificity. BMJ 1994;308:1552, and Diagnostic tests 2:
+predictive values. BMJ 1994;309:102. Intervals: Wilson 1927, see :mod:`preop.statistics.intervals`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from preop.errors import InvalidInputError
+from preop.statistics.checks import as_labels, as_scores
+from preop.statistics.intervals import Estimate, wilson
+
+
+@dataclass(frozen=True)
+class BinaryCounts:
+    """The four-fold table of decisions; every proportion is derived from it, None where nothing is divided."""
+
+    true_positives: int
+    false_positives: int
+    true_negatives: int
+    false_negatives: int
+
+    @classmethod
+    def of(cls, labels: ArrayLike, decisions: ArrayLike) -> BinaryCounts:
+        """Count decisions (n,) of 0 or 1 against labels (n,) of 0 or 1.
+
+        Raises
+        ------
+        InvalidInputError
+            If the arrays do not fit, or hold anything but 0 and 1.
+        """
+        truth, called = as_labels(labels), as_labels(decisions)
+        if truth.shape != called.shape:
+            raise InvalidInputError(f"There are {called.size} decisions for {truth.size} labels; expected one each.")
+        return cls(
+            true_positives=int(np.sum(truth & called)),
+            false_positives=int(np.sum(~truth & called)),
+            true_negatives=int(np.sum(~truth & ~called)),
+            false_negatives=int(np.sum(truth & ~called)),
+        )
+
+    @classmethod
+    def at_threshold(cls, labels: ArrayLike, scores: ArrayLike, threshold: float) -> BinaryCounts:
+        """Count with every score at or above the threshold called positive."""
+        return cls.of(labels, as_scores(scores, as_labels(labels)) >= threshold)
+
+    @property
+    def cases(self) -> int:
+        """Number of cases counted."""
+        return self.true_positives + self.false_positives + self.true_negatives + self.false_negatives
+
+    @property
+    def sensitivity(self) -> Estimate | None:
+        """Share of the positives that are called positive."""
+        return _share(self.true_positives, self.false_negatives)
+
+    @property
+    def specificity(self) -> Estimate | None:
+        """Share of the negatives that are called negative."""
+        return _share(self.true_negatives, self.false_positives)
+
+    @property
+    def positive_predictive_value(self) -> Estimate | None:
+        """Share of those called positive that are positive."""
+        return _share(self.true_positives, self.false_positives)
+
+    @property
+    def negative_predictive_value(self) -> Estimate | None:
+        """Share of those called negative that are negative."""
+        return _share(self.true_negatives, self.false_negatives)
+
+    @property
+    def accuracy(self) -> Estimate | None:
+        """Share of all cases that are called right."""
+        right = self.true_positives + self.true_negatives
+        return _share(right, self.cases - right)
+
+
+def _share(right: int, wrong: int) -> Estimate | None:
+    return wilson(right, right + wrong) if right + wrong else None

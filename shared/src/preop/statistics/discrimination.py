@@ -1,0 +1,174 @@
+"""How well a score separates positives from negatives: the receiver operating characteristic.
+
+References
+----------
+DeLong ER, DeLong DM, Clarke-Pearson DL. Comparing the areas under two or more correlated receiver operating
+characteristic curves: a nonparametric approach. Biometrics 1988;44:837-45.
+Sun X, Xu W. Fast implementation of DeLong's algorithm for comparing the areas under correlated receiver operating
+characteristic curves. IEEE Signal Process Lett 2014;21:1389-93.
+Kottas M, Kuss O, Zapf A. A modified Wald interval for the area under the ROC curve (AUC) in diagnostic case-control
+studies. BMC Med Res Methodol 2014;14:26.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from preop.statistics.checks import as_labels, as_scores, by_class
+from preop.statistics.intervals import Estimate
+
+# A variance below this is rounding: placement values are fractions between 0 and 1.
+NO_VARIANCE = 1e-20
+
+
+@dataclass(frozen=True, eq=False)
+class RocCurve:
+    """Points of a receiver operating characteristic curve, from (0, 0) to (1, 1).
+
+    Attributes
+    ----------
+    false_positive_rate, true_positive_rate
+        Coordinates of the points, (m,).
+    thresholds
+        A score at or above this is called positive, (m,); infinite for the first point.
+    """
+
+    false_positive_rate: NDArray[np.float64]
+    true_positive_rate: NDArray[np.float64]
+    thresholds: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class AucComparison:
+    """Difference of two AUCs on the same cases.
+
+    Attributes
+    ----------
+    difference
+        First AUC less the second, with its interval.
+    p_value
+        Two-sided, of no difference; NaN where the difference has no variance.
+    """
+
+    difference: Estimate
+    p_value: float
+
+
+def auc(labels: ArrayLike, scores: ArrayLike) -> float:
+    """Area under the ROC curve: the probability that a positive scores above a negative, ties counting one half.
+
+    Parameters
+    ----------
+    labels
+        0 or 1, (n,).
+    scores
+        Finite numbers, higher for positives, (n,).
+
+    Raises
+    ------
+    InvalidInputError
+        If only one class is present, or the arrays do not fit.
+    """
+    of_positives, _ = _placements(labels, scores)
+    return float(of_positives.mean())
+
+
+def auc_delong(labels: ArrayLike, scores: ArrayLike, confidence: float = 0.95) -> Estimate:
+    """AUC with DeLong's variance and an interval that is symmetric on the logit scale.
+
+    The logit keeps the interval inside 0 to 1 and near its nominal coverage in small samples, where the plain one is
+    too short (the simulations of Kottas 2014).
+
+    Returns
+    -------
+    The interval is NaN where DeLong's variance says nothing: fewer than two cases of a class, or no variance at
+    all, as with perfectly separated classes.
+
+    Raises
+    ------
+    InvalidInputError
+        As :func:`auc`.
+    """
+    from scipy.special import expit, logit
+
+    of_positives, of_negatives = _placements(labels, scores)
+    area = float(of_positives.mean())
+    variance = _variance(of_positives, of_negatives)
+    if not variance > NO_VARIANCE:
+        return Estimate.without_interval(area)
+    half_width = _normal_quantile(confidence) * math.sqrt(variance) / (area * (1 - area))
+    lower, upper = expit(logit(area) + np.array([-half_width, half_width]))
+    return Estimate(area, float(lower), float(upper), confidence)
+
+
+def compare_aucs(
+    labels: ArrayLike, first_scores: ArrayLike, second_scores: ArrayLike, confidence: float = 0.95
+) -> AucComparison:
+    """Compare the AUCs of two scores of the same cases with DeLong's paired test.
+
+    Raises
+    ------
+    InvalidInputError
+        As :func:`auc`.
+    """
+    from scipy.stats import norm
+
+    first, second = _placements(labels, first_scores), _placements(labels, second_scores)
+    # An AUC is linear in its placement values, so the difference of two has the differences as its own.
+    of_positives, of_negatives = first[0] - second[0], first[1] - second[1]
+    difference = float(of_positives.mean())
+    variance = _variance(of_positives, of_negatives)
+    if not variance > NO_VARIANCE:
+        return AucComparison(Estimate.without_interval(difference), math.nan)
+    error = math.sqrt(variance)
+    half_width = _normal_quantile(confidence) * error
+    interval = Estimate(difference, max(difference - half_width, -1.0), min(difference + half_width, 1.0), confidence)
+    return AucComparison(interval, float(2 * norm.sf(abs(difference) / error)))
+
+
+def roc_curve(labels: ArrayLike, scores: ArrayLike) -> RocCurve:
+    """Points of the ROC curve, one for each distinct score, from (0, 0) to (1, 1).
+
+    Raises
+    ------
+    InvalidInputError
+        As :func:`auc`.
+    """
+    from sklearn import metrics
+
+    truth = as_labels(labels)
+    values = as_scores(scores, truth)
+    by_class(truth, values)
+    return RocCurve(*metrics.roc_curve(truth, values, drop_intermediate=False))
+
+
+def _placements(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """For each positive the share of negatives below it, and for each negative the share of positives above it.
+
+    Ties count one half. Found from mid-ranks in n log n steps (Sun & Xu 2014).
+    """
+    from scipy.stats import rankdata
+
+    truth = as_labels(labels)
+    positives, negatives = by_class(truth, as_scores(scores, truth))
+    pooled = rankdata(np.concatenate([positives, negatives]))
+    of_positives = (pooled[: positives.size] - rankdata(positives)) / negatives.size
+    of_negatives = 1 - (pooled[positives.size :] - rankdata(negatives)) / positives.size
+    return of_positives, of_negatives
+
+
+def _variance(of_positives: NDArray[np.float64], of_negatives: NDArray[np.float64]) -> float:
+    """DeLong's variance of the mean placement; NaN with fewer than two cases of a class."""
+    if min(of_positives.size, of_negatives.size) < 2:
+        return math.nan
+    return float(of_positives.var(ddof=1) / of_positives.size + of_negatives.var(ddof=1) / of_negatives.size)
+
+
+def _normal_quantile(confidence: float) -> float:
+    from scipy.stats import norm
+
+    return float(norm.ppf((1 + confidence) / 2))

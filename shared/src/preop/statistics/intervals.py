@@ -1,0 +1,102 @@
+"""Estimates with their confidence intervals.
+
+References
+----------
+Wilson EB. Probable inference, the law of succession, and statistical inference. J Am Stat Assoc 1927;22:209-12.
+Nadeau C, Bengio Y. Inference for the generalization error. Machine Learning 2003;52:239-81.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from preop.errors import InvalidInputError
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its confidence interval.
+
+    Attributes
+    ----------
+    value
+        The number itself.
+    lower, upper
+        Ends of the interval; NaN where the data do not determine one.
+    confidence
+        Its nominal coverage.
+    """
+
+    value: float
+    lower: float
+    upper: float
+    confidence: float = 0.95
+
+    @classmethod
+    def without_interval(cls, value: float) -> Estimate:
+        """Make an estimate whose interval is not determined."""
+        return cls(value, math.nan, math.nan)
+
+    def as_dict(self) -> dict[str, float | None]:
+        """Value, lower and upper for a JSON file, with null for what is not determined."""
+        numbers = {"value": self.value, "lower": self.lower, "upper": self.upper}
+        return {name: number if math.isfinite(number) else None for name, number in numbers.items()}
+
+
+def wilson(successes: int, trials: int, confidence: float = 0.95) -> Estimate:
+    """Proportion with its score interval (Wilson 1927).
+
+    Raises
+    ------
+    InvalidInputError
+        If there are no trials, or fewer trials than successes.
+    """
+    from scipy.stats import binomtest
+
+    if not 0 <= successes <= trials or trials == 0:
+        raise InvalidInputError(f"A proportion of {successes} in {trials} is not defined; expected some trials.")
+    interval = binomtest(successes, trials).proportion_ci(confidence, method="wilson")
+    return Estimate(successes / trials, float(interval.low), float(interval.high), confidence)
+
+
+def corrected_resampled_t(
+    scores: ArrayLike, *, training_cases: int, test_cases: int, confidence: float = 0.95
+) -> Estimate:
+    """Mean score of repeated random splits with the corrected resampled t interval (Nadeau & Bengio 2003).
+
+    The splits share patients, so their scores vary less than independent ones would: the variance of the mean is
+    taken as ``(1 / splits + test_cases / training_cases)`` times the variance of the scores.
+
+    Parameters
+    ----------
+    scores
+        One score a split, (splits,).
+    training_cases, test_cases
+        Number of cases on either side of each split.
+    confidence
+        Nominal coverage.
+
+    Returns
+    -------
+    The interval is not cut at the ends of the score's range.
+
+    Raises
+    ------
+    InvalidInputError
+        If there are fewer than two scores, any is not finite, or either side of a split is empty.
+    """
+    from scipy.stats import t
+
+    values = np.asarray(scores, dtype=np.float64)
+    if values.ndim != 1 or values.size < 2 or not np.isfinite(values).all():
+        raise InvalidInputError(f"The splits' scores are {values.tolist()}; expected at least two finite numbers.")
+    if training_cases < 1 or test_cases < 1:
+        raise InvalidInputError(f"A split has {training_cases} training and {test_cases} test cases; expected some.")
+    variance_of_mean = (1 / values.size + test_cases / training_cases) * values.var(ddof=1)
+    half_width = float(t.ppf((1 + confidence) / 2, values.size - 1) * math.sqrt(variance_of_mean))
+    mean = float(values.mean())
+    return Estimate(mean, mean - half_width, mean + half_width, confidence)

@@ -1,0 +1,244 @@
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from jsonschema import Draft7Validator
+from scipy import ndimage
+
+from preop.errors import InvalidInputError, InvalidOutputError
+from preop.imaging import read_image
+from preop.simulation import ceiling_auc
+from sarcoma_lung_metastasis import simulation
+from sarcoma_lung_metastasis.simulation import SimulatedPatient, simulate, simulate_patient
+
+PATIENTS, SEED = 12, 20
+SCHEMA = Path(simulation.__file__).parent / "clinical-information.schema.json"
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("simulated") / "cohort"
+    simulate(PATIENTS, SEED, folder, small=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def rows(cohort: Path) -> list[dict[str, str]]:
+    with (cohort / "cohort.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def patients() -> list[SimulatedPatient]:
+    return [simulate_patient(SEED, number, small=True) for number in range(PATIENTS)]
+
+
+@pytest.fixture(scope="module")
+def realistic() -> SimulatedPatient:
+    return next(
+        patient
+        for patient in (simulate_patient(7, number) for number in range(20))
+        if patient.ct and patient.t1 and patient.limb.makeup.fat_fraction == 0
+    )
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+# --- the cohort
+
+
+def test_the_same_seed_gives_the_same_bytes_also_after_an_interruption(cohort: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again"
+    shutil.copytree(cohort, again)
+    (again / "cohort.csv").unlink()
+    for path in sorted(again.glob("images/*/*.mha"))[::3]:
+        path.unlink()
+    simulate(PATIENTS, SEED, again, small=True)
+    assert _files(again) == _files(cohort)
+
+
+def test_images_that_are_there_are_not_made_again(cohort: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again"
+    shutil.copytree(cohort, again)
+    before = {path: path.stat().st_mtime_ns for path in again.rglob("*.mha")}
+    done: list[tuple[int, int]] = []
+    simulate(PATIENTS, SEED, again, lambda number, total: done.append((number, total)), small=True)
+    assert {path: path.stat().st_mtime_ns for path in again.rglob("*.mha")} == before
+    assert done == [(number + 1, PATIENTS) for number in range(PATIENTS)]
+
+
+def test_a_folder_of_another_seed_is_refused(cohort: Path) -> None:
+    before = _files(cohort)
+    with pytest.raises(InvalidOutputError, match=f"seed {SEED} instead of {SEED + 1}"):
+        simulate(PATIENTS, SEED + 1, cohort, small=True)
+    assert _files(cohort) == before
+
+
+@pytest.mark.parametrize(("patients", "seed"), [(1, 0), (-3, 0), (5, -1)])
+def test_impossible_cohorts_are_refused(tmp_path: Path, patients: int, seed: int) -> None:
+    with pytest.raises(InvalidInputError, match="expected 2 patients or more"):
+        simulate(patients, seed, tmp_path / "cohort")
+    assert not (tmp_path / "cohort").exists()
+
+
+def test_the_readme_says_that_nothing_in_it_is_real(cohort: Path) -> None:
+    assert "do not exist" in (cohort / "README.md").read_text()
+
+
+def test_every_scan_has_its_segmentation_on_the_same_grid(cohort: Path, rows: list[dict[str, str]]) -> None:
+    assert len(rows) == PATIENTS
+    for row in rows:
+        for scan, tumour in (("ct-image", "ct-tumour-segmentation"), ("t1-mri", "t1-mri-tumour-segmentation")):
+            assert bool(row[scan]) == bool(row[tumour])
+            if row[scan]:
+                image, mask = read_image(cohort / row[scan]), read_image(cohort / row[tumour])
+                assert image.geometry.difference(mask.geometry) is None
+                assert set(np.unique(mask.voxels)) == {0, 1}
+        assert row["ct-image"] or row["t1-mri"]
+
+
+def test_some_patients_lack_a_scan_or_a_clinical_value(rows: list[dict[str, str]]) -> None:
+    assert {(bool(row["ct-image"]), bool(row["t1-mri"])) for row in rows} == {
+        (True, True),
+        (True, False),
+        (False, True),
+    }
+    assert 0 < sum(row["margin"] == "" for row in rows) < PATIENTS
+
+
+def test_clinical_information_fits_the_schema_of_the_algorithm(patients: list[SimulatedPatient]) -> None:
+    validator = Draft7Validator(json.loads(SCHEMA.read_text()))
+    assert all(validator.is_valid(patient.clinical) for patient in patients)
+
+
+def test_small_images_may_go_with_the_program(cohort: Path) -> None:
+    assert max(path.stat().st_size for path in cohort.rglob("*.mha")) < 200_000
+
+
+# --- the patient
+
+
+def test_a_patient_does_not_depend_on_the_rest_of_the_cohort(cohort: Path, rows: list[dict[str, str]]) -> None:
+    alone = simulate_patient(SEED, 5, small=True)
+    assert float(rows[5]["true_probability"]) == pytest.approx(alone.true_probability, abs=1e-6)
+    for scan, name in ((alone.ct, "ct-image"), (alone.t1, "t1-mri")):
+        assert (scan is None) == (rows[5][name] == "")
+        if scan is not None:
+            np.testing.assert_array_equal(read_image(cohort / rows[5][name]).voxels, scan.image.voxels)
+
+
+def test_drawn_tumours_have_the_volume_that_decided_the_outcome(patients: list[SimulatedPatient]) -> None:
+    ratios = []
+    for patient in patients:
+        assert patient.limb.blob.volume_mm3 == pytest.approx(1000 * patient.latent.volume_cm3)
+        for scan in (patient.ct, patient.t1):
+            if scan is not None:
+                drawn_cm3 = scan.tumour.voxels.sum() * scan.tumour.geometry.voxel_volume_mm3 / 1000
+                ratios.append(drawn_cm3 / patient.latent.volume_cm3)
+    # Readers are half a millimetre off, 6 % of the volume of a ball of 50 cm3.
+    assert np.mean(ratios) == pytest.approx(1, abs=0.06)
+    assert max(abs(np.array(ratios) - 1)) < 0.3
+
+
+def test_the_tumour_lies_inside_the_limb_and_off_the_bone(patients: list[SimulatedPatient]) -> None:
+    for patient in patients:
+        limb = patient.limb
+        low, high = limb.blob.surface_mm.min(axis=0) - 5, limb.blob.surface_mm.max(axis=0) + 5
+        shape = tuple(np.ceil((high - low)[::-1] / 2).astype(int).tolist())
+        grid = simulation.Geometry.axis_aligned(shape, (2.0, 2.0, 2.0), tuple(low.tolist()))
+        tumour = limb.tumour_distance_mm(grid).voxels < 0
+        covered = {
+            layer.tissue: layer.inside for layer in limb.layers(grid) if layer.tissue in {"skin", "cortical_bone"}
+        }
+        assert covered["skin"][tumour].min() == 1
+        assert covered["cortical_bone"][tumour].max() == 0
+
+
+def test_two_readers_of_one_tumour_draw_it_differently(realistic: SimulatedPatient) -> None:
+    assert realistic.ct is not None
+    assert realistic.t1 is not None
+    volumes = [s.tumour.voxels.sum() * s.tumour.geometry.voxel_volume_mm3 for s in (realistic.ct, realistic.t1)]
+    assert volumes[0] != volumes[1]
+    assert volumes[0] == pytest.approx(volumes[1], rel=0.15)
+
+
+# --- the scans
+
+
+def test_ct_shows_air_fat_muscle_tumour_and_bone_at_their_hu(realistic: SimulatedPatient) -> None:
+    assert realistic.ct is not None
+    hu, tumour = realistic.ct.image.voxels, realistic.ct.tumour.voxels
+    around = hu[~tumour]
+    assert hu.dtype == np.int16
+    assert (around < -900).mean() > 0.02
+    assert -110 < np.median(around[(around > -180) & (around < -50)]) < -80
+    assert 40 < np.median(around[(around > 10) & (around < 110)]) < 60
+    assert 15 < hu[ndimage.binary_erosion(tumour, iterations=3)].mean() < 50
+    assert 1000 < np.percentile(around[around > 300], 95) < 1700
+
+
+def test_t1_shows_fat_bright_muscle_dark_and_the_tumour_near_muscle(realistic: SimulatedPatient) -> None:
+    assert realistic.t1 is not None
+    signal, tumour = realistic.t1.image.voxels.astype(float), realistic.t1.tumour.voxels
+    signal /= np.percentile(signal, 97)
+    inside = np.median(signal[ndimage.binary_erosion(tumour, iterations=3)])
+    around = signal[~tumour]
+    muscle = np.median(around[(around > 0.2) & (around < 0.45)])
+    assert 0.24 < muscle < 0.35
+    assert 0.7 < inside / muscle < 1.4
+
+
+def test_realistic_scans_have_the_spacing_of_their_centre_and_space_around_the_tumour(
+    realistic: SimulatedPatient,
+) -> None:
+    centre = next(centre for centre in simulation.CENTRES if centre.name == realistic.centre)
+    for scan, scanner in ((realistic.ct, centre.ct), (realistic.t1, centre.mr)):
+        assert scan is not None
+        assert scan.image.spacing_mm == scanner.spacing_mm
+        inside = np.argwhere(scan.tumour.voxels)
+        for edge in (inside.min(axis=0), np.array(scan.image.shape) - 1 - inside.max(axis=0)):
+            assert (edge * np.array(scan.image.spacing_mm) > 20).all()
+
+
+# --- the truth
+
+
+def test_the_event_rate_is_near_the_public_cohort_s_and_the_ceiling_leaves_room() -> None:
+    rng = np.random.default_rng(0)
+    probabilities = np.array([simulation.draw_latent(rng).true_probability for _ in range(5000)])
+    assert 0.30 < probabilities.mean() < 0.38
+    assert 0.72 < ceiling_auc(probabilities) < 0.82
+
+
+def test_outcomes_are_drawn_with_their_true_probability() -> None:
+    draws = [simulation._draw_patient(3, number, simulation.SMALL) for number in range(150)]
+    probabilities = np.array([draw.latent.true_probability for draw in draws])
+    events = sum(draw.lung_metastasis for draw in draws)
+    spread = np.sqrt((probabilities * (1 - probabilities)).sum())
+    assert abs(events - probabilities.sum()) < 3 * spread
+
+
+def test_risk_rises_with_grade_size_necrosis_and_heterogeneity() -> None:
+    base = simulation.Latent("intermediate", 200.0, 0.2, 1.0).true_probability
+    assert simulation.Latent("low", 200.0, 0.2, 1.0).true_probability < base
+    for riskier in (
+        simulation.Latent("high", 200.0, 0.2, 1.0),
+        simulation.Latent("intermediate", 400.0, 0.2, 1.0),
+        simulation.Latent("intermediate", 200.0, 0.4, 1.0),
+        simulation.Latent("intermediate", 200.0, 0.2, 1.5),
+    ):
+        assert riskier.true_probability > base
+
+
+def test_necrosis_fills_its_fraction_of_the_tumour(realistic: SimulatedPatient) -> None:
+    limb = realistic.limb
+    low, high = limb.blob.surface_mm.min(axis=0) - 3, limb.blob.surface_mm.max(axis=0) + 3
+    shape = tuple(np.ceil((high - low)[::-1] / 2).astype(int).tolist())
+    grid = simulation.Geometry.axis_aligned(shape, (2.0, 2.0, 2.0), tuple(low.tolist()))
+    filled = {layer.tissue: layer.inside.sum() for layer in limb.layers(grid)}
+    assert filled["necrosis"] / filled["tumour"] == pytest.approx(realistic.latent.necrotic_fraction, abs=0.03)

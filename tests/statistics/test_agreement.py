@@ -1,0 +1,95 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from sklearn.metrics import cohen_kappa_score
+
+from preop.errors import InvalidInputError
+from preop.statistics import Agreement, wilson
+
+STAGES = ("N0", "N1", "N2", "N3")
+pairs = st.lists(st.tuples(st.sampled_from(STAGES), st.sampled_from(STAGES)), min_size=2, max_size=40)
+
+
+def quadratic_kappa(shares):
+    """1 less observed over expected squared distance; ``shares`` (k, k) need not sum to 1."""
+    shares = shares / shares.sum()
+    squared = np.subtract.outer(np.arange(len(shares)), np.arange(len(shares))) ** 2
+    return 1 - (squared * shares).sum() / (squared * np.outer(shares.sum(axis=1), shares.sum(axis=0))).sum()
+
+
+def delta_method_error(matrix):
+    """Standard error of kappa from its numerical gradient in the multinomial shares."""
+    shares, step = matrix / matrix.sum(), 1e-6
+    gradient = np.zeros_like(shares)
+    for cell in np.ndindex(shares.shape):
+        moved = np.zeros_like(shares)
+        moved[cell] = step
+        gradient[cell] = (quadratic_kappa(shares + moved) - quadratic_kappa(shares - moved)) / (2 * step)
+    return math.sqrt(((shares * gradient**2).sum() - (shares * gradient).sum() ** 2) / matrix.sum())
+
+
+def test_kappa_of_a_hand_made_table():
+    # Squared distances: observed 2 * 1 of 6; expected by chance, from the margins 3, 3 and 3, 3, 1/2.
+    agreement = Agreement.of(["a", "a", "a", "b", "b", "b"], ["a", "a", "b", "b", "b", "a"], ["a", "b"])
+    assert agreement.as_dict() == {"a": {"a": 2, "b": 1}, "b": {"a": 1, "b": 2}}
+    assert agreement.accuracy == wilson(4, 6)
+    assert agreement.quadratic_weighted_kappa.value == pytest.approx(1 - (2 / 6) / (1 / 2))
+
+
+@given(pairs)
+def test_kappa_is_that_of_scikit_learn(drawn):
+    reference, predicted = zip(*drawn, strict=True)
+    assume(len({*reference, *predicted}) > 1)
+    kappa = Agreement.of(reference, predicted, STAGES).quadratic_weighted_kappa
+    oracle = cohen_kappa_score(reference, predicted, labels=STAGES, weights="quadratic")
+    assert kappa.value == pytest.approx(oracle, abs=1e-12)
+
+
+def test_interval_is_that_of_the_delta_method():
+    matrix = np.array([[30, 6, 2, 0], [5, 20, 6, 1], [1, 4, 12, 3], [0, 1, 2, 7]])
+    kappa = Agreement(STAGES, matrix).quadratic_weighted_kappa
+    assert (kappa.upper - kappa.value) / 1.959964 == pytest.approx(delta_method_error(matrix), rel=1e-4)
+    assert kappa.value - kappa.lower == pytest.approx(kappa.upper - kappa.value)
+
+
+@given(pairs)
+def test_interval_stays_within_its_scale(drawn):
+    reference, predicted = zip(*drawn, strict=True)
+    assume(len({*reference, *predicted}) > 1)
+    kappa = Agreement.of(reference, predicted, STAGES).quadratic_weighted_kappa
+    if not math.isnan(kappa.lower):
+        assert -1 <= kappa.lower <= kappa.value + 1e-12
+        assert kappa.value - 1e-12 <= kappa.upper <= 1
+
+
+def test_perfect_agreement_has_no_interval():
+    kappa = Agreement.of(STAGES, STAGES, STAGES).quadratic_weighted_kappa
+    assert kappa.as_dict() == {"value": 1.0, "lower": None, "upper": None}
+
+
+def test_one_stage_for_all_is_no_better_than_chance_and_has_no_interval():
+    kappa = Agreement.of(STAGES, ["N0"] * 4, STAGES).quadratic_weighted_kappa
+    assert kappa.as_dict() == {"value": 0.0, "lower": None, "upper": None}
+
+
+def test_kappa_of_a_single_stage_is_not_defined():
+    assert Agreement.of(["N0", "N0"], ["N0", "N0"], STAGES).quadratic_weighted_kappa is None
+
+
+def test_a_wrong_order_costs_more_the_further_it_goes():
+    near = Agreement.of(["N0", "N1", "N2", "N3"], ["N1", "N1", "N2", "N3"], STAGES)
+    far = Agreement.of(["N0", "N1", "N2", "N3"], ["N3", "N1", "N2", "N3"], STAGES)
+    assert near.accuracy == far.accuracy
+    assert near.quadratic_weighted_kappa.value > far.quadratic_weighted_kappa.value
+
+
+@pytest.mark.parametrize(
+    ("reference", "predicted", "message"),
+    [(["N0"], ["N7"], "'N7'"), (["N0"], [], "0 predicted and 1"), ([], [], "0 predicted and 0")],
+)
+def test_unknown_or_missing_stages_are_refused(reference, predicted, message):
+    with pytest.raises(InvalidInputError, match=message):
+        Agreement.of(reference, predicted, STAGES)

@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+from grand_challenge_metrics.stats import calculate_confusion_matrix
+from hypothesis import given
+from hypothesis import strategies as st
+
+from preop.errors import InvalidInputError
+from preop.statistics import BinaryCounts, wilson
+
+
+def test_proportions_of_a_hand_made_table():
+    # Ten ill, of whom eight are found; twenty healthy, of whom five are called ill.
+    counts = BinaryCounts(true_positives=8, false_positives=5, true_negatives=15, false_negatives=2)
+    assert counts.cases == 30
+    assert counts.sensitivity == wilson(8, 10)
+    assert counts.specificity == wilson(15, 20)
+    assert counts.positive_predictive_value == wilson(8, 13)
+    assert counts.negative_predictive_value == wilson(15, 17)
+    assert counts.accuracy == wilson(23, 30)
+
+
+def test_a_score_at_the_threshold_is_positive():
+    counts = BinaryCounts.at_threshold([1, 1, 0, 0], [0.5, 0.49, 0.5, 0.49], threshold=0.5)
+    assert counts == BinaryCounts(true_positives=1, false_positives=1, true_negatives=1, false_negatives=1)
+
+
+def test_nothing_divided_by_nothing_is_none():
+    nobody_called = BinaryCounts.at_threshold([1, 0], [0.1, 0.2], threshold=0.5)
+    assert nobody_called.positive_predictive_value is None
+    assert nobody_called.sensitivity is not None
+    only_negatives = BinaryCounts.at_threshold([0, 0], [0.1, 0.9], threshold=0.5)
+    assert only_negatives.sensitivity is None
+    assert BinaryCounts(0, 0, 0, 0).accuracy is None
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=40))
+def test_counts_are_those_of_the_platforms_own_metrics(pairs):
+    labels, decisions = np.array(pairs, dtype=int).T
+    matrix = calculate_confusion_matrix(labels, decisions, [0, 1])
+    counts = BinaryCounts.of(labels, decisions)
+    # A row for each class of the reference, a column for each decision.
+    assert (counts.true_negatives, counts.false_positives) == tuple(matrix[0])
+    assert (counts.false_negatives, counts.true_positives) == tuple(matrix[1])
+
+
+@pytest.mark.parametrize(("labels", "decisions"), [([1, 0], [1]), ([1, 0], [1, 0.5]), ([1, 0.5], [1, 0])])
+def test_anything_but_matching_zeros_and_ones_is_refused(labels, decisions):
+    with pytest.raises(InvalidInputError):
+        BinaryCounts.of(labels, decisions)

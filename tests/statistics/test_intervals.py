@@ -1,0 +1,63 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from preop.errors import InvalidInputError
+from preop.statistics import Estimate, corrected_resampled_t, wilson
+
+
+@pytest.mark.parametrize(
+    ("successes", "trials", "lower", "upper"),
+    [(8, 10, 0.4902, 0.9433), (0, 10, 0.0, 0.2775), (10, 10, 0.7225, 1.0), (81, 263, 0.2553, 0.3662)],
+)
+def test_wilson_gives_published_intervals(successes, trials, lower, upper):
+    # 81 of 263 is the example of Newcombe 1998 (Stat Med 17:857-72), table I.
+    estimate = wilson(successes, trials)
+    assert estimate.value == successes / trials
+    assert (estimate.lower, estimate.upper) == pytest.approx((lower, upper), abs=5e-5)
+
+
+@given(st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_wilson_holds_the_proportion_and_mirrors_with_it(counts):
+    successes, trials = counts
+    estimate, mirrored = wilson(successes, trials), wilson(trials - successes, trials)
+    assert 0 <= estimate.lower <= estimate.value <= estimate.upper <= 1
+    assert estimate.lower == pytest.approx(1 - mirrored.upper, abs=1e-12)
+
+
+@pytest.mark.parametrize(("successes", "trials"), [(0, 0), (3, 2), (-1, 2)])
+def test_a_proportion_of_nothing_is_refused(successes, trials):
+    with pytest.raises(InvalidInputError, match=f"{successes} in {trials}"):
+        wilson(successes, trials)
+
+
+def test_corrected_resampled_t_by_hand():
+    # Mean .8, variance .01; (1/3 + 20/80) * .01 = .0058333, root .0763763; t(2, .975) = 4.3026527.
+    estimate = corrected_resampled_t([0.7, 0.8, 0.9], training_cases=80, test_cases=20)
+    assert estimate.value == pytest.approx(0.8)
+    assert estimate.upper - estimate.value == pytest.approx(0.3286208, abs=1e-6)
+    assert estimate.value - estimate.lower == pytest.approx(0.3286208, abs=1e-6)
+
+
+def test_more_splits_of_the_same_patients_do_not_make_the_interval_vanish():
+    scores = np.tile([0.7, 0.9], 5000)
+    estimate = corrected_resampled_t(scores, training_cases=80, test_cases=20)
+    assert estimate.upper - estimate.lower == pytest.approx(2 * 1.96 * 0.1 * math.sqrt(0.25), rel=0.01)
+
+
+@pytest.mark.parametrize("scores", [[0.7], [0.7, math.nan], [[0.7, 0.8], [0.7, 0.8]]])
+def test_too_few_or_undefined_scores_are_refused(scores):
+    with pytest.raises(InvalidInputError, match="two finite numbers"):
+        corrected_resampled_t(scores, training_cases=80, test_cases=20)
+
+
+def test_a_split_without_training_cases_is_refused():
+    with pytest.raises(InvalidInputError, match="0 training"):
+        corrected_resampled_t([0.7, 0.8], training_cases=0, test_cases=20)
+
+
+def test_an_undetermined_interval_becomes_null_in_json():
+    assert Estimate.without_interval(1.0).as_dict() == {"value": 1.0, "lower": None, "upper": None}
