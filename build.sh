@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Usage: ./build.sh [ALGORITHM] ...
-# Builds the images of the algorithms and of the evaluation with docker or podman; PREOP_BUILD_OPTIONS holds further
-# options of the engine (a network behind a proxy), PREOP_BASE_IMAGE another image to build on.
+# Builds the images of the algorithms and of the evaluation with docker or podman.
+# PREOP_BASE_IMAGE names another image to build on. PREOP_BUILD_OPTIONS holds further options of the engine's build; in a
+# network with its own package index or certificate authority (both secrets stay outside the image):
+#   --network=host --secret=id=pip,src=/etc/pip.conf --secret=id=certificates,src=/etc/ssl/certs/ca-certificates.crt
 set -euo pipefail
 cd "$(dirname "$0")"
 requirements/install.sh imaging

@@ -7,9 +7,10 @@ cd "$(dirname "$0")/.."
 lock="requirements/$1.txt"
 python="${PYTHON:-python3}"
 
-stamp=".venv/installed-$1"
-wanted="$(cat "$lock" pyproject.toml | cksum)"
-if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then exit 0; fi
+wanted() { cat "requirements/$1.txt" pyproject.toml | cksum; }
+installed() { [ -f ".venv/installed-$1" ] && [ "$(cat ".venv/installed-$1")" = "$(wanted "$1")" ]; }
+# The development lock holds all of the imaging lock.
+if installed "$1" || { [ "$1" = imaging ] && installed development; }; then exit 0; fi
 
 if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
     echo "preop needs Python 3.11 or later, and $python is $("$python" --version 2>&1 || echo missing): set PYTHON to a newer one." >&2
@@ -22,4 +23,4 @@ echo "Making .venv from $lock (once, about a minute) ..."
 }
 .venv/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement "$lock"
 .venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-echo "$wanted" >"$stamp"
+wanted "$1" >".venv/installed-$1"

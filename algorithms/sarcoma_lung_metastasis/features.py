@@ -55,7 +55,7 @@ SCANS = (CT, T1)
 # differs from scanner to scanner, what lies more than three standard deviations from the mean.
 SETTINGS = {
     CT: Settings(spacing_mm=SPACING_MM, lower=SOFT_TISSUE_HU[0], upper=SOFT_TISSUE_HU[1]),
-    T1: Settings(spacing_mm=SPACING_MM, outlier_sigma=3.0),
+    T1: Settings(spacing_mm=SPACING_MM, outlier_sigma=3.0, round_intensities=False),
 }
 CLINICAL = "clinical-information"
 
@@ -121,10 +121,10 @@ def _check_tissue(image: Image, mask: Image) -> None:
 
 
 def _relative_to_fat(image: Image, mask: Image) -> Image:
-    """Express T1 signal in units of the fat around the tumour."""
+    """Express T1 signal in % of the fat around the tumour."""
     fat = float(np.quantile(image.voxels, FAT_QUANTILE))
     if fat <= 0 or not (image.voxels[mask.voxels] > 0).any():
         raise InvalidInputError(
             f"{T1.segmentation} touches no tumour: there is no signal inside it; check the segmentation and the scan."
         )
-    return image.with_voxels((image.voxels / fat).astype(np.float32))
+    return image.with_voxels((100 * image.voxels / fat).astype(np.float32))

@@ -8,7 +8,7 @@ turns the features into a likelihood. What each feature adds is reported in log 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,31 +24,42 @@ from preop.report.charts import Contribution as ChartRow
 from preop.report.charts import contributions_chart
 from preop.tabular import Contribution, LogisticModel
 
-from .features import measure
+from .features import GRADES, measure
 
 WEIGHTS_FILE = "weights.json"
 DISCLAIMER = "Research only: this is not a medical device and must not guide the care of a patient."
 
+
+def _yes_or_no(value: float) -> str:
+    return "yes" if value >= 0.5 else "no"
+
+
+def _grade(value: float) -> str:
+    return next(name for name, number in GRADES.items() if number == round(value))
+
+
 # What a reader sees: the name of a feature, and how its value is written.
-LABELS = {
-    "log_volume_ml": ("volume (log of ml)", "{:.2f}"),
-    "sphericity": ("sphericity", "{:.2f}"),
-    "elongation": ("elongation", "{:.2f}"),
-    "flatness": ("flatness", "{:.2f}"),
-    "mean": ("mean intensity", "{:.3g}"),
-    "spread": ("standard deviation of intensity", "{:.3g}"),
-    "skewness": ("skewness of intensity", "{:.2f}"),
-    "kurtosis": ("kurtosis of intensity", "{:.2f}"),
-    "p10": ("10th percentile of intensity", "{:.3g}"),
-    "p90": ("90th percentile of intensity", "{:.3g}"),
-    "age_years": ("age", "{:.0f} years"),
-    "male": ("male sex (1 yes)", "{:.0f}"),
-    "grade": ("grade (0 low, 1 intermediate, 2 high)", "{:.0f}"),
-    "liposarcoma": ("liposarcoma (1 yes)", "{:.0f}"),
-    "extremity": ("in an extremity (1 yes)", "{:.0f}"),
-    "margin_positive": ("positive margin (1 yes)", "{:.0f}"),
+LABELS: dict[str, tuple[str, Callable[[float], str]]] = {
+    "log_volume_ml": ("volume", lambda value: f"{math.exp(value):.0f} ml"),
+    "sphericity": ("sphericity", "{:.2f}".format),
+    "elongation": ("elongation", "{:.2f}".format),
+    "flatness": ("flatness", "{:.2f}".format),
+    "mean": ("mean intensity", "{:.1f}".format),
+    "spread": ("standard deviation of intensity", "{:.1f}".format),
+    "skewness": ("skewness of intensity", "{:.2f}".format),
+    "kurtosis": ("kurtosis of intensity", "{:.2f}".format),
+    "p10": ("10th percentile of intensity", "{:.1f}".format),
+    "p90": ("90th percentile of intensity", "{:.1f}".format),
+    "age_years": ("age", "{:.0f} years".format),
+    "male": ("male sex", _yes_or_no),
+    "grade": ("grade", _grade),
+    "liposarcoma": ("liposarcoma", _yes_or_no),
+    "extremity": ("in an extremity", _yes_or_no),
+    "margin_positive": ("positive margin", _yes_or_no),
 }
 SCAN_LABELS = {"ct": "CT", "t1": "T1 MR"}
+INTENSITY_UNITS = {"ct": "HU", "t1": "% of fat"}
+WITH_UNIT = {"mean", "spread", "p10", "p90"}
 
 
 @dataclass(frozen=True)
@@ -113,9 +124,11 @@ def label_of(feature: str) -> str:
 
 
 def _written(part: Contribution) -> str:
+    """Write the value of a feature for a reader."""
     scan, _, name = part.name.partition("_")
-    written = LABELS[name if scan in SCAN_LABELS else part.name][1].format(part.value)
-    return f"{written}, not known" if part.missing else written
+    _, write = LABELS[name if scan in SCAN_LABELS else part.name]
+    written = f"{write(part.value)} {INTENSITY_UNITS[scan]}" if name in WITH_UNIT else write(part.value)
+    return f"not known (taken as {written})" if part.missing else written
 
 
 def _in_words(part: Contribution) -> dict[str, Any]:
@@ -123,6 +136,7 @@ def _in_words(part: Contribution) -> dict[str, Any]:
         "feature": part.name,
         "label": label_of(part.name),
         "value": part.value,
+        "value_in_words": _written(part),
         "missing": part.missing,
         "contribution_log_odds": part.log_odds,
         "percentile_in_training_cohort": part.training_percentile,

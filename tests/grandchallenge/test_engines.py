@@ -18,6 +18,9 @@ from preop.errors import InvalidInputError, InvalidOutputError, MissingToolError
 from preop.grandchallenge import engines
 from preop.grandchallenge.engines import ContainerEngine, Engine, ProcessEngine, Program
 
+# All in one worker: they share one image, and look for what others left behind.
+pytestmark = pytest.mark.xdist_group("port")
+
 # Does what /input/action.txt says.
 PROBE = """
 import ctypes, http.server, json, os, pathlib, signal, socket, sys, tempfile, time
@@ -51,6 +54,10 @@ def act():
         (source / "action.txt").write_text("spoiled")
     elif action == "allocate":
         bytearray(3 * 2**30)
+    elif action == "fill":
+        with tempfile.TemporaryFile() as file:
+            for _ in range(1200):
+                file.write(bytes(2**20))
     elif action == "sleep":
         (target / "half.json").write_text("1")
         time.sleep(60)
@@ -260,6 +267,13 @@ def test_a_killed_process_hints_at_its_memory(isolated, program, tmp_path):
     result = run(isolated, program, tmp_path, "kill")
     assert result.exit_code == 137
     assert result.error == "probe was killed, most likely because it needed more than its 2 GB of memory."
+
+
+def test_a_container_that_outgrows_its_memory_says_so(container, program, tmp_path):
+    if not container.limits_resources:
+        pytest.skip("this machine does not let its containers' memory be limited")
+    result = run(container, dataclasses.replace(program, memory_gb=1), tmp_path, "fill")
+    assert result.error == "probe was killed, most likely because it needed more than its 1 GB of memory."
 
 
 def test_the_time_limit_ends_a_run_with_all_it_started(engine, program, tmp_path):

@@ -21,7 +21,7 @@ import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -192,19 +192,20 @@ class ContainerEngine(Engine):
         How to call it: the program and options that go before its subcommand.
     run_options
         What ``run`` needs on this machine in addition.
+    limits_resources
+        Whether this machine lets it limit memory and number of processes.
     """
 
     name: str
     command: tuple[str, ...]
     run_options: tuple[str, ...] = ()
+    limits_resources: bool = True
 
     @property
     def isolation(self) -> str:
         """What is shut off, in words."""
-        return (
-            f"{self.name} container: no network, no capabilities, read-only input and model, not root, "
-            "limits on memory and processes"
-        )
+        limits = "limits on memory and processes" if self.limits_resources else "only the data segment limited"
+        return f"{self.name} container: no network, no capabilities, read-only input and model, not root, {limits}"
 
     def start(self, program: Program, folders: Mapping[str, Path], work: Path, *, method: str | None) -> _Started:
         """Run the program's image in the foreground."""
@@ -236,15 +237,15 @@ class ContainerEngine(Engine):
 
     def restrictions(self, memory_gb: int) -> list[str]:
         """Give the options of ``run`` that make a container as strict as the platform's."""
+        limits = [f"--memory={memory_gb}g", f"--pids-limit={_PROCESS_LIMIT}"] if self.limits_resources else []
         return [
             f"--platform={PLATFORM}",
             "--network=none",
             "--cap-drop=ALL",
             "--security-opt=no-new-privileges",
             "--security-opt=label=disable",  # SELinux would refuse the mounted folders; without SELinux it says nothing
-            f"--memory={memory_gb}g",
+            *limits,
             f"--shm-size={memory_gb * 512}m",
-            f"--pids-limit={_PROCESS_LIMIT}",
             f"--ulimit=data={_data_limit_bytes(memory_gb)}:{_data_limit_bytes(memory_gb)}",
             "--tmpfs=/tmp",
             *self.run_options,
@@ -391,6 +392,22 @@ def find_engine(choice: EngineChoice = "auto") -> Engine:
     raise MissingToolError(f"{choice} cannot run containers on this machine: {advice}, or choose another engine.")
 
 
+def engine_for(program: Program, choice: EngineChoice = "auto") -> Engine:
+    """Find what can run one program here: a container only where its image has been built.
+
+    Raises
+    ------
+    MissingToolError
+        If the engine that was asked for does not work here, or has no image of the program.
+    """
+    engine = find_engine(choice)
+    if not isinstance(engine, ContainerEngine) or image_exists(engine, program):
+        return engine
+    if choice == "auto":
+        return find_engine("process")
+    raise MissingToolError(f"{choice} has no image {program.image}: build it with ./build.sh {program.name}")
+
+
 def image_exists(engine: ContainerEngine, program: Program) -> bool:
     """Whether the engine has the program's image."""
     return _succeeds([*engine.command, "image", "inspect", program.image])
@@ -413,21 +430,25 @@ def _find_podman() -> ContainerEngine | None:
     old_groups = host.get("cgroupVersion") == "v1" and shutil.which("runc")
     engine = ContainerEngine(
         "podman",
-        ("podman", "--runtime=runc") if old_groups else ("podman",),
+        # Its warnings would stand among the lines of the program, whose last one is the error.
+        ("podman", "--log-level=error", *(["--runtime=runc"] if old_groups else [])),
         # podman would raise these limits above those of the caller, which not every caller may do.
         tuple(
             f"--ulimit={name}={limit}:{limit}"
             for name, limit in (("nofile", _OPEN_FILES_LIMIT), ("nproc", _PROCESS_LIMIT))
         ),
     )
-    return engine if _can_run_containers(engine) else None
-
-
-def _can_run_containers(engine: ContainerEngine) -> bool:
-    """Try a container without an image: where all else works, it gets as far as missing its program (exit code 127)."""
+    # A container without an image: where all else works, it gets as far as missing its program (exit code 127).
     with tempfile.TemporaryDirectory() as empty:
-        trial = [*engine.command, "run", "--rm", *engine.restrictions(memory_gb=1), "--rootfs", empty, "/missing"]
-        return subprocess.run(trial, capture_output=True, check=False).returncode == 127
+        trial = subprocess.run(
+            [*engine.command, "run", "--rm", *engine.restrictions(memory_gb=1), "--rootfs", empty, "/missing"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    # Without root, version 1 of the control groups does not limit anything: podman says so and goes on.
+    limits = "limits are not supported" not in trial.stderr
+    return replace(engine, limits_resources=limits) if trial.returncode == 127 else None
 
 
 @functools.cache
@@ -475,7 +496,7 @@ def _start(
             stdout=stdout,
             stderr=stderr,
             env=environment,
-            cwd=cwd,
+            cwd=cwd or work,  # where conmon leaves a file named oom when memory ran out
             start_new_session=True,
         )
 

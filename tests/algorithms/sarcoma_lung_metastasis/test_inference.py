@@ -1,0 +1,273 @@
+"""The sarcoma algorithm as the platform runs it: good cases explain themselves, bad ones end in one sentence."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from preop.grandchallenge.algorithm import read_algorithm
+from preop.grandchallenge.cases import read_case
+from preop.grandchallenge.roots import Roots
+from sarcoma_lung_metastasis.inference import load_model, predict
+from tests.conftest import ROOT
+
+FOLDER = ROOT / "algorithms" / "sarcoma_lung_metastasis"
+ALGORITHM = read_algorithm(FOLDER)
+
+
+@pytest.fixture
+def roots(tmp_path: Path) -> Roots:
+    """A case with CT, T1 MR and clinical information, and the shipped model, all free to be spoilt."""
+    shutil.copytree(FOLDER / "test" / "ct_t1_clinical" / "input", tmp_path / "input")
+    shutil.copytree(FOLDER / "model", tmp_path / "model")
+    (tmp_path / "output").mkdir()
+    return Roots(tmp_path / "input", tmp_path / "output", tmp_path / "model")
+
+
+def outputs_of(case: str) -> dict[str, Any]:
+    read = read_case(ALGORITHM, FOLDER / "test" / case / "input")
+    return predict(read, load_model(FOLDER / "model", ALGORITHM))
+
+
+@pytest.mark.parametrize("case", ["ct", "ct_t1_clinical", "t1_clinical"])
+def test_contributions_add_up_to_the_likelihood(case: str) -> None:
+    outputs = outputs_of(case)
+    explanation = outputs["lung-metastasis-explanation"]
+    log_odds = explanation["intercept_log_odds"] + sum(
+        feature["contribution_log_odds"] for feature in explanation["features"]
+    )
+    assert outputs["lung-metastasis-likelihood"] == pytest.approx(1 / (1 + np.exp(-log_odds)))
+    assert explanation["likelihood"] == outputs["lung-metastasis-likelihood"]
+    above = explanation["likelihood"] >= explanation["decision_threshold"]
+    assert explanation["decision"] == ("high risk" if above else "low risk")
+
+
+def test_each_interface_has_its_own_model_and_a_bundled_case() -> None:
+    model = load_model(FOLDER / "model", ALGORITHM)
+    cases = [read_case(ALGORITHM, path) for path in sorted((FOLDER / "test").glob("*/input"))]
+    interfaces = {tuple(sorted(interface)) for interface in ALGORITHM.interfaces}
+    assert {case.interface for case in cases} == interfaces
+    assert {tuple(sorted(key.split(" + "))) for key in model.by_interface} == interfaces
+
+
+def test_the_shipped_model_says_where_it_comes_from() -> None:
+    info = load_model(FOLDER / "model", ALGORITHM).info
+    assert info.training_data.patients == 39
+    assert info.training_data.events == 15
+    assert not info.training_data.simulated
+    assert "10.1088/0031-9155/60/14/5471" in info.training_data.citation
+    explained = outputs_of("ct")["lung-metastasis-explanation"]
+    assert explained["model"]["validation"]["patients"] == 39
+    assert "not a medical device" in explained["disclaimer"]
+
+
+def test_the_chart_is_valid_vega_lite_and_names_every_feature() -> None:
+    outputs = outputs_of("ct_t1_clinical")
+    chart = outputs["lung-metastasis-contributions"]
+    alt.Chart.from_dict(chart, validate=True)
+    text = json.dumps(chart)
+    for feature in outputs["lung-metastasis-explanation"]["features"]:
+        assert feature["label"] in text
+
+
+def test_the_same_case_gives_the_same_bytes(roots: Roots, tmp_path: Path) -> None:
+    again = Roots(roots.input, tmp_path / "again", roots.model)
+    again.output.mkdir()
+    for where in (roots, again):
+        assert run(where).returncode == 0
+    for path in roots.output.rglob("*.json"):
+        assert path.read_bytes() == (again.output / path.relative_to(roots.output)).read_bytes()
+
+
+def test_what_lies_outside_the_training_cohort_is_warned_of(roots: Roots) -> None:
+    path = roots.input / "clinical-information.json"
+    path.write_text(json.dumps({"age_years": 101, "margin": "negative"}))
+    assert run(roots).returncode == 0
+    explanation = json.loads((roots.output / "lung-metastasis-explanation.json").read_text())
+    warnings = explanation["warnings"]
+    assert "age (101 years) lies outside the range of the training cohort." in warnings
+    assert "grade is not known; the training median was used." in warnings
+    assert "positive margin was given but is not used: the training cohort could not teach its effect." in warnings
+
+
+def run(roots: Roots) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join([str(ROOT / "shared/src"), str(ROOT / "algorithms")])
+    return subprocess.run(
+        [sys.executable, "-m", "sarcoma_lung_metastasis.inference"],
+        env={**os.environ, **roots.environment(), "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def image(roots: Roots, slug: str) -> Path:
+    return next((roots.input / ALGORITHM.input(slug).relative_path).iterdir())
+
+
+def edited(roots: Roots, slug: str, edit: Callable[[sitk.Image], sitk.Image]) -> None:
+    path = image(roots, slug)
+    sitk.WriteImage(edit(sitk.ReadImage(str(path))), str(path))
+
+
+def filled(value: float) -> Callable[[sitk.Image], sitk.Image]:
+    def fill(scan: sitk.Image) -> sitk.Image:
+        result = sitk.Image(scan.GetSize(), sitk.sitkFloat32) + value
+        result.CopyInformation(scan)
+        return result
+
+    return fill
+
+
+def moved(scan: sitk.Image) -> sitk.Image:
+    scan.SetOrigin([value + 5 for value in scan.GetOrigin()])
+    return scan
+
+
+def with_nan(scan: sitk.Image) -> sitk.Image:
+    scan = sitk.Cast(scan, sitk.sitkFloat32)
+    scan[0, 0, 0] = float("nan")
+    return scan
+
+
+def without_input(roots: Roots, *slugs: str) -> None:
+    path = roots.input / "inputs.json"
+    items = [item for item in json.loads(path.read_text()) if item["socket"]["slug"] not in slugs]
+    path.write_text(json.dumps(items))
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def clinical(**changes: object) -> Callable[[Roots], object]:
+    return lambda roots: (roots.input / "clinical-information.json").write_text(json.dumps(changes))
+
+
+def model_of(name: str) -> Callable[[Roots], object]:
+    def rename(roots: Roots) -> None:
+        path = roots.model / "model.json"
+        path.write_text(path.read_text().replace('"algorithm": "sarcoma_lung_metastasis"', f'"algorithm": "{name}"'))
+
+    return rename
+
+
+BAD_INPUTS: dict[str, tuple[Callable[[Roots], object], str]] = {
+    "no inputs.json": (lambda roots: (roots.input / "inputs.json").unlink(), "inputs.json is missing in "),
+    "broken JSON": (lambda roots: cut(roots.input / "inputs.json"), "inputs.json is not valid JSON ("),
+    "clinical information alone": (
+        lambda roots: without_input(
+            roots, "ct-image", "ct-tumour-segmentation", "t1-mri", "t1-mri-tumour-segmentation"
+        ),
+        "The inputs clinical-information are not a combination that sarcoma_lung_metastasis accepts; expected ct-image, ",
+    ),
+    "a scan without its segmentation": (
+        lambda roots: without_input(roots, "t1-mri-tumour-segmentation"),
+        "are not a combination that sarcoma_lung_metastasis accepts",
+    ),
+    "no image": (lambda roots: image(roots, "ct-image").unlink(), "ct-image: found no image in "),
+    "two images": (
+        lambda roots: shutil.copy(image(roots, "ct-image"), image(roots, "ct-image").with_name("b.mha")),
+        "ct-image: found 2 files (",
+    ),
+    "an unreadable image": (
+        lambda roots: image(roots, "ct-image").write_text("hello"),
+        "cannot be read as an image: it is damaged, cut off, or in an unknown format.",
+    ),
+    "a truncated image": (
+        lambda roots: cut(image(roots, "t1-mri")),
+        "t1-mri: ct_t1_clinical.mha cannot be read as an image",
+    ),
+    "an empty mask": (
+        lambda roots: edited(roots, "ct-tumour-segmentation", lambda mask: mask * 0),
+        "ct-tumour-segmentation is empty: not one of its voxels is labelled; draw the structure first.",
+    ),
+    "a mask of another geometry": (
+        lambda roots: edited(roots, "ct-tumour-segmentation", moved),
+        "ct-tumour-segmentation does not lie on the grid of ct-image (origin (",
+    ),
+    "a mask with another label": (
+        lambda roots: edited(roots, "ct-tumour-segmentation", lambda mask: mask * 7),
+        "ct-tumour-segmentation holds the label 7; expected only 0 and 1 (tumour).",
+    ),
+    "a mask in air": (
+        lambda roots: edited(roots, "ct-image", filled(-1000)),
+        "ct-tumour-segmentation touches no tumour: all its voxels lie between -1000 and -1000 HU, and soft tissue",
+    ),
+    "a mask without signal": (
+        lambda roots: edited(roots, "t1-mri", filled(0)),
+        "t1-mri-tumour-segmentation touches no tumour: there is no signal inside it",
+    ),
+    "a 4D image": (
+        lambda roots: edited(roots, "ct-image", lambda scan: sitk.JoinSeries([scan, scan])),
+        "has 4 dimensions (",
+    ),
+    "NaN voxels": (
+        lambda roots: edited(roots, "ct-image", with_nan),
+        "holds 1 voxels that are not finite numbers; expected none.",
+    ),
+    "an impossible age": (clinical(age_years=-3), "clinical-information.age_years: -3 is less than the minimum of 0."),
+    "an unknown grade": (clinical(grade="G9"), "clinical-information.grade: 'G9' is not one of"),
+    "an unknown item": (clinical(shoe_size=44), "('shoe_size' was unexpected)."),
+    "no model": (lambda roots: (roots.model / "model.json").unlink(), "There is no model in "),
+    "truncated weights": (
+        lambda roots: cut(roots.model / "weights.json"),
+        "is damaged: weights.json is not the file that was written (its SHA-256 differs).",
+    ),
+    "a truncated model.json": (
+        lambda roots: cut(roots.model / "model.json"),
+        "is damaged: model.json is not valid JSON",
+    ),
+    "a foreign model": (
+        model_of("liver_growth_pattern"),
+        "was trained for liver_growth_pattern; this is sarcoma_lung_",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD_INPUTS)
+def test_a_bad_case_ends_with_one_sentence_and_nothing_half_written(roots: Roots, name: str) -> None:
+    spoil, sentence = BAD_INPUTS[name]
+    spoil(roots)
+    done = run(roots)
+    assert done.returncode == 1
+    last = [line for line in done.stderr.splitlines() if line.strip()][-1]
+    assert sentence in last
+    assert "should not" not in last
+    assert list(roots.output.iterdir()) == []
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 4 kB, too small for the outputs."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", folder]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a small disk needs root")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_a_full_output_folder_is_told_and_left_empty(roots: Roots, tiny_disk: Path) -> None:
+    done = run(Roots(roots.input, tiny_disk, roots.model))
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == f"The output folder {tiny_disk} cannot be written: the disk is full."
+    assert list(tiny_disk.iterdir()) == []
+
+
+def test_a_read_only_output_folder_is_told(roots: Roots, tiny_disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", tiny_disk], check=True)
+    done = run(Roots(roots.input, tiny_disk, roots.model))
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == f"The output folder {tiny_disk} cannot be written: it is read-only."

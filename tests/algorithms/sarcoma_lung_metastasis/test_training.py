@@ -1,0 +1,126 @@
+"""Training on simulated and on the real patients, from the table to a model that runs."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from preop.cohort import predict_cohort, read_cohort
+from preop.errors import InvalidInputError, InvalidOutputError
+from preop.grandchallenge.algorithm import read_algorithm
+from preop.grandchallenge.predictions import read_predictions
+from sarcoma_lung_metastasis.inference import load_model
+from sarcoma_lung_metastasis.simulation import simulate
+from sarcoma_lung_metastasis.training import Settings, feature_table, fit
+from tests.conftest import ROOT
+
+ALGORITHM = read_algorithm(ROOT / "algorithms" / "sarcoma_lung_metastasis")
+TASK = ROOT / "evaluation" / "ground_truth" / "sarcoma_lung_metastasis" / "task.toml"
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cohort of 24 small simulated patients."""
+    folder = tmp_path_factory.mktemp("cohort")
+    simulate(24, 5, folder, small=True)
+    return folder / "cohort.csv"
+
+
+@pytest.fixture(scope="module")
+def model(simulated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    fit(read_cohort(simulated, ALGORITHM), folder, Settings(splits=2))
+    return folder
+
+
+def test_a_trained_model_loads_and_says_that_its_patients_are_simulated(model: Path) -> None:
+    info = load_model(model, ALGORITHM).info
+    assert info.training_data.simulated
+    assert info.training_data.patients == 24
+    for figures in info.validation["interfaces"].values():
+        assert 0 < figures["events"] < figures["patients"] <= 24
+        assert 0 <= figures["auc"]["value"] <= 1
+
+
+def test_the_truth_of_the_simulation_never_becomes_a_feature(model: Path) -> None:
+    names = {term.name for logistic in load_model(model, ALGORITHM).by_interface.values() for term in logistic.terms}
+    assert names
+    assert not {name for name in names if "probability" in name or "centre" in name or "metastasis" in name}
+
+
+def test_the_same_cohort_and_seed_give_the_same_weights(simulated: Path, model: Path, tmp_path: Path) -> None:
+    fit(read_cohort(simulated, ALGORITHM), tmp_path, Settings(splits=2))
+    assert (tmp_path / "weights.json").read_bytes() == (model / "weights.json").read_bytes()
+
+
+def test_validation_writes_a_submission_and_resumes(simulated: Path, model: Path, tmp_path: Path) -> None:
+    cohort = read_cohort(simulated, ALGORITHM)
+    assert predict_cohort(cohort, model, tmp_path / "v", task=TASK) == {}
+    jobs = read_predictions(tmp_path / "v" / "predictions")
+    assert len(jobs) == 24
+    assert all(0 <= job.value("lung-metastasis-likelihood") <= 1 for job in jobs)
+    assert "simulated = true" in (tmp_path / "v" / "ground_truth" / "task.toml").read_text()
+
+    lost, kept = (job.folder / "lung-metastasis-likelihood.json" for job in jobs[:2])
+    before = kept.stat().st_mtime_ns
+    for path in sorted(lost.parent.parent.rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    predict_cohort(cohort, model, tmp_path / "v", task=TASK)
+    assert lost.is_file()
+    assert kept.stat().st_mtime_ns == before
+
+
+def test_validation_never_mixes_two_models(simulated: Path, model: Path, tmp_path: Path) -> None:
+    cohort = read_cohort(simulated, ALGORITHM)
+    predict_cohort(cohort, model, tmp_path / "v", task=TASK)
+    with pytest.raises(InvalidOutputError, match="name another folder"):
+        predict_cohort(cohort, ALGORITHM.folder / "model", tmp_path / "v", task=TASK)
+
+
+def test_an_outcome_other_than_0_and_1_is_refused(simulated: Path, tmp_path: Path) -> None:
+    lines = simulated.read_text().splitlines()
+    column = lines[0].split(",").index("lung_metastasis")
+    cells = lines[1].split(",")
+    cells[column] = "2"
+    broken = simulated.with_name("broken.csv")
+    broken.write_text("\n".join([lines[0], ",".join(cells), *lines[2:]]))
+    with pytest.raises(InvalidInputError, match="holds other values than 0 and 1"):
+        feature_table(read_cohort(broken, ALGORITHM))
+
+
+@pytest.fixture(scope="module")
+def public(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    table = tmp_path_factory.mktemp("public") / "cohort.csv"
+    command = [sys.executable, "-m", "sarcoma_lung_metastasis.public_cohort", data / "sarcoma", table]
+    subprocess.run(command, cwd=ROOT / "algorithms", check=True)
+    return table
+
+
+def test_the_public_cohort_becomes_a_table(public: Path) -> None:
+    cohort = read_cohort(public, ALGORITHM)
+    assert len(cohort.patients) == 39
+    assert sum(patient.reference_number("lung_metastasis") for patient in cohort.patients) == 15
+    assert all(len(patient.case.interface) == 5 for patient in cohort.patients)
+    assert cohort.source.licence == "CC BY 3.0"
+    assert not cohort.source.simulated
+
+
+def test_the_shipped_model_is_the_one_that_this_code_trains(public: Path) -> None:
+    """The quantiles of each feature, stored in the model, are those that the code measures today."""
+    table, _ = feature_table(read_cohort(public, ALGORITHM))
+    weights = json.loads((ALGORITHM.folder / "model" / "weights.json").read_text())
+    terms = {term["name"]: term for model in weights.values() for term in model["terms"]}
+    assert len(terms) > 20
+    for name, term in terms.items():
+        assert term["quantiles"][0] == pytest.approx(np.nanmin(table[name]), rel=1e-4)
+        assert term["quantiles"][-1] == pytest.approx(np.nanmax(table[name]), rel=1e-4)
+
+
+def test_a_folder_that_is_not_the_public_cohort_is_refused(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "sarcoma_lung_metastasis.public_cohort", tmp_path, tmp_path / "cohort.csv"]
+    done = subprocess.run(command, cwd=ROOT / "algorithms", capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "holds no clinical.csv" in done.stderr
