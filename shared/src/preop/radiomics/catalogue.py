@@ -225,6 +225,12 @@ CATALOGUE: dict[str, Feature] = {
 }
 """All features by tag."""
 
+
+def tags_of(family: Family) -> list[str]:
+    """Tags of a family in the order of the standard."""
+    return list(_NAMES[family])
+
+
 _SUFFIXES = sorted({f"_{a}" for a in Aggregation} | {f"_{a.dimension}" for a in Aggregation}, key=len, reverse=True)
 
 

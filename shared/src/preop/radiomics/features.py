@@ -6,10 +6,11 @@ from collections.abc import Collection
 
 from preop.imaging import Image
 from preop.radiomics.diagnostics import diagnostics
+from preop.radiomics.histogram import intensity_histogram, intensity_volume_histogram
 from preop.radiomics.intensity import PEAK_RADIUS_MM, local_intensity, statistics
 from preop.radiomics.morphology import morphology
-from preop.radiomics.preparation import prepare
-from preop.radiomics.settings import Family, Settings
+from preop.radiomics.preparation import Region, discretise, prepare
+from preop.radiomics.settings import TEXTURES, Family, Settings
 
 _OF_REGION = {
     Family.MORPHOLOGY: morphology,
@@ -50,4 +51,19 @@ def compute_features(
     for family, compute in _OF_REGION.items():
         if family in wanted:
             found |= compute(region)
+    if Family.VOLUME_HISTOGRAM in wanted:
+        found |= intensity_volume_histogram(region, settings)
+    if Family.HISTOGRAM in wanted or wanted & TEXTURES:
+        found |= _of_grey_levels(region, settings, wanted)
     return found
+
+
+def _of_grey_levels(region: Region, settings: Settings, wanted: Collection[Family]) -> dict[str, float]:
+    grey_levels = discretise(region, settings)
+    found = intensity_histogram(grey_levels) if Family.HISTOGRAM in wanted else {}
+    if TEXTURES.isdisjoint(wanted):
+        return found
+    # The compiler behind the textures takes a third of a second to import.
+    from preop.radiomics.textures import textures
+
+    return found | textures(grey_levels, region.morphological, wanted, settings.aggregations)

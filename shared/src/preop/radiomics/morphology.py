@@ -16,9 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from preop.imaging import bounding_box
 from preop.radiomics.preparation import Mask, Region
 
 Points = NDArray[np.float64]
+
+# Voxels of a spectrum that are held at once (16 bytes each, three spectra).
+SPECTRUM_VOXELS = 2**21
 
 _CORNERS = tuple(itertools.product((0, 1), repeat=3))  # (z, y, x); the corner's number is its bits
 
@@ -259,7 +263,8 @@ def _autocorrelation(region: Region) -> dict[str, float]:
     variation = float((deviation**2).sum())
     if variation == 0:
         return {"morph_moran_i": math.nan, "morph_geary_c": math.nan}
-    yy, mm, ym = _weighted_pairs(deviation, region.intensity.astype(np.float64), region.spacing_mm)
+    box = bounding_box(region.intensity)
+    yy, mm, ym = _weighted_pairs(deviation[box], region.intensity[box].astype(np.float64), region.spacing_mm)
     return {
         "morph_moran_i": n / mm * yy / variation,
         "morph_geary_c": (n - 1) / mm * (ym - yy) / variation,
@@ -279,36 +284,35 @@ def _weighted_pairs(
     distance = np.sqrt(sum(lag**2 for lag in lags))
     distance[0, 0, 0] = np.inf
     # Weights are even in every lag, so that their spectrum is a cosine transform of one octant.
-    weight = fft.dctn(1 / distance, type=1, workers=-1)
-    spectrum_y, spectrum_m = _padded_spectrum(y, half), _padded_spectrum(m, half)
-    spectrum_yy = _padded_spectrum(y**2, half)
-    total = 8 * math.prod(half)
-    return (
-        _weighted_sum(weight, _power(spectrum_y, spectrum_y)) / total,
-        _weighted_sum(weight, _power(spectrum_m, spectrum_m)) / total,
-        _weighted_sum(weight, _power(spectrum_yy, spectrum_m)) / total,
-    )
+    weight = fft.dctn(1 / distance, type=1)
+    # Frequencies along x count twice, as positive and negative ones, but for the first and the last.
+    weight[..., 1:-1] *= 2
+    lines = [fft.rfft(array, 2 * half[2], axis=2) for array in (y, m, y**2)]
+    sums = np.zeros(3)
+    # A few frequencies along x at a time: the padded spectrum of a large tumour would fill the memory.
+    width = max(1, SPECTRUM_VOXELS // (4 * half[0] * half[1]))
+    for first in range(0, half[2] + 1, width):
+        part = slice(first, first + width)
+        spectrum_y, spectrum_m, spectrum_yy = (_padded_spectrum(line[..., part], half) for line in lines)
+        for k, (a, b) in enumerate(((spectrum_y, spectrum_y), (spectrum_m, spectrum_m), (spectrum_yy, spectrum_m))):
+            sums[k] += np.vdot(weight[..., part], _folded(a.real * b.real + a.imag * b.imag, half))
+    yy, mm, ym = (sums / (8 * math.prod(half))).tolist()
+    return yy, mm, ym
 
 
-def _padded_spectrum(array: NDArray[np.float64], half: tuple[int, ...]) -> NDArray[np.complex128]:
-    """Fourier transform of an array padded with zeros to twice ``half``, axis by axis so that zeros cost little."""
+def _padded_spectrum(lines: NDArray[np.complex128], half: tuple[int, ...]) -> NDArray[np.complex128]:
+    """Fourier transform along y and z, padded with zeros to twice ``half``, axis by axis so that zeros cost little."""
     from scipy import fft
 
-    spectrum = fft.rfft(array, 2 * half[2], axis=2, workers=-1)
-    spectrum = fft.fft(spectrum, 2 * half[1], axis=1, workers=-1)
-    return np.asarray(fft.fft(spectrum, 2 * half[0], axis=0, workers=-1))
+    spectrum = fft.fft(lines, 2 * half[1], axis=1)
+    return np.asarray(fft.fft(spectrum, 2 * half[0], axis=0, overwrite_x=True))
 
 
-def _power(a: NDArray[np.complex128], b: NDArray[np.complex128]) -> NDArray[np.float64]:
-    return a.real * b.real + a.imag * b.imag
-
-
-def _weighted_sum(weight: NDArray[np.float64], power: NDArray[np.float64]) -> float:
-    """Sum over all frequencies; ``power`` holds positive and negative ones (the last axis positive ones only)."""
+def _folded(power: NDArray[np.float64], half: tuple[int, ...]) -> NDArray[np.float64]:
+    """Add negative frequencies along z and y to the positive ones."""
     for axis in (0, 1):
-        n = weight.shape[axis] - 1
-        positive, negative = np.split(power, [n + 1], axis=axis)
-        power = positive.copy()
-        np.moveaxis(power, axis, 0)[1:n] += np.moveaxis(negative, axis, 0)[::-1]
-    power[..., 1:-1] *= 2
-    return float(np.vdot(weight, power))
+        lines = np.moveaxis(power, axis, 0)
+        n = half[axis]
+        lines[1:n] += lines[:n:-1]
+        power = np.moveaxis(lines[: n + 1], 0, axis)
+    return power

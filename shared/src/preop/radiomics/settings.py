@@ -33,6 +33,9 @@ class Family(StrEnum):
     NGLDM = "ngldm"
 
 
+TEXTURES = frozenset({Family.GLCM, Family.GLRLM, Family.GLSZM, Family.GLDZM, Family.NGTDM, Family.NGLDM})
+
+
 class Aggregation(StrEnum):
     """How the texture matrices of slices and directions become one value.
 
