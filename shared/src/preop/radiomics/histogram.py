@@ -16,13 +16,10 @@ from preop.radiomics.settings import FixedBinSize, Settings
 
 def intensity_histogram(grey_levels: GreyLevels) -> dict[str, float]:
     """Compute the features ``ih_*`` of a discretised region; the gradients of a single grey level are NaN."""
-    values = grey_levels.values
-    counts = np.bincount(values, minlength=grey_levels.count + 1)[1:]
-    share = counts[counts > 0] / values.size
-    common = moments_and_quantiles(values)
-    del common["range"]
+    counts = np.bincount(grey_levels.levels.ravel(), minlength=grey_levels.count + 1)[1:]
+    share = counts[counts > 0] / counts.sum()
+    common = moments_and_quantiles(np.repeat(np.arange(1.0, counts.size + 1), counts))
     return {f"ih_{name}": value for name, value in common.items()} | {
-        "ih_range": float(np.ptp(values)),
         "ih_mode": _mode(counts, common["mean"]),
         "ih_entropy": float(-(share * np.log2(share)).sum()) + 0.0,
         "ih_uniformity": float((share**2).sum()),

@@ -34,18 +34,17 @@ def cooccurrences(levels: Levels, offsets: Offsets, count: int) -> Counts:
 def run_lengths(levels: Levels, offsets: Offsets, count: int, longest: int) -> Counts:
     """Count runs of one grey level (direction, grey level, length), levels and lengths from index 0."""
     found = np.zeros((offsets.size, count, longest), dtype=np.int64)
-    for voxel in range(levels.size):
-        level = levels[voxel]
-        if level > 0:
-            for direction in range(offsets.size):
-                step = offsets[direction]
-                if levels[voxel - step] != level:
-                    length = 0
-                    following = voxel + step
-                    while levels[following] == level:
-                        length += 1
-                        following += step
-                    found[direction, level - 1, length] += 1
+    for direction in range(offsets.size):
+        step = offsets[direction]
+        for voxel in range(levels.size):
+            level = levels[voxel]
+            if level > 0 and levels[voxel - step] != level:
+                length = 0
+                following = voxel + step
+                while levels[following] == level:
+                    length += 1
+                    following += step
+                found[direction, level - 1, length] += 1
     return found
 
 
@@ -139,3 +138,35 @@ def neighbourhoods(levels: Levels, neighbours: Offsets, count: int) -> tuple[Cou
                 occupied[level - 1] += 1
                 differences[level - 1] += abs(level - total / present)
     return occupied, differences, dependences
+
+
+@compiled
+def sphere_means(
+    sums: NDArray[np.float64], centres: NDArray[np.int64], columns: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Mean over the voxels of an image that lie in a sphere.
+
+    Parameters
+    ----------
+    sums
+        Running sums of the image along x (z, y, x + 1), the first of each line 0.
+    centres
+        Voxels (n, 3) that the sphere is laid around.
+    columns
+        The sphere's columns along x (k, 3): distance in z, distance in y, half the length.
+    """
+    depth, height, width = sums.shape
+    means = np.empty(len(centres), dtype=np.float64)
+    for n in range(len(centres)):
+        total = 0.0
+        voxels = 0
+        for k in range(len(columns)):
+            z = centres[n, 0] + columns[k, 0]
+            y = centres[n, 1] + columns[k, 1]
+            if 0 <= z < depth and 0 <= y < height:
+                first = max(centres[n, 2] - columns[k, 2], 0)
+                after = min(centres[n, 2] + columns[k, 2] + 1, width - 1)
+                total += sums[z, y, after] - sums[z, y, first]
+                voxels += after - first
+        means[n] = total / voxels
+    return means

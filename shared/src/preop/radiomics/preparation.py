@@ -73,11 +73,6 @@ class GreyLevels:
     levels: NDArray[np.int32]
     count: int
 
-    @property
-    def values(self) -> NDArray[np.int32]:
-        """Grey levels of the region, one a voxel."""
-        return self.levels[self.levels > 0]
-
 
 def prepare(image: Image, mask: Image, settings: Settings, *, margin_mm: float | None = 0.0) -> Region:
     """Bring image and mask to the grid of the settings, and find the voxels of the region.
