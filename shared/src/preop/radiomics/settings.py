@@ -12,6 +12,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from preop.imaging.resampling import Interpolation
+from preop.radiomics.filters import Filter
 
 PositiveMm = Annotated[float, Field(gt=0)]
 
@@ -121,6 +122,34 @@ class Settings(BaseModel):
     aggregations: tuple[Aggregation, ...] = Field(
         default=(Aggregation.VOLUME_MERGED,), min_length=1, description="Aggregations of the texture families."
     )
+
+    filters: tuple[Filter, ...] = Field(
+        default=(), description="Filters whose response maps give features too, named after the filter."
+    )
+    filter_discretisation: Discretisation = Field(
+        default=FixedBinNumber(count=32), description="Grey levels of response maps, whose intensities have no unit."
+    )
+
+    @property
+    def of_responses(self) -> Settings:
+        """What holds for response maps: the region is found already, and intensities have no unit."""
+        return self.model_copy(
+            update={
+                "lower": None,
+                "upper": None,
+                "discretisation": self.filter_discretisation,
+                "ivh_discretisation": FixedBinNumber(count=1000),
+                "filters": (),
+            }
+        )
+
+    @model_validator(mode="after")
+    def _filters_have_names_of_their_own(self) -> Self:
+        names = [each.name for each in self.filters]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"filters ({', '.join(twice)}) must differ, for features are named after them")
+        return self
 
     @model_validator(mode="after")
     def _range_is_not_empty(self) -> Self:
