@@ -30,8 +30,8 @@ from preop.radiomics.filters import (
 from preop.radiomics.settings import DIGITAL_PHANTOM
 
 ROOT = Path(__file__).parents[2]
-DATA = Path(os.environ.get("PREOP_TEST_DATA", ROOT.parent / "shared" / "data")) / "ibsi"
-MISSING = f"the IBSI phantoms are not in {DATA} (set PREOP_TEST_DATA)"
+DATA = Path(os.environ.get("PREOP_DATA", ROOT.parent / "shared" / "data")) / "ibsi"
+MISSING = f"the IBSI phantoms are not in {DATA} (set PREOP_DATA)"
 
 TABLES: dict[str, tuple[str, Settings]] = {
     "dig_phantom": ("digital_phantom", DIGITAL_PHANTOM),

@@ -3,17 +3,16 @@ import math
 import numpy as np
 import pytest
 
-from preop.errors import InvalidInputError
 from preop.imaging import Geometry
-from preop.radiomics import FixedBinNumber, FixedBinSize, Settings
+from preop.radiomics import FixedBinSize, Settings
 from preop.radiomics.histogram import intensity_histogram, intensity_volume_histogram
-from preop.radiomics.preparation import GreyLevels, Region
+from preop.radiomics.preparation import GreyLevels, RegionOfInterest
 
 
 def region_of(values):
     intensities = np.asarray(values, dtype=np.float64).reshape(1, 1, -1)
     mask = np.ones(intensities.shape, dtype=bool)
-    return Region(intensities, mask, mask, Geometry.axis_aligned(mask.shape, (1.0, 1.0, 1.0)))
+    return RegionOfInterest(intensities, mask, mask, Geometry.axis_aligned(mask.shape, (1.0, 1.0, 1.0)))
 
 
 def test_of_several_modes_the_one_closest_to_the_mean_counts():
@@ -51,8 +50,7 @@ def test_bins_of_fixed_size_give_the_intensity_of_their_centre():
     assert intensity_volume_histogram(region_of(np.arange(100)), settings)["ivh_i10"] == 95
 
 
-def test_fractions_without_a_step_need_a_discretisation():
-    with pytest.raises(InvalidInputError, match="set ivh_discretisation"):
-        intensity_volume_histogram(region_of([0.5, 1.5]), Settings())
-    found = intensity_volume_histogram(region_of([0.5, 1.5]), Settings(ivh_discretisation=FixedBinNumber(count=100)))
-    assert found["ivh_v10"] == 0.5
+def test_intensities_that_are_not_rounded_are_divided_into_a_thousand_steps():
+    found = intensity_volume_histogram(region_of(np.linspace(0, 1, 2001)), Settings(round_intensities=False))
+    assert found["ivh_v10"] == pytest.approx(0.9, abs=0.002)
+    assert found["ivh_i10"] == pytest.approx(900, abs=2)

@@ -16,13 +16,13 @@ from preop.radiomics.morphology import (
     morphology,
     outermost_mesh_points,
 )
-from preop.radiomics.preparation import Region
+from preop.radiomics.preparation import RegionOfInterest
 
 
 def region_of(mask, intensities=None, spacing_mm=(1.0, 1.0, 1.0)):
     mask = np.asarray(mask, dtype=bool)
     intensities = np.ones(mask.shape) if intensities is None else np.asarray(intensities, dtype=np.float64)
-    return Region(intensities, mask, mask, Geometry.axis_aligned(mask.shape, spacing_mm))
+    return RegionOfInterest(intensities, mask, mask, Geometry.axis_aligned(mask.shape, spacing_mm))
 
 
 def ball(radius_voxels):

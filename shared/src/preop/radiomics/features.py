@@ -11,7 +11,8 @@ from preop.radiomics.diagnostics import diagnostics
 from preop.radiomics.histogram import intensity_histogram, intensity_volume_histogram
 from preop.radiomics.intensity import PEAK_RADIUS_MM, local_intensity, statistics
 from preop.radiomics.morphology import morphology
-from preop.radiomics.preparation import Region, discretise, prepare
+from preop.radiomics.perturbations import Perturbation
+from preop.radiomics.preparation import UNCHANGED, RegionOfInterest, discretise, prepare
 from preop.radiomics.settings import TEXTURES, Family, Settings
 
 DEFAULT_FAMILIES = frozenset(Family) - {Family.DIAGNOSTICS}
@@ -22,7 +23,12 @@ FILTER_SEPARATOR = "__"
 
 
 def compute_features(
-    image: Image, mask: Image, settings: Settings, families: Collection[Family] | None = None
+    image: Image,
+    mask: Image,
+    settings: Settings,
+    families: Collection[Family] | None = None,
+    *,
+    perturbation: Perturbation = UNCHANGED,
 ) -> dict[str, float]:
     """Compute IBSI-1 features of the region where a mask is greater than 0, and of its IBSI-2 response maps.
 
@@ -34,6 +40,8 @@ def compute_features(
         How both are prepared, the aggregations of textures, and the filters.
     families
         What to compute; all but the diagnostics where none is given.
+    perturbation
+        A change of image and mask, to see whether a feature survives it; diagnostics are of what is not changed.
 
     Returns
     -------
@@ -49,7 +57,8 @@ def compute_features(
     """
     wanted = DEFAULT_FAMILIES if families is None else frozenset(families)
     found: dict[str, float] = diagnostics(image, mask, settings) if Family.DIAGNOSTICS in wanted else {}
-    region = prepare(image, mask, settings, margin_mm=_margin_mm(image, settings, wanted))
+    margin_mm = _margin_mm(image, settings, wanted)
+    region = prepare(image, mask, settings, margin_mm=margin_mm, perturbation=perturbation)
     if Family.MORPHOLOGY in wanted:
         found |= morphology(region)
     if Family.LOCAL_INTENSITY in wanted:
@@ -72,7 +81,7 @@ def _margin_mm(image: Image, settings: Settings, wanted: Collection[Family]) -> 
     return None if math.isinf(max(reach)) else max(reach)
 
 
-def _of_intensities(region: Region, settings: Settings, wanted: Collection[Family]) -> dict[str, float]:
+def _of_intensities(region: RegionOfInterest, settings: Settings, wanted: Collection[Family]) -> dict[str, float]:
     """Features that depend on the intensities of the region's voxels and their places, not on its shape."""
     found: dict[str, float] = {}
     if Family.STATISTICS in wanted:

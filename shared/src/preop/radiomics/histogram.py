@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from preop.errors import InvalidInputError
 from preop.radiomics.intensity import moments_and_quantiles
-from preop.radiomics.preparation import GreyLevels, Region, discrete
-from preop.radiomics.settings import FixedBinSize, Settings
+from preop.radiomics.preparation import GreyLevels, RegionOfInterest, discrete
+from preop.radiomics.settings import FixedBinNumber, FixedBinSize, Settings
+
+CONTINUOUS_STEPS = FixedBinNumber(count=1000)
+"""The standard's proposal for intensities without a natural step."""
 
 
 def intensity_histogram(grey_levels: GreyLevels) -> dict[str, float]:
@@ -27,14 +29,8 @@ def intensity_histogram(grey_levels: GreyLevels) -> dict[str, float]:
     }
 
 
-def intensity_volume_histogram(region: Region, settings: Settings) -> dict[str, float]:
-    """Compute the features ``ivh_*``: the share of the volume that has at least an intensity.
-
-    Raises
-    ------
-    InvalidInputError
-        If the settings ask for steps of one unit and the intensities are not whole numbers.
-    """
+def intensity_volume_histogram(region: RegionOfInterest, settings: Settings) -> dict[str, float]:
+    """Compute the features ``ivh_*``: the share of the volume that has at least an intensity."""
     levels, count, first, step = _intensity_steps(region, settings)
     reached = np.bincount(levels, minlength=count + 1)[1:]
     volume = 1 - np.concatenate(([0], np.cumsum(reached)[:-1])) / levels.size
@@ -53,21 +49,16 @@ def intensity_volume_histogram(region: Region, settings: Settings) -> dict[str, 
     }
 
 
-def _intensity_steps(region: Region, settings: Settings) -> tuple[NDArray[np.int64], int, float, float]:
+def _intensity_steps(region: RegionOfInterest, settings: Settings) -> tuple[NDArray[np.int64], int, float, float]:
     """Level of each voxel from 1, number of levels, and the intensity of the first level and between two levels.
 
     With a unit, the levels span the re-segmentation range where one is set; without, the region's.
     """
     values = region.values
-    method = settings.ivh_discretisation
+    method = settings.ivh_discretisation or (None if settings.has_whole_intensities else CONTINUOUS_STEPS)
     lower = float(values.min()) if settings.lower is None else settings.lower
     upper = float(values.max()) if settings.upper is None else settings.upper
     if method is None:
-        if (values != np.rint(values)).any():
-            raise InvalidInputError(
-                "The intensities are not whole numbers, so that the intensity-volume histogram has no natural step; "
-                "set ivh_discretisation."
-            )
         start = math.ceil(lower)
         return (values - start + 1).astype(np.int64), math.floor(upper) - start + 1, float(start), 1.0
     levels, count = discrete(values, method, settings.lower)

@@ -8,13 +8,13 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from preop.radiomics.preparation import Region
+from preop.radiomics.preparation import RegionOfInterest
 
 PEAK_RADIUS_MM = (3 / (4 * math.pi)) ** (1 / 3) * 10
 """Radius of a sphere of 1 cm3, over which a local peak is averaged."""
 
 
-def statistics(region: Region) -> dict[str, float]:
+def statistics(region: RegionOfInterest) -> dict[str, float]:
     """Compute the features ``stat_*`` of a region; skewness and kurtosis of a flat region are 0, as in the standard."""
     values = region.values
     return {f"stat_{name}": value for name, value in moments_and_quantiles(np.sort(values)).items()} | {
@@ -58,7 +58,7 @@ def _quantile(ordered: NDArray[np.float64], q: float) -> float:
     return float(below + (ordered[math.ceil(rank)] - below) * (rank % 1))
 
 
-def local_intensity(region: Region) -> dict[str, float]:
+def local_intensity(region: RegionOfInterest) -> dict[str, float]:
     """Compute the features ``loc_*``: means over 1 cm3 around the brightest voxel, and the largest such mean.
 
     The sphere may reach beyond the region, not beyond the image: ``region`` needs a margin of ``PEAK_RADIUS_MM``.

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preop.imaging import bounding_box
-from preop.radiomics.preparation import Mask, Region
+from preop.radiomics.preparation import Mask, RegionOfInterest
 
 Points = NDArray[np.float64]
 
@@ -27,7 +27,7 @@ SPECTRUM_VOXELS = 2**21
 _CORNERS = tuple(itertools.product((0, 1), repeat=3))  # (z, y, x); the corner's number is its bits
 
 
-def morphology(region: Region) -> dict[str, float]:
+def morphology(region: RegionOfInterest) -> dict[str, float]:
     """Compute the features ``morph_*`` of a region; axis ratios of a flat region and the like are NaN."""
     volume, area = mesh_volume_and_area(region.morphological, region.spacing_mm)
     surface = outermost_mesh_points(region.morphological, region.spacing_mm)
@@ -42,7 +42,7 @@ def morphology(region: Region) -> dict[str, float]:
     }
 
 
-def _size(region: Region, volume: float, area: float) -> dict[str, float]:
+def _size(region: RegionOfInterest, volume: float, area: float) -> dict[str, float]:
     return {
         "morph_volume": volume,
         "morph_vol_approx": int(region.morphological.sum()) * region.geometry.voxel_volume_mm3,
@@ -63,7 +63,7 @@ def _shape(volume: float, area: float) -> dict[str, float]:
     }
 
 
-def _axes(region: Region, volume: float, area: float) -> dict[str, float]:
+def _axes(region: RegionOfInterest, volume: float, area: float) -> dict[str, float]:
     """Principal axes of the voxel centres, and the ellipsoid that they span."""
     points = np.argwhere(region.morphological) * np.asarray(region.spacing_mm)
     variances = np.linalg.eigvalsh(np.cov(points, rowvar=False)) if len(points) > 1 else np.zeros(3)
@@ -113,7 +113,7 @@ def _enclosing(surface: Points, volume: float, area: float) -> dict[str, float]:
     }
 
 
-def _centre_of_mass_shift_mm(region: Region) -> float:
+def _centre_of_mass_shift_mm(region: RegionOfInterest) -> float:
     """Distance between the region's centre and its centre weighted by intensity."""
     spacing = np.asarray(region.spacing_mm)
     centre = np.argwhere(region.morphological).mean(axis=0)
@@ -251,7 +251,7 @@ def _areas(triangles: Points) -> NDArray[np.float64]:
 # Spatial autocorrelation
 
 
-def _autocorrelation(region: Region) -> dict[str, float]:
+def _autocorrelation(region: RegionOfInterest) -> dict[str, float]:
     """Moran's I and Geary's C with the inverse distance as weight, over all pairs of voxels.
 
     With deviations y, indicator m and weights w that depend on the distance alone, both need the sums over pairs of

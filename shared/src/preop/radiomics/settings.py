@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from preop.imaging.resampling import Interpolation
 from preop.radiomics.filters import Filter
+from preop.radiomics.regions import Region, Tumour
 
 PositiveMm = Annotated[float, Field(gt=0)]
 
@@ -89,6 +90,9 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    region: Region = Field(
+        default=Tumour(), description="Voxels of or around the mask that features are computed from."
+    )
     spacing_mm: tuple[PositiveMm | None, PositiveMm, PositiveMm] | None = Field(
         default=(1.0, 1.0, 1.0),
         description="Voxel size (z, y, x) in mm to which image and mask are resampled; null for z keeps the slices, "
@@ -117,7 +121,8 @@ class Settings(BaseModel):
     )
     ivh_discretisation: Discretisation | None = Field(
         default=None,
-        description="Steps of the intensity-volume histogram; null for whole numbers with a unit, such as HU.",
+        description="Steps of the intensity-volume histogram; null for steps of 1 where intensities are rounded, "
+        "and for 1,000 bins where they are not.",
     )
     aggregations: tuple[Aggregation, ...] = Field(
         default=(Aggregation.VOLUME_MERGED,), min_length=1, description="Aggregations of the texture families."
@@ -129,6 +134,11 @@ class Settings(BaseModel):
     filter_discretisation: Discretisation = Field(
         default=FixedBinNumber(count=32), description="Grey levels of response maps, whose intensities have no unit."
     )
+
+    @property
+    def has_whole_intensities(self) -> bool:
+        """Whether intensities are whole numbers: rounded, or grey levels already."""
+        return self.round_intensities or self.discretisation is None
 
     @property
     def of_responses(self) -> Settings:
