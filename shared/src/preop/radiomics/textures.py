@@ -24,7 +24,7 @@ from preop.radiomics.settings import Aggregation, Family
 
 Number = TypeVar("Number", np.int64, np.float64)
 Group = list[Lattice]
-FeatureRows = Iterable[dict[str, float]]
+Counts = NDArray[np.int64]
 
 
 def textures(
@@ -51,16 +51,33 @@ def textures(
     slices = list(slice_lattices(grey_levels, inside))
     volume = volume_lattice(grey_levels, inside)
     groups = {"2D": [[one] for one in slices], "2_5D": [slices], "3D": [[volume]]}
+    of_dimension = {dimension: [a for a in aggregations if a.dimension == dimension] for dimension in groups}
     found: dict[str, float] = {}
-    for family in (family for family in DIRECTED if family in families):
-        for aggregation in aggregations:
-            rows = [row for group in groups[aggregation.dimension] for row in DIRECTED[family](group, aggregation)]
-            found |= _averaged(rows, tags_of(family), aggregation.value)
-    for family in (family for family in UNDIRECTED if family in families):
-        for dimension in dict.fromkeys(aggregation.dimension for aggregation in aggregations):
+    for dimension in (dimension for dimension, wanted in of_dimension.items() if wanted):
+        for family in (family for family in DIRECTED if family in families):
+            found |= _of_directions(family, groups[dimension], of_dimension[dimension])
+        for family in (family for family in UNDIRECTED if family in families):
             rows = [UNDIRECTED[family](group) for group in groups[dimension]]
             found |= _averaged(rows, tags_of(family), dimension)
     return found
+
+
+def _of_directions(family: Family, groups: list[Group], aggregations: list[Aggregation]) -> dict[str, float]:
+    """Features of a family whose matrices have a direction; voxels are visited once for all aggregations."""
+    count, features = DIRECTED[family]
+    rows: dict[Aggregation, list[dict[str, float]]] = {aggregation: [] for aggregation in aggregations}
+    for group in groups:
+        counts = count(group)
+        for aggregation in aggregations:
+            matrices = counts if aggregation.averages_directions else counts.sum(axis=0, keepdims=True)
+            directions = len(counts) // len(matrices)
+            rows[aggregation] += features(matrices, directions * _voxels(group))
+    tags = tags_of(family)
+    return {
+        key: value
+        for aggregation in aggregations
+        for key, value in _averaged(rows[aggregation], tags, aggregation.value).items()
+    }
 
 
 def _averaged(rows: list[dict[str, float]], tags: list[str], suffix: str) -> dict[str, float]:
@@ -76,29 +93,34 @@ def _added(matrices: Iterable[NDArray[Number]]) -> NDArray[Number]:
     return reduce(np.add, matrices)
 
 
-# Matrices with a direction: a group of lattices gives one matrix a direction, or one of all.
+def _voxels(group: Group) -> int:
+    return sum(one.voxels for one in group)
 
 
-def _glcm(group: Group, aggregation: Aggregation) -> FeatureRows:
-    counts = _added(kernels.cooccurrences(one.flat, one.directions, one.count) for one in group)
-    return cooccurrence_features(_merged(counts, aggregation))
+# Matrices with a direction: a group of lattices gives one a direction (directions, levels, property).
 
 
-def _glrlm(group: Group, aggregation: Aggregation) -> FeatureRows:
+def _glcm_counts(group: Group) -> Counts:
+    return _added(kernels.cooccurrences(one.flat, one.directions, one.count) for one in group)
+
+
+def _glcm_features(matrices: Counts, voxels: int) -> list[dict[str, float]]:  # noqa: ARG001
+    return cooccurrence_features(matrices)
+
+
+def _glrlm_counts(group: Group) -> Counts:
     longest = max(one.longest for one in group)
-    counts = _added(kernels.run_lengths(one.flat, one.directions, one.count, longest) for one in group)
-    matrices = _merged(counts, aggregation)
-    voxels = sum(one.voxels for one in group) * len(counts) // len(matrices)
-    for matrix in matrices:
-        yield _of_matrix(Family.GLRLM, matrix, voxels)
+    return _added(kernels.run_lengths(one.flat, one.directions, one.count, longest) for one in group)
 
 
-def _merged(counts: NDArray[np.int64], aggregation: Aggregation) -> NDArray[np.int64]:
-    """Keep a matrix a direction, or add them up."""
-    return counts if aggregation.averages_directions else counts.sum(axis=0, keepdims=True)
+def _glrlm_features(matrices: Counts, voxels: int) -> list[dict[str, float]]:
+    return [_of_matrix(Family.GLRLM, matrix, voxels) for matrix in matrices]
 
 
-DIRECTED: dict[Family, Callable[[Group, Aggregation], FeatureRows]] = {Family.GLCM: _glcm, Family.GLRLM: _glrlm}
+DIRECTED: dict[Family, tuple[Callable[[Group], Counts], Callable[[Counts, int], list[dict[str, float]]]]] = {
+    Family.GLCM: (_glcm_counts, _glcm_features),
+    Family.GLRLM: (_glrlm_counts, _glrlm_features),
+}
 
 
 # Matrices without a direction: a group of lattices gives one.
@@ -106,12 +128,12 @@ DIRECTED: dict[Family, Callable[[Group, Aggregation], FeatureRows]] = {Family.GL
 
 def _glszm(group: Group) -> dict[str, float]:
     levels, sizes, _ = _zones(group)
-    return _of_zones(Family.GLSZM, levels, sizes, sum(one.voxels for one in group))
+    return _of_zones(Family.GLSZM, levels, sizes, _voxels(group))
 
 
 def _gldzm(group: Group) -> dict[str, float]:
     levels, _, distances = _zones(group)
-    return _of_zones(Family.GLDZM, levels, distances, sum(one.voxels for one in group))
+    return _of_zones(Family.GLDZM, levels, distances, _voxels(group))
 
 
 def _zones(group: Group) -> NDArray[np.int64]:
@@ -127,7 +149,7 @@ def _ngtdm(group: Group) -> dict[str, float]:
 
 def _ngldm(group: Group) -> dict[str, float]:
     matrix = _added(one.neighbourhoods[2] for one in group)
-    return _of_matrix(Family.NGLDM, matrix, sum(one.voxels for one in group))
+    return _of_matrix(Family.NGLDM, matrix, _voxels(group))
 
 
 UNDIRECTED: dict[Family, Callable[[Group], dict[str, float]]] = {
@@ -149,6 +171,8 @@ def _of_zones(
     family: Family, levels: NDArray[np.int64], properties: NDArray[np.int64], voxels: int
 ) -> dict[str, float]:
     """Features of a list of zones, which is a sparse matrix: one zone may be as large as the region."""
-    (levels, properties), counts = np.unique(np.stack((levels, properties)), axis=1, return_counts=True)
-    values = level_property_features(levels, properties, counts, voxels)
+    # One number for both, because rows of two are slow to sort.
+    base = properties.max() + 1
+    keys, counts = np.unique(levels * base + properties, return_counts=True)
+    values = level_property_features(*np.divmod(keys, base), counts, voxels)
     return dict(zip(tags_of(family), values, strict=False))
