@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+import os
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 from preop.imaging import Image
 from preop.radiomics.diagnostics import diagnostics
+from preop.radiomics.filters import Filter
 from preop.radiomics.histogram import intensity_histogram, intensity_volume_histogram
 from preop.radiomics.intensity import PEAK_RADIUS_MM, local_intensity, statistics
-from preop.radiomics.morphology import morphology
+from preop.radiomics.morphology import autocorrelation, shape
 from preop.radiomics.perturbations import Perturbation
 from preop.radiomics.preparation import UNCHANGED, RegionOfInterest, discretise, prepare
 from preop.radiomics.settings import TEXTURES, Family, Settings
@@ -29,6 +33,7 @@ def compute_features(
     families: Collection[Family] | None = None,
     *,
     perturbation: Perturbation = UNCHANGED,
+    threads: int | None = None,
 ) -> dict[str, float]:
     """Compute IBSI-1 features of the region where a mask is greater than 0, and of its IBSI-2 response maps.
 
@@ -42,6 +47,8 @@ def compute_features(
         What to compute; all but the diagnostics where none is given.
     perturbation
         A change of image and mask, to see whether a feature survives it; diagnostics are of what is not changed.
+    threads
+        How many families or filters are computed at a time; up to four where none is given, as this process has cores.
 
     Returns
     -------
@@ -59,16 +66,25 @@ def compute_features(
     found: dict[str, float] = diagnostics(image, mask, settings) if Family.DIAGNOSTICS in wanted else {}
     margin_mm = _margin_mm(image, settings, wanted)
     region = prepare(image, mask, settings, margin_mm=margin_mm, perturbation=perturbation)
-    if Family.MORPHOLOGY in wanted:
-        found |= morphology(region)
-    if Family.LOCAL_INTENSITY in wanted:
-        found |= local_intensity(region)
-    found |= _of_intensities(region, settings, wanted)
-    for each in settings.filters:
-        response = replace(region, intensities=each.apply(Image(region.intensities, region.geometry)).voxels)
-        values = _of_intensities(response, settings.of_responses, wanted & RESPONSE_FAMILIES)
-        found |= {f"{each.name}{FILTER_SEPARATOR}{tag}": value for tag, value in values.items()}
+    tasks: list[Callable[[], dict[str, float]]] = [
+        *([partial(shape, region), partial(autocorrelation, region)] if Family.MORPHOLOGY in wanted else []),
+        *([partial(local_intensity, region)] if Family.LOCAL_INTENSITY in wanted else []),
+        partial(_of_intensities, region, settings, wanted),
+        *(partial(_of_response, each, region, settings, wanted & RESPONSE_FAMILIES) for each in settings.filters),
+    ]
+    with ThreadPoolExecutor(threads or min(len(os.sched_getaffinity(0)), 4)) as pool:
+        for values in pool.map(lambda task: task(), tasks):
+            found |= values
     return found
+
+
+def _of_response(
+    each: Filter, region: RegionOfInterest, settings: Settings, wanted: Collection[Family]
+) -> dict[str, float]:
+    """Features of the response map of a filter."""
+    response = replace(region, intensities=each.apply(Image(region.intensities, region.geometry)).voxels)
+    values = _of_intensities(response, settings.of_responses, wanted)
+    return {f"{each.name}{FILTER_SEPARATOR}{tag}": value for tag, value in values.items()}
 
 
 def _margin_mm(image: Image, settings: Settings, wanted: Collection[Family]) -> float | None:

@@ -66,11 +66,15 @@ def local_intensity(region: RegionOfInterest) -> dict[str, float]:
     # The compiler behind the loop takes a third of a second to import.
     from preop.radiomics import kernels
 
+    columns = _sphere_columns(region.spacing_mm)
+    reach = int(columns[:, 2].max())
+    # Sums of differences from the mean are small, and so is what rounding takes from them.
     middle = region.intensities.mean()
-    sums = np.cumsum(np.pad(region.intensities - middle, ((0, 0), (0, 0), (1, 0))), axis=2)
-    peaks = kernels.sphere_means(sums, np.argwhere(region.intensity), _sphere_columns(region.spacing_mm)) + middle
-    values = region.values
-    return {"loc_peak_loc": float(peaks[values == values.max()].max()), "loc_peak_glob": float(peaks.max())}
+    sums = np.pad(np.cumsum(region.intensities - middle, axis=2), ((0, 0), (0, 0), (reach + 1, 0)))
+    sums = np.pad(sums, ((0, 0), (0, 0), (0, reach)), mode="edge")
+    brightest = region.intensity & (region.intensities == region.values.max())
+    around_brightest, around_any = kernels.sphere_peaks(sums, region.intensity, brightest, columns, reach)
+    return {"loc_peak_loc": float(around_brightest + middle), "loc_peak_glob": float(around_any + middle)}
 
 
 def _sphere_columns(spacing_mm: tuple[float, ...]) -> NDArray[np.int64]:

@@ -141,32 +141,55 @@ def neighbourhoods(levels: Levels, neighbours: Offsets, count: int) -> tuple[Cou
 
 
 @compiled
-def sphere_means(
-    sums: NDArray[np.float64], centres: NDArray[np.int64], columns: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Mean over the voxels of an image that lie in a sphere.
+def sphere_peaks(
+    sums: NDArray[np.float64],
+    inside: NDArray[np.bool_],
+    brightest: NDArray[np.bool_],
+    columns: NDArray[np.int64],
+    reach: int,
+) -> tuple[float, float]:
+    """Largest mean over the voxels of an image that lie in a sphere, around the brightest voxels and around any.
 
     Parameters
     ----------
     sums
-        Running sums of the image along x (z, y, x + 1), the first of each line 0.
-    centres
-        Voxels (n, 3) that the sphere is laid around.
+        Running sums of the image along x (z, y, reach + 1 + x + reach), the first 0, before and after them repeated.
+    inside, brightest
+        Voxels (z, y, x) that the sphere is laid around, and those of them that have the largest intensity.
     columns
         The sphere's columns along x (k, 3): distance in z, distance in y, half the length.
+    reach
+        Half the length of the longest column.
     """
-    depth, height, width = sums.shape
-    means = np.empty(len(centres), dtype=np.float64)
-    for n in range(len(centres)):
-        total = 0.0
-        voxels = 0
-        for k in range(len(columns)):
-            z = centres[n, 0] + columns[k, 0]
-            y = centres[n, 1] + columns[k, 1]
-            if 0 <= z < depth and 0 <= y < height:
-                first = max(centres[n, 2] - columns[k, 2], 0)
-                after = min(centres[n, 2] + columns[k, 2] + 1, width - 1)
-                total += sums[z, y, after] - sums[z, y, first]
-                voxels += after - first
-        means[n] = total / voxels
-    return means
+    depth, height, width = inside.shape
+    # Number of voxels before each place, laid out as the sums are.
+    places = np.minimum(np.maximum(np.arange(-reach, width + 1 + reach), 0), width)
+    around_brightest, around_any = -np.inf, -np.inf
+    total = np.empty(width, dtype=np.float64)
+    voxels = np.empty(width, dtype=np.int64)
+    for z in range(depth):
+        for y in range(height):
+            within = np.flatnonzero(inside[z, y])
+            if within.size == 0:
+                continue
+            first, after = int(within[0]), int(within[-1]) + 1
+            total[:] = 0.0
+            voxels[:] = 0
+            for k in range(len(columns)):
+                other_z, other_y = z + columns[k, 0], y + columns[k, 1]
+                if 0 <= other_z < depth and 0 <= other_y < height:
+                    low, high = reach - columns[k, 2], reach + columns[k, 2] + 1
+                    line = sums[other_z, other_y]
+                    above, below = line[first + high : after + high], line[first + low : after + low]
+                    place_above, place_below = places[first + high : after + high], places[first + low : after + low]
+                    for x in range(after - first):
+                        total[x] += above[x] - below[x]
+                        voxels[x] += place_above[x] - place_below[x]
+            for x in range(first, after):
+                if not inside[z, y, x]:
+                    continue
+                mean = total[x - first] / voxels[x - first]
+                around_any = max(around_any, mean)
+                if brightest[z, y, x]:
+                    around_brightest = max(around_brightest, mean)
+    return around_brightest, around_any

@@ -21,24 +21,23 @@ from preop.radiomics.preparation import Mask, RegionOfInterest
 
 Points = NDArray[np.float64]
 
-# Voxels of a spectrum that are held at once (16 bytes each, three spectra).
-SPECTRUM_VOXELS = 2**21
+# Voxels of a spectrum that are held at once (16 bytes each, three spectra): what fits a processor's cache.
+SPECTRUM_VOXELS = 2**18
 
 _CORNERS = tuple(itertools.product((0, 1), repeat=3))  # (z, y, x); the corner's number is its bits
 
 
-def morphology(region: RegionOfInterest) -> dict[str, float]:
-    """Compute the features ``morph_*`` of a region; axis ratios of a flat region and the like are NaN."""
+def shape(region: RegionOfInterest) -> dict[str, float]:
+    """Compute the features ``morph_*`` but the autocorrelation; axis ratios of a flat region and the like are NaN."""
     volume, area = mesh_volume_and_area(region.morphological, region.spacing_mm)
     surface = outermost_mesh_points(region.morphological, region.spacing_mm)
     return {
         **_size(region, volume, area),
-        **_shape(volume, area),
+        **_likeness_to_a_sphere(volume, area),
         **_axes(region, volume, area),
         **_enclosing(surface, volume, area),
         "morph_com": _centre_of_mass_shift_mm(region),
         "morph_integ_int": float(region.values.mean()) * volume,
-        **_autocorrelation(region),
     }
 
 
@@ -51,8 +50,7 @@ def _size(region: RegionOfInterest, volume: float, area: float) -> dict[str, flo
     }
 
 
-def _shape(volume: float, area: float) -> dict[str, float]:
-    """How much like a sphere the region is."""
+def _likeness_to_a_sphere(volume: float, area: float) -> dict[str, float]:
     sphere = 36 * math.pi * volume**2
     return {
         "morph_comp_1": volume / (math.sqrt(math.pi) * area**1.5),
@@ -251,11 +249,11 @@ def _areas(triangles: Points) -> NDArray[np.float64]:
 # Spatial autocorrelation
 
 
-def _autocorrelation(region: RegionOfInterest) -> dict[str, float]:
-    """Moran's I and Geary's C with the inverse distance as weight, over all pairs of voxels.
+def autocorrelation(region: RegionOfInterest) -> dict[str, float]:
+    """Compute Moran's I and Geary's C (``morph_moran_i``, ``morph_geary_c``) over all pairs of voxels.
 
-    With deviations y, indicator m and weights w that depend on the distance alone, both need the sums over pairs of
-    w y y, w m m and w y^2 m. These are sums over lags of w times an autocorrelation, which Parseval's theorem turns
+    The weight w of a pair is the inverse of its distance. With deviations y and indicator m, both need the sums over
+    pairs of w y y, w m m and w y^2 m. These are sums over lags of w times an autocorrelation, which Parseval's theorem turns
     into sums over frequencies: exact, and n log n instead of quadratic.
     """
     n = int(region.intensity.sum())
@@ -289,7 +287,7 @@ def _weighted_pairs(
     weight[..., 1:-1] *= 2
     lines = [fft.rfft(array, 2 * half[2], axis=2) for array in (y, m, y**2)]
     sums = np.zeros(3)
-    # A few frequencies along x at a time: the padded spectrum of a large tumour would fill the memory.
+    # A few frequencies along x at a time: the padded spectrum of a large tumour would fill the memory, and it is slower.
     width = max(1, SPECTRUM_VOXELS // (4 * half[0] * half[1]))
     for first in range(0, half[2] + 1, width):
         part = slice(first, first + width)
