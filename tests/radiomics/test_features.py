@@ -50,6 +50,11 @@ def test_the_same_case_gives_the_same_numbers(case):
     assert compute_features(*case, Settings()) == compute_features(*case, Settings())
 
 
+def test_threads_change_nothing(case):
+    settings = Settings(filters=(LaplacianOfGaussian(),))
+    assert compute_features(*case, settings, threads=3) == compute_features(*case, settings, threads=1)
+
+
 def test_other_labels_than_1_belong_to_the_region_too(case):
     image, mask = case
     labels = mask.with_voxels(mask.voxels.astype(np.int16) * 3)

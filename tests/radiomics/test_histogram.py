@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 
+from preop.errors import InvalidInputError
 from preop.imaging import Geometry
 from preop.radiomics import FixedBinSize, Settings
 from preop.radiomics.histogram import intensity_histogram, intensity_volume_histogram
@@ -48,6 +49,11 @@ def test_the_range_of_the_settings_is_the_range_of_the_histogram():
 def test_bins_of_fixed_size_give_the_intensity_of_their_centre():
     settings = Settings(ivh_discretisation=FixedBinSize(width=10))
     assert intensity_volume_histogram(region_of(np.arange(100)), settings)["ivh_i10"] == 95
+
+
+def test_a_step_of_the_wrong_unit_is_refused():
+    with pytest.raises(InvalidInputError, match="at most 1,000,000: set a wider ivh_discretisation"):
+        intensity_volume_histogram(region_of([0, 5e6]), Settings())
 
 
 def test_intensities_that_are_not_rounded_are_divided_into_a_thousand_steps():

@@ -96,6 +96,15 @@ def test_a_bin_width_in_the_wrong_unit_is_refused(ramp):
         discretise(region, Settings(discretisation=FixedBinSize(width=0.01)))
 
 
+@pytest.mark.parametrize("spacing_mm", [None, (1.0, 1.0, 1.0)])
+def test_a_region_is_laid_out_in_one_order_whatever_the_image(ramp, spacing_mm):
+    image, mask = (each.with_voxels(np.asfortranarray(each.voxels)) for each in ramp)
+    region = prepare(image, mask, Settings(spacing_mm=spacing_mm, lower=0))
+    levels = discretise(region, Settings()).levels
+    for array in (region.intensities, region.morphological, region.intensity, levels):
+        assert array.flags.c_contiguous
+
+
 def test_an_empty_mask_is_refused(ramp):
     image, mask = ramp
     with pytest.raises(InvalidInputError, match="The mask is empty"):

@@ -72,7 +72,7 @@ def compute_features(
         partial(_of_intensities, region, settings, wanted),
         *(partial(_of_response, each, region, settings, wanted & RESPONSE_FAMILIES) for each in settings.filters),
     ]
-    with ThreadPoolExecutor(threads or min(len(os.sched_getaffinity(0)), 4)) as pool:
+    with ThreadPoolExecutor(threads or min(_cores(), 4)) as pool:
         for values in pool.map(lambda task: task(), tasks):
             found |= values
     return found
@@ -85,6 +85,11 @@ def _of_response(
     response = replace(region, intensities=each.apply(Image(region.intensities, region.geometry)).voxels)
     values = _of_intensities(response, settings.of_responses, wanted)
     return {f"{each.name}{FILTER_SEPARATOR}{tag}": value for tag, value in values.items()}
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _margin_mm(image: Image, settings: Settings, wanted: Collection[Family]) -> float | None:

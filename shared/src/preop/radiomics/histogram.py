@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from preop.errors import InvalidInputError
 from preop.radiomics.intensity import moments_and_quantiles
 from preop.radiomics.preparation import GreyLevels, RegionOfInterest, discrete
 from preop.radiomics.settings import FixedBinNumber, FixedBinSize, Settings
 
+MAX_STEPS = 1_000_000
 CONTINUOUS_STEPS = FixedBinNumber(count=1000)
 """The standard's proposal for intensities without a natural step."""
 
@@ -30,8 +32,19 @@ def intensity_histogram(grey_levels: GreyLevels) -> dict[str, float]:
 
 
 def intensity_volume_histogram(region: RegionOfInterest, settings: Settings) -> dict[str, float]:
-    """Compute the features ``ivh_*``: the share of the volume that has at least an intensity."""
+    """Compute the features ``ivh_*``: the share of the volume that has at least an intensity.
+
+    Raises
+    ------
+    InvalidInputError
+        If the intensities would have more than a million steps.
+    """
     levels, count, first, step = _intensity_steps(region, settings)
+    if count > MAX_STEPS:
+        raise InvalidInputError(
+            f"The intensity-volume histogram would have {count:,} steps; expected at most {MAX_STEPS:,}: set a wider "
+            "ivh_discretisation."
+        )
     reached = np.bincount(levels, minlength=count + 1)[1:]
     volume = 1 - np.concatenate(([0], np.cumsum(reached)[:-1])) / levels.size
     fraction = np.arange(count) / max(count - 1, 1)

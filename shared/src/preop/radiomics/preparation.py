@@ -112,7 +112,9 @@ def prepare(
             f"The region vanishes when it is resampled to {_times(image.spacing_mm)} mm; use smaller voxels."
         )
     morphological = settings.region.of(mask_on_grid, image.spacing_mm)
-    intensities = image.voxels.astype(np.float64)
+    # Laid out in one order, whatever the image's: other layouts would be compiled anew.
+    morphological = np.ascontiguousarray(morphological)
+    intensities = np.ascontiguousarray(image.voxels, dtype=np.float64)
     if settings.round_intensities:
         intensities = np.rint(intensities)
     intensity = resegment(intensities, morphological, settings)

@@ -48,12 +48,15 @@ def textures(
     Values by tag and aggregation; NaN where no matrix has an entry. A slice or direction without entries does not
     count in an average.
     """
-    slices = list(slice_lattices(grey_levels, inside))
-    volume = volume_lattice(grey_levels, inside)
-    groups = {"2D": [[one] for one in slices], "2_5D": [slices], "3D": [[volume]]}
-    of_dimension = {dimension: [a for a in aggregations if a.dimension == dimension] for dimension in groups}
+    of_dimension = {
+        dimension: [aggregation for aggregation in aggregations if aggregation.dimension == dimension]
+        for dimension in dict.fromkeys(aggregation.dimension for aggregation in aggregations)
+    }
+    slices = [] if set(of_dimension) == {"3D"} else list(slice_lattices(grey_levels, inside))
+    volume = [volume_lattice(grey_levels, inside)] if "3D" in of_dimension else []
+    groups = {"2D": [[one] for one in slices], "2_5D": [slices], "3D": [volume]}
     found: dict[str, float] = {}
-    for dimension in (dimension for dimension, wanted in of_dimension.items() if wanted):
+    for dimension in of_dimension:
         for family in (family for family in DIRECTED if family in families):
             found |= _of_directions(family, groups[dimension], of_dimension[dimension])
         for family in (family for family in UNDIRECTED if family in families):

@@ -7,7 +7,6 @@ beside the source and is read from there, also where the container runs as anoth
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import numpy as np
 
@@ -32,9 +31,9 @@ def main() -> None:
     from preop.radiomics import kernels
 
     seconds = warm_up()
-    folder = Path(kernels.__file__).parent / "__pycache__"
-    count = len(list(folder.glob("kernels.*.nbi")))
-    print(f"{count} compiled functions in {folder}, ready after {seconds:.1f} s.")
+    functions = [each for each in vars(kernels).values() if hasattr(each, "signatures")]
+    folders = sorted({each.stats.cache_path for each in functions})
+    print(f"{len(functions)} compiled functions in {', '.join(folders)}, ready after {seconds:.1f} s.")
 
 
 if __name__ == "__main__":
