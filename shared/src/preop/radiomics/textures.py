@@ -56,9 +56,9 @@ def textures(
     volume = [volume_lattice(grey_levels, inside)] if "3D" in of_dimension else []
     groups = {"2D": [[one] for one in slices], "2_5D": [slices], "3D": [volume]}
     found: dict[str, float] = {}
-    for dimension in of_dimension:
+    for dimension, wanted in of_dimension.items():
         for family in (family for family in DIRECTED if family in families):
-            found |= _of_directions(family, groups[dimension], of_dimension[dimension])
+            found |= _of_directions(family, groups[dimension], wanted)
         for family in (family for family in UNDIRECTED if family in families):
             rows = [UNDIRECTED[family](group) for group in groups[dimension]]
             found |= _averaged(rows, tags_of(family), dimension)
