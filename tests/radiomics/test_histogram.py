@@ -51,6 +51,17 @@ def test_bins_of_fixed_size_give_the_intensity_of_their_centre():
     assert intensity_volume_histogram(region_of(np.arange(100)), settings)["ivh_i10"] == 95
 
 
+def test_an_intensity_that_more_than_a_tenth_reach_is_not_the_tenth_s_but_the_next():
+    found = intensity_volume_histogram(region_of([1, 2, 3, 3]), Settings())
+    assert found["ivh_i10"] == 4
+
+
+def test_a_flat_region_has_no_fraction_of_its_range():
+    found = intensity_volume_histogram(region_of([3, 3]), Settings())
+    assert math.isnan(found["ivh_v10"])
+    assert found["ivh_i90"] == 4
+
+
 def test_a_step_of_the_wrong_unit_is_refused():
     with pytest.raises(InvalidInputError, match="at most 1,000,000: set a wider ivh_discretisation"):
         intensity_volume_histogram(region_of([0, 5e6]), Settings())

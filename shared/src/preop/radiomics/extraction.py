@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import platform
+import tomllib
 from collections.abc import Collection
 from importlib.metadata import version
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 import preop
+from preop.errors import InvalidInputError
 from preop.imaging import read_image
 from preop.radiomics.features import compute_features
 from preop.radiomics.settings import Family, Settings
@@ -81,6 +84,30 @@ def extract(
         },
         features=features,
     )
+
+
+def read_settings(path: Path) -> Settings:
+    """Read settings from a JSON or TOML file; fields that it does not name have their defaults.
+
+    Raises
+    ------
+    InvalidInputError
+        If the file cannot be read, or holds something that is no setting.
+    """
+    try:
+        content = path.read_text()
+        return Settings.model_validate(tomllib.loads(content) if path.suffix == ".toml" else json.loads(content))
+    except FileNotFoundError as error:
+        raise InvalidInputError(f"{path} does not exist.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or "the settings"
+        raise InvalidInputError(
+            f"{path.name}: {field} is {first['input']!r}, but {first['msg'][0].lower()}{first['msg'][1:]}; "
+            "see docs/radiomics.md."
+        ) from error
+    except ValueError as error:
+        raise InvalidInputError(f"{path.name} is not valid JSON or TOML: {error}.") from error
 
 
 def checksum(path: Path) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +33,8 @@ def intensity_histogram(grey_levels: GreyLevels) -> dict[str, float]:
 def intensity_volume_histogram(region: RegionOfInterest, settings: Settings) -> dict[str, float]:
     """Compute the features ``ivh_*``: the share of the volume that has at least an intensity.
 
+    Volumes at a fraction of the range of a flat region are NaN.
+
     Raises
     ------
     InvalidInputError
@@ -45,13 +46,12 @@ def intensity_volume_histogram(region: RegionOfInterest, settings: Settings) -> 
             f"The intensity-volume histogram would have {count:,} steps; expected at most {MAX_STEPS:,}: set a wider "
             "ivh_discretisation."
         )
-    reached = np.bincount(levels, minlength=count + 1)[1:]
-    volume = 1 - np.concatenate(([0], np.cumsum(reached)[:-1])) / levels.size
-    fraction = np.arange(count) / max(count - 1, 1)
+    # Level by level, and one beyond the last, which no voxel reaches.
+    below = np.cumsum(np.bincount(levels, minlength=count + 1))
+    volume = 1 - below / levels.size
     # 1e-9: a tenth of the range is not exact in binary.
-    v10, v90 = (_first_where(fraction >= share - 1e-9, volume) for share in (0.1, 0.9))
-    intensity = first + step * np.arange(count, dtype=np.float64)
-    i10, i90 = (_first_where(volume <= share + 1e-9, intensity) for share in (0.1, 0.9))
+    v10, v90 = (_at(volume, math.ceil(share * (count - 1) - 1e-9), count) for share in (0.1, 0.9))
+    i10, i90 = (first + step * int((volume <= share + 1e-9).argmax()) for share in (0.1, 0.9))
     return {
         "ivh_v10": v10,
         "ivh_v90": v90,
@@ -81,9 +81,9 @@ def _intensity_steps(region: RegionOfInterest, settings: Settings) -> tuple[NDAr
     return levels.astype(np.int64), count, 1.0, 1.0
 
 
-def _first_where(condition: NDArray[np.bool_], values: NDArray[np.floating[Any]]) -> float:
-    """Value at the first place where a condition holds, NaN where it holds nowhere."""
-    return float(values[condition.argmax()]) if condition.any() else math.nan
+def _at(volume: NDArray[np.float64], level: int, count: int) -> float:
+    """Volume that reaches a level, NaN where there is only one and thus no range to have a fraction of."""
+    return float(volume[level]) if count > 1 else math.nan
 
 
 def _mode(counts: NDArray[np.intp], mean: float) -> float:
