@@ -7,5 +7,5 @@ cd "$(dirname "$0")"
 requirements/install.sh development
 echo "formatting" && .venv/bin/ruff format --check --quiet . && .venv/bin/ruff check --quiet .
 echo "types" && .venv/bin/mypy
-echo "unit tests" && .venv/bin/pytest --numprocesses auto --dist loadgroup --quiet
+echo "unit tests" && .venv/bin/pytest --numprocesses auto --quiet
 echo "test cases" && .venv/bin/preop test "$@"
