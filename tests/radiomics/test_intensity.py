@@ -5,13 +5,13 @@ import pytest
 
 from preop.imaging import Geometry
 from preop.radiomics.intensity import local_intensity, statistics
-from preop.radiomics.preparation import Region
+from preop.radiomics.preparation import RegionOfInterest
 
 
 def region_of(intensities, mask=None, spacing_mm=(1.0, 1.0, 1.0)):
     intensities = np.asarray(intensities, dtype=np.float64)
     mask = np.ones(intensities.shape, dtype=bool) if mask is None else mask
-    return Region(intensities, mask, mask, Geometry.axis_aligned(mask.shape, spacing_mm))
+    return RegionOfInterest(intensities, mask, mask, Geometry.axis_aligned(mask.shape, spacing_mm))
 
 
 def test_a_flat_region_has_no_spread_and_no_skewness():

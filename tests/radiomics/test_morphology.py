@@ -12,17 +12,18 @@ from preop.imaging import Geometry
 from preop.radiomics.morphology import (
     _cube_kinds,
     _marching_cubes,
+    autocorrelation,
     mesh_volume_and_area,
-    morphology,
     outermost_mesh_points,
+    shape,
 )
-from preop.radiomics.preparation import Region
+from preop.radiomics.preparation import RegionOfInterest
 
 
 def region_of(mask, intensities=None, spacing_mm=(1.0, 1.0, 1.0)):
     mask = np.asarray(mask, dtype=bool)
     intensities = np.ones(mask.shape) if intensities is None else np.asarray(intensities, dtype=np.float64)
-    return Region(intensities, mask, mask, Geometry.axis_aligned(mask.shape, spacing_mm))
+    return RegionOfInterest(intensities, mask, mask, Geometry.axis_aligned(mask.shape, spacing_mm))
 
 
 def ball(radius_voxels):
@@ -71,7 +72,7 @@ def test_the_mesh_is_closed(bits):
 
 
 def test_a_ball_is_nearly_a_sphere():
-    found = morphology(region_of(ball(20), spacing_mm=(0.5, 0.5, 0.5)))
+    found = shape(region_of(ball(20), spacing_mm=(0.5, 0.5, 0.5)))
     assert found["morph_volume"] == pytest.approx(4 / 3 * math.pi * 10**3, rel=0.01)
     assert found["morph_diam"] == pytest.approx(20, rel=0.03)
     assert found["morph_sphericity"] > 0.9
@@ -86,7 +87,7 @@ def test_lengths_scale_with_the_voxel():
     mask = np.zeros((6, 7, 8), dtype=bool)
     mask[1:4, 2:6, 1:7] = True
     mask[3, 4, 7] = True
-    small, large = (morphology(region_of(mask, spacing_mm=(s, s, s))) for s in (1.0, 2.0))
+    small, large = (shape(region_of(mask, spacing_mm=(s, s, s))) for s in (1.0, 2.0))
     assert large["morph_volume"] == pytest.approx(8 * small["morph_volume"])
     assert large["morph_area_mesh"] == pytest.approx(4 * small["morph_area_mesh"])
     assert large["morph_diam"] == pytest.approx(2 * small["morph_diam"])
@@ -116,7 +117,7 @@ def test_autocorrelation_is_the_sum_over_all_pairs():
     deviation = values - values.mean()
     moran = sum(w * deviation[i] * deviation[j] for (i, j), w in weight.items()) / sum(weight.values())
     geary = sum(w * (values[i] - values[j]) ** 2 for (i, j), w in weight.items()) / (2 * sum(weight.values()))
-    found = morphology(region_of(mask, intensities, tuple(spacing.tolist())))
+    found = autocorrelation(region_of(mask, intensities, tuple(spacing.tolist())))
     assert found["morph_moran_i"] == pytest.approx(moran / (deviation**2).mean())
     assert found["morph_geary_c"] == pytest.approx(geary / deviation.var(ddof=1))
 
@@ -124,12 +125,13 @@ def test_autocorrelation_is_the_sum_over_all_pairs():
 def test_intensity_on_one_side_moves_the_centre_of_mass():
     intensities = np.ones((1, 1, 4))
     intensities[..., 3] = 5
-    found = morphology(region_of(np.ones((1, 1, 4)), intensities, (1.0, 1.0, 2.0)))
+    found = shape(region_of(np.ones((1, 1, 4)), intensities, (1.0, 1.0, 2.0)))
     assert found["morph_com"] == pytest.approx(2 * ((0 + 1 + 2 + 15) / 8 - 1.5))
 
 
 def test_what_one_voxel_does_not_define_is_not_a_number():
-    found = morphology(region_of(np.ones((1, 1, 1))))
+    voxel = region_of(np.ones((1, 1, 1)))
+    found = shape(voxel) | autocorrelation(voxel)
     undefined = {tag for tag, value in found.items() if math.isnan(value)}
     assert undefined == {
         "morph_pca_elongation",

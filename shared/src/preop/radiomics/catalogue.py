@@ -225,11 +225,18 @@ CATALOGUE: dict[str, Feature] = {
 }
 """All features by tag."""
 
+
+def tags_of(family: Family) -> list[str]:
+    """Tags of a family in the order of the standard."""
+    return list(_NAMES[family])
+
+
 _SUFFIXES = sorted({f"_{a}" for a in Aggregation} | {f"_{a.dimension}" for a in Aggregation}, key=len, reverse=True)
 
 
 def describe(key: str) -> Feature:
-    """Find the feature of a key such as ``cm_contrast_3D_comb`` or ``szm_sze_2D``."""
+    """Find the feature of a key such as ``cm_contrast_3D_comb``, ``szm_sze_2D`` or ``log_2mm__stat_mean``."""
+    key = key.rpartition("__")[2]
     for suffix in _SUFFIXES:
         if key.endswith(suffix):
             return CATALOGUE[key.removesuffix(suffix)]

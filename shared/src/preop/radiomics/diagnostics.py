@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preop.imaging import Image, bounding_box
-from preop.radiomics.preparation import Region, prepare
+from preop.radiomics.preparation import RegionOfInterest, prepare
 from preop.radiomics.settings import Settings
 
 
@@ -29,7 +29,7 @@ def diagnostics(image: Image, mask: Image, settings: Settings) -> dict[str, floa
     }
 
 
-def _of_image(region: Region, step: str) -> dict[str, float]:
+def _of_image(region: RegionOfInterest, step: str) -> dict[str, float]:
     voxels = region.intensities
     return {
         **{f"img_dim_{axis}_{step}": float(n) for axis, n in zip("zyx", voxels.shape, strict=True)},

@@ -16,29 +16,32 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from preop.radiomics.preparation import Mask, Region
+from preop.imaging import bounding_box
+from preop.radiomics.preparation import Mask, RegionOfInterest
 
 Points = NDArray[np.float64]
+
+# Voxels of a spectrum that are held at once (8 bytes each, three spectra): what fits a processor's cache.
+SPECTRUM_VOXELS = 2**18
 
 _CORNERS = tuple(itertools.product((0, 1), repeat=3))  # (z, y, x); the corner's number is its bits
 
 
-def morphology(region: Region) -> dict[str, float]:
-    """Compute the features ``morph_*`` of a region; axis ratios of a flat region and the like are NaN."""
+def shape(region: RegionOfInterest) -> dict[str, float]:
+    """Compute the features ``morph_*`` but the autocorrelation; axis ratios of a flat region and the like are NaN."""
     volume, area = mesh_volume_and_area(region.morphological, region.spacing_mm)
     surface = outermost_mesh_points(region.morphological, region.spacing_mm)
     return {
         **_size(region, volume, area),
-        **_shape(volume, area),
+        **_likeness_to_a_sphere(volume, area),
         **_axes(region, volume, area),
         **_enclosing(surface, volume, area),
         "morph_com": _centre_of_mass_shift_mm(region),
         "morph_integ_int": float(region.values.mean()) * volume,
-        **_autocorrelation(region),
     }
 
 
-def _size(region: Region, volume: float, area: float) -> dict[str, float]:
+def _size(region: RegionOfInterest, volume: float, area: float) -> dict[str, float]:
     return {
         "morph_volume": volume,
         "morph_vol_approx": int(region.morphological.sum()) * region.geometry.voxel_volume_mm3,
@@ -47,8 +50,7 @@ def _size(region: Region, volume: float, area: float) -> dict[str, float]:
     }
 
 
-def _shape(volume: float, area: float) -> dict[str, float]:
-    """How much like a sphere the region is."""
+def _likeness_to_a_sphere(volume: float, area: float) -> dict[str, float]:
     sphere = 36 * math.pi * volume**2
     return {
         "morph_comp_1": volume / (math.sqrt(math.pi) * area**1.5),
@@ -59,7 +61,7 @@ def _shape(volume: float, area: float) -> dict[str, float]:
     }
 
 
-def _axes(region: Region, volume: float, area: float) -> dict[str, float]:
+def _axes(region: RegionOfInterest, volume: float, area: float) -> dict[str, float]:
     """Principal axes of the voxel centres, and the ellipsoid that they span."""
     points = np.argwhere(region.morphological) * np.asarray(region.spacing_mm)
     variances = np.linalg.eigvalsh(np.cov(points, rowvar=False)) if len(points) > 1 else np.zeros(3)
@@ -109,7 +111,7 @@ def _enclosing(surface: Points, volume: float, area: float) -> dict[str, float]:
     }
 
 
-def _centre_of_mass_shift_mm(region: Region) -> float:
+def _centre_of_mass_shift_mm(region: RegionOfInterest) -> float:
     """Distance between the region's centre and its centre weighted by intensity."""
     spacing = np.asarray(region.spacing_mm)
     centre = np.argwhere(region.morphological).mean(axis=0)
@@ -247,68 +249,76 @@ def _areas(triangles: Points) -> NDArray[np.float64]:
 # Spatial autocorrelation
 
 
-def _autocorrelation(region: Region) -> dict[str, float]:
-    """Moran's I and Geary's C with the inverse distance as weight, over all pairs of voxels.
+def autocorrelation(region: RegionOfInterest) -> dict[str, float]:
+    """Compute Moran's I and Geary's C (``morph_moran_i``, ``morph_geary_c``) over all pairs of voxels.
 
-    With deviations y, indicator m and weights w that depend on the distance alone, both need the sums over pairs of
-    w y y, w m m and w y^2 m. These are sums over lags of w times an autocorrelation, which Parseval's theorem turns
-    into sums over frequencies: exact, and n log n instead of quadratic.
+    The weight w of a pair is the inverse of its distance. With standardised intensities y and indicator m, both need the
+    sums over pairs of w y y, w m m and w y^2 m. These are sums over lags of w times an autocorrelation, which Parseval's
+    theorem turns into sums over frequencies: no pair is left out, and the time grows as n log n instead of n^2.
     """
-    n = int(region.intensity.sum())
-    deviation = np.where(region.intensity, region.intensities - region.values.mean(), 0.0)
-    variation = float((deviation**2).sum())
-    if variation == 0:
+    values = region.values
+    if values.std() == 0:
         return {"morph_moran_i": math.nan, "morph_geary_c": math.nan}
-    yy, mm, ym = _weighted_pairs(deviation, region.intensity.astype(np.float64), region.spacing_mm)
-    return {
-        "morph_moran_i": n / mm * yy / variation,
-        "morph_geary_c": (n - 1) / mm * (ym - yy) / variation,
-    }
+    box = bounding_box(region.intensity)
+    inside = region.intensity[box]
+    standardised = np.where(inside, (region.intensities[box] - values.mean()) / values.std(), 0)
+    yy, mm, yym = _weighted_pairs(standardised, inside, region.spacing_mm)
+    return {"morph_moran_i": yy / mm, "morph_geary_c": (values.size - 1) / values.size * (yym - yy) / mm}
 
 
-def _weighted_pairs(
-    y: NDArray[np.float64], m: NDArray[np.float64], spacing_mm: tuple[float, ...]
-) -> tuple[float, float, float]:
-    """Sum over ordered pairs of voxels of y y / d, m m / d and y^2 m / d, where d is their distance in mm."""
+def _weighted_pairs(y: NDArray[np.float64], inside: Mask, spacing_mm: tuple[float, ...]) -> tuple[float, float, float]:
+    """Sum over ordered pairs of voxels of y y / d, m m / d and y^2 m / d, where d is their distance in mm.
+
+    Single precision, whose rounding changes the result by less than a millionth, in half the time and memory.
+    """
     from scipy import fft
 
-    half = tuple(fft.next_fast_len(n, real=True) for n in y.shape)
-    lags = np.meshgrid(
-        *(np.arange(n + 1) * s for n, s in zip(half, spacing_mm, strict=True)), indexing="ij", sparse=True
-    )
-    distance = np.sqrt(sum(lag**2 for lag in lags))
+    half_z, half_y, half_x = (fft.next_fast_len(n, real=True) for n in y.shape)
+    weight = _inverse_distance_spectrum((half_z, half_y, half_x), spacing_mm)
+    # Frequencies along x first in memory.
+    lines = [
+        np.ascontiguousarray(np.moveaxis(fft.rfft(array.astype(np.float32), 2 * half_x, axis=2), 2, 0))
+        for array in (y, inside, y**2)
+    ]
+    sums = np.zeros(3)
+    # A few of them at a time: the padded spectrum of a large tumour would fill the memory, and it is slower.
+    width = max(1, SPECTRUM_VOXELS // (4 * half_z * half_y))
+    for first in range(0, half_x + 1, width):
+        part = slice(first, first + width)
+        spectrum_y, spectrum_m, spectrum_yy = (_padded_spectrum(line[part], half_z, half_y) for line in lines)
+        for k, (a, b) in enumerate(((spectrum_y, spectrum_y), (spectrum_m, spectrum_m), (spectrum_yy, spectrum_m))):
+            power = _folded(a.real * b.real + a.imag * b.imag, half_z, half_y)
+            sums[k] += (weight[part] * power).sum(dtype=np.float64)
+    yy, mm, yym = (sums / (8 * half_z * half_y * half_x)).tolist()
+    return yy, mm, yym
+
+
+def _inverse_distance_spectrum(half: tuple[int, int, int], spacing_mm: tuple[float, ...]) -> NDArray[np.float32]:
+    """Fourier transform of the inverse distance (x, z, y), positive frequencies; those along x that have a twin, twice.
+
+    The inverse distance is even in every lag, so that its transform is a cosine transform of one octant.
+    """
+    from scipy import fft
+
+    lags = (np.arange(n + 1) * s for n, s in zip(half, spacing_mm, strict=True))
+    distance = np.sqrt(sum(lag**2 for lag in np.meshgrid(*lags, indexing="ij", sparse=True)))
     distance[0, 0, 0] = np.inf
-    # Weights are even in every lag, so that their spectrum is a cosine transform of one octant.
-    weight = fft.dctn(1 / distance, type=1, workers=-1)
-    spectrum_y, spectrum_m = _padded_spectrum(y, half), _padded_spectrum(m, half)
-    spectrum_yy = _padded_spectrum(y**2, half)
-    total = 8 * math.prod(half)
-    return (
-        _weighted_sum(weight, _power(spectrum_y, spectrum_y)) / total,
-        _weighted_sum(weight, _power(spectrum_m, spectrum_m)) / total,
-        _weighted_sum(weight, _power(spectrum_yy, spectrum_m)) / total,
-    )
+    spectrum = fft.dctn(1 / distance, type=1)
+    spectrum[..., 1:-1] *= 2
+    return np.ascontiguousarray(np.moveaxis(spectrum, 2, 0)).astype(np.float32)
 
 
-def _padded_spectrum(array: NDArray[np.float64], half: tuple[int, ...]) -> NDArray[np.complex128]:
-    """Fourier transform of an array padded with zeros to twice ``half``, axis by axis so that zeros cost little."""
+def _padded_spectrum(lines: NDArray[np.complex64], half_z: int, half_y: int) -> NDArray[np.complex64]:
+    """Fourier transform along z and y, padded with zeros to twice their half, axis by axis so that zeros cost little."""
     from scipy import fft
 
-    spectrum = fft.rfft(array, 2 * half[2], axis=2, workers=-1)
-    spectrum = fft.fft(spectrum, 2 * half[1], axis=1, workers=-1)
-    return np.asarray(fft.fft(spectrum, 2 * half[0], axis=0, workers=-1))
+    spectrum = fft.fft(lines, 2 * half_y, axis=2)
+    return np.asarray(fft.fft(spectrum, 2 * half_z, axis=1, overwrite_x=True))
 
 
-def _power(a: NDArray[np.complex128], b: NDArray[np.complex128]) -> NDArray[np.float64]:
-    return a.real * b.real + a.imag * b.imag
-
-
-def _weighted_sum(weight: NDArray[np.float64], power: NDArray[np.float64]) -> float:
-    """Sum over all frequencies; ``power`` holds positive and negative ones (the last axis positive ones only)."""
-    for axis in (0, 1):
-        n = weight.shape[axis] - 1
-        positive, negative = np.split(power, [n + 1], axis=axis)
-        power = positive.copy()
-        np.moveaxis(power, axis, 0)[1:n] += np.moveaxis(negative, axis, 0)[::-1]
-    power[..., 1:-1] *= 2
-    return float(np.vdot(weight, power))
+def _folded(power: NDArray[np.float32], half_z: int, half_y: int) -> NDArray[np.float32]:
+    """Add negative frequencies along z and y to the positive ones."""
+    power[:, 1:half_z] += power[:, :half_z:-1]
+    power = power[:, : half_z + 1]
+    power[:, :, 1:half_y] += power[:, :, :half_y:-1]
+    return power[:, :, : half_y + 1]

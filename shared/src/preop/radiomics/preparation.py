@@ -6,6 +6,7 @@ interpolation of image and mask on a common grid, rounding, re-segmentation, dis
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preop.errors import InvalidInputError
-from preop.imaging import Geometry, Image, aligned_grid, crop, crop_geometry, resample_like
+from preop.imaging import Geometry, Image, aligned_grid, bounding_box, crop, crop_geometry, resample_like
 from preop.imaging.regions import Box
+from preop.radiomics.perturbations import Perturbation
 from preop.radiomics.settings import Discretisation, FixedBinSize, Settings
 
 Mask = NDArray[np.bool_]
 
+UNCHANGED = Perturbation()
 # More grey levels than this are a wrong bin width, and their co-occurrence matrices would fill the memory.
 MAX_GREY_LEVELS = 1024
 # Interpolation of a cropped image equals that of the whole one: the influence of a voxel on a cubic spline
@@ -27,7 +30,7 @@ SPLINE_REACH_VOXELS = 16
 
 
 @dataclass(frozen=True)
-class Region:
+class RegionOfInterest:
     """The box of an image around its region of interest, ready for features.
 
     Attributes
@@ -73,13 +76,15 @@ class GreyLevels:
     levels: NDArray[np.int32]
     count: int
 
-    @property
-    def values(self) -> NDArray[np.int32]:
-        """Grey levels of the region, one a voxel."""
-        return self.levels[self.levels > 0]
 
-
-def prepare(image: Image, mask: Image, settings: Settings, *, margin_mm: float | None = 0.0) -> Region:
+def prepare(
+    image: Image,
+    mask: Image,
+    settings: Settings,
+    *,
+    margin_mm: float | None = 0.0,
+    perturbation: Perturbation = UNCHANGED,
+) -> RegionOfInterest:
     """Bring image and mask to the grid of the settings, and find the voxels of the region.
 
     Parameters
@@ -88,6 +93,8 @@ def prepare(image: Image, mask: Image, settings: Settings, *, margin_mm: float |
         Three-dimensional, on the same grid; the region is where the mask is greater than 0.
     margin_mm
         Width of image kept around the region; None keeps the whole image.
+    perturbation
+        A change of image and mask.
 
     Raises
     ------
@@ -97,17 +104,19 @@ def prepare(image: Image, mask: Image, settings: Settings, *, margin_mm: float |
     """
     check(image, mask)
     inside = Image((mask.voxels > 0).astype(np.float32), mask.geometry)
-    image, inside = _on_grid(image, inside, settings, margin_mm)
-    morphological = inside.voxels >= 0.5
-    if not morphological.any():
+    reach_mm = None if margin_mm is None else margin_mm + settings.region.reach_mm + perturbation.reach_mm
+    image, inside = _on_grid(image, inside, settings, reach_mm, perturbation)
+    mask_on_grid = perturbation.redrawn(inside.voxels >= 0.5, image.spacing_mm)
+    if not mask_on_grid.any():
         raise InvalidInputError(
             f"The region vanishes when it is resampled to {_times(image.spacing_mm)} mm; use smaller voxels."
         )
+    morphological = settings.region.of(mask_on_grid, image.spacing_mm)
     intensities = image.voxels.astype(np.float64)
     if settings.round_intensities:
         intensities = np.rint(intensities)
     intensity = resegment(intensities, morphological, settings)
-    return Region(intensities, morphological, intensity, image.geometry)
+    return RegionOfInterest(intensities, morphological, intensity, image.geometry)
 
 
 def check(image: Image, mask: Image) -> None:
@@ -148,7 +157,7 @@ def resegment(intensities: NDArray[np.float64], region: Mask, settings: Settings
     return kept
 
 
-def discretise(region: Region, settings: Settings) -> GreyLevels:
+def discretise(region: RegionOfInterest, settings: Settings) -> GreyLevels:
     """Assign grey levels from 1 to the re-segmented region (IBSI, section "Intensity discretisation").
 
     Raises
@@ -191,36 +200,42 @@ def discrete(
     return np.minimum(bins, count), count
 
 
-def _on_grid(image: Image, inside: Image, settings: Settings, margin_mm: float | None) -> tuple[Image, Image]:
+def _on_grid(
+    image: Image, inside: Image, settings: Settings, margin_mm: float | None, perturbation: Perturbation
+) -> tuple[Image, Image]:
     """Interpolate image and mask on the box of the settings' grid that holds the region and the margin."""
     grid = image.geometry
     if settings.spacing_mm is not None:
         spacing = tuple(new or old for new, old in zip(settings.spacing_mm, grid.spacing_mm, strict=True))
         grid = aligned_grid(grid, spacing)
+    if perturbation.moves_the_grid:
+        grid = perturbation.moved(grid, _centre_mm(inside))
     if margin_mm is not None:
         grid = crop_geometry(grid, _box_around(inside, grid, margin_mm))
-    if settings.spacing_mm is None:
+    if settings.spacing_mm is None and not perturbation.moves_the_grid:
         box = _same_voxels(grid, image.geometry)
-        return crop(image, box), crop(inside, box)
+        return perturbation.noisy(crop(image, box)), crop(inside, box)
     source = _box_of(grid, image.geometry, SPLINE_REACH_VOXELS)
     return (
-        resample_like(crop(image, source), grid, interpolation=settings.interpolation),
+        resample_like(perturbation.noisy(crop(image, source)), grid, interpolation=settings.interpolation),
         resample_like(crop(inside, source), grid, interpolation=settings.mask_interpolation),
     )
 
 
 def _box_around(inside: Image, grid: Geometry, margin_mm: float) -> Box:
     """Voxels of ``grid`` that hold the region, with a margin."""
-    corners = _corners(inside.voxels > 0)
-    index = grid.index_zyx(inside.geometry.world_mm(corners))
-    # The region reaches half a voxel, of either grid, beyond the centres of its outermost voxels.
-    reach = np.asarray(inside.spacing_mm) / np.asarray(grid.spacing_mm) + margin_mm / np.asarray(grid.spacing_mm)
+    box = bounding_box(inside.voxels > 0)
+    # The region reaches half a voxel beyond the centres of its outermost voxels, and half a voxel of the new grid more.
+    first = np.array([part.start for part in box]) - 0.5
+    last = np.array([part.stop for part in box]) - 0.5
+    index = grid.index_zyx(inside.geometry.world_mm(_corners(first, last)))
+    reach = margin_mm / np.asarray(grid.spacing_mm) + 0.5
     return _box(index.min(axis=0) - reach, index.max(axis=0) + reach, grid.shape)
 
 
 def _box_of(part: Geometry, grid: Geometry, margin_voxels: int) -> Box:
     """Voxels of ``grid`` that ``part`` lies in, with a margin."""
-    index = grid.index_zyx(part.world_mm(np.array([(0, 0, 0), tuple(n - 1 for n in part.shape)])))
+    index = grid.index_zyx(part.world_mm(_corners(np.zeros(3), np.array(part.shape) - 1)))
     return _box(index.min(axis=0) - margin_voxels, index.max(axis=0) + margin_voxels, grid.shape)
 
 
@@ -230,10 +245,15 @@ def _same_voxels(part: Geometry, grid: Geometry) -> Box:
     return tuple(slice(first, first + size) for first, size in zip(start, part.shape, strict=True))
 
 
-def _corners(mask: NDArray[Any]) -> NDArray[np.float64]:
-    """First and last index of the mask's voxels, (2, 3)."""
-    axes = [np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis))) for axis in range(3)]
-    return np.array([[axis[0] for axis in axes], [axis[-1] for axis in axes]], dtype=np.float64)
+def _corners(first: NDArray[Any], last: NDArray[Any]) -> NDArray[np.float64]:
+    """List the eight corners (8, 3) of a box."""
+    return np.array(list(itertools.product(*zip(first, last, strict=True))), dtype=np.float64)
+
+
+def _centre_mm(inside: Image) -> NDArray[np.float64]:
+    """World position (x, y, z) of the middle of a region."""
+    middle = np.argwhere(inside.voxels > 0).mean(axis=0)
+    return np.asarray(inside.geometry.world_mm(middle[None])[0])
 
 
 def _box(first: NDArray[np.float64], last: NDArray[np.float64], shape: tuple[int, ...]) -> Box:

@@ -12,6 +12,8 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from preop.imaging.resampling import Interpolation
+from preop.radiomics.filters import Filter
+from preop.radiomics.regions import Region, Tumour
 
 PositiveMm = Annotated[float, Field(gt=0)]
 
@@ -31,6 +33,9 @@ class Family(StrEnum):
     GLDZM = "gldzm"
     NGTDM = "ngtdm"
     NGLDM = "ngldm"
+
+
+TEXTURES = frozenset({Family.GLCM, Family.GLRLM, Family.GLSZM, Family.GLDZM, Family.NGTDM, Family.NGLDM})
 
 
 class Aggregation(StrEnum):
@@ -85,6 +90,9 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    region: Region = Field(
+        default=Tumour(), description="Voxels of or around the mask that features are computed from."
+    )
     spacing_mm: tuple[PositiveMm | None, PositiveMm, PositiveMm] | None = Field(
         default=(1.0, 1.0, 1.0),
         description="Voxel size (z, y, x) in mm to which image and mask are resampled; null for z keeps the slices, "
@@ -113,11 +121,45 @@ class Settings(BaseModel):
     )
     ivh_discretisation: Discretisation | None = Field(
         default=None,
-        description="Steps of the intensity-volume histogram; null for whole numbers with a unit, such as HU.",
+        description="Steps of the intensity-volume histogram; null for steps of 1 where intensities are rounded, "
+        "and for 1,000 bins where they are not.",
     )
     aggregations: tuple[Aggregation, ...] = Field(
         default=(Aggregation.VOLUME_MERGED,), min_length=1, description="Aggregations of the texture families."
     )
+
+    filters: tuple[Filter, ...] = Field(
+        default=(), description="Filters whose response maps give features too, named after the filter."
+    )
+    filter_discretisation: Discretisation = Field(
+        default=FixedBinNumber(count=32), description="Grey levels of response maps, whose intensities have no unit."
+    )
+
+    @property
+    def has_whole_intensities(self) -> bool:
+        """Whether intensities are whole numbers: rounded, or grey levels already."""
+        return self.round_intensities or self.discretisation is None
+
+    @property
+    def of_responses(self) -> Settings:
+        """What holds for response maps: the region is found already, and intensities have no unit."""
+        return self.model_copy(
+            update={
+                "lower": None,
+                "upper": None,
+                "discretisation": self.filter_discretisation,
+                "ivh_discretisation": FixedBinNumber(count=1000),
+                "filters": (),
+            }
+        )
+
+    @model_validator(mode="after")
+    def _filters_have_names_of_their_own(self) -> Self:
+        names = [each.name for each in self.filters]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"filters ({', '.join(twice)}) must differ, for features are named after them")
+        return self
 
     @model_validator(mode="after")
     def _range_is_not_empty(self) -> Self:

@@ -1,0 +1,56 @@
+"""Compiling loops over voxels so that no user waits for it.
+
+numba compiles a function when it is first called and keeps the machine code beside the source, in ``__pycache__``.
+Three things would make a container compile again at each start, and are dealt with here: code made for the processor
+that built the image (so it is made for the architecture's common denominator), a folder that the user of the container
+cannot write to (so a cache that is complete is read from there all the same), and functions that were not called
+during the build (``python -m preop.radiomics.warm_up`` calls them all).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar, cast
+
+import numba
+from numba.core import caching
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+if numba.config.CPU_NAME is None:
+    numba.config.CPU_NAME = "generic"
+    numba.config.CPU_FEATURES = ""
+
+
+class PrebuiltCacheLocator(caching.InTreeCacheLocator):  # type: ignore[misc]
+    """The cache beside the source where it was built before and cannot be written to now."""
+
+    def ensure_cache_path(self) -> None:
+        """Pass where the folder is read-only and holds compiled functions of this file."""
+        folder = Path(self.get_cache_path())
+        if os.access(folder, os.W_OK) or not any(folder.glob(f"{Path(self._py_file).stem}.*.nbi")):
+            raise OSError(f"{folder} is not a finished cache")
+
+
+_LOCATORS = ",".join(
+    (
+        "UserProvidedCacheLocator",
+        f"{__name__}.{PrebuiltCacheLocator.__name__}",
+        "InTreeCacheLocator",
+        "UserWideCacheLocator",
+    )
+)
+
+
+def compiled(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile a function with numba, without Python's global lock, and keep the machine code on disk."""
+    others = numba.config.CACHE_LOCATOR_CLASSES
+    numba.config.CACHE_LOCATOR_CLASSES = _LOCATORS
+    try:
+        dispatcher: Any = numba.njit(cache=True, nogil=True)(function)
+    finally:
+        numba.config.CACHE_LOCATOR_CLASSES = others
+    return cast(Callable[P, R], dispatcher)

@@ -1,0 +1,92 @@
+"""One case from its files to one row of a feature table, with everything needed to compute it again."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Collection
+from importlib.metadata import version
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+import preop
+from preop.imaging import read_image
+from preop.radiomics.features import compute_features
+from preop.radiomics.settings import Family, Settings
+
+# What the numbers depend on.
+PACKAGES = ("numpy", "scipy", "SimpleITK", "numba", "PyWavelets")
+
+
+class Extraction(BaseModel):
+    """Features of one image and mask, and where they come from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    image: str = Field(description="Name of the image's file or folder.")
+    mask: str = Field(description="Name of the mask's file or folder.")
+    image_sha256: str = Field(description="Checksum of the image's file, or of the files of its folder by name.")
+    mask_sha256: str = Field(description="Checksum of the mask's file, or of the files of its folder by name.")
+    settings: Settings = Field(description="How the features were computed.")
+    settings_sha256: str = Field(description="Checksum of the settings: equal for features that can be compared.")
+    versions: dict[str, str] = Field(description="Versions of this library and of what the numbers depend on.")
+    features: dict[str, float] = Field(description="Values by name; null in JSON where a feature is not defined.")
+
+    def row(self) -> dict[str, str | float]:
+        """Make one row of a table: where the features come from, then one column a feature."""
+        return {
+            "image": self.image,
+            "mask": self.mask,
+            "image_sha256": self.image_sha256,
+            "mask_sha256": self.mask_sha256,
+            "settings_sha256": self.settings_sha256,
+            "preop": self.versions["preop"],
+            **self.features,
+        }
+
+
+def extract(
+    image: Path, mask: Path, settings: Settings | None = None, families: Collection[Family] | None = None
+) -> Extraction:
+    """Read an image and its mask, and compute features.
+
+    Parameters
+    ----------
+    image, mask
+        Files in any format that ``preop.imaging.read_image`` knows, or DICOM folders.
+    settings
+        As for ``compute_features``; the defaults for CT where none are given.
+    families
+        What to compute; all but the diagnostics where none is given.
+
+    Raises
+    ------
+    InvalidInputError
+        If a file cannot be read or the features cannot be computed.
+    """
+    settings = settings or Settings()
+    features = compute_features(read_image(image), read_image(mask), settings, families)
+    return Extraction(
+        image=image.name,
+        mask=mask.name,
+        image_sha256=checksum(image),
+        mask_sha256=checksum(mask),
+        settings=settings,
+        settings_sha256=hashlib.sha256(settings.model_dump_json().encode()).hexdigest(),
+        versions={
+            "preop": preop.__version__,
+            "python": platform.python_version(),
+            **{package: version(package) for package in PACKAGES},
+        },
+        features=features,
+    )
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file, or of the names and contents of a folder's files."""
+    if path.is_file():
+        with path.open("rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
+    lines = [f"{checksum(each)}  {each.relative_to(path)}\n" for each in sorted(path.rglob("*")) if each.is_file()]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -1,0 +1,66 @@
+"""What all filters have in common (IBSI-2 reference manual, chapter "Convolutional filters")."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from preop.imaging import Image
+
+Voxels = NDArray[np.float64]
+Boundary = Literal["zero", "nearest", "periodic", "mirror"]
+Pooling = Literal["average", "max"]
+
+NDIMAGE_MODE: dict[Boundary, str] = {"zero": "constant", "nearest": "nearest", "periodic": "wrap", "mirror": "reflect"}
+PAD_MODE: dict[Boundary, Literal["constant", "edge", "wrap", "symmetric"]] = {
+    "zero": "constant",
+    "nearest": "edge",
+    "periodic": "wrap",
+    "mirror": "symmetric",
+}
+
+
+class BaseFilter(BaseModel, ABC):
+    """A filter and its parameters; distances in mm are of the patient, not of the grid."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    by_slice: bool = Field(default=False, description="Filter each slice by itself.")
+    boundary: Boundary = Field(default="mirror", description="How the image goes on beyond its edge.")
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """What stands before the feature's tag, such as ``log_2mm``."""
+
+    @abstractmethod
+    def apply(self, image: Image) -> Image:
+        """Compute the response map of a three-dimensional image."""
+
+    @abstractmethod
+    def reach_mm(self, spacing_mm: tuple[float, ...]) -> float:
+        """Distance beyond which the image has no influence on a voxel's response; infinite without a limit."""
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """Axes that are filtered."""
+        return (1, 2) if self.by_slice else (0, 1, 2)
+
+    @property
+    def _suffix(self) -> str:
+        return "_2D" if self.by_slice else ""
+
+
+def number(value: float) -> str:
+    """Write a number so that it can stand in a column's name: 1.5 as ``1p5``."""
+    return f"{value:g}".replace(".", "p")
+
+
+def reach_of_taps(taps: int, spacing_mm: tuple[float, ...]) -> float:
+    """Reach in mm of a kernel of so many voxels along each axis."""
+    return math.ceil(taps / 2) * max(spacing_mm)

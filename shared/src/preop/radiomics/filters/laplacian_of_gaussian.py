@@ -1,0 +1,58 @@
+"""Laplacian of Gaussian (IBSI-2 reference manual, section "Laplacian-of-Gaussian filter")."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from preop.imaging import Image
+from preop.radiomics.filters.base import BaseFilter, Voxels, number
+from preop.radiomics.filters.separable import convolve
+
+
+class LaplacianOfGaussian(BaseFilter):
+    """Second derivative of an image smoothed by a Gaussian: negative on blobs that are bright, positive on dark ones.
+
+    The response is in intensity per squared voxel, as in the standard: compare images of one spacing.
+    """
+
+    kind: Literal["laplacian_of_gaussian"] = "laplacian_of_gaussian"
+    sigma_mm: float = Field(default=2.0, gt=0, description="Width of the Gaussian: blobs of radius sigma x sqrt(3).")
+    truncate: float = Field(default=4.0, gt=0, description="Half the kernel's side in sigma.")
+
+    @property
+    def name(self) -> str:
+        """Such as ``log_2mm``."""
+        return f"log_{number(self.sigma_mm)}mm{self._suffix}"
+
+    def reach_mm(self, spacing_mm: tuple[float, ...]) -> float:
+        """Half the kernel."""
+        return self.truncate * self.sigma_mm + max(spacing_mm)
+
+    def apply(self, image: Image) -> Image:
+        """Compute the response map of a three-dimensional image.
+
+        The kernel is the sum, over the axes, of a product of one second derivative and Gaussians along the others, so
+        that it is convolved axis by axis: ``smooth`` carries the product without a derivative yet, ``derived`` the sum
+        of those with one.
+        """
+        smooth: Voxels = image.voxels.astype(np.float64)
+        derived: Voxels | None = None
+        for axis in self.axes:
+            gaussian, second = self._kernels(image.spacing_mm[axis])
+            with_derivative = convolve(smooth, second, axis, self.boundary)
+            derived = with_derivative + (0 if derived is None else convolve(derived, gaussian, axis, self.boundary))
+            smooth = convolve(smooth, gaussian, axis, self.boundary) if axis != self.axes[-1] else smooth
+        return image.with_voxels(np.asarray(derived))
+
+    def _kernels(self, spacing_mm: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Gaussian and its second derivative, sampled at the voxels."""
+        sigma = self.sigma_mm / spacing_mm
+        reach = math.floor(self.truncate * sigma + 0.5)
+        x2 = np.arange(-reach, reach + 1) ** 2
+        gaussian = np.exp(-x2 / (2 * sigma**2)) / (math.sqrt(2 * math.pi) * sigma)
+        return gaussian, gaussian * (x2 / sigma**4 - 1 / sigma**2)

@@ -1,0 +1,85 @@
+"""Convolution with kernels that are a product of one-dimensional ones, and all right-angled rotations of such kernels."""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preop.radiomics.filters.base import NDIMAGE_MODE, Boundary, Pooling, Voxels
+
+Kernel = tuple[float, ...]
+Stages = tuple[Kernel, ...]
+"""Kernels along one axis, applied one after the other."""
+Orientation = tuple[Stages, ...]
+"""Stages along z, y and x, or along y and x."""
+
+
+def convolve(voxels: Voxels, kernel: Sequence[float] | NDArray[np.float64], axis: int, boundary: Boundary) -> Voxels:
+    """Convolve along one axis with a kernel of odd length."""
+    from scipy import ndimage
+
+    return np.asarray(ndimage.convolve1d(voxels, np.asarray(kernel), axis=axis, mode=NDIMAGE_MODE[boundary]))
+
+
+def rotations(orientation: Orientation) -> list[Orientation]:
+    """All distinct rotations by right angles: of 4 in a plane, of 24 in space.
+
+    A rotation permutes the axes and turns some of them round, without mirroring. A kernel that is its own image under
+    a rotation appears once; averages stay the same, for then every image appears equally often.
+    """
+    n = len(orientation)
+    turned = (
+        tuple(
+            tuple(kernel[::-1] if flip else kernel for kernel in orientation[axis])
+            for axis, flip in zip(order, flips, strict=True)
+        )
+        for order in itertools.permutations(range(n))
+        for flips in itertools.product((False, True), repeat=n)
+        if _is_rotation(order, flips)
+    )
+    return list(dict.fromkeys(turned))
+
+
+def pooled_response(
+    voxels: Voxels, orientations: Sequence[Orientation], axes: tuple[int, ...], boundary: Boundary, pooling: Pooling
+) -> Voxels:
+    """Average or maximum over orientations of the response of a separable kernel."""
+    voxels = voxels.astype(np.float64)
+    pooled: Voxels | None = None
+    for response in _responses(voxels, orientations, axes, boundary):
+        if pooled is None:
+            pooled = response
+        elif pooling == "max":
+            np.maximum(pooled, response, out=pooled)
+        else:
+            pooled += response
+    if pooled is None:
+        raise ValueError("a filter needs at least one orientation")
+    return pooled / len(orientations) if pooling == "average" else pooled
+
+
+def _responses(
+    voxels: Voxels, orientations: Sequence[Orientation], axes: tuple[int, ...], boundary: Boundary
+) -> Iterator[Voxels]:
+    """Response of each orientation; what several have along the first axes is computed once."""
+    by_first: dict[Stages, list[Orientation]] = defaultdict(list)
+    for stages, *others in orientations:
+        by_first[stages].append(tuple(others))
+    for stages, rest in by_first.items():
+        response = voxels
+        for kernel in stages:
+            response = convolve(response, kernel, axes[0], boundary)
+        if len(axes) == 1:
+            yield response
+        else:
+            yield from _responses(response, rest, axes[1:], boundary)
+
+
+def _is_rotation(order: tuple[int, ...], flips: tuple[bool, ...]) -> bool:
+    """Whether a permutation with reversals keeps left and right, which is a determinant of 1."""
+    swaps = sum(a > b for a, b in itertools.combinations(order, 2))
+    return (swaps + sum(flips)) % 2 == 0

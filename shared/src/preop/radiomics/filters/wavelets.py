@@ -1,0 +1,118 @@
+"""Separable and non-separable wavelets, not decimated (IBSI-2 reference manual, sections of these names)."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from typing import Literal, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from preop.imaging import Image
+from preop.radiomics.filters.base import BaseFilter, Boundary, Pooling, Voxels, reach_of_taps
+from preop.radiomics.filters.separable import Kernel, Stages, pooled_response, rotations
+
+
+class SeparableWavelet(BaseFilter):
+    """Products of the low-pass (L) and high-pass (H) kernels of an orthogonal wavelet, dilated at deeper levels."""
+
+    kind: Literal["separable_wavelet"] = "separable_wavelet"
+    wavelet: str = Field(default="coif1", description="Family, as PyWavelets names it: haar, db3, sym4, coif1.")
+    passes: str = Field(default="LLH", pattern="^[LH]{2,3}$", description="Pass along x, y and z; two by slice.")
+    level: int = Field(default=1, ge=1, le=6, description="Decomposition level.")
+    rotation_invariant: bool = Field(default=False, description="Pool over all rotations by right angles.")
+    pooling: Pooling = Field(default="average", description="How responses of rotations become one.")
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> Self:
+        if len(self.passes) != len(self.axes):
+            raise ValueError(f"passes ({self.passes}) must name {len(self.axes)} passes, one for each filtered axis")
+        _bank(self.wavelet)
+        return self
+
+    @property
+    def name(self) -> str:
+        """Such as ``wavelet_coif1_LLH_1``."""
+        invariant = "_invariant" if self.rotation_invariant else ""
+        return f"wavelet_{self.wavelet}_{self.passes}_{self.level}{invariant}{self._suffix}"
+
+    def reach_mm(self, spacing_mm: tuple[float, ...]) -> float:
+        """All dilated kernels, one after the other."""
+        taps = len(_bank(self.wavelet)["L"]) * (2**self.level - 1)
+        return 2 * reach_of_taps(taps, spacing_mm)
+
+    def apply(self, image: Image) -> Image:
+        """Compute the response map of a three-dimensional image."""
+        orientation = tuple(self._stages(letter) for letter in reversed(self.passes))
+        orientations = rotations(orientation) if self.rotation_invariant else [orientation]
+        response = pooled_response(image.voxels, orientations, self.axes, self.boundary, self.pooling)
+        return image.with_voxels(response)
+
+    def _stages(self, letter: str) -> Stages:
+        """Low-pass kernels of the levels before, then the kernel of this level; "a trous": each level twice as wide."""
+        bank = _bank(self.wavelet)
+        letters = "L" * (self.level - 1) + letter
+        return tuple(_dilated(bank[each], 2**depth) for depth, each in enumerate(letters))
+
+
+class Simoncelli(BaseFilter):
+    """Isotropic band-pass wavelet, defined over frequencies: the band halves with each level."""
+
+    kind: Literal["simoncelli"] = "simoncelli"
+    level: int = Field(default=1, ge=1, le=6, description="Decomposition level.")
+    boundary: Boundary = Field(default="periodic", pattern="^periodic$", description="Always periodic.")
+
+    @property
+    def name(self) -> str:
+        """Such as ``simoncelli_1``."""
+        return f"simoncelli_{self.level}{self._suffix}"
+
+    def reach_mm(self, spacing_mm: tuple[float, ...]) -> float:  # noqa: ARG002
+        """No limit: a filter with a sharp band in frequency has none in space."""
+        return math.inf
+
+    def apply(self, image: Image) -> Image:
+        """Compute the response map of a three-dimensional image."""
+        from scipy import fft
+
+        shape = [image.shape[axis] for axis in self.axes]
+        spectrum = fft.rfftn(image.voxels.astype(np.float64), axes=self.axes)
+        spectrum *= self._band(shape)[..., : spectrum.shape[-1]]
+        return image.with_voxels(fft.irfftn(spectrum, s=shape, axes=self.axes))
+
+    def _band(self, shape: list[int]) -> Voxels:
+        """Gain at each frequency, in the order of a Fourier transform."""
+        from scipy import fft
+
+        # From -1 to 1, the Nyquist frequency, as the reference values have it; on an even number of voxels no frequency
+        # is then exactly 0, and the response of real intensities is that of the gain's even part.
+        axes = [fft.ifftshift(np.linspace(-1, 1, n) if n > 1 else np.zeros(1)) for n in shape]
+        frequency = np.sqrt(sum(axis**2 for axis in np.meshgrid(*axes, indexing="ij", sparse=True)))
+        highest = 2.0 ** (1 - self.level)
+        gain = np.zeros(shape)
+        inside = (frequency >= highest / 4) & (frequency <= highest)
+        gain[inside] = np.cos(math.pi / 2 * np.log2(2 * frequency[inside] / highest))
+        opposite = np.roll(np.flip(gain), 1, axis=tuple(range(gain.ndim)))
+        return (gain + opposite) / 2
+
+
+@cache
+def _bank(wavelet: str) -> dict[str, Kernel]:
+    """Decomposition kernels of a wavelet, of even length, with a zero after the last coefficient.
+
+    Their centre, right of the middle, thus becomes the middle, and stays where it is when a kernel is turned or dilated.
+    """
+    import pywt
+
+    if wavelet not in pywt.wavelist(kind="discrete"):
+        raise ValueError(f"wavelet ({wavelet}) must be a discrete wavelet of PyWavelets, such as haar, db3 or coif1")
+    bank = pywt.Wavelet(wavelet)
+    return {"L": (*bank.dec_lo, 0.0), "H": (*bank.dec_hi, 0.0)}
+
+
+def _dilated(kernel: Kernel, step: int) -> Kernel:
+    """Put zeros between the coefficients."""
+    wide = np.zeros((len(kernel) - 1) * step + 1)
+    wide[::step] = kernel
+    return tuple(wide.tolist())

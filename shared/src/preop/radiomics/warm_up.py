@@ -1,0 +1,41 @@
+"""``python -m preop.radiomics.warm_up``: compile every loop once, so that no user of a container waits for it.
+
+Run it while the image is built, after the library was installed and as the user who owns it; the machine code then lies
+beside the source and is read from there, also where the container runs as another user or read-only.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+
+from preop.imaging import Geometry, Image
+from preop.radiomics.features import compute_features
+from preop.radiomics.settings import Aggregation, Settings
+
+
+def warm_up() -> float:
+    """Compute all features of a small ball, and return the seconds that it took."""
+    start = time.perf_counter()
+    geometry = Geometry.axis_aligned((9, 9, 9), (1.0, 1.0, 1.0))
+    offsets = np.indices(geometry.shape) - 4
+    distance = np.sqrt((offsets**2).sum(axis=0))
+    image, mask = Image((10 * distance).astype(np.float32), geometry), Image(distance <= 3, geometry)
+    compute_features(image, mask, Settings(aggregations=tuple(Aggregation)))
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    """Compile, and say how many functions lie where."""
+    from preop.radiomics import kernels
+
+    seconds = warm_up()
+    folder = Path(kernels.__file__).parent / "__pycache__"
+    count = len(list(folder.glob("kernels.*.nbi")))
+    print(f"{count} compiled functions in {folder}, ready after {seconds:.1f} s.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""Matrices small enough to count by hand; the standard's tables are in test_ibsi_1."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from preop.radiomics import kernels
+from preop.radiomics.lattices import slice_lattices, volume_lattice
+from preop.radiomics.preparation import GreyLevels
+from preop.radiomics.settings import TEXTURES, Aggregation, Family
+from preop.radiomics.textures import textures
+
+
+def lattice_of(levels):
+    levels = np.asarray(levels, dtype=np.int32)
+    return volume_lattice(GreyLevels(levels, int(levels.max())), levels > 0)
+
+
+@pytest.fixture
+def square():
+    """One slice: 1 1 2 / 1 3 2 / . 3 3, where the dot is outside."""
+    levels = np.array([[[1, 1, 2], [1, 3, 2], [0, 3, 3]]], dtype=np.int32)
+    return next(slice_lattices(GreyLevels(levels, 3), levels > 0))
+
+
+def test_a_volume_has_13_directions_and_a_slice_4(square):
+    assert len(square.directions) == 4
+    assert len(lattice_of(np.ones((2, 2, 2))).directions) == 13
+
+
+def test_pairs_are_counted_in_each_direction(square):
+    x = np.array([1])
+    assert kernels.cooccurrences(square.flat, x, 3)[0].tolist() == [[1, 1, 1], [0, 0, 0], [0, 1, 1]]
+
+
+def test_runs_are_counted_by_level_and_length(square):
+    x = np.array([1])
+    runs = kernels.run_lengths(square.flat, x, 3, 3)[0]
+    assert runs.tolist() == [[1, 1, 0], [2, 0, 0], [1, 1, 0]]
+
+
+def test_zones_have_level_size_and_distance_from_the_border(square):
+    zones = sorted(map(tuple, square.zones.T.tolist()))
+    assert zones == [(1, 3, 1), (2, 2, 1), (3, 3, 1)]
+
+
+def test_the_middle_of_a_block_of_5_is_3_steps_from_the_outside():
+    block = np.pad(np.ones((5, 5, 5), dtype=bool), 1)
+    distances = kernels.border_distances(block.ravel(), np.array([49, 7, 1])).reshape(7, 7, 7)
+    assert distances[3, 3, 3] == 3
+    assert distances[1, 3, 3] == 1
+    assert distances.sum() == 98 * 1 + 26 * 2 + 1 * 3
+
+
+def test_neighbours_are_compared_with_their_mean():
+    occupied, differences, dependences = lattice_of([[[1, 3, 1]]]).neighbourhoods
+    assert occupied.tolist() == [2, 0, 1]
+    assert differences.tolist() == [4, 0, 2]
+    assert dependences[:, 0].tolist() == [2, 0, 1]
+
+
+@given(st.lists(st.integers(0, 4), min_size=27, max_size=27))
+def test_every_voxel_is_in_one_run_a_direction_one_zone_and_one_neighbourhood(levels):
+    lattice = lattice_of(np.reshape([*levels[:26], 1], (3, 3, 3)))
+    runs = kernels.run_lengths(lattice.flat, lattice.directions, lattice.count, lattice.longest)
+    lengths = np.arange(1, lattice.longest + 1)
+    assert (runs.sum(axis=1) @ lengths == lattice.voxels).all()
+    assert lattice.zones[1].sum() == lattice.voxels
+    assert lattice.neighbourhoods[2].sum() == lattice.voxels
+
+
+@given(st.lists(st.integers(0, 4), min_size=27, max_size=27), st.integers(0, 2), st.integers(0, 2))
+def test_volume_textures_do_not_depend_on_how_the_patient_lies(levels, axis, other):
+    levels = np.reshape([*levels[:26], 1], (3, 3, 3)).astype(np.int32)
+    turned = np.ascontiguousarray(np.flip(np.swapaxes(levels, axis, other), axis))
+    straight, lying = (
+        textures(GreyLevels(each, 4), each > 0, TEXTURES, [Aggregation.VOLUME_MERGED]) for each in (levels, turned)
+    )
+    assert lying == pytest.approx(straight, nan_ok=True, rel=1e-6, abs=1e-6)
+
+
+def test_a_single_voxel_has_no_pairs_but_a_run_and_a_zone():
+    levels = np.ones((1, 1, 1), dtype=np.int32)
+    found = textures(GreyLevels(levels, 1), levels > 0, TEXTURES, tuple(Aggregation))
+    undefined = {tag.split("_")[0] for tag, value in found.items() if math.isnan(value)}
+    assert undefined == {"cm", "ngt"}
+    assert found["szm_z_perc_3D"] == 1
+
+
+def test_a_flat_region_is_as_coarse_and_as_correlated_as_can_be():
+    levels = np.full((3, 3, 3), 2, dtype=np.int32)
+    found = textures(GreyLevels(levels, 2), levels > 0, TEXTURES, [Aggregation.VOLUME_MERGED])
+    assert found["ngt_coarseness_3D"] == 1e6
+    assert found["cm_corr_3D_comb"] == 1
+    assert found["cm_contrast_3D_comb"] == 0
+    assert found["szm_lze_3D"] == 27**2
+
+
+def test_slices_without_a_voxel_do_not_count_in_the_average():
+    levels = np.array([[[1, 2, 1]], [[0, 0, 0]], [[1, 2, 1]]], dtype=np.int32)
+    both = textures(GreyLevels(levels, 2), levels > 0, {Family.GLCM}, [Aggregation.SLICE_MERGED])
+    one = textures(GreyLevels(levels[:1], 2), levels[:1] > 0, {Family.GLCM}, [Aggregation.SLICE_MERGED])
+    assert both == pytest.approx(one)
