@@ -275,6 +275,42 @@ def evaluate_predictions(
 
 
 @app.command()
+def radiomics(
+    image: Annotated[Path, typer.Argument(help="Scan: a file or a folder of DICOM slices. Or a table: cohort.csv.")],
+    mask: Annotated[Path | None, typer.Argument(help="Mask on the grid of the scan.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="features.csv, or features.json with settings, versions and checksums.")
+    ] = None,
+    settings: Annotated[
+        Path | None, typer.Option(help="TOML file: spacing_mm, discretisation, ...; docs/radiomics.md.")
+    ] = None,
+    image_column: Annotated[str, typer.Option(help="Column of the table with the scan.")] = "image",
+    mask_column: Annotated[str, typer.Option(help="Column of the table with the mask.")] = "mask",
+) -> None:
+    """Compute radiomics by the IBSI standard, of one scan or of all patients of a table.
+
+    Examples: `preop radiomics ct.nii.gz mask.nii.gz --output features.json`;
+    `preop radiomics cohort.csv --image-column ct-image --mask-column ct-tumour-segmentation --output features.csv`
+    """
+    from preop.cohort import extract_cohort, write_extraction
+    from preop.radiomics import Settings, extract
+    from preop.toml import read_toml
+
+    chosen = read_toml(settings, Settings) if settings else Settings()
+    if image.suffix == ".csv":
+        target = output or Path("features.csv")
+        failures = extract_cohort(image, target, image_column=image_column, mask_column=mask_column, settings=chosen)
+        for patient, reason in sorted(failures.items()):
+            console.print(f"[yellow]{patient} has no features:[/] {reason}", soft_wrap=True)
+    elif mask is None:
+        raise InvalidInputError("A scan needs its mask: preop radiomics SCAN MASK; or name a table, cohort.csv.")
+    else:
+        target = output or Path("features.csv")
+        write_extraction(extract(image, mask, chosen), target)
+    console.print(f"The features are in {target}")
+
+
+@app.command()
 def doctor() -> None:
     """Tell what works on this machine, what is missing, and what to type for it."""
     from preop.cli.doctor import examine

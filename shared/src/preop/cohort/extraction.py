@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import functools
 import hashlib
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ import pandas as pd
 
 from preop.cohort.running import map_patients
 from preop.cohort.table import PATIENT_COLUMN, read_rows
-from preop.errors import InvalidInputError, PreopError
+from preop.errors import InvalidInputError, InvalidOutputError, PreopError
 from preop.folders import claim_folder
 from preop.radiomics import Extraction, Settings, extract
 
@@ -64,6 +63,27 @@ def extract_cohort(
     return failures
 
 
+def write_extraction(extraction: Extraction, output: Path) -> None:
+    """Write the features of one scan: a CSV table of one row, or JSON with settings, versions and checksums.
+
+    Raises
+    ------
+    InvalidOutputError
+        If the file is there already, ends in neither ``.csv`` nor ``.json``, or cannot be written.
+    """
+    if output.suffix not in {".csv", ".json"}:
+        raise InvalidOutputError(f"{output.name} ends in {output.suffix or 'nothing'}; expected .csv or .json.")
+    if output.exists():
+        raise InvalidOutputError(f"{output} is there already: name another file, so that nothing is overwritten.")
+    try:
+        if output.suffix == ".json":
+            output.write_text(extraction.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        else:
+            pd.DataFrame([extraction.row()]).to_csv(output, index=False)
+    except OSError as error:
+        raise InvalidOutputError(f"{output} cannot be written: {error.strerror}.") from error
+
+
 def _scans(table: Path, image_column: str, mask_column: str) -> list[_Scan]:
     rows = read_rows(table)
     for column in (image_column, mask_column):
@@ -96,5 +116,5 @@ def _write_table(patients: list[str], parts: Path, output: Path) -> None:
         extraction = Extraction.model_validate_json(_part(parts, patient).read_text(encoding="utf-8"))
         rows.append({PATIENT_COLUMN: patient, **extraction.row()})
     partial = output.with_name(f".{output.name}")
-    pd.DataFrame(rows).to_csv(partial, index=False, quoting=csv.QUOTE_MINIMAL)
+    pd.DataFrame(rows).to_csv(partial, index=False)
     partial.replace(output)
