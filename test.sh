@@ -5,7 +5,13 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 requirements/install.sh development
-echo "formatting" && .venv/bin/ruff format --check --quiet . && .venv/bin/ruff check --quiet .
-echo "types" && .venv/bin/mypy
-echo "unit tests" && .venv/bin/pytest --numprocesses auto --dist loadgroup --quiet
-echo "test cases" && .venv/bin/preop test "$@"
+# One command a line: bash does not stop at a failure inside of a && b && c.
+echo "formatting"
+.venv/bin/ruff format --check --quiet .
+.venv/bin/ruff check --quiet .
+echo "types"
+.venv/bin/mypy
+echo "unit tests"
+.venv/bin/pytest --numprocesses auto --quiet
+echo "test cases"
+.venv/bin/preop test "$@"

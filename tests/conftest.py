@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,14 @@ def data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"public data is not at {folder}; see docs/data.md, or set PREOP_DATA")
     return folder
+
+
+@pytest.fixture
+def alone() -> Iterator[None]:
+    """Wait for the tests of other processes that need the platform's port too, or whose programs would be found here."""
+    with (Path(tempfile.gettempdir()) / f"preop-tests-{os.getuid()}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 TOY_TOML = """

@@ -89,7 +89,7 @@ def fit(cohort: Cohort, model: Path, settings: Settings) -> dict[str, Any]:
 def feature_table(cohort: Cohort) -> tuple[pd.DataFrame, NDArray[np.bool_]]:
     """Measure all patients: one row each, in the order of the cohort, and whether each had the outcome."""
     rows: dict[str, dict[str, float]] = {}
-    for patient, measured in map_patients(_measure, cohort, description="Measuring tumours"):
+    for patient, measured in map_patients(_measure, cohort.patients, description="Measuring tumours"):
         if isinstance(measured, PreopError):
             raise InvalidInputError(f"Patient {patient.name}: {measured}") from measured
         rows[patient.name] = measured

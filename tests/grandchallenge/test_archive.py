@@ -17,7 +17,8 @@ import pytest
 from preop.errors import InvalidInputError, InvalidOutputError, MissingToolError
 from preop.grandchallenge import archive
 from preop.grandchallenge.archive import check_archive, check_model_archive, export, write_folder_archive
-from preop.grandchallenge.engines import ContainerEngine, Program
+from preop.grandchallenge.containers import SOURCES_LABEL, ContainerEngine
+from preop.grandchallenge.programs import Program, sources_digest
 
 LABEL = "org.grand-challenge.api-method"
 
@@ -224,10 +225,10 @@ def test_a_model_with_a_link_is_refused(model, tmp_path):
 
 @pytest.fixture
 def engine(tmp_path: Path) -> ContainerEngine:
-    """An engine whose only image is saved as what lies in saved.tar."""
+    """An engine whose only image has the labels in labels.json, and is saved as what lies in saved.tar."""
     script = tmp_path / "docker"
     script.write_text(
-        f'#!/bin/sh\ncase "$1" in image) test -e {tmp_path}/saved.tar;; '
+        f'#!/bin/sh\ncase "$1" in image) test -e {tmp_path}/saved.tar && cat {tmp_path}/labels.json;; '
         f'save) cat {tmp_path}/saved.tar; test ! -e {tmp_path}/broken || {{ echo "disk on fire" >&2; exit 1; }};; esac\n'
     )
     script.chmod(0o755)
@@ -236,7 +237,12 @@ def engine(tmp_path: Path) -> ContainerEngine:
 
 @pytest.fixture
 def program(tmp_path: Path) -> Program:
-    return Program("x", "X", "1.0.0", "x.inference", tmp_path, tmp_path, memory_gb=1, time_limit_s=1)
+    """A program whose image was built from its sources as they are."""
+    folder = tmp_path / "x"
+    folder.mkdir()
+    program = Program("x", "X", "1.0.0", "x.inference", folder, tmp_path, "imaging", memory_gb=1, time_limit_s=1)
+    (tmp_path / "labels.json").write_text(json.dumps({SOURCES_LABEL: sources_digest(program)}))
+    return program
 
 
 def save(tmp_path: Path, image: dict[str, Any]) -> None:
@@ -296,8 +302,16 @@ def test_an_engine_that_fails_to_save_is_quoted_and_leaves_nothing(engine, progr
 
 
 def test_an_image_that_was_not_built_is_refused(engine, program, tmp_path):
-    with pytest.raises(MissingToolError, match=r"make it with \./build\.sh x"):
+    with pytest.raises(MissingToolError, match=r"build it with \./build\.sh x"):
         export(engine, program, tmp_path / "exports")
+
+
+def test_an_image_of_other_sources_is_not_exported(engine, program, tmp_path):
+    save(tmp_path, config())
+    (program.folder / "inference.py").touch()
+    with pytest.raises(MissingToolError, match=r"built from other sources: build it again with \./build\.sh x"):
+        export(engine, program, tmp_path / "exports")
+    assert list((tmp_path / "exports/x").iterdir()) == []
 
 
 def test_a_model_folder_that_is_not_there_is_refused(engine, program, tmp_path):

@@ -100,6 +100,14 @@ def test_a_change_of_structure_is_found_whatever_the_tolerance(outputs, change, 
     assert compare_outputs(*outputs, Tolerance(absolute=1e9)) == [f"explanation.json{difference}"]
 
 
+def test_of_many_differences_in_a_file_the_first_ten_are_told_and_the_others_counted(outputs):
+    for folder, numbers in zip(outputs, (range(12), range(1, 13)), strict=True):
+        (folder / "likelihood.json").write_text(json.dumps(list(numbers)))
+    lines = compare_outputs(*outputs, EXACT)
+    assert lines[0] == "likelihood.json[0]: 1, expected 0 (tolerance 0)"
+    assert lines[10:] == ["likelihood.json: and 2 more differences"]
+
+
 def test_a_missing_and_an_extra_output_are_found(outputs):
     (outputs[1] / "likelihood.json").unlink()
     (outputs[1] / "images/labels/second.mha").touch()

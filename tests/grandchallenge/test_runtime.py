@@ -132,7 +132,7 @@ def status(method: str, path: str) -> int | None:
         return None
 
 
-@pytest.mark.xdist_group("port")
+@pytest.mark.usefixtures("alone")
 def test_a_server_loads_once_answers_201_and_survives_a_bad_case(
     toy: Algorithm, roots: Roots, lay_out: LayOut, server: subprocess.Popen[str]
 ) -> None:

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -16,17 +16,13 @@ from rich.table import Table
 from preop.cli import repository
 from preop.errors import InvalidInputError, InvalidOutputError
 from preop.grandchallenge.algorithm import Algorithm, read_algorithm
-from preop.grandchallenge.engines import (
-    ContainerEngine,
-    EngineChoice,
-    Program,
-    algorithm_program,
-    build_image,
-    engine_for,
-    evaluation_program,
-    find_engine,
-    run,
-)
+from preop.grandchallenge.building import build_image
+from preop.grandchallenge.choosing import EngineChoice, engine_for, find_engine
+from preop.grandchallenge.containers import ContainerEngine
+from preop.grandchallenge.engines import Engine
+from preop.grandchallenge.programs import Program, algorithm_program, evaluation_program
+from preop.grandchallenge.running import run
+from preop.grandchallenge.runtime import ApiMethod
 
 app = typer.Typer(
     help="Pre-operative staging algorithms for grand-challenge.org: run, train, validate, evaluate. Not a medical device.",
@@ -34,6 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode="markdown",
+    add_completion=False,
 )
 console = Console()
 
@@ -45,7 +42,7 @@ AlgorithmNames = Annotated[
 ]
 EngineOption = Annotated[
     EngineChoice,
-    typer.Option(help="What runs it. auto: docker or podman with the image built, else an isolated process."),
+    typer.Option(help="What runs it. auto: docker or podman with a current image, else an isolated process."),
 ]
 ModelOption = Annotated[Path | None, typer.Option(help="Model folder; by default the one that comes with it.")]
 CohortOption = Annotated[Path, typer.Option(help="cohort.csv: one row a patient.")]
@@ -67,8 +64,7 @@ def run_case(
     if output.is_dir() and any(output.iterdir()):
         raise InvalidOutputError(f"{output} is not empty: name a new folder, so that nothing is overwritten.")
     program = algorithm_program(described)
-    chosen = engine_for(program, engine)
-    console.print(f"{described.title}, in {chosen.isolation}")
+    chosen = _engine_told(program, engine)
     output.mkdir(parents=True, exist_ok=True)
     result = run(chosen, program, input=input, output=output, model=model or described.folder / "model")
     if result.error is not None:
@@ -88,13 +84,13 @@ def examples(
 
     folder = output or repository.ROOT / "runs" / datetime.now(UTC).strftime("%Y-%m-%d_%H%M%S")
     judge = evaluation_program(repository.evaluation_folder())
+    judge_engine = _engine_told(judge, engine)
     table = Table(
         "case", "output", "reference", "seconds", "peak memory", title="Bundled examples (simulated patients)"
     )
     pages = []
     for algorithm in map(read_algorithm, repository.algorithm_folders()):
-        chosen = engine_for(algorithm_program(algorithm), engine)
-        console.print(f"{algorithm.title}: in {chosen.isolation}")
+        chosen = _engine_told(algorithm_program(algorithm), engine)
         trials = {trial.name: trial.input for trial in find_trials(algorithm.folder)}
         with Progress(console=console, transient=True) as progress:
             task = progress.add_task(algorithm.name, total=len(trials))
@@ -104,7 +100,7 @@ def examples(
                 runs[name] = result
                 progress.advance(task)
         metrics = evaluate(
-            engine_for(judge, engine),
+            judge_engine,
             judge,
             predictions,
             repository.ground_truth_folder(algorithm),
@@ -157,7 +153,7 @@ def run_test_cases(algorithms: AlgorithmNames = None, engine: EngineOption = "au
 def build(
     algorithms: AlgorithmNames = None,
     api_method: Annotated[
-        Literal["exec", "invoke"], typer.Option(help="exec: a start per case; invoke: a server that keeps the model.")
+        ApiMethod, typer.Option(help="exec: a start per case; invoke: a server that keeps the model.")
     ] = "exec",
 ) -> None:
     """Build the images with docker or podman.
@@ -215,13 +211,15 @@ def train(
 
     Example: `preop train sarcoma_lung_metastasis --cohort simulated/cohort.csv --model my-model`
     """
-    from preop.cohort import read_cohort, read_settings
+    from preop.cohort import read_cohort
+    from preop.toml import read_toml
 
     described = repository.find_algorithm(algorithm)
     training = described.module("training")
     if model.is_dir() and any(model.iterdir()):
         raise InvalidOutputError(f"{model} is not empty: name a new folder, so that no model is overwritten.")
-    validation = training.fit(read_cohort(cohort, described), model, read_settings(settings, training.Settings))
+    chosen = read_toml(settings, training.Settings) if settings else training.Settings()
+    validation = training.fit(read_cohort(cohort, described), model, chosen)
     console.print(_validation_table(validation))
     console.print(f"The model is in {model}")
 
@@ -252,9 +250,8 @@ def validate(
     for patient, reason in sorted(failures.items()):
         console.print(f"[yellow]{patient} failed:[/] {reason}", soft_wrap=True)
     judge = evaluation_program(repository.evaluation_folder())
-    metrics = evaluate(
-        engine_for(judge, engine), judge, output / "predictions", output / "ground_truth", output / "evaluation"
-    )
+    chosen = _engine_told(judge, engine)
+    metrics = evaluate(chosen, judge, output / "predictions", output / "ground_truth", output / "evaluation")
     evaluation_page(metrics, output / "results.html")
     console.print(f"Result page: {output / 'results.html'}", soft_wrap=True)
 
@@ -272,9 +269,45 @@ def evaluate_predictions(
 
     judge = evaluation_program(repository.evaluation_folder())
     output.mkdir(parents=True, exist_ok=True)
-    metrics = evaluate(engine_for(judge, engine), judge, predictions, ground_truth, output)
+    metrics = evaluate(_engine_told(judge, engine), judge, predictions, ground_truth, output)
     evaluation_page(metrics, output / "results.html")
     console.print(f"Result page: {output / 'results.html'}", soft_wrap=True)
+
+
+@app.command()
+def radiomics(
+    image: Annotated[Path, typer.Argument(help="Scan: a file or a folder of DICOM slices. Or a table: cohort.csv.")],
+    mask: Annotated[Path | None, typer.Argument(help="Mask on the grid of the scan.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="features.csv, or features.json with settings, versions and checksums.")
+    ] = None,
+    settings: Annotated[
+        Path | None, typer.Option(help="TOML file: spacing_mm, discretisation, ...; docs/radiomics.md.")
+    ] = None,
+    image_column: Annotated[str, typer.Option(help="Column of the table with the scan.")] = "image",
+    mask_column: Annotated[str, typer.Option(help="Column of the table with the mask.")] = "mask",
+) -> None:
+    """Compute radiomics by the IBSI standard, of one scan or of all patients of a table.
+
+    Examples: `preop radiomics ct.nii.gz mask.nii.gz --output features.json`;
+    `preop radiomics cohort.csv --image-column ct-image --mask-column ct-tumour-segmentation --output features.csv`
+    """
+    from preop.cohort import extract_cohort, write_extraction
+    from preop.radiomics import Settings, extract
+    from preop.toml import read_toml
+
+    chosen = read_toml(settings, Settings) if settings else Settings()
+    if image.suffix == ".csv":
+        target = output or Path("features.csv")
+        failures = extract_cohort(image, target, image_column=image_column, mask_column=mask_column, settings=chosen)
+        for patient, reason in sorted(failures.items()):
+            console.print(f"[yellow]{patient} has no features:[/] {reason}", soft_wrap=True)
+    elif mask is None:
+        raise InvalidInputError("A scan needs its mask: preop radiomics SCAN MASK; or name a table, cohort.csv.")
+    else:
+        target = output or Path("features.csv")
+        write_extraction(extract(image, mask, chosen), target)
+    console.print(f"The features are in {target}")
 
 
 @app.command()
@@ -282,11 +315,11 @@ def doctor() -> None:
     """Tell what works on this machine, what is missing, and what to type for it."""
     from preop.cli.doctor import examine
 
-    table = Table("", "what", "found", "to mend it, type")
-    marks = {True: "[green]yes", False: "[yellow]no"}
     for finding in examine():
-        table.add_row(marks[finding.works], finding.what, finding.found, finding.remedy)
-    console.print(table)
+        mark = "[green]yes[/]" if finding.works else "[yellow]no [/]"
+        console.print(f"{mark} [bold]{finding.what}[/]: {finding.found}", soft_wrap=True)
+        if finding.remedy:
+            console.print(f"      type: {finding.remedy}", soft_wrap=True, highlight=False)
 
 
 def _programs(names: Sequence[str] | None) -> list[tuple[Program, Path | None]]:
@@ -299,6 +332,13 @@ def _programs(names: Sequence[str] | None) -> list[tuple[Program, Path | None]]:
     if not names:
         return [*(of(read_algorithm(folder)) for folder in repository.algorithm_folders()), evaluation]
     return [evaluation if name == evaluation[0].name else of(repository.find_algorithm(name)) for name in names]
+
+
+def _engine_told(program: Program, choice: EngineChoice) -> Engine:
+    """Choose what runs a program, and say what it shuts off."""
+    chosen = engine_for(program, choice)
+    console.print(f"{program.title}: in {chosen.isolation}", soft_wrap=True)
+    return chosen
 
 
 def _container_engine() -> ContainerEngine:

@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from preop.cli.repository import algorithm_folders
 from preop.errors import PreopError
 from preop.grandchallenge.algorithm import read_algorithm
-from preop.grandchallenge.engines import ContainerEngine, algorithm_program, find_engine, image_exists
+from preop.grandchallenge.choosing import find_engine
+from preop.grandchallenge.containers import ContainerEngine, image_problem
 from preop.grandchallenge.models import read_model_info
+from preop.grandchallenge.programs import algorithm_program
 
 # One package of each lock that no smaller lock holds.
 LOCKS = {"imaging": "SimpleITK", "learning": "nnunetv2", "pathology": "timm", "development": "pytest"}
@@ -63,9 +65,9 @@ def _engines() -> Iterator[Finding]:
         if isinstance(engine, ContainerEngine):
             for folder in algorithm_folders():
                 program = algorithm_program(read_algorithm(folder))
-                built = image_exists(engine, program)
-                found, remedy = ("built", "") if built else ("not built", f"./build.sh {program.name}")
-                yield Finding(f"{name} image: {program.name}", built, found, remedy)
+                problem = image_problem(engine, program)
+                remedy = f"./build.sh {program.name}" if problem else ""
+                yield Finding(f"{name} image: {program.name}", problem is None, problem or "built and current", remedy)
     yield Finding("isolated process", works=True, found=find_engine("process").isolation)
 
 

@@ -9,20 +9,19 @@ among them the reference standard. An empty cell means: not available.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pydantic import ValidationError
 
 from preop.errors import InvalidInputError
-from preop.grandchallenge.algorithm import Algorithm, Socket, first_problem
+from preop.grandchallenge.algorithm import Algorithm, Socket
 from preop.grandchallenge.cases import Case, check_interface
 from preop.grandchallenge.models import DataSource, sha256
-from preop.grandchallenge.values import JSON, check_value, to_toml
+from preop.grandchallenge.values import JSON, check_value
+from preop.toml import read_toml, to_toml
 
 PATIENT_COLUMN = "patient"
 CENTRE_COLUMN = "centre"
@@ -85,6 +84,19 @@ def read_cohort(path: Path, algorithm: Algorithm) -> Cohort:
     InvalidInputError
         If the table cannot be read, a patient stands twice, a file is missing, or a row's inputs are not an interface.
     """
+    patients = tuple(_patient(row, path, algorithm) for row in read_rows(path))
+    return Cohort(path, algorithm, _read_source(path.with_suffix(".toml")), patients)
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Read the rows of a cohort table as text, "" where a cell is empty.
+
+    Raises
+    ------
+    InvalidInputError
+        If the table cannot be read, has no patients or no column for them, or a patient's name cannot name a file or
+        stands twice.
+    """
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except FileNotFoundError:
@@ -95,14 +107,18 @@ def read_cohort(path: Path, algorithm: Algorithm) -> Cohort:
         raise InvalidInputError(
             f"{path.name} has no column {PATIENT_COLUMN}; its columns are {', '.join(table.columns)}."
         )
-    repeated = table[PATIENT_COLUMN][table[PATIENT_COLUMN].duplicated()]
-    if len(repeated):
-        raise InvalidInputError(f"{path.name} has two rows for the patient {repeated.iloc[0]}; expected one.")
     rows = [{str(key): str(value).strip() for key, value in row.items()} for row in table.to_dict("records")]
-    patients = tuple(_patient(row, path, algorithm) for row in rows)
-    if not patients:
+    if not rows:
         raise InvalidInputError(f"{path.name} has no patients.")
-    return Cohort(path, algorithm, _read_source(path.with_suffix(".toml")), patients)
+    names = [row[PATIENT_COLUMN] for row in rows]
+    for name in names:
+        if not name or "/" in name or name.startswith("."):
+            raise InvalidInputError(
+                f"{path.name} has a patient called {name!r}; expected a name without '/' or a leading dot."
+            )
+        if names.count(name) > 1:
+            raise InvalidInputError(f"{path.name} has two rows for the patient {name}; expected one.")
+    return rows
 
 
 def write_source(source: DataSource, table: Path) -> None:
@@ -111,22 +127,11 @@ def write_source(source: DataSource, table: Path) -> None:
 
 
 def _read_source(path: Path) -> DataSource:
-    if not path.is_file():
-        return DataSource()
-    try:
-        return DataSource(**tomllib.loads(path.read_text(encoding="utf-8")))
-    except tomllib.TOMLDecodeError as error:
-        raise InvalidInputError(f"{path} is not valid TOML: {error}.") from None
-    except ValidationError as error:
-        raise InvalidInputError(f"{path} is not right: {first_problem(error)}.") from None
+    return read_toml(path, DataSource) if path.is_file() else DataSource()
 
 
 def _patient(row: Mapping[str, str], table: Path, algorithm: Algorithm) -> Patient:
     name = row[PATIENT_COLUMN]
-    if not name or "/" in name or name.startswith("."):
-        raise InvalidInputError(
-            f"{table.name} has a patient called {name!r}; expected a name without '/' or a leading dot."
-        )
     images: dict[str, Path] = {}
     values: dict[str, JSON] = {}
     try:

@@ -21,7 +21,7 @@ from preop.grandchallenge.models import MODEL_FILE, sha256
 from preop.grandchallenge.outputs import write_outputs
 from preop.grandchallenge.predictions import write_predictions
 from preop.grandchallenge.submissions import job_of
-from preop.grandchallenge.values import to_toml
+from preop.toml import to_toml
 
 
 def predict_cohort(cohort: Cohort, model: Path, output: Path, *, task: Path) -> dict[str, str]:
@@ -56,7 +56,7 @@ def predict_cohort(cohort: Cohort, model: Path, output: Path, *, task: Path) -> 
 
     run = functools.partial(_predict, algorithm_folder=algorithm.folder, model=model, predictions=predictions)
     failures: dict[str, str] = {}
-    for patient, result in map_patients(run, cohort, description=f"Running {algorithm.name}"):
+    for patient, result in map_patients(run, cohort.patients, description=f"Running {algorithm.name}"):
         if isinstance(result, PreopError):
             failures[patient.name] = str(result)
     jobs = [job_of(patient.case, patient.name, succeeded=patient.name not in failures) for patient in cohort.patients]

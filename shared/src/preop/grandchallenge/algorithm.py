@@ -8,16 +8,16 @@ from __future__ import annotations
 import importlib
 import json
 import sys
-import tomllib
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from types import ModuleType
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from preop.errors import InvalidInputError
+from preop.toml import read_toml
 
 DESCRIPTION_FILE = "algorithm.toml"
 MAXIMUM_SEGMENTS = 64  # panimg_models.MAXIMUM_SEGMENTS_LENGTH
@@ -164,21 +164,6 @@ def read_algorithm(folder: Path) -> Algorithm:
         If it is missing, is not TOML, or breaks a rule of the contract; the sentence names the rule.
     """
     path = folder.absolute() / DESCRIPTION_FILE
-    try:
-        return Algorithm(folder=path.parent, **tomllib.loads(path.read_text()))
-    except FileNotFoundError:
-        raise InvalidInputError(
-            f"{folder} is not the folder of an algorithm: it holds no {DESCRIPTION_FILE}."
-        ) from None
-    except tomllib.TOMLDecodeError as error:
-        raise InvalidInputError(f"{path} is not valid TOML: {error}.") from None
-    except ValidationError as error:
-        raise InvalidInputError(f"{path} is not right: {first_problem(error)}.") from None
-
-
-def first_problem(error: ValidationError) -> str:
-    """Say the first thing that pydantic found wrong, with its place, in a few words."""
-    problem = error.errors(include_url=False)[0]
-    place = ".".join(str(part) for part in problem["loc"])
-    message = problem["msg"].removeprefix("Value error, ")
-    return f"{place}: {message}" if place else message
+    if not path.is_file():
+        raise InvalidInputError(f"{folder} is not the folder of an algorithm: it holds no {DESCRIPTION_FILE}.")
+    return read_toml(path, Algorithm, folder=path.parent)

@@ -23,7 +23,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from preop.errors import InvalidInputError, InvalidOutputError, MissingToolError
-from preop.grandchallenge.engines import PLATFORM, ContainerEngine, Program, image_exists
+from preop.grandchallenge.containers import PLATFORM, ContainerEngine, image_problem
+from preop.grandchallenge.programs import Program
 
 LARGEST_UPLOAD_BYTES = 10 * 10**9
 API_METHOD_LABEL = "org.grand-challenge.api-method"
@@ -104,7 +105,7 @@ def export(
     InvalidOutputError
         If the platform would refuse an archive, or another one stands in the way.
     MissingToolError
-        If the engine has no image of the program.
+        If the engine has no image of the program, or one that was built from other sources.
     """
     folder = output / program.name
     folder.mkdir(parents=True, exist_ok=True)
@@ -140,10 +141,10 @@ def save_image(engine: ContainerEngine, program: Program, path: Path) -> None:
     Raises
     ------
     MissingToolError
-        If the engine has no such image or fails to save it.
+        If the engine has no such image, or one from other sources, or fails to save it.
     """
-    if not image_exists(engine, program):
-        raise MissingToolError(f"{engine.name} has no image {program.image}: make it with ./build.sh {program.name}")
+    if problem := image_problem(engine, program):
+        raise MissingToolError(problem)
     with (
         tempfile.TemporaryFile() as complaints,
         _gzip_writer(path) as target,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -87,13 +88,14 @@ class Case:
 
     def geometry(self, slug: str) -> Geometry:
         """Tell where the voxels of an image lie, without reading them where that is possible."""
-        return self._images[slug].geometry if slug in self._images else read_geometry(self.image_paths[slug])
+        if slug in self._images:
+            return self._images[slug].geometry
+        with _telling(slug):
+            return read_geometry(self.image_paths[slug])
 
     def _read(self, socket: Socket) -> Image:
-        try:
+        with _telling(socket.slug):
             image = read_image(self.image_paths[socket.slug])
-        except InvalidInputError as error:
-            raise InvalidInputError(f"{socket.slug}: {error}") from error
         if image.voxels.ndim != 3:
             raise InvalidInputError(f"{socket.slug} is a flat image; expected a 3D scan.")
         if socket.segmentation_of is not None:
@@ -105,6 +107,15 @@ class Case:
                     "resample it to that scan."
                 )
         return image
+
+
+@contextmanager
+def _telling(slug: str) -> Iterator[None]:
+    """Put the socket before the sentence of an error."""
+    try:
+        yield
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{slug}: {error}") from error
 
 
 def read_case(algorithm: Algorithm, root: Path) -> Case:

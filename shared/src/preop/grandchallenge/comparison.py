@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import json
 import math
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from preop.errors import InvalidInputError
-from preop.grandchallenge.algorithm import first_problem
 from preop.imaging import read_image
+from preop.toml import read_toml
 
 TOLERANCE_FILE = "tolerance.toml"
 _IMAGE_SUFFIXES = (".mha", ".tif", ".tiff")
 _JSON_SUFFIX = ".json"
+_SHOWN_DIFFERENCES = 10
 
 
 class FileTolerance(BaseModel):
@@ -57,16 +57,9 @@ def read_tolerance(folder: Path) -> Tolerance:
         If it is missing, is not TOML, or says something that is not a tolerance.
     """
     path = folder / TOLERANCE_FILE
-    try:
-        return Tolerance(**tomllib.loads(path.read_text()))
-    except FileNotFoundError:
-        raise InvalidInputError(
-            f"{folder} holds no {TOLERANCE_FILE}: declare how much the outputs may differ."
-        ) from None
-    except tomllib.TOMLDecodeError as error:
-        raise InvalidInputError(f"{path} is not valid TOML: {error}.") from None
-    except ValidationError as error:
-        raise InvalidInputError(f"{path} is not right: {first_problem(error)}.") from None
+    if not path.is_file():
+        raise InvalidInputError(f"{folder} holds no {TOLERANCE_FILE}: declare how much the outputs may differ.")
+    return read_toml(path, Tolerance)
 
 
 def compare_outputs(expected: Path, actual: Path, tolerance: Tolerance) -> list[str]:
@@ -82,7 +75,8 @@ def compare_outputs(expected: Path, actual: Path, tolerance: Tolerance) -> list[
 
     Returns
     -------
-    One line per difference, in the order of the files' paths; none if both are equal within the tolerance.
+    One line per difference, in the order of the files' paths, at most ten for a file and then their number; none if both
+    are equal within the tolerance.
 
     Raises
     ------
@@ -102,10 +96,15 @@ def compare_outputs(expected: Path, actual: Path, tolerance: Tolerance) -> list[
             differences.append(f"{name} was not expected")
         else:
             compare = _comparison_of(name)
-            differences += [
-                f"{name}{difference}" for difference in compare(wanted[name], found[name], tolerance.of(name))
-            ]
+            lines = _first(compare(wanted[name], found[name], tolerance.of(name)))
+            differences += [f"{name}{line}" for line in lines]
     return differences
+
+
+def _first(lines: list[str]) -> list[str]:
+    """Keep the first differences of a file, and count the others."""
+    others = len(lines) - _SHOWN_DIFFERENCES
+    return [*lines[:_SHOWN_DIFFERENCES], f": and {others} more differences"] if others > 0 else lines
 
 
 def _files_of(folder: Path) -> dict[str, Path]:

@@ -10,8 +10,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from preop.errors import InvalidInputError, InvalidModelError
-from preop.grandchallenge.algorithm import Algorithm, first_problem
+from preop.grandchallenge.algorithm import Algorithm
 from preop.grandchallenge.values import read_json, to_json
+from preop.toml import first_problem
 
 MODEL_FILE = "model.json"
 

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
 from preop.errors import PreopError
 from preop.grandchallenge.algorithm import Algorithm, read_algorithm
@@ -31,6 +31,8 @@ from preop.grandchallenge.values import to_json
 
 if TYPE_CHECKING:
     from types import FrameType
+
+ApiMethod = Literal["exec", "invoke"]
 
 API_METHOD_VARIABLE = "PREOP_API_METHOD"
 INVOKE_PORT = 4743

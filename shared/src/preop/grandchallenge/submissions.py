@@ -10,8 +10,10 @@ from preop.errors import InvalidOutputError
 from preop.grandchallenge.algorithm import Algorithm
 from preop.grandchallenge.cases import Case, read_case
 from preop.grandchallenge.comparison import compare_outputs, read_tolerance
-from preop.grandchallenge.engines import Engine, Program, Run, algorithm_program, run
+from preop.grandchallenge.engines import Engine
 from preop.grandchallenge.predictions import job_item, write_predictions
+from preop.grandchallenge.programs import Program, algorithm_program
+from preop.grandchallenge.running import Run, run
 from preop.grandchallenge.runtime import METRICS_FILE
 from preop.grandchallenge.values import JSON, read_json
 

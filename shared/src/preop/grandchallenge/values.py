@@ -140,11 +140,6 @@ def to_json(value: JSON) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def to_toml(table: Mapping[str, JSON]) -> str:
-    """Write a flat table as TOML: a JSON string, number, boolean or list of them is a TOML one too."""
-    return "".join(f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in table.items())
-
-
 def non_finite_place(value: JSON) -> str | None:
     """Tell where a value holds NaN or an infinity, as in ``.features[3].value``; None where it holds none."""
     if isinstance(value, float) and not math.isfinite(value):

@@ -36,11 +36,7 @@ def read_image(path: Path) -> Image:
     if path.is_file() and path.suffix.lower() in TIFF_SUFFIXES:
         return read_tiff(path)
     image = _read_dicom_folder(path) if path.is_dir() else _read_file(path)
-    if image.GetDimension() not in (2, 3):
-        raise InvalidInputError(
-            f"{path.name} has {image.GetDimension()} dimensions ({' x '.join(map(str, image.GetSize()))}); "
-            "expected a 3D image: store one time point or one channel a file."
-        )
+    _check_dimensions(image.GetSize(), path)
     if image.GetNumberOfComponentsPerPixel() != 1:
         raise InvalidInputError(
             f"{path.name} has {image.GetNumberOfComponentsPerPixel()} channels; expected one value a voxel."
@@ -58,6 +54,7 @@ def read_geometry(path: Path) -> Geometry:
     reader.SetFileName(os.fspath(path))
     with _readable(path):
         reader.ReadImageInformation()
+    _check_dimensions(reader.GetSize(), path)
     return Geometry(
         shape=tuple(reversed(reader.GetSize())),
         spacing_mm=tuple(reversed(reader.GetSpacing())),
@@ -128,6 +125,14 @@ def to_sitk(image: Image) -> sitk.Image:
     result.SetOrigin(image.geometry.origin_mm)
     result.SetDirection(image.geometry.direction)
     return result
+
+
+def _check_dimensions(size: tuple[int, ...], path: Path) -> None:
+    if len(size) not in (2, 3):
+        raise InvalidInputError(
+            f"{path.name} has {len(size)} dimensions ({' x '.join(map(str, size))}); "
+            "expected a 3D image: store one time point or one channel a file."
+        )
 
 
 @contextmanager

@@ -1,0 +1,86 @@
+"""Makes the pictures of README.md and of the model cards anew: python docs/make_images.py (needs chromium)."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+import vl_convert
+from numpy.typing import NDArray
+
+from preop.grandchallenge.values import read_json
+from preop.report.charts import VEGA_LITE_VERSION
+
+ROOT = Path(__file__).parents[1]
+IMAGES = ROOT / "docs" / "images"
+SARCOMA = ROOT / "algorithms" / "sarcoma_lung_metastasis"
+PAGE_WIDTH, PAGE_HEIGHT = 1000, 1560
+
+
+def main() -> None:
+    """Make all pictures."""
+    sys.path.insert(0, str(ROOT / "algorithms"))
+    IMAGES.mkdir(exist_ok=True)
+    result_page()
+    chart = read_json(SARCOMA / "test" / "ct_t1_clinical" / "expected" / "lung-metastasis-contributions.json")
+    (IMAGES / "sarcoma-contributions.png").write_bytes(
+        vl_convert.vegalite_to_png(chart, vl_version=VEGA_LITE_VERSION, scale=1.5)
+    )
+    simulated_patient()
+
+
+def result_page() -> None:
+    """Run the bundled cases and photograph their result page."""
+    with tempfile.TemporaryDirectory() as folder:
+        preop = Path(sys.executable).with_name("preop")
+        subprocess.run([preop, "examples", "--engine", "process", "--output", folder], check=True)
+        page = Path(folder) / SARCOMA.name / "results.html"
+        subprocess.run(
+            [
+                *("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run"),
+                *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+                f"--window-size={PAGE_WIDTH},{PAGE_HEIGHT}",
+                f"--screenshot={IMAGES / 'result-page.png'}",
+                page.as_uri(),
+            ],
+            check=True,
+        )
+
+
+def simulated_patient() -> None:
+    """Show the middle of a simulated tumour, on CT and on T1 MR, with its contour."""
+    from sarcoma_lung_metastasis.simulation import simulate_patient
+
+    patients = (simulate_patient(3, number) for number in range(20))
+    patient = next(patient for patient in patients if patient.ct and patient.t1)
+    views = []
+    brightest = float(np.quantile(patient.t1.image.voxels, 0.995))
+    for scan, (low, high) in ((patient.ct, (-160.0, 240.0)), (patient.t1, (0.0, brightest))):
+        middle = int(np.flatnonzero(scan.tumour.voxels.any(axis=(1, 2))).mean())
+        grey = np.clip((scan.image.voxels[middle] - low) / (high - low), 0, 1)
+        views.append(_enlarged(grey, scan.tumour.voxels[middle] != 0, scan.image.spacing_mm[1]))
+    height = max(view.shape[0] for view in views)
+    padded = [np.pad(view, ((0, height - view.shape[0]), (0, 12), (0, 0)), constant_values=255) for view in views]
+    picture = sitk.GetImageFromArray(np.concatenate(padded, axis=1), isVector=True)
+    sitk.WriteImage(picture, str(IMAGES / "sarcoma-simulation.png"))
+
+
+def _enlarged(grey: NDArray[np.float64], tumour: NDArray[np.bool_], spacing_mm: float) -> NDArray[np.uint8]:
+    """Draw a slice at 3 pixels a mm with the contour of the tumour in orange."""
+    from scipy import ndimage
+
+    factor = 3 * spacing_mm
+    large = ndimage.zoom(grey, factor, order=1)
+    inside = ndimage.zoom(tumour.astype(float), factor, order=1) > 0.5
+    contour = inside & ~ndimage.binary_erosion(inside, iterations=2)
+    colour = np.repeat((255 * large).astype(np.uint8)[..., None], 3, axis=2)
+    colour[contour] = (240, 120, 30)
+    return colour
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""Settings in TOML files, read into checked types, with one sentence for each thing that can be wrong."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from preop.errors import InvalidInputError
+
+Settings = TypeVar("Settings", bound=BaseModel)
+
+
+def read_toml(path: Path, kind: type[Settings], **known: Any) -> Settings:
+    """Read a TOML file into a type; ``known`` are fields that do not stand in the file.
+
+    Raises
+    ------
+    InvalidInputError
+        If the file is missing, is not TOML, or breaks a rule of the type; the sentence names the rule.
+    """
+    try:
+        return kind(**known, **tomllib.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise InvalidInputError(f"{path} is missing.") from None
+    except OSError as error:
+        raise InvalidInputError(f"{path} cannot be read: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidInputError(f"{path} is not valid TOML: {error}.") from None
+    except ValidationError as error:
+        raise InvalidInputError(f"{path} is not right: {first_problem(error)}.") from None
+
+
+def to_toml(table: Mapping[str, Any]) -> str:
+    """Write a flat table as TOML: a JSON string, number, boolean or list of them is a TOML one too."""
+    return "".join(f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in table.items())
+
+
+def first_problem(error: ValidationError) -> str:
+    """Say the first thing that pydantic found wrong, with its place, in a few words."""
+    problem = error.errors(include_url=False)[0]
+    place = ".".join(str(part) for part in problem["loc"])
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{place}: {message}" if place else message
