@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import platform
 from collections.abc import Collection
 from importlib.metadata import version
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 import preop
 from preop.imaging import read_image
@@ -32,6 +33,14 @@ class Extraction(BaseModel):
     settings_sha256: str = Field(description="Checksum of the settings: equal for features that can be compared.")
     versions: dict[str, str] = Field(description="Versions of this library and of what the numbers depend on.")
     features: dict[str, float] = Field(description="Values by name; null in JSON where a feature is not defined.")
+
+    @field_validator("features", mode="before")
+    @classmethod
+    def _null_is_nan(cls, features: object) -> object:
+        """Read back what JSON has no number for."""
+        if not isinstance(features, dict):
+            return features
+        return {name: math.nan if value is None else value for name, value in features.items()}
 
     def row(self) -> dict[str, str | float]:
         """Make one row of a table: where the features come from, then one column a feature."""
