@@ -6,7 +6,7 @@ import pytest
 import preop
 from preop.errors import InvalidInputError
 from preop.imaging import Geometry, Image, write_image
-from preop.radiomics import Extraction, Family, Settings, compute_features, extract, read_settings
+from preop.radiomics import Extraction, Family, Settings, compute_features, extract
 
 
 @pytest.fixture
@@ -44,32 +44,6 @@ def test_json_can_be_read_back_with_what_is_not_defined(files):
     content = json.loads(undefined.model_dump_json())
     assert content["features"] == {"stat_cov": None, "stat_mean": 1.0}
     assert Extraction.model_validate_json(found.model_dump_json()) == found
-
-
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("settings.json", '{"lower": -200, "spacing_mm": null}'),
-        ("settings.toml", "lower = -200\nspacing_mm = [1, 1, 1]"),
-    ],
-)
-def test_settings_come_from_json_or_toml(tmp_path, name, content):
-    (tmp_path / name).write_text(content)
-    assert read_settings(tmp_path / name).lower == -200
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ('{"spacing": 1}', r"wrong\.json: spacing is 1, but extra inputs are not permitted"),
-        ('{"outlier_sigma": -3}', r"outlier_sigma is -3, but input should be greater than 0"),
-        ("{", "is not valid JSON or TOML"),
-    ],
-)
-def test_wrong_settings_are_refused_in_one_sentence(tmp_path, content, message):
-    (tmp_path / "wrong.json").write_text(content)
-    with pytest.raises(InvalidInputError, match=message):
-        read_settings(tmp_path / "wrong.json")
 
 
 def test_a_missing_file_is_named(files, tmp_path):

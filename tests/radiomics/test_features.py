@@ -90,6 +90,13 @@ def test_settings_survive_their_file():
     assert Settings.model_validate(json.loads(settings.model_dump_json())) == settings
 
 
+def test_a_spacing_of_0_keeps_what_the_scan_has():
+    assert Settings.model_validate({"spacing_mm": [0, 1, 1]}).spacing_mm == (None, 1, 1)
+    assert Settings.model_validate({"spacing_mm": [0, 0, 0]}).spacing_mm is None
+    with pytest.raises(ValidationError, match="greater than 0"):
+        Settings.model_validate({"spacing_mm": [-1, 1, 1]})
+
+
 def test_a_misspelt_setting_is_refused():
     with pytest.raises(ValidationError, match="spacing"):
         Settings.model_validate({"spacing": [1, 1, 1]})

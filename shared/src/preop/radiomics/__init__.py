@@ -1,7 +1,7 @@
 """Radiomics by the standard of the Image Biomarker Standardisation Initiative (IBSI)."""
 
 from preop.radiomics.catalogue import CATALOGUE, Feature, describe
-from preop.radiomics.extraction import Extraction, extract, read_settings
+from preop.radiomics.extraction import Extraction, extract
 from preop.radiomics.features import compute_features
 from preop.radiomics.perturbations import Perturbation, random_perturbations
 from preop.radiomics.regions import Core, LargestSlab, Region, RingInside, RingOutside, Tumour
@@ -35,5 +35,4 @@ __all__ = [
     "describe",
     "extract",
     "random_perturbations",
-    "read_settings",
 ]

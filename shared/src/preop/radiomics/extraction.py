@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import math
 import platform
-import tomllib
 from collections.abc import Collection
 from importlib.metadata import version
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 import preop
-from preop.errors import InvalidInputError
 from preop.imaging import read_image
 from preop.radiomics.features import compute_features
 from preop.radiomics.settings import Family, Settings
@@ -36,6 +34,14 @@ class Extraction(BaseModel):
     versions: dict[str, str] = Field(description="Versions of this library and of what the numbers depend on.")
     features: dict[str, float] = Field(description="Values by name; null in JSON where a feature is not defined.")
 
+    @field_validator("features", mode="before")
+    @classmethod
+    def _null_is_nan(cls, features: object) -> object:
+        """Read back what JSON has no number for."""
+        if not isinstance(features, dict):
+            return features
+        return {name: math.nan if value is None else value for name, value in features.items()}
+
     def row(self) -> dict[str, str | float]:
         """Make one row of a table: where the features come from, then one column a feature."""
         return {
@@ -50,7 +56,12 @@ class Extraction(BaseModel):
 
 
 def extract(
-    image: Path, mask: Path, settings: Settings | None = None, families: Collection[Family] | None = None
+    image: Path,
+    mask: Path,
+    settings: Settings | None = None,
+    families: Collection[Family] | None = None,
+    *,
+    threads: int | None = None,
 ) -> Extraction:
     """Read an image and its mask, and compute features.
 
@@ -60,8 +71,8 @@ def extract(
         Files in any format that ``preop.imaging.read_image`` knows, or DICOM folders.
     settings
         As for ``compute_features``; the defaults for CT where none are given.
-    families
-        What to compute; all but the diagnostics where none is given.
+    families, threads
+        As for ``compute_features``.
 
     Raises
     ------
@@ -69,7 +80,7 @@ def extract(
         If a file cannot be read or the features cannot be computed.
     """
     settings = settings or Settings()
-    features = compute_features(read_image(image), read_image(mask), settings, families)
+    features = compute_features(read_image(image), read_image(mask), settings, families, threads=threads)
     return Extraction(
         image=image.name,
         mask=mask.name,
@@ -84,30 +95,6 @@ def extract(
         },
         features=features,
     )
-
-
-def read_settings(path: Path) -> Settings:
-    """Read settings from a JSON or TOML file; fields that it does not name have their defaults.
-
-    Raises
-    ------
-    InvalidInputError
-        If the file cannot be read, or holds something that is no setting.
-    """
-    try:
-        content = path.read_text()
-        return Settings.model_validate(tomllib.loads(content) if path.suffix == ".toml" else json.loads(content))
-    except FileNotFoundError as error:
-        raise InvalidInputError(f"{path} does not exist.") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"])) or "the settings"
-        raise InvalidInputError(
-            f"{path.name}: {field} is {first['input']!r}, but {first['msg'][0].lower()}{first['msg'][1:]}; "
-            "see docs/radiomics.md."
-        ) from error
-    except ValueError as error:
-        raise InvalidInputError(f"{path.name} is not valid JSON or TOML: {error}.") from error
 
 
 def checksum(path: Path) -> str:

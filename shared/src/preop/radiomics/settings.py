@@ -9,13 +9,13 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from preop.imaging.resampling import Interpolation
 from preop.radiomics.filters import Filter
 from preop.radiomics.regions import Region, Tumour
 
-PositiveMm = Annotated[float, Field(gt=0)]
+SpacingMm = Annotated[Annotated[float, Field(gt=0)] | None, BeforeValidator(lambda mm: None if mm == 0 else mm)]
 
 
 class Family(StrEnum):
@@ -93,10 +93,10 @@ class Settings(BaseModel):
     region: Region = Field(
         default=Tumour(), description="Voxels of or around the mask that features are computed from."
     )
-    spacing_mm: tuple[PositiveMm | None, PositiveMm, PositiveMm] | None = Field(
+    spacing_mm: tuple[SpacingMm, SpacingMm, SpacingMm] | None = Field(
         default=(1.0, 1.0, 1.0),
-        description="Voxel size (z, y, x) in mm to which image and mask are resampled; null for z keeps the slices, "
-        "null keeps the image's grid.",
+        description="Voxel size (z, y, x) in mm to which image and mask are resampled; 0 or null for z keeps the "
+        "slices, three of them keep the image's grid.",
     )
     interpolation: Interpolation = Field(default="linear", description="Interpolation of the image.")
     mask_interpolation: Interpolation = Field(
@@ -152,6 +152,13 @@ class Settings(BaseModel):
                 "filters": (),
             }
         )
+
+    @field_validator("spacing_mm")
+    @classmethod
+    def _all_kept_is_no_resampling(
+        cls, spacing_mm: tuple[float | None, float | None, float | None] | None
+    ) -> tuple[float | None, float | None, float | None] | None:
+        return None if spacing_mm is None or not any(spacing_mm) else spacing_mm
 
     @model_validator(mode="after")
     def _filters_have_names_of_their_own(self) -> Self:
