@@ -9,8 +9,17 @@ python="${PYTHON:-python3}"
 
 wanted() { cat "requirements/$1.txt" pyproject.toml | cksum; }
 installed() { [ -f ".venv/installed-$1" ] && [ "$(cat ".venv/installed-$1")" = "$(wanted "$1")" ]; }
-# The development lock holds all of the imaging lock.
-if installed "$1" || { [ "$1" = imaging ] && installed development; }; then exit 0; fi
+# The development lock holds all of the training lock, and that all of the imaging lock.
+holders() {
+    case "$1" in
+        imaging) echo imaging training development ;;
+        training) echo training development ;;
+        *) echo "$1" ;;
+    esac
+}
+for holder in $(holders "$1"); do
+    if installed "$holder"; then exit 0; fi
+done
 
 if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
     echo "preop needs Python 3.11 or later, and $python is $("$python" --version 2>&1 || echo missing): set PYTHON to a newer one." >&2

@@ -17,7 +17,13 @@ from preop.grandchallenge.engines import ContainerEngine, algorithm_program, fin
 from preop.grandchallenge.models import read_model_info
 
 # One package of each lock that no smaller lock holds.
-LOCKS = {"imaging": "SimpleITK", "learning": "nnunetv2", "pathology": "timm", "development": "pytest"}
+LOCKS = {
+    "imaging": "SimpleITK",
+    "training": "optuna",
+    "learning": "nnunetv2",
+    "pathology": "timm",
+    "development": "pytest",
+}
 
 
 @dataclass(frozen=True)
