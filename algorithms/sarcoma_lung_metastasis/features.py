@@ -1,7 +1,6 @@
-"""What is measured of a patient: shape and intensity of the tumour on each scan, and clinical information.
+"""What is measured of a patient: the tumour on each scan, by the IBSI standard, and clinical information.
 
-Shape and intensity features follow the Image Biomarker Standardisation Initiative (Zwanenburg 2020,
-doi 10.1148/radiol.2020191145).
+Image Biomarker Standardisation Initiative: Zwanenburg 2020, doi 10.1148/radiol.2020191145.
 """
 
 from __future__ import annotations
@@ -14,54 +13,87 @@ import numpy as np
 from preop.errors import InvalidInputError
 from preop.grandchallenge.cases import Case
 from preop.imaging import Image, bounding_box, crop
-from preop.radiomics import Family, Settings, compute_features
+from preop.radiomics import FixedBinNumber, FixedBinSize, Perturbation, Settings, compute_features
 
 # The public cohort holds each scan within 30 mm of the tumour: the surroundings that T1 signal is compared with.
 MARGIN_MM = 30.0
 # T1 signal has no unit. Fat is the brightest tissue of a limb, and covers more than a twentieth of that box.
 FAT_QUANTILE = 0.95
-# Between the slice thickness and the pixel size of the public cohort's scans (3.3 mm and 1 mm on CT).
-SPACING_MM = (2.0, 2.0, 2.0)
 # HU that soft tissue, fat included, can have; air and dense bone lie beyond.
 SOFT_TISSUE_HU = (-200.0, 300.0)
-
-# Our name of each feature, and its key by the standard.
-FEATURES = {
-    "sphericity": "morph_sphericity",
-    "elongation": "morph_pca_elongation",
-    "flatness": "morph_pca_flatness",
-    "mean": "stat_mean",
-    "skewness": "stat_skew",
-    "kurtosis": "stat_kurt",
-    "p10": "stat_p10",
-    "p90": "stat_p90",
-}
+# Highest SUV of the public cohort's tumours: 30. Bq/ml are thousands.
+HIGHEST_SUV = 100.0
 GRADES = {"low": 0.0, "intermediate": 1.0, "high": 2.0}
+CLINICAL = "clinical-information"
 
 
 @dataclass(frozen=True)
 class Scan:
-    """A kind of scan, and the sockets it comes by."""
+    """A kind of scan: its sockets, and how the tumour is measured on it.
+
+    Attributes
+    ----------
+    name, label
+        Beginning of its features' names, and what a reader calls it.
+    image, segmentation
+        Sockets.
+    unit
+        Of its intensities.
+    settings
+        Voxels between the pixel size and the slice distance of the public cohort's scans (1 and 3.3 mm on CT, 4 to 5.5
+        and 3.3 mm on PET); what is not soft tissue is left out.
+    """
 
     name: str
+    label: str
     image: str
     segmentation: str
+    unit: str
+    settings: Settings
 
 
-CT = Scan("ct", "ct-image", "ct-tumour-segmentation")
-T1 = Scan("t1", "t1-mri", "t1-mri-tumour-segmentation")
-SCANS = (CT, T1)
-# Voxels that are not soft tissue are left out of the intensity features: air and bone on CT; on T1, whose scale
-# differs from scanner to scanner, what lies more than three standard deviations from the mean.
-SETTINGS = {
-    CT: Settings(spacing_mm=SPACING_MM, lower=SOFT_TISSUE_HU[0], upper=SOFT_TISSUE_HU[1]),
-    T1: Settings(spacing_mm=SPACING_MM, outlier_sigma=3.0, round_intensities=False),
-}
-CLINICAL = "clinical-information"
+CT = Scan(
+    "ct",
+    "CT",
+    "ct-image",
+    "ct-tumour-segmentation",
+    "HU",
+    Settings(
+        spacing_mm=(2.0, 2.0, 2.0),
+        lower=SOFT_TISSUE_HU[0],
+        upper=SOFT_TISSUE_HU[1],
+        discretisation=FixedBinSize(width=25.0),
+    ),
+)
+T1 = Scan(
+    "t1",
+    "T1 MR",
+    "t1-mri",
+    "t1-mri-tumour-segmentation",
+    "% of fat",
+    Settings(
+        spacing_mm=(2.0, 2.0, 2.0), round_intensities=False, outlier_sigma=3.0, discretisation=FixedBinNumber(count=32)
+    ),
+)
+PET = Scan(
+    "pet",
+    "PET",
+    "pet-image",
+    "pet-tumour-segmentation",
+    "SUV",
+    Settings(spacing_mm=(4.0, 4.0, 4.0), round_intensities=False, lower=0.0, discretisation=FixedBinSize(width=0.5)),
+)
+SCANS = (CT, T1, PET)
+UNCHANGED = Perturbation()
 
 
-def measure(case: Case) -> dict[str, float]:
+def measure(case: Case, perturbation: Perturbation = UNCHANGED) -> dict[str, float]:
     """Measure all features of a case; a feature that cannot be known is NaN.
+
+    Parameters
+    ----------
+    perturbation
+        A change of scans and segmentations, to see whether a feature survives it.
 
     Raises
     ------
@@ -71,26 +103,31 @@ def measure(case: Case) -> dict[str, float]:
     row: dict[str, float] = {}
     for scan in SCANS:
         if scan.image in case:
-            row |= _imaging_features(scan, case)
+            row |= _imaging_features(scan, case, perturbation)
     if CLINICAL in case:
         row |= _clinical_features(case)
     return row
 
 
-def _imaging_features(scan: Scan, case: Case) -> dict[str, float]:
+def scan_of(feature: str) -> Scan | None:
+    """Scan that a feature was measured on; None for clinical information."""
+    return next((scan for scan in SCANS if feature.startswith(f"{scan.name}_")), None)
+
+
+def _imaging_features(scan: Scan, case: Case, perturbation: Perturbation) -> dict[str, float]:
     mask = case.mask(scan.segmentation)
     box = bounding_box(mask.voxels, margin_voxels=tuple(math.ceil(MARGIN_MM / mm) for mm in mask.spacing_mm))
     mask, image = crop(mask, box), crop(case.image(scan.image), box)
     if scan is CT:
         _check_tissue(image, mask)
-    else:
+    elif scan is T1:
         image = _relative_to_fat(image, mask)
-    measured = compute_features(image, mask, SETTINGS[scan], {Family.MORPHOLOGY, Family.STATISTICS})
-    features = {name: measured[key] for name, key in FEATURES.items()}
+    else:
+        _check_suv(image, mask)
+    measured = compute_features(image, mask, scan.settings, perturbation=perturbation, threads=1)
     # Volumes of the public cohort span two orders of magnitude.
-    features["log_volume_ml"] = math.log(measured["morph_volume"] / 1000)
-    features["spread"] = math.sqrt(measured["stat_var"])
-    return {f"{scan.name}_{name}": value for name, value in features.items()}
+    measured["log_volume_ml"] = math.log(measured.pop("morph_volume") / 1000)
+    return {f"{scan.name}_{name}": value for name, value in measured.items()}
 
 
 def _clinical_features(case: Case) -> dict[str, float]:
@@ -117,6 +154,20 @@ def _check_tissue(image: Image, mask: Image) -> None:
         raise InvalidInputError(
             f"{CT.segmentation} touches no tumour: all its voxels lie between {inside.min():g} and {inside.max():g} HU, "
             f"and soft tissue between {low:g} and {high:g}; check the segmentation, and that the scan is in HU."
+        )
+
+
+def _check_suv(image: Image, mask: Image) -> None:
+    """Refuse a PET that is not in SUV, or a segmentation where nothing takes up the tracer."""
+    highest = float(image.voxels[mask.voxels].max())
+    if highest > HIGHEST_SUV:
+        raise InvalidInputError(
+            f"{PET.image} reaches {highest:g} inside the tumour, and no SUV exceeds {HIGHEST_SUV:g}: "
+            "convert it from Bq/ml to SUV by body weight."
+        )
+    if highest <= 0:
+        raise InvalidInputError(
+            f"{PET.segmentation} touches no tumour: there is no uptake inside it; check the segmentation and the scan."
         )
 
 

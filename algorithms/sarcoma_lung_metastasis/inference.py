@@ -1,8 +1,8 @@
 """Risk of lung metastasis of a soft-tissue sarcoma.
 
-The tumour is measured on each scan the patient has (shape and intensity by the IBSI standard), clinical information
-is added as far as it is known, and a penalised logistic regression, one for each accepted combination of inputs,
-turns the features into a likelihood. What each feature adds is reported in log odds.
+The tumour is measured on each scan the patient has (shape, intensity and texture by the IBSI standard), clinical
+information is added as far as it is known, and a penalised logistic regression on few selected features, one for each
+accepted combination of inputs, turns them into a likelihood. What each feature adds is reported in log odds.
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ from preop.grandchallenge.models import ModelInfo, read_model_info
 from preop.grandchallenge.outputs import Output
 from preop.grandchallenge.runtime import run_algorithm
 from preop.grandchallenge.values import read_json
+from preop.radiomics import describe
+from preop.radiomics.settings import TEXTURES
 from preop.report.charts import Contribution as ChartRow
 from preop.report.charts import contributions_chart
 from preop.tabular import Contribution, LogisticModel
 
-from .features import GRADES, measure
+from .features import CLINICAL, GRADES, SCANS, measure, scan_of
 
 WEIGHTS_FILE = "weights.json"
 DISCLAIMER = "Research only: this is not a medical device and must not guide the care of a patient."
@@ -38,18 +40,8 @@ def _grade(value: float) -> str:
     return next(name for name, number in GRADES.items() if number == round(value))
 
 
-# What a reader sees: the name of a feature, and how its value is written.
-LABELS: dict[str, tuple[str, Callable[[float], str]]] = {
-    "log_volume_ml": ("volume", lambda value: f"{math.exp(value):.0f} ml"),
-    "sphericity": ("sphericity", "{:.2f}".format),
-    "elongation": ("elongation", "{:.2f}".format),
-    "flatness": ("flatness", "{:.2f}".format),
-    "mean": ("mean intensity", "{:.1f}".format),
-    "spread": ("standard deviation of intensity", "{:.1f}".format),
-    "skewness": ("skewness of intensity", "{:.2f}".format),
-    "kurtosis": ("kurtosis of intensity", "{:.2f}".format),
-    "p10": ("10th percentile of intensity", "{:.1f}".format),
-    "p90": ("90th percentile of intensity", "{:.1f}".format),
+# Clinical items: what a reader calls them, and how a value is written.
+CLINICAL_LABELS: dict[str, tuple[str, Callable[[float], str]]] = {
     "age_years": ("age", "{:.0f} years".format),
     "male": ("male sex", _yes_or_no),
     "grade": ("grade", _grade),
@@ -57,9 +49,8 @@ LABELS: dict[str, tuple[str, Callable[[float], str]]] = {
     "extremity": ("in an extremity", _yes_or_no),
     "margin_positive": ("positive margin", _yes_or_no),
 }
-SCAN_LABELS = {"ct": "CT", "t1": "T1 MR"}
-INTENSITY_UNITS = {"ct": "HU", "t1": "% of fat"}
-WITH_UNIT = {"mean", "spread", "p10", "p90"}
+# Features of the standard whose value has the unit of the scan's intensities.
+WITH_INTENSITY_UNIT = {"stat_mean", "stat_median", "stat_min", "stat_max", "stat_p10", "stat_p90", "stat_iqr"}
 
 
 @dataclass(frozen=True)
@@ -113,21 +104,36 @@ def predict(case: Case, model: Model) -> dict[str, Output]:
 
 
 def interface_key(slugs: Iterable[str]) -> str:
-    """Name a combination of inputs, as the model's files do."""
-    return " + ".join(sorted(slugs))
+    """Name a combination of inputs as a reader does: ``CT + PET + clinical``."""
+    given = set(slugs)
+    scans = [scan.label for scan in SCANS if scan.image in given]
+    return " + ".join([*scans, *(["clinical"] if CLINICAL in given else [])])
 
 
 def label_of(feature: str) -> str:
     """Name a feature in words."""
-    scan, _, name = feature.partition("_")
-    return f"{SCAN_LABELS[scan]} {LABELS[name][0]}" if scan in SCAN_LABELS else LABELS[feature][0]
+    scan = scan_of(feature)
+    if scan is None:
+        return CLINICAL_LABELS[feature][0]
+    name = feature.removeprefix(f"{scan.name}_")
+    if name == "log_volume_ml":
+        return f"{scan.label} volume"
+    described = describe(name)
+    family = f"{described.family.upper()} " if described.family in TEXTURES else ""
+    return f"{scan.label} {family}{described.name[0].lower()}{described.name[1:]}"
 
 
 def _written(part: Contribution) -> str:
     """Write the value of a feature for a reader."""
-    scan, _, name = part.name.partition("_")
-    _, write = LABELS[name if scan in SCAN_LABELS else part.name]
-    written = f"{write(part.value)} {INTENSITY_UNITS[scan]}" if name in WITH_UNIT else write(part.value)
+    scan = scan_of(part.name)
+    if scan is None:
+        written = CLINICAL_LABELS[part.name][1](part.value)
+    elif part.name.endswith("log_volume_ml"):
+        written = f"{math.exp(part.value):.0f} ml"
+    elif part.name.removeprefix(f"{scan.name}_") in WITH_INTENSITY_UNIT:
+        written = f"{part.value:.1f} {scan.unit}"
+    else:
+        written = f"{part.value:.3g}"
     return f"not known (taken as {written})" if part.missing else written
 
 
@@ -148,7 +154,7 @@ def _provenance(info: ModelInfo, key: str) -> dict[str, Any]:
         "trained_on": info.training_data.description,
         "simulated_patients": info.training_data.simulated,
         "created": info.created,
-        "validation": info.validation["interfaces"][key],
+        "validation": info.validation["models"][key],
     }
 
 
@@ -160,17 +166,17 @@ def _warnings(parts: list[Contribution], row: Mapping[str, float], info: ModelIn
         if part.outside_training_range
     ]
     warnings += [f"{label_of(part.name)} is not known; the training median was used." for part in parts if part.missing]
+    given = [name for name in CLINICAL_LABELS if not math.isnan(row.get(name, math.nan))]
     used = {part.name for part in parts}
     warnings += [
-        f"{label_of(name)} was given but is not used: the training cohort could not teach its effect."
-        for name, value in row.items()
-        if name not in used and not math.isnan(value)
+        f"{label_of(name)} was given but is not used: the model did not learn an effect of it."
+        for name in given
+        if name not in used
     ]
-    auc = info.validation["interfaces"][key]["auc"]["value"]
     warnings += [
-        f"In cross-validation this model (AUC {auc:.2f}) did no better than {name} alone ({baseline['value']:.2f})."
-        for name, baseline in info.validation["baselines"].items()
-        if auc <= baseline["value"]
+        f"In cross-validation this model was not shown to do better than {comparison['baseline']} alone."
+        for comparison in info.validation["comparisons"]
+        if comparison["model"] == key and not comparison["adds"]
     ]
     if info.training_data.simulated:
         warnings.append("The model was trained on simulated patients: its figures say nothing about real ones.")

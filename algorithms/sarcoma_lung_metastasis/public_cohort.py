@@ -21,7 +21,7 @@ from preop.grandchallenge.models import DataSource
 
 SOURCE = DataSource(
     description="39 of the 51 patients of TCIA Soft-tissue-Sarcoma (those that the IBSI distributes), "
-    "CT and T1 MR before treatment, one centre",
+    "CT, T1 MR and FDG-PET before treatment, one centre",
     source="doi 10.7937/K9/TCIA.2015.7GO2GSKS, as prepared in github theibsi/data_sets, ibsi_validation",
     citation="Vallieres M, Freeman CR, Skamene SR, El Naqa I. A radiomics model from joint FDG-PET and MRI texture "
     "features for the prediction of lung metastases in soft-tissue sarcomas of the extremities. "
@@ -34,6 +34,8 @@ _FILES = {
     "ct-tumour-segmentation": "CT_mask.nii.gz",
     "t1-mri": "MR_T1_image.nii.gz",
     "t1-mri-tumour-segmentation": "MR_T1_mask.nii.gz",
+    "pet-image": "PET_image.nii.gz",
+    "pet-tumour-segmentation": "PET_mask.nii.gz",
 }
 # The collection's mskcc_type; MFH is the older name of undifferentiated pleomorphic sarcoma (WHO 2013).
 _HISTOLOGY = {

@@ -1,13 +1,16 @@
 """Fits the risk model on a cohort: one penalised logistic regression for each accepted combination of inputs.
 
-Everything that learns (imputation, scaling, strength of the penalty, threshold) does so inside the training part of
-each split; the volume of the tumour alone and clinical information alone are validated on the same splits.
+Everything that learns does so inside the training part of each split: imputation, scaling, removal of features that do
+not survive a perturbation or repeat another, selection, the strength of the penalty, calibration and threshold. The
+volume of the tumour, its SUVmax and clinical information, each alone, are validated on the same splits: a model that
+does not beat them has added nothing.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import platform
+import shutil
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -15,21 +18,24 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
-from rich.progress import track
 
 from preop.cohort import Cohort, Patient, map_patients
 from preop.errors import InvalidInputError, PreopError
+from preop.folders import claim_folder
 from preop.grandchallenge.models import TrainingData, write_model
-from preop.grandchallenge.values import to_json
-from preop.tabular import RepeatedSplits, fit_logistic, validate
+from preop.grandchallenge.values import read_json, to_json
+from preop.radiomics import random_perturbations
+from preop.report import training_page
+from preop.tabular import FeatureTable, PipelineSettings, Question, RepeatedSplits, train_and_validate
+from preop.tabular.evidence import comparisons, figures
 
-from .features import CLINICAL, SCANS, Scan, measure
-from .inference import WEIGHTS_FILE, interface_key
+from .features import CLINICAL, PET, SCANS, UNCHANGED, measure, scan_of
+from .inference import CLINICAL_LABELS, WEIGHTS_FILE, interface_key
 
 OUTCOME = "lung_metastasis"
 _SOFTWARE = ("preop", "numpy", "scipy", "scikit-learn", "SimpleITK")
+_SUV_MAX = f"{PET.name}_stat_max"
 
 
 class Settings(BaseModel):
@@ -37,110 +43,166 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    seed: int = Field(0, description="of all folds")
     splits: int = Field(100, ge=2, description="random 80/20 splits of the validation")
+    perturbations: int = Field(3, ge=0, description="times each tumour is measured again, perturbed; 0 for never")
+    pipeline: PipelineSettings = Field(
+        PipelineSettings(most_features=(3, 5, 10)), description="of each model: preop.tabular"
+    )
 
 
-def fit(cohort: Cohort, model: Path, settings: Settings) -> dict[str, Any]:
-    """Train and validate on a cohort, and write the model folder.
+def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> dict[str, Any]:
+    """Train and validate on a cohort; write the model folder, and the report with its evidence.
 
     Patients with more inputs also serve the combinations that need fewer.
+
+    Parameters
+    ----------
+    model
+        Becomes what ``/opt/ml/model`` holds.
+    report
+        Becomes ``report.html`` and ``evidence.json``, which holds each patient's held-out predictions.
 
     Returns
     -------
     The validation figures, as they stand in ``model.json``.
     """
-    table, outcome = feature_table(cohort)
-    splits = RepeatedSplits(settings.splits, seed=settings.seed)
-    weights: dict[str, Any] = {}
-    figures: dict[str, Any] = {}
-    for interface in track(cohort.algorithm.interfaces, "Training and validating", transient=True):
-        rows, events = _eligible(interface, table, outcome)
-        if rows.empty:
-            continue
-        key = interface_key(interface)
-        weights[key] = fit_logistic(rows, events, seed=settings.seed).to_dict()
-        figures[key] = {"patients": len(rows), "events": int(events.sum()), "auc": _nested_auc(rows, events, splits)}
+    claim_folder(report, {"cohort": cohort.sha256, "settings": settings.model_dump_json()})
+    work = report / "work"
+    table = feature_table(cohort, settings, work)
+    study = train_and_validate(
+        table,
+        question(cohort, table),
+        settings=settings.pipeline,
+        splits=RepeatedSplits(settings.splits, seed=settings.pipeline.seed),
+        folder=work,
+    )
     validation = {
-        "protocol": f"{settings.splits} stratified random splits by patient, 80 % to train and 20 % to test; "
-        "AUC with corrected resampled t interval",
-        "interfaces": figures,
-        "baselines": _baselines(table, outcome, splits),
+        "protocol": f"{settings.splits} stratified random splits by patient, 80 % to train and 20 % to test; all that "
+        "learns does so on the training part; AUC with corrected resampled t interval",
+        **figures(study.evidence),
     }
+    for stated, found in zip(validation["comparisons"], comparisons(study.evidence), strict=True):
+        stated["adds"] = bool(found.adds)
+
+    weights = {name: fitted.logistic for name, fitted in study.models.items() if _is_interface(name, cohort)}
+    if unreadable := [name for name, logistic in weights.items() if logistic is None]:
+        raise InvalidInputError(
+            f"The model on {unreadable[0]} is not a logistic regression, and only those are explained: "
+            "keep pipeline.classifiers to logistic, and the scans of a single harmonised centre."
+        )
+    content = to_json({name: logistic.to_dict() for name, logistic in weights.items() if logistic})
+    write_model(model, _provenance(cohort, table, settings, validation), {WEIGHTS_FILE: content.encode()})
+    (report / "evidence.json").write_text(to_json(study.evidence), encoding="utf-8")
+    training_page(
+        study.evidence,
+        report / "report.html",
+        title=cohort.algorithm.title,
+        source=cohort.source.description,
+        simulated=cohort.source.simulated,
+    )
+    shutil.rmtree(work, ignore_errors=True)
+    return validation
+
+
+def feature_table(cohort: Cohort, settings: Settings, work: Path) -> FeatureTable:
+    """Measure all patients, and measure them again under perturbations; one row each, in the order of the cohort.
+
+    Parameters
+    ----------
+    work
+        Folder where finished patients are kept, so that a stopped run goes on from there.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    todo = [patient for patient in cohort.patients if not _measured(work, patient).is_file()]
+    run = partial(_measure, work=work, settings=settings)
+    for patient, result in map_patients(run, todo, description="Measuring tumours"):
+        if isinstance(result, PreopError):
+            raise InvalidInputError(f"Patient {patient.name}: {result}") from result
+    outcome = np.array([patient.reference_number(OUTCOME) for patient in cohort.patients])
+    if not np.isin(outcome, (0, 1)).all():
+        raise InvalidInputError(f"{OUTCOME} holds other values than 0 and 1.")
+
+    measured = [read_json(_measured(work, patient)) for patient in cohort.patients]
+    names = [patient.name for patient in cohort.patients]
+    tables = [
+        pd.DataFrame([rows[number] for rows in measured], names, dtype=float) for number in range(len(measured[0]))
+    ]
+    imaging = [name for name in tables[0].columns if scan_of(name) is not None]
+    return FeatureTable.of(
+        tables[0],
+        outcome,
+        patients=names,
+        centres=[patient.centre for patient in cohort.patients],
+        perturbed=[table[imaging] for table in tables[1:]],
+    )
+
+
+def question(cohort: Cohort, table: FeatureTable) -> Question:
+    """Ask for a model on each combination of inputs, and hold it against volume, SUVmax and clinical information."""
+    groups = {scan.label: [name for name in table.columns if scan_of(name) is scan] for scan in SCANS}
+    groups["clinical"] = [name for name in table.columns if name in CLINICAL_LABELS]
+    groups |= {f"{scan.label} volume": [f"{scan.name}_log_volume_ml"] for scan in SCANS if groups[scan.label]}
+    if _SUV_MAX in table.columns:
+        groups["SUVmax"] = [_SUV_MAX]
+    groups = {name: columns for name, columns in groups.items() if columns}
+    models = {
+        key: key.split(" + ")
+        for key in map(interface_key, cohort.algorithm.interfaces)
+        if all(part in groups for part in key.split(" + "))
+    }
+    baselines = [name for name in groups if name.endswith("volume") or name in {"SUVmax", "clinical"}]
+    return Question(
+        outcome="lung metastasis",
+        groups=groups,
+        models=models | {name: [name] for name in baselines},
+        baselines=baselines,
+        volumes=[columns[0] for name, columns in groups.items() if name.endswith("volume")],
+        described=_described(cohort),
+    )
+
+
+def _measure(patient: Patient, *, work: Path, settings: Settings) -> None:
+    perturbed = random_perturbations(settings.perturbations, settings.pipeline.seed)
+    rows = [measure(patient.case, perturbation) for perturbation in (UNCHANGED, *perturbed)]
+    # JSON knows no NaN: what is not known is left out, and missing from the table.
+    known = [{name: value for name, value in row.items() if np.isfinite(value)} for row in rows]
+    partial_file = work / f".{patient.name}.json"
+    partial_file.write_text(to_json(known), encoding="utf-8")
+    partial_file.replace(_measured(work, patient))
+
+
+def _measured(work: Path, patient: Patient) -> Path:
+    return work / f"{patient.name}.json"
+
+
+def _described(cohort: Cohort) -> dict[str, list[float | str | None]]:
+    """Variables of the cohort table, as clinicians know them."""
+    columns = cohort.algorithm.input(CLINICAL).columns
+    described: dict[str, list[float | str | None]] = {}
+    for column in columns:
+        cells = [patient.row.get(column, "") for patient in cohort.patients]
+        if any(cells):
+            described[column] = [(float(cell) if column == "age_years" else cell) if cell else None for cell in cells]
+    return described
+
+
+def _is_interface(name: str, cohort: Cohort) -> bool:
+    return name in {interface_key(interface) for interface in cohort.algorithm.interfaces}
+
+
+def _provenance(cohort: Cohort, table: FeatureTable, settings: Settings, validation: dict[str, Any]) -> dict[str, Any]:
     data = TrainingData(
         **cohort.source.model_dump(),
-        patients=len(table),
-        events=int(outcome.sum()),
+        patients=len(table.patients),
+        events=int(table.outcome.sum()),
         cohort_sha256=cohort.sha256,
     )
-    info = {
+    return {
         "algorithm": cohort.algorithm.name,
         "algorithm_version": cohort.algorithm.version,
         "created": dt.datetime.now(dt.UTC).date().isoformat(),
-        "seed": settings.seed,
+        "seed": settings.pipeline.seed,
         "training_data": data,
         "software": {"python": platform.python_version(), **{name: version(name) for name in _SOFTWARE}},
         "validation": validation,
     }
-    write_model(model, info, {WEIGHTS_FILE: to_json(weights).encode()})
-    return validation
-
-
-def feature_table(cohort: Cohort) -> tuple[pd.DataFrame, NDArray[np.bool_]]:
-    """Measure all patients: one row each, in the order of the cohort, and whether each had the outcome."""
-    rows: dict[str, dict[str, float]] = {}
-    for patient, measured in map_patients(_measure, cohort.patients, description="Measuring tumours"):
-        if isinstance(measured, PreopError):
-            raise InvalidInputError(f"Patient {patient.name}: {measured}") from measured
-        rows[patient.name] = measured
-    table = pd.DataFrame([rows[patient.name] for patient in cohort.patients], [p.name for p in cohort.patients])
-    outcome = np.array([patient.reference_number(OUTCOME) for patient in cohort.patients])
-    if not np.isin(outcome, (0, 1)).all():
-        raise InvalidInputError(f"{OUTCOME} holds other values than 0 and 1.")
-    return table, outcome.astype(bool)
-
-
-def _eligible(
-    interface: tuple[str, ...], table: pd.DataFrame, outcome: NDArray[np.bool_]
-) -> tuple[pd.DataFrame, NDArray[np.bool_]]:
-    """Features that a combination of inputs provides, of the patients who have them, and their outcome."""
-    scans = [scan for scan in SCANS if scan.image in interface]
-    parts = [_columns(table, scan) for scan in scans]
-    if CLINICAL in interface:
-        parts.append(_clinical_columns(table))
-    complete = [table[part].notna().any(axis=1).to_numpy() if part else np.zeros(len(table), bool) for part in parts]
-    rows = np.logical_and.reduce(complete)
-    return table.loc[rows, [name for part in parts for name in part]], outcome[rows]
-
-
-def _baselines(table: pd.DataFrame, outcome: NDArray[np.bool_], splits: RepeatedSplits) -> dict[str, Any]:
-    """What an imaging model has to beat: the volume of the tumour, and what the clinician knows without a scan."""
-    columns = {f"volume on {scan.name}": [f"{scan.name}_log_volume_ml"] for scan in SCANS if _columns(table, scan)}
-    columns["clinical information"] = _clinical_columns(table)
-    figures = {}
-    for name, part in columns.items():
-        known = table[part].notna().any(axis=1).to_numpy()
-        if known.any():
-            figures[name] = _nested_auc(table.loc[known, part], outcome[known], splits)
-    return figures
-
-
-def _measure(patient: Patient) -> dict[str, float]:
-    return measure(patient.case)
-
-
-def _columns(table: pd.DataFrame, scan: Scan) -> list[str]:
-    return [name for name in table.columns if name.startswith(f"{scan.name}_")]
-
-
-def _clinical_columns(table: pd.DataFrame) -> list[str]:
-    imaging = {name for scan in SCANS for name in _columns(table, scan)}
-    return [name for name in table.columns if name not in imaging]
-
-
-def _nested_auc(table: pd.DataFrame, outcome: NDArray[np.bool_], splits: RepeatedSplits) -> dict[str, float | None]:
-    return validate(partial(_learn, seed=splits.seed), table, outcome, splits).as_dict()
-
-
-def _learn(table: pd.DataFrame, outcome: NDArray[np.bool_], *, seed: int) -> Any:
-    return fit_logistic(table, outcome, seed=seed).probabilities

@@ -19,14 +19,14 @@ from preop.grandchallenge.cases import INPUTS_FILE, item_of, read_case
 from preop.grandchallenge.outputs import write_outputs
 from preop.grandchallenge.values import to_json
 from preop.imaging import Image, write_image
-from sarcoma_lung_metastasis.features import CLINICAL, CT, T1
+from sarcoma_lung_metastasis.features import CLINICAL, CT, PET, T1
 from sarcoma_lung_metastasis.inference import load_model, predict
 from sarcoma_lung_metastasis.simulation import SimulatedPatient, simulate_patient
 
 HERE = Path(__file__).parent
 REFERENCE = HERE.parents[2] / "evaluation" / "ground_truth" / "sarcoma_lung_metastasis" / "reference.csv"
 SEED = 2026
-NAMES = {CT.image: "ct", T1.image: "t1", CLINICAL: "clinical"}
+NAMES = {CT.image: "ct", T1.image: "t1", PET.image: "pet", CLINICAL: "clinical"}
 
 
 def make() -> None:
@@ -54,7 +54,8 @@ def _patients() -> Iterator[tuple[SimulatedPatient, int]]:
     number, wanted = 0, 1
     while True:
         patient = simulate_patient(SEED, number, small=True)
-        if patient.ct and patient.t1 and len(patient.clinical) > 3 and patient.lung_metastasis == wanted:
+        complete = patient.ct and patient.t1 and patient.pet and len(patient.clinical) > 3
+        if complete and patient.lung_metastasis == wanted:
             yield patient, wanted
             wanted = 1 - wanted
         number += 1
@@ -63,12 +64,14 @@ def _patients() -> Iterator[tuple[SimulatedPatient, int]]:
 def _write_input(
     algorithm: Algorithm, interface: tuple[str, ...], patient: SimulatedPatient, name: str, folder: Path
 ) -> None:
-    assert patient.ct and patient.t1  # noqa: S101, PT018 - _patients gives no others
+    assert patient.ct and patient.t1 and patient.pet  # noqa: S101, PT018 - _patients gives no others
     inputs: dict[str, Any] = {
         CT.image: patient.ct.image,
         CT.segmentation: patient.ct.tumour,
         T1.image: patient.t1.image,
         T1.segmentation: patient.t1.tumour,
+        PET.image: patient.pet.image,
+        PET.segmentation: patient.pet.tumour,
         CLINICAL: patient.clinical,
     }
     items = []

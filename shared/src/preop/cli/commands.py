@@ -205,6 +205,9 @@ def train(
     algorithm: AlgorithmName,
     cohort: CohortOption,
     model: Annotated[Path, typer.Option(help="A new folder for the model.")],
+    report: Annotated[
+        Path | None, typer.Option(help="Folder for report and evidence; by default MODEL-report.")
+    ] = None,
     settings: Annotated[Path | None, typer.Option(help="TOML file with settings of the training.")] = None,
 ) -> None:
     """Train an algorithm on a cohort, with validation in which everything that learns is inside the folds.
@@ -219,9 +222,12 @@ def train(
     if model.is_dir() and any(model.iterdir()):
         raise InvalidOutputError(f"{model} is not empty: name a new folder, so that no model is overwritten.")
     chosen = read_toml(settings, training.Settings) if settings else training.Settings()
-    validation = training.fit(read_cohort(cohort, described), model, chosen)
+    where = report or model.with_name(f"{model.name}-report")
+    validation = training.fit(read_cohort(cohort, described), model, where, chosen)
     console.print(_validation_table(validation))
-    console.print(f"The model is in {model}")
+    for sentence in validation["verdict"]:
+        console.print(sentence)
+    console.print(f"The model is in {model}, the report is {where / 'report.html'}", soft_wrap=True)
 
 
 @app.command()
@@ -350,16 +356,18 @@ def _container_engine() -> ContainerEngine:
 
 def _validation_table(validation: dict[str, Any]) -> Table:
     table = Table("inputs", "patients", "with outcome", "AUC [95 % CI]", title="Validation inside the training cohort")
-    for inputs, figures in validation["interfaces"].items():
-        table.add_row(inputs, str(figures["patients"]), str(figures["events"]), _interval(figures["auc"]))
-    table.add_section()
-    for name, estimate in validation["baselines"].items():
-        table.add_row(f"{name} alone", "", "", _interval(estimate))
+    for baseline in (False, True):
+        for name, figures in validation["models"].items():
+            if figures["baseline"] is baseline:
+                row = (f"{name} alone" if baseline else name, str(figures["patients"]), str(figures["events"]))
+                table.add_row(*row, _interval(figures["auc"]))
+        table.add_section()
     return table
 
 
 def _interval(estimate: dict[str, float]) -> str:
-    return f"{estimate['value']:.2f} [{estimate['lower']:.2f}, {estimate['upper']:.2f}]"
+    # The interval is a symmetric one and can reach beyond what an AUC can be.
+    return f"{estimate['value']:.2f} [{max(estimate['lower'], 0):.2f}, {min(estimate['upper'], 1):.2f}]"
 
 
 def _shown(value: object) -> str:
