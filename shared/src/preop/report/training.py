@@ -41,7 +41,6 @@ from preop.tabular.evidence import (
     predictions_of,
     risk_groups,
     roc_of,
-    run_of,
     verdict,
 )
 
