@@ -14,4 +14,5 @@ compile() {
 compile imaging
 compile learning --constraint imaging.txt
 compile pathology --constraint imaging.txt --constraint learning.txt
-compile development --constraint imaging.txt --constraint learning.txt --constraint pathology.txt
+compile training --constraint imaging.txt --constraint learning.txt --constraint pathology.txt
+compile development --constraint training.txt --constraint learning.txt --constraint pathology.txt

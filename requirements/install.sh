@@ -8,8 +8,17 @@ lock="requirements/$1.txt"
 
 wanted() { cat "requirements/$1.txt" pyproject.toml | cksum; }
 installed() { [ -f ".venv/installed-$1" ] && [ "$(cat ".venv/installed-$1")" = "$(wanted "$1")" ]; }
-# The development lock holds all of the imaging lock.
-if installed "$1" || { [ "$1" = imaging ] && installed development; }; then exit 0; fi
+# The development lock holds all of the training lock, and that all of the imaging lock.
+holders() {
+    case "$1" in
+        imaging) echo imaging training development ;;
+        training) echo training development ;;
+        *) echo "$1" ;;
+    esac
+}
+for holder in $(holders "$1"); do
+    if installed "$holder"; then exit 0; fi
+done
 
 for python in ${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11} none; do
     if "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then break; fi

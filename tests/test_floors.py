@@ -78,7 +78,7 @@ def test_the_evaluation_imports_no_algorithm() -> None:
 
 @pytest.mark.parametrize("package", [name for name in PACKAGES if (LIBRARY / name / "__init__.py").is_file()])
 def test_importing_the_library_is_light(package: str) -> None:
-    heavy = ("torch", "SimpleITK", "sklearn", "statsmodels", "altair", "numba")
+    heavy = ("torch", "SimpleITK", "sklearn", "statsmodels", "altair", "numba", "lifelines", "optuna", "skops")
     code = f"import sys, preop.{package}; print(*(name for name in {heavy!r} if name in sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not loaded
@@ -98,7 +98,7 @@ def test_a_lock_is_hashed_and_names_no_address(lock: Path) -> None:
             assert following.strip().startswith("--hash=sha256:")
 
 
-@pytest.mark.parametrize("lock", ["imaging", "development"])
+@pytest.mark.parametrize("lock", ["imaging", "training", "development"])
 def test_images_without_deep_learning_hold_no_torch(lock: str) -> None:
     assert not [line for line in (ROOT / "requirements" / f"{lock}.txt").read_text().splitlines() if "torch" in line]
 

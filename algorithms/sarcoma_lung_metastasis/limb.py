@@ -46,6 +46,8 @@ OEDEMA_MM = 9.0
 # push fades over half the tumour's radius; both chosen so that septa bend around it as in the cohort's images.
 PUSH = 0.6
 PUSH_FADES_RADII = 0.5
+LOBE_RADII = 0.6  # correlation length of what differs from one part of a tumour to another
+LEAST_UPTAKE = np.float32(0.1)  # of living tumour, as a share of its average
 
 
 @dataclass(frozen=True)
@@ -224,6 +226,22 @@ class Limb:
         """Signed distance to the tumour's surface on a grid, negative inside."""
         return resample_like(self._tumour_distance, grid, interpolation="linear")
 
+    def uptake_pattern(self, rng: np.random.Generator, spread: float) -> Image:
+        """Draw how a tracer's uptake by living tumour varies: a factor around 1, wherever the tumour may be.
+
+        It varies from lobe to lobe, a lobe being as large as a necrosis, and a third as much with the texture that
+        every scanner sees.
+
+        Parameters
+        ----------
+        spread
+            Standard deviation of the factor between lobes.
+        """
+        box = _box_around(self.blob, margin_mm=5, spacing_mm=4)
+        lobes = random_field(rng, box, (LOBE_RADII * _radius_mm(self.blob),) * 3)
+        uneven = resample_like(lobes, box, interpolation="linear").voxels + self._field("texture", box) / 3
+        return Image(np.maximum(1 + np.float32(spread) * uneven, LEAST_UPTAKE), box)
+
     def layers(self, grid: Geometry) -> Iterator[Layer]:
         """Give the tissues of each voxel in the order of painting: first the skin, last the tumour's parts."""
         edge_mm = grid.spacing_mm[-1]
@@ -364,7 +382,7 @@ def _vessels(rng: np.random.Generator, bundles: NDArray[np.float64], radius_mm: 
 def _fields(rng: np.random.Generator, blob: Blob) -> dict[str, Image]:
     limb = _box_around(blob, margin_mm=60, spacing_mm=5)
     tumour = _box_around(blob, margin_mm=5, spacing_mm=5)
-    lobe_mm = 0.6 * _radius_mm(blob)
+    lobe_mm = LOBE_RADII * _radius_mm(blob)
     return {
         "outline": random_field(rng, limb, (90, 50, 50)),
         "bend_x": random_field(rng, limb, (80, 28, 28)),

@@ -1,10 +1,11 @@
-"""Simulated patients of this study: a limb with a sarcoma in CT and T1 MR, clinical information, and the true risk.
+"""Simulated patients of this study: a limb with a sarcoma in CT, T1 MR and FDG-PET, clinical information, the true risk.
 
 What a patient is drawn from follows the public cohort, 39 patients of the TCIA collection Soft-tissue-Sarcoma
 (Vallieres et al. 2015, doi 10.1088/0031-9155/60/14/5471): the sizes, spacings, HU, noise and clinical shares below
 were measured there unless a comment says otherwise. The outcome does not: it follows ``OUTCOME``, a stated model of
-latent variables, so that the best possible AUC is known. Nothing learned from these patients says anything about real
-ones.
+latent variables, so that the best possible AUC is known. How much FDG a tumour takes up is none of them: uptake speaks
+of the outcome only through the grade, size, necrosis and heterogeneity that it shows. Nothing learned from these
+patients says anything about real ones.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import csv
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,11 +25,12 @@ from preop.cohort import write_source
 from preop.errors import InvalidInputError
 from preop.folders import claim_folder
 from preop.grandchallenge.models import DataSource
-from preop.imaging import Geometry, Image, write_image
+from preop.imaging import Geometry, Image, crop_geometry, resample_like, write_image
 from preop.simulation import (
     CtScanner,
     LogisticOutcome,
     MrScanner,
+    PetScanner,
     average,
     ceiling_auc,
     correlated_noise,
@@ -40,6 +43,7 @@ from preop.simulation import (
 from .limb import ARM, THIGH, Floats, Limb, Tissue, TumourMakeup, random_limb
 
 Progress = Callable[[int, int], None]
+Modality = Literal["ct", "mr", "pet"]
 
 SOURCE = DataSource(
     description="Simulated limbs with a tumour, and a stated chance of lung metastasis",
@@ -50,8 +54,20 @@ SOURCE = DataSource(
 )
 
 CLINICAL_COLUMNS = ("age_years", "sex", "histology", "grade", "site", "margin")
-SCAN_COLUMNS = ("ct-image", "ct-tumour-segmentation", "t1-mri", "t1-mri-tumour-segmentation")
-COLUMNS = ("patient", "centre", *SCAN_COLUMNS, *CLINICAL_COLUMNS, "lung_metastasis", "true_probability")
+# The scans a patient may have, and the columns of the image and of the tumour drawn on it.
+SCAN_COLUMNS: dict[Modality, tuple[str, str]] = {
+    "ct": ("ct-image", "ct-tumour-segmentation"),
+    "mr": ("t1-mri", "t1-mri-tumour-segmentation"),
+    "pet": ("pet-image", "pet-tumour-segmentation"),
+}
+COLUMNS = (
+    "patient",
+    "centre",
+    *chain.from_iterable(SCAN_COLUMNS.values()),
+    *CLINICAL_COLUMNS,
+    "lung_metastasis",
+    "true_probability",
+)
 
 # Grades of the 38 patients whose grade is known: 4 low, 12 intermediate, 22 high.
 GRADES = {"low": 4 / 38, "intermediate": 12 / 38, "high": 22 / 38}
@@ -81,7 +97,9 @@ HISTOLOGY = {
 # Assumed: a margin is known only after surgery, which comes after these scans.
 MARGIN = {None: 0.6, "unknown": 0.1, "negative": 0.24, "positive": 0.06}
 CLINICAL_VALUE_MISSING = 0.05
-SCANS = {"both": 0.7, "ct": 0.15, "mr": 0.15}  # assumed
+# Assumed, as is the use of PET: for most patients beside the others, for a few the only scan there is.
+SCANS: dict[tuple[Modality, ...], float] = {("ct", "mr"): 0.7, ("ct",): 0.15, ("mr",): 0.15}
+PET_USE = {"besides": 0.65, "alone": 0.05, "none": 0.3}
 
 OUTCOME = LogisticOutcome(
     intercept=-4.35,  # for an event rate near the cohort's 15 of 39
@@ -97,11 +115,24 @@ OUTCOME = LogisticOutcome(
 
 @dataclass(frozen=True)
 class Appearance:
-    """How a tissue looks: its mean, the standard deviation of its texture, and how far streaks of fat change it."""
+    """How a tissue looks.
+
+    Attributes
+    ----------
+    mean
+        Its mean.
+    texture
+        Standard deviation of its texture.
+    streaks
+        How far streaks of fat change it.
+    pattern
+        A factor from place to place, or None for 1 everywhere.
+    """
 
     mean: float
     texture: float
     streaks: float = 0.0
+    pattern: Image | None = None
 
 
 # In HU. Fat, muscle and tumour as measured; the rest as textbooks give it.
@@ -136,47 +167,81 @@ MR_APPEARANCE: dict[Tissue, Appearance] = {
     "tumour_fat": Appearance(0.85, 0.05),
 }
 TUMOUR_SIGNAL_BETWEEN_PATIENTS = 0.07  # of its logarithm
+# In SUV by body weight. Air, fat, muscle, marrow of the shaft and necrosis as measured; the rest is assumed.
+PET_APPEARANCE: dict[Tissue, Appearance] = {
+    "air": Appearance(0.01, 0),
+    "skin": Appearance(0.5, 0.05),
+    "fat": Appearance(0.35, 0.03),
+    "fibrous": Appearance(0.4, 0.03),
+    "muscle": Appearance(0.8, 0.05, streaks=-0.2),
+    "oedema": Appearance(1.0, 0.05),
+    "vessel": Appearance(1.5, 0.05),
+    "cortical_bone": Appearance(0.3, 0.02),
+    "marrow": Appearance(0.45, 0.05),
+    "tumour": Appearance(1, 0),  # as TUMOUR_SUV says
+    "necrosis": Appearance(0.3, 0.03),
+    "tumour_fat": Appearance(0.35, 0.03),
+}
+SUV_BETWEEN_PATIENTS = 0.2  # of the logarithm of all normal tissues' uptake
+# Mean uptake of living tumour by grade, and the standard deviation of its logarithm between patients of a grade: chosen
+# so that the SUVmax and the mean SUV of whole tumours, necrosis included, spread about as the cohort's do. None of the
+# cohort's has a mean beyond the upper limit.
+TUMOUR_SUV = {"low": 2.8, "intermediate": 3.5, "high": 5.5}
+TUMOUR_SUV_BETWEEN_PATIENTS = 0.5
+TUMOUR_SUV_RANGE = (0.8, 12.5)
+LIPOSARCOMA_SUV = 0.6  # as a share of that
+# Standard deviation of uptake from lobe to lobe in the average tumour, as a share of it.
+TUMOUR_SUV_SPREAD = 0.4
 GRAIN_MM = (12.0, 2.0, 2.0)  # muscle fibres and fat lobules run along the limb
 STREAKS_ABOVE = 1.3  # standard deviations of the grain: a tenth of the muscle has some fat
 
-PARTS_MM = (2.6, 1.2, 1.2)  # tissues are painted on voxels no larger than this (z, y, x)
+# Tissues are painted on voxels no larger than this (z, y, x).
+PARTS_MM = (2.6, 1.2, 1.2)
+PET_PARTS_MM = (3.4, 2.8, 2.8)  # less than half of what a PET scanner resolves
 SLAB_VOXELS = 300_000  # painted at a time
 
-READER_HABIT_MM = 0.5  # assumed, as is how far the hand wanders
+# Assumed, as is how far the hand wanders. Each scan is drawn anew; the cohort has one contour for CT and PET (Dice .99).
+READER_HABIT_MM = 0.5
 READER_WANDER_MM = 0.8
 
 
 @dataclass(frozen=True)
 class Centre:
-    """A hospital with its two scanners."""
+    """A hospital with its scanners."""
 
     name: str
     share: float
     ct: CtScanner
     mr: MrScanner
+    pet: PetScanner
 
 
 # The first CT has the cohort's spacing and noise (SD 13 to 36 HU, median 23; correlation at one voxel .77 along x,
 # .16 along y, .32 along z). The others, and the MR protocols, are typical ones: the cohort's T1 images come
-# resampled to the CT.
+# resampled to the CT. The PET scanners have the three spacings of the cohort (27, 7 and 5 of its 39 patients), with the
+# noise in muscle and fat that images of each spacing have (relative SD .25, .37 and .27 at any uptake; correlation from
+# voxel to voxel .40 to .46 along x, .57 to .67 along y, .45 to .61 along z) and edges as steep as theirs.
 CENTRES = (
     Centre(
         "centre_a",
         0.5,
         CtScanner((3.27, 0.98, 0.98), resolution_mm=1.6, noise_hu=22, noise_correlation_mm=(3.0, 0.9, 2.0)),
         MrScanner((5.0, 0.86, 0.86), resolution_mm=1.0, noise=0.012, bias=0.06, bias_correlation_mm=180, scale=620),
+        PetScanner((3.27, 5.47, 5.47), resolution_mm=6.5, noise=0.25, noise_correlation_mm=(4.7, 8.2, 6.8)),
     ),
     Centre(
         "centre_b",
         0.3,
         CtScanner((3.0, 0.88, 0.88), resolution_mm=1.3, noise_hu=14, noise_correlation_mm=(2.0, 1.4, 1.4)),
         MrScanner((6.0, 0.78, 0.78), resolution_mm=0.9, noise=0.02, bias=0.10, bias_correlation_mm=150, scale=290),
+        PetScanner((3.27, 3.91, 3.91), resolution_mm=5.5, noise=0.36, noise_correlation_mm=(4.0, 5.7, 5.0)),
     ),
     Centre(
         "centre_c",
         0.2,
         CtScanner((5.0, 0.98, 0.98), resolution_mm=1.9, noise_hu=10, noise_correlation_mm=(4.0, 2.4, 2.4)),
         MrScanner((4.0, 0.94, 0.94), resolution_mm=1.1, noise=0.009, bias=0.08, bias_correlation_mm=200, scale=1350),
+        PetScanner((3.27, 4.69, 4.69), resolution_mm=6.0, noise=0.27, noise_correlation_mm=(4.3, 8.2, 6.1)),
     ),
 )
 
@@ -191,7 +256,7 @@ class Detail:
         Space around the tumour that is scanned.
     largest_cm3
         Largest tumour.
-    ct_spacing_mm, mr_spacing_mm
+    ct_spacing_mm, mr_spacing_mm, pet_spacing_mm
         Voxel spacing (z, y, x) instead of the scanner's own, or None.
     """
 
@@ -199,12 +264,14 @@ class Detail:
     largest_cm3: float = VOLUME_RANGE_CM3[1]
     ct_spacing_mm: tuple[float, float, float] | None = None
     mr_spacing_mm: tuple[float, float, float] | None = None
+    pet_spacing_mm: tuple[float, float, float] | None = None
 
 
 REALISTIC = Detail()  # the cohort's crops: the tumour and 30 mm around it
+# To go with the program.
 SMALL = Detail(
-    margin_mm=20, largest_cm3=150, ct_spacing_mm=(4, 2, 2), mr_spacing_mm=(5, 2, 2)
-)  # to go with the program
+    margin_mm=20, largest_cm3=150, ct_spacing_mm=(4, 2, 2), mr_spacing_mm=(5, 2, 2), pet_spacing_mm=(5, 5, 5)
+)
 
 
 @dataclass(frozen=True)
@@ -247,9 +314,9 @@ class SimulatedPatient:
     centre
         Name of the hospital.
     limb
-        The anatomy that both scanners saw.
-    ct, t1
-        The scans, or None where that scanner was not used.
+        The anatomy that all scanners saw.
+    ct, t1, pet
+        The scans, or None where that scanner was not used; PET in SUV by body weight.
     clinical
         What the clinic noted, as the algorithm's clinical information: every key may be absent.
     latent
@@ -262,6 +329,7 @@ class SimulatedPatient:
     limb: Limb
     ct: Scan | None
     t1: Scan | None
+    pet: Scan | None
     clinical: dict[str, str | float]
     latent: Latent
     true_probability: float
@@ -274,7 +342,8 @@ class _Plan:
 
     centre: Centre
     limb: Limb
-    scans: str
+    scans: tuple[Modality, ...]
+    histology: str
     clinical: dict[str, str | float]
     latent: Latent
     lung_metastasis: int
@@ -294,11 +363,13 @@ def simulate_patient(seed: int, number: int = 0, *, small: bool = False) -> Simu
     """
     detail = SMALL if small else REALISTIC
     plan = _draw_patient(seed, number, detail)
+    scans = {kind: SCANNING[kind](plan, seed, number, detail) for kind in plan.scans}
     return SimulatedPatient(
         centre=plan.centre.name,
         limb=plan.limb,
-        ct=_scan_ct(plan, seed, number, detail) if plan.scans in {"both", "ct"} else None,
-        t1=_scan_mr(plan, seed, number, detail) if plan.scans in {"both", "mr"} else None,
+        ct=scans.get("ct"),
+        t1=scans.get("mr"),
+        pet=scans.get("pet"),
         clinical=plan.clinical,
         latent=plan.latent,
         true_probability=plan.latent.true_probability,
@@ -376,11 +447,19 @@ def _draw_patient(seed: int, number: int, detail: Detail) -> _Plan:
     return _Plan(
         centre=CENTRES[rng.choice(len(CENTRES), p=[centre.share for centre in CENTRES])],
         limb=random_limb(rng, ARM if in_arm else THIGH, makeup),
-        scans=_choose(rng, SCANS),
+        scans=_with_pet(_choose(rng, SCANS), seed, number),
+        histology=histology,
         clinical=_clinical(rng, latent, histology),
         latent=latent,
         lung_metastasis=int(rng.random() < latent.true_probability),
     )
+
+
+def _with_pet(others: tuple[Modality, ...], seed: int, number: int) -> tuple[Modality, ...]:
+    """Add PET to a patient's scans, or put it in their place, or do neither."""
+    use = _choose(_generator(seed, number, "pet_use"), PET_USE)
+    scans: dict[str, tuple[Modality, ...]] = {"besides": (*others, "pet"), "alone": ("pet",), "none": others}
+    return scans[use]
 
 
 def draw_latent(rng: np.random.Generator, *, largest_cm3: float = VOLUME_RANGE_CM3[1]) -> Latent:
@@ -444,6 +523,38 @@ def _scan_mr(plan: _Plan, seed: int, number: int, detail: Detail) -> Scan:
     return _read(rng, plan.limb, scanner.scan(rng, _tissue_map(rng, plan.limb, grid, tissues)))
 
 
+def _scan_pet(plan: _Plan, seed: int, number: int, detail: Detail) -> Scan:
+    rng = _generator(seed, number, "pet")
+    scanner = plan.centre.pet
+    grid = _scanned(rng, plan.limb, detail.pet_spacing_mm or scanner.spacing_mm, detail.margin_mm)
+    suv = _tissue_map(rng, plan.limb, grid, _uptake(rng, plan), PET_PARTS_MM)
+    return _read(rng, plan.limb, scanner.scan(rng, suv))
+
+
+def _uptake(rng: np.random.Generator, plan: _Plan) -> dict[Tissue, Appearance]:
+    """Draw the uptake of a patient's tissues: of normal ones alike, of the tumour by its grade and kind."""
+    level = math.exp(SUV_BETWEEN_PATIENTS * rng.standard_normal())
+    tissues = {
+        tissue: replace(
+            normal, mean=level * normal.mean, texture=level * normal.texture, streaks=level * normal.streaks
+        )
+        for tissue, normal in PET_APPEARANCE.items()
+    }
+    low, high = TUMOUR_SUV_RANGE
+    mean = TUMOUR_SUV[plan.latent.grade] * (LIPOSARCOMA_SUV if plan.histology == "liposarcoma" else 1)
+    suv = math.exp(_normal_within(rng, math.log(mean), TUMOUR_SUV_BETWEEN_PATIENTS, (math.log(low), math.log(high))))
+    pattern = plan.limb.uptake_pattern(rng, TUMOUR_SUV_SPREAD * plan.latent.heterogeneity)
+    return tissues | {"tumour": replace(PET_APPEARANCE["tumour"], mean=suv, pattern=pattern)}
+
+
+# How each kind of scan is made.
+SCANNING: dict[Modality, Callable[[_Plan, int, int, Detail], Scan]] = {
+    "ct": _scan_ct,
+    "mr": _scan_mr,
+    "pet": _scan_pet,
+}
+
+
 def _scanned(
     rng: np.random.Generator, limb: Limb, spacing_mm: tuple[float, float, float], margin_mm: float
 ) -> Geometry:
@@ -457,9 +568,15 @@ def _scanned(
     return Geometry(shape, spacing_mm, (x, y, z), tuple(turn.ravel().tolist()))
 
 
-def _tissue_map(rng: np.random.Generator, limb: Limb, grid: Geometry, appearance: Mapping[Tissue, Appearance]) -> Image:
+def _tissue_map(
+    rng: np.random.Generator,
+    limb: Limb,
+    grid: Geometry,
+    appearance: Mapping[Tissue, Appearance],
+    parts_mm: tuple[float, float, float] = PARTS_MM,
+) -> Image:
     """Paint the limb on a finer grid and average it over the voxels of the scan."""
-    factors = tuple(math.ceil(spacing / part) for spacing, part in zip(grid.spacing_mm, PARTS_MM, strict=True))
+    factors = tuple(math.ceil(spacing / part) for spacing, part in zip(grid.spacing_mm, parts_mm, strict=True))
     depth = factors[0]
     fine = finer(grid, factors)
     grain = correlated_noise(rng, fine.shape, fine.spacing_mm, GRAIN_MM)
@@ -480,6 +597,9 @@ def _painted(limb: Limb, grid: Geometry, appearance: Mapping[Tissue, Appearance]
         value = tissue.mean + tissue.texture * texture
         if tissue.streaks:
             value += tissue.streaks * streaks[layer.box]
+        if tissue.pattern is not None:
+            part = crop_geometry(grid, layer.box)
+            value *= resample_like(tissue.pattern, part, interpolation="linear").voxels
         paint(canvas[layer.box], layer.inside, value)
     return Image(canvas, grid)
 
@@ -509,12 +629,11 @@ def _row(patient: str, plan: _Plan) -> dict[str, Any]:
 def _write_scans(plan: _Plan, seed: int, number: int, detail: Detail, images: Path) -> dict[str, str]:
     """Write the scans that are not there yet to a patient's folder of ``images``, and give their columns."""
     columns: dict[str, str] = {}
-    for kind, scan, names in (("ct", _scan_ct, SCAN_COLUMNS[:2]), ("mr", _scan_mr, SCAN_COLUMNS[2:])):
-        if plan.scans not in {"both", kind}:
-            continue
+    for kind in plan.scans:
+        names = SCAN_COLUMNS[kind]
         paths = [images / f"{name}.mha" for name in names]
         if not all(path.exists() for path in paths):
-            made = scan(plan, seed, number, detail)
+            made = SCANNING[kind](plan, seed, number, detail)
             for path, image in zip(paths, (made.image, made.tumour), strict=True):
                 write_image(image, path)
         columns |= {name: f"images/{images.name}/{path.name}" for name, path in zip(names, paths, strict=True)}
@@ -539,13 +658,15 @@ These {patients} patients do not exist. Their scans, clinical values and outcome
 (`sarcoma_lung_metastasis/simulation.py`, seed {seed}). What is learned from them shows that the software works; it
 says nothing about patients.
 
-`cohort.csv` has one row a patient. `lung_metastasis` was drawn with `true_probability`, which no algorithm may see:
+`cohort.csv` has one row a patient; an empty cell means that this was not scanned or not noted. `pet-image` is FDG-PET in
+SUV by body weight. `lung_metastasis` was drawn with `true_probability`, which no algorithm may see:
 
     logit P = {OUTCOME.intercept:g} {terms}
 
 An observer who knows it can expect an AUC of {ceiling_auc(probabilities):.3f} on these patients; no algorithm can
 expect more. `volume_cm3` and the others are those of the drawn tumour; each scan has noise, finite resolution and a
-reader's contour between them and the algorithm.
+reader's contour between them and the algorithm. FDG uptake is not among them: it rises with grade, varies with
+heterogeneity and is absent from necrosis, and says nothing of the outcome beyond that.
 """,
         encoding="utf-8",
     )
@@ -554,9 +675,11 @@ reader's contour between them and the algorithm.
 # --- chance -----------------------------------------------------------------------------------------------------------
 
 
-def _generator(seed: int, number: int, purpose: Literal["patient", "ct", "mr"]) -> np.random.Generator:
+def _generator(
+    seed: int, number: int, purpose: Literal["patient", "ct", "mr", "pet", "pet_use"]
+) -> np.random.Generator:
     """Give each patient and purpose its own stream, so that one scan can be made without the other."""
-    return np.random.default_rng([seed, number, ("patient", "ct", "mr").index(purpose)])
+    return np.random.default_rng([seed, number, ("patient", "ct", "mr", "pet", "pet_use").index(purpose)])
 
 
 def _choose(rng: np.random.Generator, shares: dict[Any, float]) -> Any:

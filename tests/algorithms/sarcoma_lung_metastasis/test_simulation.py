@@ -1,6 +1,9 @@
 import csv
 import json
 import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -93,13 +96,13 @@ def test_the_readme_says_that_nothing_in_it_is_real(cohort: Path) -> None:
 def test_every_scan_has_its_segmentation_on_the_same_grid(cohort: Path, rows: list[dict[str, str]]) -> None:
     assert len(rows) == PATIENTS
     for row in rows:
-        for scan, tumour in (("ct-image", "ct-tumour-segmentation"), ("t1-mri", "t1-mri-tumour-segmentation")):
+        for scan, tumour in simulation.SCAN_COLUMNS.values():
             assert bool(row[scan]) == bool(row[tumour])
             if row[scan]:
                 image, mask = read_image(cohort / row[scan]), read_image(cohort / row[tumour])
                 assert image.geometry.difference(mask.geometry) is None
                 assert set(np.unique(mask.voxels)) == {0, 1}
-        assert row["ct-image"] or row["t1-mri"]
+        assert row["ct-image"] or row["t1-mri"] or row["pet-image"]
 
 
 def test_some_patients_lack_a_scan_or_a_clinical_value(rows: list[dict[str, str]]) -> None:
@@ -109,6 +112,17 @@ def test_some_patients_lack_a_scan_or_a_clinical_value(rows: list[dict[str, str]
         (False, True),
     }
     assert 0 < sum(row["margin"] == "" for row in rows) < PATIENTS
+
+
+def test_every_combination_of_scans_occurs_and_most_patients_have_pet() -> None:
+    rng = np.random.default_rng(0)
+    drawn = [
+        frozenset(simulation._with_pet(simulation._choose(rng, simulation.SCANS), SEED, number))
+        for number in range(500)
+    ]
+    modalities = ("ct", "mr", "pet")
+    assert set(drawn) == {frozenset(c) for size in (1, 2, 3) for c in combinations(modalities, size)}
+    assert 0.6 < np.mean(["pet" in scans for scans in drawn]) < 0.8
 
 
 def test_clinical_information_fits_the_schema_of_the_algorithm(patients: list[SimulatedPatient]) -> None:
@@ -126,7 +140,7 @@ def test_small_images_may_go_with_the_program(cohort: Path) -> None:
 def test_a_patient_does_not_depend_on_the_rest_of_the_cohort(cohort: Path, rows: list[dict[str, str]]) -> None:
     alone = simulate_patient(SEED, 5, small=True)
     assert float(rows[5]["true_probability"]) == pytest.approx(alone.true_probability, abs=1e-6)
-    for scan, name in ((alone.ct, "ct-image"), (alone.t1, "t1-mri")):
+    for scan, name in ((alone.ct, "ct-image"), (alone.t1, "t1-mri"), (alone.pet, "pet-image")):
         assert (scan is None) == (rows[5][name] == "")
         if scan is not None:
             np.testing.assert_array_equal(read_image(cohort / rows[5][name]).voxels, scan.image.voxels)
@@ -136,7 +150,7 @@ def test_drawn_tumours_have_the_volume_that_decided_the_outcome(patients: list[S
     ratios = []
     for patient in patients:
         assert patient.limb.blob.volume_mm3 == pytest.approx(1000 * patient.latent.volume_cm3)
-        for scan in (patient.ct, patient.t1):
+        for scan in (patient.ct, patient.t1, patient.pet):
             if scan is not None:
                 drawn_cm3 = scan.tumour.voxels.sum() * scan.tumour.geometry.voxel_volume_mm3 / 1000
                 ratios.append(drawn_cm3 / patient.latent.volume_cm3)
@@ -203,6 +217,136 @@ def test_realistic_scans_have_the_spacing_of_their_centre_and_space_around_the_t
         inside = np.argwhere(scan.tumour.voxels)
         for edge in (inside.min(axis=0), np.array(scan.image.shape) - 1 - inside.max(axis=0)):
             assert (edge * np.array(scan.image.spacing_mm) > 20).all()
+
+
+# --- FDG-PET
+
+# Medians of patients between whose 10th and 90th percentile the public cohort lies, in SUV: muscle and fat 15 mm and
+# more from the tumour and 6 mm and more from their edge on CT; in air nine in ten lie below 0.05.
+SUV_OF_NORMAL_TISSUE = {"air": (0, 0.05), "fat": (0.24, 0.43), "muscle": (0.54, 0.90)}
+# 10th percentile, median and 90th percentile of the cohort's 39 tumours.
+SUV_MAX, SUV_MEAN = (5.4, 10.2, 26.2), (1.4, 3.1, 7.5)
+
+
+@pytest.fixture(scope="module")
+def pets() -> list[tuple[simulation._Plan, simulation.Scan]]:
+    """The PET of twelve patients, realistic in size."""
+    plans = [simulation._draw_patient(7, number, simulation.REALISTIC) for number in range(12)]
+    return [(plan, simulation._scan_pet(plan, 7, number, simulation.REALISTIC)) for number, plan in enumerate(plans)]
+
+
+@pytest.fixture(scope="module")
+def tissue_suv(pets: list[tuple[simulation._Plan, simulation.Scan]]) -> dict[str, list[float]]:
+    """Median SUV of each tissue, of each patient who has some of it away from other tissues."""
+    medians: dict[str, list[float]] = {}
+    for number, (plan, scan) in enumerate(pets):
+        rng = simulation._generator(7, number, "pet")
+        grid = simulation._scanned(rng, plan.limb, scan.image.spacing_mm, simulation.REALISTIC.margin_mm)
+        for tissue in ("air", "fat", "muscle", "necrosis", "tumour"):
+            around = ndimage.gaussian_filter(_share(plan, grid, tissue), [5 / mm for mm in grid.spacing_mm])
+            if (around > 0.9).sum() > 15:
+                medians.setdefault(tissue, []).append(float(np.median(scan.image.voxels[around > 0.9])))
+    return medians
+
+
+def _share(plan: simulation._Plan, grid: simulation.Geometry, tissue: str) -> np.ndarray:
+    """Share of each voxel that a tissue fills."""
+    only = {name: simulation.Appearance(float(name == tissue), 0) for name in simulation.PET_APPEARANCE}
+    return simulation._painted(plan.limb, grid, only, np.zeros(grid.shape, dtype=np.float32)).voxels
+
+
+def test_pet_shows_air_fat_and_muscle_at_their_suv(tissue_suv: Mapping[str, list[float]]) -> None:
+    for tissue, (low, high) in SUV_OF_NORMAL_TISSUE.items():
+        assert len(tissue_suv[tissue]) > 3
+        assert low < np.median(tissue_suv[tissue]) < high
+
+
+def test_necrosis_is_cold_and_living_tumour_is_not(tissue_suv: Mapping[str, list[float]]) -> None:
+    assert len(tissue_suv["necrosis"]) > 3
+    assert max(tissue_suv["necrosis"]) < 0.6
+    assert min(tissue_suv["tumour"]) > 0.6
+    assert np.median(tissue_suv["tumour"]) > 5 * np.median(tissue_suv["necrosis"])
+
+
+def test_tumours_take_up_as_much_as_the_public_cohort_s(pets: list[tuple[simulation._Plan, simulation.Scan]]) -> None:
+    inside = [scan.image.voxels[scan.tumour.voxels] for _, scan in pets]
+    assert SUV_MAX[0] < np.median([suv.max() for suv in inside]) < SUV_MAX[2]
+    assert SUV_MEAN[0] < np.median([suv.mean() for suv in inside]) < SUV_MEAN[2]
+
+
+def test_pet_is_float32_suv_of_0_or_more_on_the_grid_of_its_centre(
+    pets: list[tuple[simulation._Plan, simulation.Scan]],
+) -> None:
+    for plan, scan in pets:
+        assert scan.image.voxels.dtype == np.float32
+        assert scan.image.voxels.min() >= 0
+        assert scan.image.spacing_mm == plan.centre.pet.spacing_mm
+
+
+def test_the_public_cohort_has_the_pet_that_is_simulated(
+    pets: list[tuple[simulation._Plan, simulation.Scan]], data: Path
+) -> None:
+    folders = sorted((data / "sarcoma").glob("STS_*"))
+    if not folders:
+        pytest.skip("the public cohort of sarcomas is not there; see docs/data.md")
+    images = [read_image(folder / "PET_image.nii.gz") for folder in folders]
+    inside = [
+        image.voxels[read_image(folder / "PET_mask.nii.gz").voxels > 0]
+        for image, folder in zip(images, folders, strict=True)
+    ]
+    assert np.percentile([suv.max() for suv in inside], (10, 50, 90)) == pytest.approx(SUV_MAX, rel=0.05)
+    assert np.percentile([suv.mean() for suv in inside], (10, 50, 90)) == pytest.approx(SUV_MEAN, rel=0.05)
+    spacings = {tuple(np.round(image.spacing_mm, 2).tolist()) for image in images}
+    assert {centre.pet.spacing_mm for centre in simulation.CENTRES} == spacings
+
+
+def _mean_uptake(histology: str, grade: str) -> float:
+    plan = simulation._draw_patient(7, 0, simulation.SMALL)
+    plan = replace(plan, histology=histology, latent=replace(plan.latent, grade=grade))
+    rng = np.random.default_rng(0)
+    return float(np.mean([simulation._uptake(rng, plan)["tumour"].mean for _ in range(60)]))
+
+
+def test_uptake_rises_with_grade_and_is_low_in_liposarcoma() -> None:
+    low, intermediate, high = (_mean_uptake("leiomyosarcoma", grade) for grade in simulation.TUMOUR_SUV)
+    assert low < intermediate < high
+    assert _mean_uptake("liposarcoma", "high") < 0.8 * high
+
+
+def test_uptake_differs_more_from_place_to_place_in_a_heterogeneous_tumour(realistic: SimulatedPatient) -> None:
+    even, uneven = (realistic.limb.uptake_pattern(np.random.default_rng(0), spread).voxels for spread in (0.2, 0.4))
+    assert even.mean() == pytest.approx(1, abs=0.15)
+    assert uneven.std() > 1.5 * even.std()
+    assert uneven.min() > 0
+
+
+def test_pet_changes_nothing_else_of_a_patient(
+    patients: list[SimulatedPatient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = next(i for i, patient in enumerate(patients) if patient.ct and patient.t1 and patient.pet)
+    with_pet = patients[number]
+    monkeypatch.setattr(simulation, "PET_USE", {"none": 1.0})
+    without = simulate_patient(SEED, number, small=True)
+    assert without.pet is None
+    for one, other in ((with_pet.ct, without.ct), (with_pet.t1, without.t1)):
+        assert one is not None
+        assert other is not None
+        assert one.image.voxels.tobytes() == other.image.voxels.tobytes()
+        assert one.tumour.voxels.tobytes() == other.tumour.voxels.tobytes()
+    assert (with_pet.clinical, with_pet.latent, with_pet.lung_metastasis) == (
+        without.clinical,
+        without.latent,
+        without.lung_metastasis,
+    )
+
+
+def test_uptake_decides_nothing_about_the_outcome(
+    patients: list[SimulatedPatient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(simulation, "TUMOUR_SUV", dict.fromkeys(simulation.TUMOUR_SUV, 3.0))
+    for number, patient in enumerate(patients[:3]):
+        other = simulate_patient(SEED, number, small=True)
+        assert (other.true_probability, other.lung_metastasis) == (patient.true_probability, patient.lung_metastasis)
 
 
 # --- the truth

@@ -19,7 +19,13 @@ from preop.grandchallenge.models import read_model_info
 from preop.grandchallenge.programs import algorithm_program
 
 # One package of each lock that no smaller lock holds.
-LOCKS = {"imaging": "SimpleITK", "learning": "nnunetv2", "pathology": "timm", "development": "pytest"}
+LOCKS = {
+    "imaging": "SimpleITK",
+    "training": "optuna",
+    "learning": "nnunetv2",
+    "pathology": "timm",
+    "development": "pytest",
+}
 
 
 @dataclass(frozen=True)

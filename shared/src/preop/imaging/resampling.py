@@ -50,7 +50,7 @@ def resample_like(image: Image, grid: Geometry, *, interpolation: Interpolation,
 
     interpolator = {"nearest": sitk.sitkNearestNeighbor, "linear": sitk.sitkLinear, "cubic": sitk.sitkBSpline3}
     moving = to_sitk(image)
-    if interpolation != "nearest" and image.voxels.dtype != np.float64:
+    if interpolation != "nearest" and image.voxels.dtype not in (np.float32, np.float64):
         moving = sitk.Cast(moving, sitk.sitkFloat32)
     resampler = sitk.ResampleImageFilter()
     resampler.SetInterpolator(interpolator[interpolation])

@@ -7,7 +7,7 @@ its anatomy of these blocks in its own ``simulation.py``.
 from preop.simulation.fields import correlated_noise, random_field
 from preop.simulation.outcomes import LogisticOutcome, ceiling_auc
 from preop.simulation.readers import draw_contour
-from preop.simulation.scanners import CtScanner, MrScanner
+from preop.simulation.scanners import CtScanner, MrScanner, PetScanner
 from preop.simulation.shapes import Blob, Tube, distance_map, ellipse_distance_mm, occupancy, random_blob
 from preop.simulation.volumes import average, finer, paint, slabs
 
@@ -16,6 +16,7 @@ __all__ = [
     "CtScanner",
     "LogisticOutcome",
     "MrScanner",
+    "PetScanner",
     "Tube",
     "average",
     "ceiling_auc",

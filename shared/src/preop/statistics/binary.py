@@ -8,6 +8,7 @@ predictive values. BMJ 1994;309:102. Intervals: Wilson 1927, see :mod:`preop.sta
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,6 +82,32 @@ class BinaryCounts:
         """Share of all cases that are called right."""
         right = self.true_positives + self.true_negatives
         return _share(right, self.cases - right)
+
+    @property
+    def prevalence(self) -> float:
+        """Share of the cases that are positive: the one that the predictive values hold for."""
+        return (self.true_positives + self.false_negatives) / self.cases
+
+
+def predictive_values(sensitivity: float, specificity: float, prevalence: float) -> tuple[float, float]:
+    """Positive and negative predictive value where another share of the cases is positive, by Bayes' theorem.
+
+    Returns
+    -------
+    NaN for a decision that is never made.
+
+    Raises
+    ------
+    InvalidInputError
+        If any of the three is not between 0 and 1.
+    """
+    for name, value in {"sensitivity": sensitivity, "specificity": specificity, "prevalence": prevalence}.items():
+        if not 0 <= value <= 1:
+            raise InvalidInputError(f"The {name} is {value:g}; expected a number between 0 and 1.")
+    true_positive, false_negative = sensitivity * prevalence, (1 - sensitivity) * prevalence
+    true_negative, false_positive = specificity * (1 - prevalence), (1 - specificity) * (1 - prevalence)
+    called, dismissed = true_positive + false_positive, true_negative + false_negative
+    return (true_positive / called if called else math.nan, true_negative / dismissed if dismissed else math.nan)
 
 
 def _share(right: int, wrong: int) -> Estimate | None:

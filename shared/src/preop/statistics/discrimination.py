@@ -13,16 +13,19 @@ studies. BMC Med Res Methodol 2014;14:26.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from preop.statistics.checks import as_labels, as_scores, by_class
-from preop.statistics.intervals import Estimate
+from preop.statistics.intervals import Estimate, corrected_resampled_t
 
 # A variance below this is rounding: placement values are fractions between 0 and 1.
 NO_VARIANCE = 1e-20
+# Where bands are drawn: every hundredth.
+ROC_GRID = np.linspace(0, 1, 101)
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +43,24 @@ class RocCurve:
     false_positive_rate: NDArray[np.float64]
     true_positive_rate: NDArray[np.float64]
     thresholds: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class RocBand:
+    """A ROC curve at fixed rates of false positives, with an interval at each, all (m,).
+
+    Attributes
+    ----------
+    false_positive_rate
+        From 0 to 1.
+    sensitivity, lower, upper
+        Of the curve, and of its band.
+    """
+
+    false_positive_rate: NDArray[np.float64]
+    sensitivity: NDArray[np.float64]
+    lower: NDArray[np.float64]
+    upper: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -144,6 +165,78 @@ def roc_curve(labels: ArrayLike, scores: ArrayLike) -> RocCurve:
     values = as_scores(scores, truth)
     by_class(truth, values)
     return RocCurve(*metrics.roc_curve(truth, values, drop_intermediate=False))
+
+
+def roc_band(
+    labels: ArrayLike, scores: ArrayLike, *, seed: int, repeats: int = 1000, confidence: float = 0.95
+) -> RocBand:
+    """ROC curve with a pointwise band from resampled patients of each class.
+
+    Parameters
+    ----------
+    seed, repeats
+        Of the bootstrap.
+
+    Raises
+    ------
+    InvalidInputError
+        As :func:`auc`.
+    """
+    truth = as_labels(labels)
+    positives, negatives = by_class(truth, as_scores(scores, truth))
+    random = np.random.default_rng(seed)
+    curves = [
+        _sensitivities(random.choice(positives, positives.size), random.choice(negatives, negatives.size))
+        for _ in range(repeats)
+    ]
+    lower, upper = np.quantile(curves, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
+    return RocBand(ROC_GRID, _sensitivities(positives, negatives), lower, upper)
+
+
+def mean_roc_band(
+    splits: Sequence[tuple[ArrayLike, ArrayLike]], *, training_cases: int, test_cases: int, confidence: float = 0.95
+) -> RocBand:
+    """Mean of the ROC curves of repeated splits, with the corrected resampled t interval at each point.
+
+    The area under it is the mean AUC of the splits.
+
+    Parameters
+    ----------
+    splits
+        Labels and scores of the held-out cases of each split.
+    training_cases, test_cases
+        Number of cases on either side of each split.
+
+    Raises
+    ------
+    InvalidInputError
+        As :func:`auc` and :func:`preop.statistics.corrected_resampled_t`.
+    """
+    curves = []
+    for labels, scores in splits:
+        truth = as_labels(labels)
+        curves.append(_sensitivities(*by_class(truth, as_scores(scores, truth))))
+    points = [
+        corrected_resampled_t(point, training_cases=training_cases, test_cases=test_cases, confidence=confidence)
+        for point in np.transpose(curves)
+    ]
+    return RocBand(
+        ROC_GRID,
+        np.array([point.value for point in points]),
+        np.clip([point.lower for point in points], 0, 1),
+        np.clip([point.upper for point in points], 0, 1),
+    )
+
+
+def _sensitivities(positives: NDArray[np.float64], negatives: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sensitivity at each rate of false positives of the grid, along straight lines between the curve's points."""
+    cuts = np.unique(np.concatenate([positives, negatives]))[::-1]
+    true_rate = np.concatenate([[0.0], (positives[:, None] >= cuts).mean(axis=0)])
+    false_rate = np.concatenate([[0.0], (negatives[:, None] >= cuts).mean(axis=0)])
+    # Where the curve rises straight up, the mean of both ends keeps the area.
+    right = np.interp(ROC_GRID, false_rate, true_rate)
+    left = 1 - np.interp(1 - ROC_GRID, (1 - false_rate)[::-1], (1 - true_rate)[::-1])
+    return np.asarray((left + right) / 2)
 
 
 def _placements(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -16,6 +16,9 @@ from numpy.typing import ArrayLike
 
 from preop.errors import InvalidInputError
 
+# An interval narrower than this is rounding: scores of splits are fractions of patients.
+_NO_WIDTH = 1e-12
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -45,6 +48,22 @@ class Estimate:
         """Value, lower and upper for a JSON file, with null for what is not determined."""
         numbers = {"value": self.value, "lower": self.lower, "upper": self.upper}
         return {name: number if math.isfinite(number) else None for name, number in numbers.items()}
+
+
+@dataclass(frozen=True)
+class PairedComparison:
+    """Difference of two scores on the same splits.
+
+    Attributes
+    ----------
+    difference
+        First less second, with its interval.
+    p_value
+        Two-sided, of no difference; NaN where all splits differ alike.
+    """
+
+    difference: Estimate
+    p_value: float
 
 
 def wilson(successes: int, trials: int, confidence: float = 0.95) -> Estimate:
@@ -100,3 +119,35 @@ def corrected_resampled_t(
     half_width = float(t.ppf((1 + confidence) / 2, values.size - 1) * math.sqrt(variance_of_mean))
     mean = float(values.mean())
     return Estimate(mean, mean - half_width, mean + half_width, confidence)
+
+
+def compare_resampled(
+    first: ArrayLike, second: ArrayLike, *, training_cases: int, test_cases: int, confidence: float = 0.95
+) -> PairedComparison:
+    """Compare two scores on the same random splits by the corrected resampled t test (Nadeau & Bengio 2003).
+
+    Parameters
+    ----------
+    first, second
+        One score a split, (splits,) each, in the same order of splits.
+    training_cases, test_cases, confidence
+        As in :func:`corrected_resampled_t`.
+
+    Raises
+    ------
+    InvalidInputError
+        As :func:`corrected_resampled_t`, or if the two differ in number.
+    """
+    from scipy.stats import t
+
+    scores, others = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    if scores.shape != others.shape:
+        raise InvalidInputError(f"There are {scores.size} and {others.size} scores; expected the same splits for both.")
+    difference = corrected_resampled_t(
+        scores - others, training_cases=training_cases, test_cases=test_cases, confidence=confidence
+    )
+    half_width = difference.upper - difference.value
+    if half_width <= _NO_WIDTH:
+        return PairedComparison(Estimate.without_interval(difference.value), math.nan)
+    statistic = abs(difference.value) / half_width * float(t.ppf((1 + confidence) / 2, scores.size - 1))
+    return PairedComparison(difference, float(2 * t.sf(statistic, scores.size - 1)))

@@ -13,15 +13,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from preop.errors import InvalidInputError
-
 if TYPE_CHECKING:
     import pandas as pd
-
-# Inverse strengths of the L2 penalty that the inner cross-validation chooses from.
-PENALTY_GRID = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
-INNER_FOLDS = 5
-QUANTILE_STEPS = 21  # every 5 % of the training cohort
 
 
 @dataclass(frozen=True)
@@ -107,7 +100,8 @@ class LogisticModel:
     def probability(self, row: Mapping[str, float]) -> float:
         """Predicted probability of a patient."""
         log_odds = self.intercept + sum(part.log_odds for part in self.contributions(row))
-        return 1 / (1 + math.exp(-log_odds))
+        # Never the exponential of a large number: that would overflow.
+        return 1 / (1 + math.exp(-log_odds)) if log_odds > 0 else math.exp(log_odds) / (1 + math.exp(log_odds))
 
     def probabilities(self, table: pd.DataFrame) -> NDArray[np.float64]:
         """Predicted probability of each row of a feature table."""
@@ -129,13 +123,12 @@ class LogisticModel:
 
 
 def fit_logistic(table: pd.DataFrame, outcome: NDArray[np.bool_], *, seed: int) -> LogisticModel:
-    """Fit an L2-penalised logistic regression; imputation, scaling, penalty and threshold are learned from ``table``.
+    """Fit an L2-penalised logistic regression on all usable columns, without calibration.
 
     Parameters
     ----------
     table
         One row a patient, one numeric column a feature, NaN where a value is missing.
-        A column without two different values teaches nothing and is left out.
     outcome
         Whether each patient had the event, shape (patients,).
     seed
@@ -146,49 +139,14 @@ def fit_logistic(table: pd.DataFrame, outcome: NDArray[np.bool_], *, seed: int) 
     InvalidInputError
         If there are fewer than two patients with or without the event, or no usable feature.
     """
-    from sklearn.impute import SimpleImputer
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_predict
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
+    from preop.tabular.fitting import fit
+    from preop.tabular.settings import PipelineSettings
+    from preop.tabular.table import FeatureTable
 
-    rarest = int(min(outcome.sum(), (~outcome).sum()))
-    if rarest < 2:
-        raise InvalidInputError(
-            f"The cohort has {int(outcome.sum())} patients with the outcome and {int((~outcome).sum())} without; "
-            "expected at least two of each."
-        )
-    usable = [str(name) for name in table.columns if table[name].nunique() > 1]
-    if not usable:
-        raise InvalidInputError("No feature takes two different values in this cohort; there is nothing to learn from.")
-    values = table[usable].to_numpy(float)
-
-    folds = StratifiedKFold(min(INNER_FOLDS, rarest), shuffle=True, random_state=seed)
-    pipeline = make_pipeline(SimpleImputer(strategy="median"), StandardScaler(), LogisticRegression(max_iter=1000))
-    search = GridSearchCV(pipeline, {"logisticregression__C": PENALTY_GRID}, cv=folds, scoring="neg_log_loss")
-    search.fit(values, outcome)
-    fitted = search.best_estimator_
-    out_of_fold = cross_val_predict(fitted, values, outcome, cv=folds, method="predict_proba")[:, 1]
-
-    imputer, scaler, regression = (step for _, step in fitted.steps)
-    steps = np.linspace(0, 1, QUANTILE_STEPS)
-    return LogisticModel(
-        terms=tuple(
-            Term(
-                name=name,
-                coefficient=float(regression.coef_[0, column]),
-                median=float(imputer.statistics_[column]),
-                mean=float(scaler.mean_[column]),
-                standard_deviation=float(scaler.scale_[column]),
-                quantiles=tuple(np.nanquantile(values[:, column], steps).tolist()),
-            )
-            for column, name in enumerate(usable)
-        ),
-        intercept=float(regression.intercept_[0]),
-        threshold=_youden_threshold(outcome, out_of_fold),
-        penalty=float(search.best_params_["logisticregression__C"]),
-        out_of_fold_quantiles=tuple(np.quantile(out_of_fold, steps).tolist()),
-    )
+    settings = PipelineSettings(seed=seed, most_features=(table.shape[1],), maximum_correlation=1.0, calibrate=False)
+    model = fit(FeatureTable.of(table, outcome), settings).logistic
+    assert model is not None  # noqa: S101
+    return model
 
 
 def _contribution(term: Term, value: float) -> Contribution:
@@ -216,11 +174,3 @@ def _percentile(value: float, quantiles: tuple[float, ...]) -> float:
         step = quantiles[below] - quantiles[below - 1]
         position = below - 1 + (value - quantiles[below - 1]) / step
     return float(100 * position / (len(quantiles) - 1))
-
-
-def _youden_threshold(outcome: NDArray[np.bool_], probabilities: NDArray[np.float64]) -> float:
-    """Cut with the largest sum of sensitivity and specificity, half way to the next lower prediction (Youden 1950)."""
-    cuts = np.unique(probabilities)
-    index = [(probabilities[outcome] >= cut).mean() - (probabilities[~outcome] >= cut).mean() for cut in cuts]
-    best = int(np.argmax(index))
-    return float(cuts[best] if best == 0 else (cuts[best] + cuts[best - 1]) / 2)

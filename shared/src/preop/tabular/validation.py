@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from preop.errors import InvalidInputError
 from preop.statistics import Estimate, auc, corrected_resampled_t
+from preop.tabular.fitting import fit
+from preop.tabular.settings import PipelineSettings
+from preop.tabular.splits import RepeatedSplits
+from preop.tabular.table import FeatureTable, Index
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,29 +27,177 @@ Learner = Callable[["pd.DataFrame", NDArray[np.bool_]], Callable[["pd.DataFrame"
 
 
 @dataclass(frozen=True)
-class RepeatedSplits:
-    """Random stratified splits by patient, the protocol of WORC (Starmans 2021).
+class HeldOut:
+    """What a model said of rows it had not learned from.
 
     Attributes
     ----------
-    repeats
-        Number of splits.
-    test_share
-        Part of the patients that each split holds back.
-    seed
-        Of the splits: the same for every model, so that their scores are paired.
+    rows
+        Numbers of the held-out rows, (t,).
+    probabilities
+        Predicted for them, (t,).
+    threshold
+        Probability from which they count as positive, learned from the training rows.
+    training_rows
+        How many there were.
+    features
+        Columns the model was built on, with their log odds for each standard deviation; None where it is not linear.
+    recipe
+        What was chosen: one text for each member.
     """
 
-    repeats: int = 100
-    test_share: float = 0.2
-    seed: int = 0
+    rows: list[int]
+    probabilities: list[float]
+    threshold: float
+    training_rows: int
+    features: dict[str, float | None]
+    recipe: list[str]
 
-    def __call__(self, outcome: NDArray[np.bool_]) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-        """Give the row numbers of the training and test patients of each split."""
-        from sklearn.model_selection import StratifiedShuffleSplit
 
-        splitter = StratifiedShuffleSplit(self.repeats, test_size=self.test_share, random_state=self.seed)
-        yield from splitter.split(outcome, outcome)
+def nested_validation(
+    table: FeatureTable,
+    settings: PipelineSettings,
+    splits: RepeatedSplits,
+    *,
+    folder: Path | None = None,
+    advance: Callable[[], None] = lambda: None,
+) -> list[HeldOut]:
+    """Fit on the training rows of each split, with all choices made inside them, and predict its held-out rows.
+
+    Parameters
+    ----------
+    folder
+        Where each finished split is written down, so that a run that was stopped goes on from there.
+    advance
+        Called after each split.
+
+    Raises
+    ------
+    InvalidInputError
+        As :func:`preop.tabular.fit`.
+    """
+    pairs = list(splits(table.outcome, table.patients))
+    return held_out(table, settings, pairs, folder=folder, advance=advance)
+
+
+def leave_one_centre_out(table: FeatureTable, settings: PipelineSettings) -> dict[str, HeldOut]:
+    """Fit on the rows of all other centres and predict those of each; scans of the new centre are not harmonised.
+
+    Raises
+    ------
+    InvalidInputError
+        If there are fewer than two centres, or the others have too few events.
+    """
+    centres = np.unique(table.centres)
+    if centres.size < 2:
+        raise InvalidInputError(
+            f"All patients come from {centres.size} centre; expected at least two to leave one out."
+        )
+    pairs = [(np.flatnonzero(table.centres != name), np.flatnonzero(table.centres == name)) for name in centres]
+    return dict(zip(centres.tolist(), held_out(table, settings, pairs), strict=True))
+
+
+def held_out(
+    table: FeatureTable,
+    settings: PipelineSettings,
+    pairs: Sequence[tuple[Index, Index]],
+    *,
+    folder: Path | None = None,
+    advance: Callable[[], None] = lambda: None,
+) -> list[HeldOut]:
+    """Fit on the first rows of each pair and predict the second, on all cores.
+
+    Raises
+    ------
+    InvalidInputError
+        If a patient stands on both sides of a pair.
+    """
+    from joblib import Parallel, delayed
+
+    for train, test in pairs:
+        if np.isin(table.patients[train], table.patients[test]).any():
+            raise InvalidInputError("A patient stands on both sides of a split; expected each on one side only.")
+    record = _Record(folder, table, settings, pairs)
+    todo = [number for number in range(len(pairs)) if number not in record.done]
+    for _ in record.done:
+        advance()
+    results: Iterable[HeldOut] = Parallel(n_jobs=-1, return_as="generator")(
+        delayed(_fit_and_predict)(table, settings, *pairs[number]) for number in todo
+    )
+    for number, result in zip(todo, results, strict=True):
+        record.add(number, result)
+        advance()
+    return [record.done[number] for number in range(len(pairs))]
+
+
+def _fit_and_predict(table: FeatureTable, settings: PipelineSettings, train: Index, test: Index) -> HeldOut:
+    import pandas as pd
+
+    model = fit(table.rows(train), settings)
+    new = table.rows(test)
+    probabilities = model.probabilities(pd.DataFrame(new.values, columns=list(new.columns)), new.centres.tolist())
+    coefficients = model.coefficients
+    return HeldOut(
+        rows=test.tolist(),
+        probabilities=probabilities.tolist(),
+        threshold=model.threshold,
+        training_rows=train.size,
+        features={name: None if coefficients is None else coefficients[name] for name in model.columns},
+        recipe=[
+            f"{recipe.classifier}, {recipe.features} features by {recipe.selection}, capacity {recipe.capacity:g}"
+            for recipe in (member.recipe for member in model.members)
+        ],
+    )
+
+
+class _Record:
+    """Finished splits, written down one a line as soon as they are there."""
+
+    def __init__(
+        self,
+        folder: Path | None,
+        table: FeatureTable,
+        settings: PipelineSettings,
+        pairs: Sequence[tuple[Index, Index]],
+    ) -> None:
+        self.done: dict[int, HeldOut] = {}
+        self.path = folder / f"{_digest(table, settings, pairs)}.jsonl" if folder else None
+        if self.path and self.path.is_file():
+            for line in self._complete_lines(self.path):
+                self.done[line["split"]] = HeldOut(**line["held_out"])
+
+    def add(self, number: int, result: HeldOut) -> None:
+        self.done[number] = result
+        if self.path:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"split": number, "held_out": asdict(result)}) + "\n")
+
+    @staticmethod
+    def _complete_lines(path: Path) -> Iterator[dict[str, Any]]:
+        """A run that was stopped while it wrote leaves half a line, which is done again."""
+        text = path.read_text(encoding="utf-8")
+        if not text.endswith("\n"):
+            text = text[: text.rfind("\n") + 1]
+            path.write_text(text, encoding="utf-8")
+        yield from (json.loads(line) for line in text.splitlines())
+
+
+def _digest(table: FeatureTable, settings: PipelineSettings, pairs: Sequence[tuple[Index, Index]]) -> str:
+    """Name of a run: another number, patient, setting or version gives another name."""
+    from importlib.metadata import version
+
+    digest = hashlib.sha256()
+    packages = {name: version(name) for name in ("preop", "numpy", "scipy", "scikit-learn")}
+    digest.update(json.dumps([table.columns, settings.model_dump(mode="json"), packages]).encode())
+    arrays = [table.values, table.outcome, table.harmonised, *(side for pair in pairs for side in pair)]
+    if table.perturbed is not None:
+        arrays.append(table.perturbed)
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).tobytes())
+    for names in (table.patients, table.centres):
+        digest.update(json.dumps(names.tolist()).encode())
+    return digest.hexdigest()[:24]
 
 
 def validate(

@@ -1,0 +1,313 @@
+"""How variables go with a yes-or-no outcome: tests, and logistic regression with odds ratios.
+
+References
+----------
+Firth D. Bias reduction of maximum likelihood estimates. Biometrika 1993;80:27-38.
+Heinze G, Schemper M. A solution to the problem of separation in logistic regression. Stat Med 2002;21:2409-19.
+Venzon DJ, Moolgavkar SH. A method for computing profile-likelihood-based confidence intervals. Appl Stat 1988;37:87-94.
+Peduzzi P, et al. A simulation study of the number of events per variable in logistic regression analysis.
+J Clin Epidemiol 1996;49:1373-9.
+Cochran WG. Some methods for strengthening the common chi-square tests. Biometrics 1954;10:417-51.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from preop.errors import InvalidInputError
+from preop.statistics.checks import as_labels, as_scores, by_class
+from preop.statistics.discrimination import auc_delong
+from preop.statistics.intervals import Estimate
+
+# Below this many events a coefficient, maximum likelihood is biased and may not exist (Peduzzi 1996).
+EVENTS_A_COEFFICIENT = 10
+# Below this expected count the chi-square distribution is no good approximation (Cochran 1954).
+LEAST_EXPECTED_COUNT = 5
+# A standardised coefficient beyond this means that the classes separate: maximum likelihood has no solution.
+_DIVERGED = 15.0
+_ITERATIONS = 200
+_CONVERGED = 1e-9
+
+
+@dataclass(frozen=True)
+class RankTest:
+    """Comparison of a variable between those with and without the outcome.
+
+    Attributes
+    ----------
+    auc
+        Probability that one with the outcome has the larger value, with DeLong's interval.
+    p_value
+        Of the Mann-Whitney test, two-sided.
+    """
+
+    auc: Estimate
+    p_value: float
+
+
+@dataclass(frozen=True)
+class TableTest:
+    """Association of categories with the outcome.
+
+    Attributes
+    ----------
+    test
+        Pearson's chi-square test, or Fisher's exact test where an expected count is below five.
+    p_value
+        Two-sided.
+    """
+
+    test: Literal["chi-square", "Fisher"]
+    p_value: float
+
+
+@dataclass(frozen=True)
+class OddsRatio:
+    """One coefficient of a logistic regression.
+
+    Attributes
+    ----------
+    name
+        Of the variable.
+    odds_ratio
+        For one unit more, with its profile likelihood interval.
+    p_value
+        Of the likelihood ratio test.
+    """
+
+    name: str
+    odds_ratio: Estimate
+    p_value: float
+
+
+@dataclass(frozen=True)
+class LogisticRegression:
+    """A logistic regression.
+
+    Attributes
+    ----------
+    variables
+        In the order they were given.
+    intercept
+        Log odds where all variables are 0.
+    firth
+        Whether Firth's correction was used.
+    cases, events
+        How many the regression rests on.
+    """
+
+    variables: tuple[OddsRatio, ...]
+    intercept: float
+    firth: bool
+    cases: int
+    events: int
+
+
+def mann_whitney(labels: ArrayLike, values: ArrayLike) -> RankTest:
+    """Compare a variable between classes by ranks; exact for few cases without ties.
+
+    Raises
+    ------
+    InvalidInputError
+        If only one class is present, or the arrays do not fit.
+    """
+    from scipy.stats import mannwhitneyu
+
+    truth = as_labels(labels)
+    numbers = as_scores(values, truth)
+    positives, negatives = by_class(truth, numbers)
+    return RankTest(auc_delong(truth, numbers), float(mannwhitneyu(positives, negatives).pvalue))
+
+
+def table_test(labels: ArrayLike, categories: Sequence[str]) -> TableTest:
+    """Test whether categories (n,) go with the outcome (n,): chi-square, or Fisher's exact test where counts are small.
+
+    Tables with more than two categories have an exact test too (Freeman & Halton 1951).
+
+    Raises
+    ------
+    InvalidInputError
+        If only one class or one category is present, or the two differ in number.
+    """
+    from scipy.stats import chi2_contingency, fisher_exact
+    from scipy.stats.contingency import crosstab, expected_freq
+
+    truth = as_labels(labels)
+    if len(categories) != truth.size:
+        raise InvalidInputError(
+            f"There are {len(categories)} categories for {truth.size} labels; expected one for each."
+        )
+    by_class(truth, truth)
+    counts = crosstab(np.asarray(categories, dtype=np.str_), truth).count
+    if len(counts) < 2:
+        raise InvalidInputError(f"All cases are {categories[0]!r}; expected at least two categories.")
+    if expected_freq(counts).min() < LEAST_EXPECTED_COUNT:
+        return TableTest("Fisher", float(fisher_exact(counts).pvalue))
+    return TableTest("chi-square", float(chi2_contingency(counts, correction=False).pvalue))
+
+
+def adjust_p_values(p_values: ArrayLike, *, method: Literal["holm", "benjamini-hochberg"]) -> NDArray[np.float64]:
+    """Adjust p-values for their number: Holm's for the chance of any error, Benjamini and Hochberg's for their share."""
+    from statsmodels.stats.multitest import multipletests
+
+    names = {"holm": "holm", "benjamini-hochberg": "fdr_bh"}
+    return np.asarray(multipletests(np.asarray(p_values, dtype=np.float64), method=names[method])[1])
+
+
+def logistic_regression(
+    labels: ArrayLike,
+    values: ArrayLike,
+    names: Sequence[str],
+    *,
+    firth: bool | None = None,
+    confidence: float = 0.95,
+) -> LogisticRegression:
+    """Logistic regression of an outcome (n,) on variables (n, v).
+
+    Parameters
+    ----------
+    names
+        Of the variables, (v,).
+    firth
+        Whether to use Firth's correction: a penalty by Jeffreys' prior, which takes the bias of few events away and has
+        a solution where the classes separate. Left open, it is used where there are fewer than ten events (or ten cases
+        without) a coefficient, or where the classes separate.
+    confidence
+        Of the profile likelihood intervals (Venzon 1988; Heinze 2002 for the penalised one).
+
+    Raises
+    ------
+    InvalidInputError
+        If the arrays do not fit, hold anything but finite numbers, a variable has one value only or is a combination of
+        the others, or only one class is present.
+    """
+    truth = as_labels(labels)
+    design = np.asarray(values, dtype=np.float64)
+    if design.shape != (truth.size, len(names)) or not np.isfinite(design).all():
+        raise InvalidInputError(
+            f"The variables have shape {design.shape}; expected finite numbers for {truth.size} cases and "
+            f"{len(names)} names."
+        )
+    by_class(truth, truth)
+    centre, spread = design.mean(axis=0), design.std(axis=0)
+    if (spread == 0).any():
+        raise InvalidInputError(f"{names[int(np.argmin(spread))]} has the same value in all cases; leave it out.")
+    scaled = np.column_stack([np.ones(truth.size), (design - centre) / spread])
+    if np.linalg.matrix_rank(scaled) < scaled.shape[1]:
+        raise InvalidInputError(f"Among {', '.join(names)} one is a combination of the others; leave one out.")
+
+    rarest = int(min(truth.sum(), (~truth).sum()))
+    sparse = rarest < EVENTS_A_COEFFICIENT * len(names)
+    likelihood = _Likelihood(scaled, truth.astype(np.float64), firth=sparse if firth is None else firth)
+    best = likelihood.maximise()
+    if firth is None and not likelihood.firth and np.abs(best).max() > _DIVERGED:
+        likelihood = _Likelihood(scaled, likelihood.outcome, firth=True)
+        best = likelihood.maximise()
+    return LogisticRegression(
+        variables=tuple(
+            _odds_ratio(likelihood, best, column, name, float(spread[column - 1]), confidence)
+            for column, name in enumerate(names, start=1)
+        ),
+        intercept=float(best[0] - (best[1:] / spread) @ centre),
+        firth=likelihood.firth,
+        cases=truth.size,
+        events=int(truth.sum()),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Likelihood:
+    """Log likelihood of a logistic regression on a design (n, p), with Firth's penalty if wanted."""
+
+    design: NDArray[np.float64]
+    outcome: NDArray[np.float64]
+    firth: bool
+
+    def value(self, coefficients: NDArray[np.float64]) -> float:
+        linear = self.design @ coefficients
+        likelihood = float(self.outcome @ linear - np.logaddexp(0, linear).sum())
+        if not self.firth:
+            return likelihood
+        return likelihood + 0.5 * float(np.linalg.slogdet(self._information(self._probabilities(coefficients)))[1])
+
+    def maximise(self, fixed: tuple[int, float] | None = None) -> NDArray[np.float64]:
+        """Newton's method with halved steps; one coefficient may be held at a value.
+
+        The penalty counts all coefficients, held or not (Heinze 2002).
+        """
+        columns = self.design.shape[1]
+        coefficients = np.zeros(columns)
+        free = np.ones(columns, dtype=np.bool_)
+        if fixed is not None:
+            coefficients[fixed[0]] = fixed[1]
+            free[fixed[0]] = False
+        value = self.value(coefficients)
+        for _ in range(_ITERATIONS):
+            probabilities = self._probabilities(coefficients)
+            information = self._information(probabilities)
+            residual = self.outcome - probabilities
+            if self.firth:
+                weights = probabilities * (1 - probabilities)
+                leverage = weights * np.einsum(
+                    "ij,jk,ik->i", self.design, np.linalg.pinv(information), self.design, optimize=True
+                )
+                residual = residual + leverage * (0.5 - probabilities)
+            score = (self.design.T @ residual)[free]
+            step = np.zeros(columns)
+            step[free] = np.linalg.lstsq(information[np.ix_(free, free)], score, rcond=None)[0]
+            length = min(1.0, 5.0 / max(float(np.abs(step).max()), 1e-300))
+            while self.value(coefficients + length * step) < value and length > 1e-8:
+                length /= 2
+            coefficients = coefficients + length * step
+            value = self.value(coefficients)
+            if np.abs(score).max() < _CONVERGED or np.abs(length * step).max() < _CONVERGED:
+                break
+            if not self.firth and np.abs(coefficients[free]).max() > 2 * _DIVERGED:
+                break
+        return coefficients
+
+    def _probabilities(self, coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
+        from scipy.special import expit
+
+        return np.asarray(expit(self.design @ coefficients))
+
+    def _information(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray((self.design.T * (probabilities * (1 - probabilities))) @ self.design)
+
+
+def _odds_ratio(
+    likelihood: _Likelihood, best: NDArray[np.float64], column: int, name: str, spread: float, confidence: float
+) -> OddsRatio:
+    """Coefficient of a scaled variable as odds ratio for one unit of it."""
+    from scipy.stats import chi2
+
+    most = likelihood.value(best)
+
+    def deviance(coefficient: float) -> float:
+        return 2 * (most - likelihood.value(likelihood.maximise((column, coefficient))))
+
+    p_value = float(chi2.sf(max(deviance(0.0), 0.0), 1))
+    if not likelihood.firth and np.abs(best).max() > _DIVERGED:
+        return OddsRatio(name, Estimate.without_interval(np.nan), p_value)
+    limit = float(chi2.ppf(confidence, 1))
+    lower, upper = (_crossing(deviance, float(best[column]), limit, side) for side in (-1, 1))
+    with np.errstate(over="ignore"):
+        value, least, greatest = np.exp(np.array([best[column], lower, upper]) / spread).tolist()
+    return OddsRatio(name, Estimate(value, least, greatest, confidence), p_value)
+
+
+def _crossing(deviance: Callable[[float], float], start: float, limit: float, side: int) -> float:
+    """Where the deviance rises to a limit, on one side of the estimate; infinite where it never does."""
+    from scipy.optimize import brentq
+
+    step = 0.5
+    while deviance(start + side * step) < limit:
+        step *= 2
+        if step > 100 * _DIVERGED:
+            return side * np.inf
+    return float(brentq(lambda value: deviance(value) - limit, start, start + side * step, xtol=1e-6))
