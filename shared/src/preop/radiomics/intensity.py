@@ -15,7 +15,7 @@ PEAK_RADIUS_MM = (3 / (4 * math.pi)) ** (1 / 3) * 10
 
 
 def statistics(region: RegionOfInterest) -> dict[str, float]:
-    """Compute the features ``stat_*`` of a region; skewness and kurtosis of a flat region are 0, as in the standard."""
+    """Compute the features ``stat_*`` of a region; skewness and kurtosis of a flat region are 0."""
     values = region.values
     return {f"stat_{name}": value for name, value in moments_and_quantiles(np.sort(values)).items()} | {
         "stat_energy": float(values @ values),

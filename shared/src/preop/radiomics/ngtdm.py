@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 COARSENESS_OF_A_FLAT_REGION = 1e6
-"""The standard's value where no voxel differs from its neighbours."""
+"""The convention where no voxel differs from its neighbours, and the quotient has no value."""
 
 
 def tone_difference_features(occupied: NDArray[np.int64], differences: NDArray[np.float64]) -> list[float]:
