@@ -78,7 +78,8 @@ def fit_classifier(
         if kind is Classifier.LOGISTIC:
             from sklearn.linear_model import LogisticRegression
 
-            regression = LogisticRegression(C=capacity, max_iter=1000).fit(values, outcome)
+            # Few columns: Newton's method needs a tenth of the steps of the default solver.
+            regression = LogisticRegression(C=capacity, solver="newton-cholesky", max_iter=1000).fit(values, outcome)
             return LinearClassifier(regression.coef_[0], float(regression.intercept_[0]))
         return EstimatorClassifier(_estimator(kind, capacity, seed).fit(values, outcome))
 
