@@ -17,7 +17,7 @@ import SimpleITK as sitk
 from preop.grandchallenge.algorithm import read_algorithm
 from preop.grandchallenge.cases import read_case
 from preop.grandchallenge.roots import Roots
-from sarcoma_lung_metastasis.inference import load_model, predict
+from sarcoma_lung_metastasis.inference import interface_key, load_model, predict
 from tests.conftest import ROOT
 
 FOLDER = ROOT / "algorithms" / "sarcoma_lung_metastasis"
@@ -26,8 +26,8 @@ ALGORITHM = read_algorithm(FOLDER)
 
 @pytest.fixture
 def roots(tmp_path: Path) -> Roots:
-    """A case with CT, T1 MR and clinical information, and the shipped model, all free to be spoilt."""
-    shutil.copytree(FOLDER / "test" / "ct_t1_clinical" / "input", tmp_path / "input")
+    """A case with everything, and the shipped model, all free to be spoilt."""
+    shutil.copytree(FOLDER / "test" / "ct_t1_pet_clinical" / "input", tmp_path / "input")
     shutil.copytree(FOLDER / "model", tmp_path / "model")
     (tmp_path / "output").mkdir()
     return Roots(tmp_path / "input", tmp_path / "output", tmp_path / "model")
@@ -38,7 +38,7 @@ def outputs_of(case: str) -> dict[str, Any]:
     return predict(read, load_model(FOLDER / "model", ALGORITHM))
 
 
-@pytest.mark.parametrize("case", ["ct", "ct_t1_clinical", "t1_clinical"])
+@pytest.mark.parametrize("case", ["ct", "ct_t1_pet_clinical", "t1_clinical", "pet"])
 def test_contributions_add_up_to_the_likelihood(case: str) -> None:
     outputs = outputs_of(case)
     explanation = outputs["lung-metastasis-explanation"]
@@ -56,7 +56,7 @@ def test_each_interface_has_its_own_model_and_a_bundled_case() -> None:
     cases = [read_case(ALGORITHM, path) for path in sorted((FOLDER / "test").glob("*/input"))]
     interfaces = {tuple(sorted(interface)) for interface in ALGORITHM.interfaces}
     assert {case.interface for case in cases} == interfaces
-    assert {tuple(sorted(key.split(" + "))) for key in model.by_interface} == interfaces
+    assert set(model.by_interface) == {interface_key(interface) for interface in interfaces}
 
 
 def test_the_shipped_model_says_where_it_comes_from() -> None:
@@ -71,7 +71,7 @@ def test_the_shipped_model_says_where_it_comes_from() -> None:
 
 
 def test_the_chart_is_valid_vega_lite_and_names_every_feature() -> None:
-    outputs = outputs_of("ct_t1_clinical")
+    outputs = outputs_of("ct_t1_pet_clinical")
     chart = outputs["lung-metastasis-contributions"]
     alt.Chart.from_dict(chart, validate=True)
     text = json.dumps(chart)
@@ -95,8 +95,7 @@ def test_what_lies_outside_the_training_cohort_is_warned_of(roots: Roots) -> Non
     explanation = json.loads((roots.output / "lung-metastasis-explanation.json").read_text())
     warnings = explanation["warnings"]
     assert "age (101 years) lies outside the range of the training cohort." in warnings
-    assert "grade is not known; the training median was used." in warnings
-    assert "positive margin was given but is not used: the training cohort could not teach its effect." in warnings
+    assert "positive margin was given but is not used: the model did not learn an effect of it." in warnings
 
 
 def run(roots: Roots) -> subprocess.CompletedProcess[str]:
@@ -167,7 +166,9 @@ BAD_INPUTS: dict[str, tuple[Callable[[Roots], object], str]] = {
     "broken JSON": (lambda roots: cut(roots.input / "inputs.json"), "inputs.json is not valid JSON ("),
     "clinical information alone": (
         lambda roots: without_input(
-            roots, "ct-image", "ct-tumour-segmentation", "t1-mri", "t1-mri-tumour-segmentation"
+            roots,
+            *("ct-image", "ct-tumour-segmentation", "t1-mri", "t1-mri-tumour-segmentation"),
+            *("pet-image", "pet-tumour-segmentation"),
         ),
         "The inputs clinical-information are not a combination that sarcoma_lung_metastasis accepts; expected ct-image, ",
     ),
@@ -186,7 +187,7 @@ BAD_INPUTS: dict[str, tuple[Callable[[Roots], object], str]] = {
     ),
     "a truncated image": (
         lambda roots: cut(image(roots, "t1-mri")),
-        "t1-mri: ct_t1_clinical.mha cannot be read as an image",
+        "t1-mri: ct_t1_pet_clinical.mha cannot be read as an image",
     ),
     "an empty mask": (
         lambda roots: edited(roots, "ct-tumour-segmentation", lambda mask: mask * 0),
@@ -207,6 +208,14 @@ BAD_INPUTS: dict[str, tuple[Callable[[Roots], object], str]] = {
     "a mask without signal": (
         lambda roots: edited(roots, "t1-mri", filled(0)),
         "t1-mri-tumour-segmentation touches no tumour: there is no signal inside it",
+    ),
+    "a PET in Bq/ml": (
+        lambda roots: edited(roots, "pet-image", lambda scan: scan * 5000),
+        "inside the tumour, and no SUV exceeds 100: convert it from Bq/ml to SUV by body weight.",
+    ),
+    "a PET without uptake": (
+        lambda roots: edited(roots, "pet-image", filled(0)),
+        "pet-tumour-segmentation touches no tumour: there is no uptake inside it",
     ),
     "a 4D image": (
         lambda roots: edited(roots, "ct-image", lambda scan: sitk.JoinSeries([scan, scan])),

@@ -104,7 +104,8 @@ def _part(parts: Path, patient: str) -> Path:
 
 
 def _extract(scan: _Scan, *, parts: Path, settings: Settings) -> None:
-    extraction = extract(scan.image, scan.mask, settings)
+    # One thread: the patients share the cores already.
+    extraction = extract(scan.image, scan.mask, settings, threads=1)
     partial = parts / f".{scan.patient}.json"
     partial.write_text(extraction.model_dump_json(), encoding="utf-8")
     partial.replace(_part(parts, scan.patient))
