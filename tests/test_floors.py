@@ -23,6 +23,7 @@ FLOORS = {
     "slides": 2,
     "mil": 2,
     "anatomy": 3,
+    "engines": 3,
     "staging": 3,
     "tabular": 3,
     "cohort": 4,

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 import SimpleITK as sitk
 
+from preop.engines.processes import ProcessEngine
+from preop.engines.programs import algorithm_program
+from preop.engines.running import run
 from preop.grandchallenge.algorithm import Algorithm
-from preop.grandchallenge.processes import ProcessEngine
-from preop.grandchallenge.programs import algorithm_program
-from preop.grandchallenge.running import run
 from tests.conftest import ROOT, scan_of
 
 

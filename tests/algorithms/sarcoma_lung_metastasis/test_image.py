@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from preop.engines.building import build_image
+from preop.engines.choosing import find_engine
+from preop.engines.comparison import compare_outputs, read_tolerance
+from preop.engines.containers import ContainerEngine
+from preop.engines.programs import Program, algorithm_program
+from preop.engines.serving import serve
 from preop.errors import MissingToolError
 from preop.grandchallenge.algorithm import read_algorithm
-from preop.grandchallenge.building import build_image
-from preop.grandchallenge.choosing import find_engine
-from preop.grandchallenge.comparison import compare_outputs, read_tolerance
-from preop.grandchallenge.containers import ContainerEngine
-from preop.grandchallenge.programs import Program, algorithm_program
-from preop.grandchallenge.serving import serve
 from tests.conftest import ROOT
 
 FOLDER = ROOT / "algorithms" / "sarcoma_lung_metastasis"

@@ -14,14 +14,14 @@ from rich.progress import Progress
 from rich.table import Table
 
 from preop.cli import repository
+from preop.engines.base import Engine
+from preop.engines.building import build_image
+from preop.engines.choosing import EngineChoice, engine_for, find_engine
+from preop.engines.containers import ContainerEngine
+from preop.engines.programs import Program, algorithm_program, evaluation_program
+from preop.engines.running import run
 from preop.errors import InvalidInputError, InvalidOutputError
 from preop.grandchallenge.algorithm import Algorithm, read_algorithm
-from preop.grandchallenge.building import build_image
-from preop.grandchallenge.choosing import EngineChoice, engine_for, find_engine
-from preop.grandchallenge.containers import ContainerEngine
-from preop.grandchallenge.engines import Engine
-from preop.grandchallenge.programs import Program, algorithm_program, evaluation_program
-from preop.grandchallenge.running import run
 from preop.grandchallenge.runtime import ApiMethod
 
 app = typer.Typer(
@@ -79,7 +79,7 @@ def examples(
     engine: EngineOption = "auto",
 ) -> None:
     """Run every algorithm on its bundled cases, then the evaluation, and show the results."""
-    from preop.grandchallenge.submissions import evaluate, find_trials, predict
+    from preop.engines.submissions import evaluate, find_trials, predict
     from preop.report import evaluation_page
 
     folder = output or repository.ROOT / "runs" / datetime.now(UTC).strftime("%Y-%m-%d_%H%M%S")
@@ -129,7 +129,7 @@ def run_test_cases(algorithms: AlgorithmNames = None, engine: EngineOption = "au
 
     With docker or podman the images are built first. Exit code 1 on any difference.
     """
-    from preop.grandchallenge.submissions import find_trials, try_out
+    from preop.engines.submissions import find_trials, try_out
 
     chosen = find_engine(engine)
     console.print(f"Test cases run in {chosen.isolation}")
@@ -173,7 +173,7 @@ def export(
     force: Annotated[bool, typer.Option("--force", help="Replace archives that hold something else.")] = False,  # noqa: FBT002
 ) -> None:
     """Write what is uploaded to the platform: image archive, model.tar.gz, SHA256SUMS; checked by the platform's rules."""
-    from preop.grandchallenge.archive import export as export_program
+    from preop.engines.archive import export as export_program
 
     chosen = _container_engine()
     for program, model in _programs(algorithms):
@@ -243,7 +243,7 @@ def validate(
     Example: `preop validate sarcoma_lung_metastasis --cohort hospital/cohort.csv --output validation`
     """
     from preop.cohort import predict_cohort, read_cohort
-    from preop.grandchallenge.submissions import evaluate
+    from preop.engines.submissions import evaluate
     from preop.report import evaluation_page
 
     described = repository.find_algorithm(algorithm)
@@ -270,7 +270,7 @@ def evaluate_predictions(
     engine: EngineOption = "auto",
 ) -> None:
     """Hold predictions against their reference, as the evaluation of a challenge does."""
-    from preop.grandchallenge.submissions import evaluate
+    from preop.engines.submissions import evaluate
     from preop.report import evaluation_page
 
     judge = evaluation_program(repository.evaluation_folder())

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from preop.cli.repository import algorithm_folders
+from preop.engines.choosing import find_engine
+from preop.engines.containers import ContainerEngine, image_problem
+from preop.engines.programs import algorithm_program
 from preop.errors import PreopError
 from preop.grandchallenge.algorithm import read_algorithm
-from preop.grandchallenge.choosing import find_engine
-from preop.grandchallenge.containers import ContainerEngine, image_problem
 from preop.grandchallenge.models import read_model_info
-from preop.grandchallenge.programs import algorithm_program
 
 # One package of each lock that no smaller lock holds.
 LOCKS = {

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
+from preop.engines.base import Engine
+from preop.engines.containers import ContainerEngine, find_docker, find_podman, image_problem
+from preop.engines.processes import ProcessEngine, working_namespaces
+from preop.engines.programs import Program
 from preop.errors import MissingToolError
-from preop.grandchallenge.containers import ContainerEngine, find_docker, find_podman, image_problem
-from preop.grandchallenge.engines import Engine
-from preop.grandchallenge.processes import ProcessEngine, working_namespaces
-from preop.grandchallenge.programs import Program
 
 EngineChoice = Literal["auto", "docker", "podman", "process"]
 

@@ -22,9 +22,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from preop.engines.containers import PLATFORM, ContainerEngine, image_problem
+from preop.engines.programs import Program
 from preop.errors import InvalidInputError, InvalidOutputError, MissingToolError
-from preop.grandchallenge.containers import PLATFORM, ContainerEngine, image_problem
-from preop.grandchallenge.programs import Program
 
 LARGEST_UPLOAD_BYTES = 10 * 10**9
 API_METHOD_LABEL = "org.grand-challenge.api-method"

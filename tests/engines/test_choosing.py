@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from preop.engines import choosing
+from preop.engines.building import build_image
+from preop.engines.choosing import engine_for, find_engine
+from preop.engines.containers import SOURCES_LABEL, ContainerEngine
+from preop.engines.programs import Program
 from preop.errors import MissingToolError
-from preop.grandchallenge import choosing
-from preop.grandchallenge.building import build_image
-from preop.grandchallenge.choosing import engine_for, find_engine
-from preop.grandchallenge.containers import SOURCES_LABEL, ContainerEngine
-from preop.grandchallenge.programs import Program
-from tests.grandchallenge.conftest import called
+from tests.engines.conftest import called
 
 STALE = r"docker's image preop/x:1\.0\.0 was built from other sources: build it again with \./build\.sh x"
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from preop.engines.comparison import FileTolerance, Tolerance, compare_outputs, read_tolerance
 from preop.errors import InvalidInputError
-from preop.grandchallenge.comparison import FileTolerance, Tolerance, compare_outputs, read_tolerance
 from preop.imaging import Geometry, Image, write_image
 
 GEOMETRY = Geometry.axis_aligned((2, 3, 4), (3.0, 0.7, 0.7), (-10.0, 20.0, 5.0))

@@ -8,10 +8,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from preop.grandchallenge.engines import Engine
-from preop.grandchallenge.programs import Program
+from preop.engines.base import Engine
+from preop.engines.programs import Program
+from preop.engines.workspace import Log, deliver, existing_folders, staging_folder, work_folder
 from preop.grandchallenge.runtime import parse_usage
-from preop.grandchallenge.workspace import Log, deliver, existing_folders, staging_folder, work_folder
 
 
 @dataclass(frozen=True)

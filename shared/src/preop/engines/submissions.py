@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from preop.engines.base import Engine
+from preop.engines.comparison import compare_outputs, read_tolerance
+from preop.engines.programs import Program, algorithm_program
+from preop.engines.running import Run, run
 from preop.errors import InvalidOutputError
 from preop.grandchallenge.algorithm import Algorithm
 from preop.grandchallenge.cases import Case, read_case
-from preop.grandchallenge.comparison import compare_outputs, read_tolerance
-from preop.grandchallenge.engines import Engine
 from preop.grandchallenge.predictions import job_item, write_predictions
-from preop.grandchallenge.programs import Program, algorithm_program
-from preop.grandchallenge.running import Run, run
 from preop.grandchallenge.runtime import METRICS_FILE
 from preop.grandchallenge.values import JSON, read_json
 

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from preop.engines.base import Engine, Started
+from preop.engines.programs import Program
+from preop.engines.running import Run, describe_end
+from preop.engines.workspace import Log, deliver, empty, existing_folders, open_folder, work_folder
 from preop.errors import InvalidOutputError
-from preop.grandchallenge.engines import Engine, Started
-from preop.grandchallenge.programs import Program
-from preop.grandchallenge.running import Run, describe_end
 from preop.grandchallenge.runtime import INVOKE_PORT, parse_usage
-from preop.grandchallenge.workspace import Log, deliver, empty, existing_folders, open_folder, work_folder
 
 START_LIMIT_S = 300  # the platform waits this long for GET /health
 STOP_GRACE_S = 5  # and this long between SIGTERM and SIGKILL

@@ -7,9 +7,9 @@ import json
 
 import pytest
 
+from preop.engines.serving import serve
 from preop.errors import InvalidOutputError
-from preop.grandchallenge.serving import serve
-from tests.grandchallenge.conftest import case, nothing_is_left_of
+from tests.engines.conftest import case, nothing_is_left_of
 
 pytestmark = pytest.mark.usefixtures("alone")
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from preop.grandchallenge.containers import ContainerEngine
-from tests.grandchallenge.conftest import called
+from preop.engines.containers import ContainerEngine
+from tests.engines.conftest import called
 
 
 def test_the_way_of_running_is_told_whatever_the_image_was_built_for(recorder, program, tmp_path):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from preop.engines.building import build_image
 from preop.errors import InvalidInputError, MissingToolError
-from preop.grandchallenge.building import build_image
-from tests.grandchallenge.conftest import called
+from tests.engines.conftest import called
 
 
 def test_a_build_takes_base_image_and_options_from_the_environment(recorder, program, tmp_path, monkeypatch):

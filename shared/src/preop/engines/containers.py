@@ -14,12 +14,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from preop.engines.base import Engine, Started, data_limit_bytes, spawn, succeeds
+from preop.engines.programs import Program, sources_digest
+from preop.engines.workspace import readable_by_all
 from preop.errors import MissingToolError
-from preop.grandchallenge.engines import Engine, Started, data_limit_bytes, spawn, succeeds
-from preop.grandchallenge.programs import Program, sources_digest
 from preop.grandchallenge.roots import Roots
 from preop.grandchallenge.runtime import API_METHOD_VARIABLE, ApiMethod
-from preop.grandchallenge.workspace import readable_by_all
 
 PLATFORM = "linux/amd64"
 SOURCES_LABEL = "preop.sources"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from preop.grandchallenge.programs import Program, sources_digest
+from preop.engines.programs import Program, sources_digest
 
 INSIDE = [
     "pyproject.toml",

@@ -14,8 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from preop.grandchallenge.engines import Engine, Started, data_limit_bytes, spawn, succeeds
-from preop.grandchallenge.programs import Program
+from preop.engines.base import Engine, Started, data_limit_bytes, spawn, succeeds
+from preop.engines.programs import Program
 from preop.grandchallenge.roots import variable_of
 from preop.grandchallenge.runtime import API_METHOD_VARIABLE, ApiMethod
 

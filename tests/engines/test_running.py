@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
+from preop.engines import running
+from preop.engines.base import Engine
+from preop.engines.processes import ProcessEngine
+from preop.engines.programs import Program
 from preop.errors import InvalidInputError, InvalidOutputError, MissingToolError
-from preop.grandchallenge import running
-from preop.grandchallenge.engines import Engine
-from preop.grandchallenge.processes import ProcessEngine
-from preop.grandchallenge.programs import Program
-from tests.grandchallenge.conftest import case, nothing_is_left_of
+from tests.engines.conftest import case, nothing_is_left_of
 
 pytestmark = pytest.mark.usefixtures("alone")
 

@@ -15,9 +15,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from preop.grandchallenge.programs import Program
+from preop.engines.programs import Program
+from preop.engines.workspace import stderr_of, stdout_of
 from preop.grandchallenge.runtime import ApiMethod
-from preop.grandchallenge.workspace import stderr_of, stdout_of
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ import os
 import shlex
 import subprocess
 
+from preop.engines.containers import PLATFORM, SOURCES_LABEL, ContainerEngine
+from preop.engines.programs import Program, sources_digest
 from preop.errors import InvalidInputError, MissingToolError
-from preop.grandchallenge.containers import PLATFORM, SOURCES_LABEL, ContainerEngine
-from preop.grandchallenge.programs import Program, sources_digest
 from preop.grandchallenge.runtime import ApiMethod
 
 BASE_IMAGE_VARIABLE = "PREOP_BASE_IMAGE"

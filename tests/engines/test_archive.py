@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
+from preop.engines import archive
+from preop.engines.archive import check_archive, check_model_archive, export, write_folder_archive
+from preop.engines.containers import SOURCES_LABEL, ContainerEngine
+from preop.engines.programs import Program, sources_digest
 from preop.errors import InvalidInputError, InvalidOutputError, MissingToolError
-from preop.grandchallenge import archive
-from preop.grandchallenge.archive import check_archive, check_model_archive, export, write_folder_archive
-from preop.grandchallenge.containers import SOURCES_LABEL, ContainerEngine
-from preop.grandchallenge.programs import Program, sources_digest
 
 LABEL = "org.grand-challenge.api-method"
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from preop.engines.base import Engine
+from preop.engines.building import build_image
+from preop.engines.choosing import find_engine
+from preop.engines.containers import ContainerEngine
+from preop.engines.processes import ProcessEngine
+from preop.engines.programs import Program
 from preop.errors import MissingToolError
-from preop.grandchallenge.building import build_image
-from preop.grandchallenge.choosing import find_engine
-from preop.grandchallenge.containers import ContainerEngine
-from preop.grandchallenge.engines import Engine
-from preop.grandchallenge.processes import ProcessEngine
-from preop.grandchallenge.programs import Program
 
 # Does what /input/action.txt says.
 PROBE = """
