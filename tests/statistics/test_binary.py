@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 from grand_challenge_metrics.stats import calculate_confusion_matrix
@@ -5,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preop.errors import InvalidInputError
-from preop.statistics import BinaryCounts, wilson
+from preop.statistics import BinaryCounts, predictive_values, wilson
 
 
 def test_proportions_of_a_hand_made_table():
@@ -47,3 +49,20 @@ def test_counts_are_those_of_the_platforms_own_metrics(pairs):
 def test_anything_but_matching_zeros_and_ones_is_refused(labels, decisions):
     with pytest.raises(InvalidInputError):
         BinaryCounts.of(labels, decisions)
+
+
+def test_predictive_values_follow_the_prevalence():
+    # Altman & Bland 1994: sensitivity .90 and specificity .63 (liver scan) at the prevalence seen, and at 25 %.
+    counts = BinaryCounts(true_positives=231, false_positives=32, true_negatives=54, false_negatives=27)
+    seen = predictive_values(counts.sensitivity.value, counts.specificity.value, counts.prevalence)
+    assert counts.prevalence == pytest.approx(0.75, abs=0.001)
+    assert seen == pytest.approx((231 / 263, 54 / 81))
+    assert predictive_values(0.895, 0.628, 0.25) == pytest.approx((0.45, 0.95), abs=0.01)
+
+
+def test_a_decision_that_is_never_made_has_no_predictive_value():
+    positive, negative = predictive_values(0.0, 1.0, 0.3)
+    assert math.isnan(positive)
+    assert negative == pytest.approx(0.7)
+    with pytest.raises(InvalidInputError, match="prevalence is 2"):
+        predictive_values(0.5, 0.5, 2)

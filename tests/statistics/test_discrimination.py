@@ -9,7 +9,7 @@ from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
 from preop.errors import InvalidInputError
-from preop.statistics import auc, auc_delong, compare_aucs, roc_curve
+from preop.statistics import auc, auc_bootstrap, auc_delong, compare_aucs, mean_roc_band, roc_band, roc_curve
 
 # Three positives and four negatives: of the 12 pairs 7 are in order, 2 tied, 3 the wrong way round.
 LABELS = np.array([1, 1, 1, 0, 0, 0, 0])
@@ -157,3 +157,43 @@ def test_one_class_only_is_refused(function, labels, word):
 def test_arrays_that_do_not_fit_are_refused(labels, scores, message):
     with pytest.raises(InvalidInputError, match=message):
         auc(labels, scores)
+
+
+def test_area_under_the_mean_curve_is_the_mean_area():
+    random = np.random.default_rng(0)
+    splits = [(np.array([1, 1, 0, 0, 0]), random.random(5)) for _ in range(30)]
+    band = mean_roc_band(splits, training_cases=20, test_cases=5)
+    areas = [auc(labels, scores) for labels, scores in splits]
+    assert np.trapezoid(band.sensitivity, band.false_positive_rate) == pytest.approx(np.mean(areas), abs=2e-3)
+    assert ((band.lower <= band.sensitivity) & (band.sensitivity <= band.upper)).all()
+
+
+def test_band_of_resampled_patients_holds_the_curve_and_narrows_with_their_number():
+    random = np.random.default_rng(0)
+    labels = random.random(400) < 0.5
+    scores = labels + random.normal(size=400)
+    few, many = (roc_band(labels[:n], scores[:n], seed=0, repeats=200) for n in (40, 400))
+    for band in (few, many):
+        assert ((band.lower <= band.sensitivity + 1e-9) & (band.sensitivity <= band.upper + 1e-9)).all()
+    assert (many.upper - many.lower).mean() < (few.upper - few.lower).mean() / 2
+    assert (
+        roc_band(labels, scores, seed=0, repeats=20).lower == roc_band(labels, scores, seed=0, repeats=20).lower
+    ).all()
+
+
+def test_bootstrap_by_patient_is_wider_when_the_cases_of_a_patient_repeat_each_other():
+    random = np.random.default_rng(0)
+    labels = random.random(40) < 0.5
+    scores = labels + random.normal(size=40)
+    alone = auc_bootstrap(labels, scores, [str(case) for case in range(40)], seed=0)
+    by_delong = auc_delong(labels, scores)
+    assert alone.upper - alone.lower == pytest.approx(by_delong.upper - by_delong.lower, rel=0.2)
+    again = [np.repeat(part, 4) for part in (labels, scores)]
+    repeated = auc_bootstrap(*again, [str(case // 4) for case in range(160)], seed=0)
+    assert repeated.upper - repeated.lower == pytest.approx(alone.upper - alone.lower, rel=0.1)
+    assert auc_delong(*again).upper - auc_delong(*again).lower < 0.6 * (repeated.upper - repeated.lower)
+
+
+def test_bootstrap_asks_for_a_patient_for_each_case():
+    with pytest.raises(InvalidInputError, match="1 patients for 7 labels"):
+        auc_bootstrap(LABELS, SCORES, ["a"], seed=0)

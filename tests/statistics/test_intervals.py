@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preop.errors import InvalidInputError
-from preop.statistics import Estimate, corrected_resampled_t, wilson
+from preop.statistics import Estimate, compare_resampled, corrected_resampled_t, wilson
 
 
 @pytest.mark.parametrize(
@@ -61,3 +61,22 @@ def test_a_split_without_training_cases_is_refused():
 
 def test_an_undetermined_interval_becomes_null_in_json():
     assert Estimate.without_interval(1.0).as_dict() == {"value": 1.0, "lower": None, "upper": None}
+
+
+def test_paired_comparison_by_hand():
+    # Differences .1, .2, .3: mean .2, variance .01; t = .2 / sqrt((1/3 + 1/4) * .01) = 2.6186 on 2 degrees of freedom.
+    result = compare_resampled([0.7, 0.9, 0.8], [0.6, 0.7, 0.5], training_cases=80, test_cases=20)
+    assert result.difference.value == pytest.approx(0.2)
+    # Two-sided p of t with 2 degrees of freedom: 1 - t / sqrt(2 + t^2).
+    assert result.p_value == pytest.approx(1 - 2.6186147 / math.sqrt(2 + 2.6186147**2), abs=1e-6)
+
+
+def test_a_model_compared_with_itself_differs_by_nothing():
+    result = compare_resampled([0.7, 0.9], [0.7, 0.9], training_cases=8, test_cases=2)
+    assert result.difference.as_dict() == {"value": 0.0, "lower": None, "upper": None}
+    assert math.isnan(result.p_value)
+
+
+def test_scores_of_other_splits_are_not_compared():
+    with pytest.raises(InvalidInputError, match="same splits"):
+        compare_resampled([0.7, 0.9], [0.7, 0.9, 0.8], training_cases=8, test_cases=2)

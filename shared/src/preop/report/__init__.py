@@ -6,12 +6,17 @@ from preop.report.charts import (
     calibration_chart,
     confusion_chart,
     contributions_chart,
+    decision_chart,
     forest_chart,
+    roc_band_chart,
     roc_chart,
     score_chart,
+    share_chart,
+    survival_chart,
     to_svg,
 )
 from preop.report.pages import evaluation_page
+from preop.report.training import training_page
 
 __all__ = [
     "Contribution",
@@ -19,9 +24,14 @@ __all__ = [
     "calibration_chart",
     "confusion_chart",
     "contributions_chart",
+    "decision_chart",
     "evaluation_page",
     "forest_chart",
+    "roc_band_chart",
     "roc_chart",
     "score_chart",
+    "share_chart",
+    "survival_chart",
     "to_svg",
+    "training_page",
 ]

@@ -9,7 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from preop.statistics import Agreement, CalibrationPoint, Estimate, RocCurve
+import numpy as np
+
+from preop.statistics import Agreement, CalibrationPoint, DecisionCurve, Estimate, RocBand, RocCurve, SurvivalCurve
 
 if TYPE_CHECKING:
     import altair as alt
@@ -324,6 +326,105 @@ def forest_chart(
     if no_effect is not None:
         layers.insert(0, _vertical(no_effect))
     return _spec(layers, rows, title, subtitle, width=width, height=_ROW_HEIGHT * max(len(rows), 1))
+
+
+def roc_band_chart(band: RocBand, area: Estimate, *, title: str = "ROC curve", subtitle: str = "") -> Spec:
+    """Draw a ROC curve with the interval of its sensitivity at each rate of false positives."""
+    import altair as alt
+
+    rows: Rows = [
+        {
+            "false_positive_rate": round(x, 4),
+            "sensitivity": round(y, 4),
+            "lower": round(low, 4),
+            "upper": round(high, 4),
+        }
+        for x, y, low, high in np.column_stack(
+            [band.false_positive_rate, band.sensitivity, band.lower, band.upper]
+        ).tolist()
+    ]
+    base = alt.Chart().encode(x=alt.X("false_positive_rate:Q", title="1 - specificity", **_unit()))
+    shade = base.mark_area(color=_BLUE, opacity=0.16).encode(
+        y=alt.Y("lower:Q", title="sensitivity", **_unit()), y2="upper:Q"
+    )
+    line = base.mark_line(color=_BLUE, strokeWidth=2.5).encode(y=alt.Y("sensitivity:Q", title="sensitivity", **_unit()))
+    words = f"AUC {format_estimate(area)}" + (f"; {subtitle}" if subtitle else "")
+    return _spec([_diagonal(), shade, line], rows, title, words, width=300, height=300)
+
+
+def decision_chart(curve: DecisionCurve, *, title: str = "Decision curve") -> Spec:
+    """Draw the net benefit of acting by a model, on all and on none, over the risk from which one would act."""
+    import altair as alt
+
+    lines = {"by the model": curve.model, "on all": curve.all, "on none": curve.none}
+    top = max(float(curve.all.max()), float(curve.model.max()), 0.01)
+    # Far below zero nothing is decided any more: the lines leave the chart.
+    bottom = -top / 4
+    rows: Rows = [
+        {"threshold": round(x, 4), "benefit": round(y, 4), "acting": name}
+        for name, values in lines.items()
+        for x, y in zip(curve.thresholds.tolist(), values.tolist(), strict=True)
+    ]
+    chart = (
+        alt.Chart()
+        .mark_line(strokeWidth=2.5, clip=True)
+        .encode(
+            x=alt.X("threshold:Q", title="risk from which one would act", axis=alt.Axis(format=".1f", tickCount=6)),
+            y=alt.Y("benefit:Q", title="net benefit", scale=alt.Scale(domain=[bottom, top * 1.05], nice=False)),
+            color=alt.Color(
+                "acting:N", sort=list(lines), scale=alt.Scale(domain=list(lines), range=[_BLUE, _ORANGE, _MUTED])
+            ),
+            strokeDash=alt.StrokeDash(
+                "acting:N", sort=list(lines), scale=alt.Scale(domain=list(lines), range=[[1, 0], [6, 3], [2, 3]])
+            ),
+        )
+    )
+    return _spec([chart], rows, title, "true positives a patient, less the needless actions", width=300, height=270)
+
+
+def survival_chart(
+    curves: Mapping[str, SurvivalCurve], *, title: str, subtitle: str = "", per_year: float = 365.25
+) -> Spec:
+    """Draw Kaplan-Meier curves of up to two groups with their bands; times in days are shown in years."""
+    import altair as alt
+
+    rows: Rows = [
+        {
+            "group": f"{name} (n = {int(curve.at_risk[0])})",
+            "years": round(float(time) / per_year, 4),
+            "free": round(float(free), 4),
+            "lower": round(float(low), 4),
+            "upper": round(float(high), 4),
+        }
+        for name, curve in curves.items()
+        for time, free, low, high in zip(curve.times, curve.free, curve.lower, curve.upper, strict=True)
+    ]
+    groups = list(dict.fromkeys(row["group"] for row in rows))
+    color = alt.Color("group:N", sort=groups, scale=alt.Scale(domain=groups, range=[_ORANGE, _BLUE]))
+    base = alt.Chart().encode(x=alt.X("years:Q", title="years"), color=color)
+    free = alt.Y("free:Q", title="free of the event", **_unit())
+    shade = base.mark_area(opacity=0.14, interpolate="step-after").encode(
+        y=alt.Y("lower:Q", title="free of the event", **_unit()), y2="upper:Q"
+    )
+    line = base.mark_line(strokeWidth=2.5, interpolate="step-after").encode(y=free)
+    return _spec([shade, line], rows, title, subtitle, width=300, height=270)
+
+
+def share_chart(shares: Mapping[str, float], *, axis: str, title: str, subtitle: str = "") -> Spec:
+    """Draw shares as bars, one below the other in the order they come."""
+    import altair as alt
+
+    rows: Rows = [
+        {"name": name, "share": round(share, 4), "text": f"{share:.0%}".replace("%", " %")}
+        for name, share in shares.items()
+    ]
+    base = alt.Chart().encode(
+        x=alt.X("share:Q", title=axis, scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format=".0%", tickCount=5)),
+        y=alt.Y("name:N", title=None, sort=None, axis=alt.Axis(domain=False, ticks=False, labelLimit=210)),
+    )
+    bars = base.mark_bar(color=_BLUE, height={"band": 0.6})
+    numbers = base.mark_text(align="left", dx=5, color=_INK).encode(text="text:N")
+    return _spec([bars, numbers], rows, title, subtitle, width=230, height=_ROW_HEIGHT * max(len(rows), 1))
 
 
 def to_svg(spec: Spec) -> str:

@@ -6,9 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import preop
 from preop.errors import InvalidInputError
 from preop.report.charts import (
     ScoredCase,
@@ -17,12 +16,9 @@ from preop.report.charts import (
     confusion_chart,
     roc_chart,
     score_chart,
-    to_svg,
 )
+from preop.report.html import inline, render
 from preop.statistics import Agreement, Estimate, calibration_curve, roc_curve
-
-if TYPE_CHECKING:
-    from markupsafe import Markup
 
 Json = Mapping[str, Any]
 
@@ -101,13 +97,13 @@ def evaluation_page(metrics: Json, path: Path) -> None:
         )
     task, results, aggregates = metrics["task"], metrics["results"], metrics["aggregates"]
     binary = task["kind"] == "binary"
-    page = _render(
+    page = render(
         "evaluation.html",
         task=task,
         summary=_summary(task, results),
         unscored=aggregates["cases"]["all"] - aggregates["cases"]["valid"],
         figures=_binary_figures(aggregates) if binary else _ordinal_figures(aggregates),
-        charts=[_inline(chart) for chart in (_binary_charts if binary else _ordinal_charts)(task, results, aggregates)],
+        charts=[inline(chart) for chart in (_binary_charts if binary else _ordinal_charts)(task, results, aggregates)],
         cases=[_row(result) for result in results],
         reference_title=_capital(_words(task["reference_column"])),
         columns=[_capital(_words(column)) for column in results[0]["attributes"]],
@@ -231,23 +227,3 @@ def _words(column: str) -> str:
 
 def _capital(words: str) -> str:
     return words[:1].upper() + words[1:]
-
-
-def _inline(chart: Spec) -> Markup:
-    """Draw a chart as markup: the drawing program has escaped the text in it."""
-    from markupsafe import Markup
-
-    return Markup(to_svg(chart))  # noqa: S704
-
-
-def _render(template: str, **content: Any) -> str:
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("preop.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(template).render(version=preop.__version__, **content)

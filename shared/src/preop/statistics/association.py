@@ -210,7 +210,7 @@ def logistic_regression(
         best = likelihood.maximise()
     return LogisticRegression(
         variables=tuple(
-            _odds_ratio(likelihood, best, column, name, float(spread[column - 1]), confidence)
+            _odds_ratio(likelihood, best, column, name=name, spread=float(spread[column - 1]), confidence=confidence)
             for column, name in enumerate(names, start=1)
         ),
         intercept=float(best[0] - (best[1:] / spread) @ centre),
@@ -281,7 +281,7 @@ class _Likelihood:
 
 
 def _odds_ratio(
-    likelihood: _Likelihood, best: NDArray[np.float64], column: int, name: str, spread: float, confidence: float
+    likelihood: _Likelihood, best: NDArray[np.float64], column: int, *, name: str, spread: float, confidence: float
 ) -> OddsRatio:
     """Coefficient of a scaled variable as odds ratio for one unit of it."""
     from scipy.stats import chi2

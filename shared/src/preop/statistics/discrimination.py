@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from preop.errors import InvalidInputError
 from preop.statistics.checks import as_labels, as_scores, by_class
 from preop.statistics.intervals import Estimate, corrected_resampled_t
 
@@ -149,6 +150,53 @@ def compare_aucs(
     half_width = _normal_quantile(confidence) * error
     interval = Estimate(difference, max(difference - half_width, -1.0), min(difference + half_width, 1.0), confidence)
     return AucComparison(interval, float(2 * norm.sf(abs(difference) / error)))
+
+
+def auc_bootstrap(
+    labels: ArrayLike,
+    scores: ArrayLike,
+    patients: Sequence[str],
+    *,
+    seed: int,
+    repeats: int = 2000,
+    confidence: float = 0.95,
+) -> Estimate:
+    """AUC with an interval from resampled patients, for cases that come several to a patient.
+
+    Patients with and without any positive case are resampled apart, so that each resample has both.
+
+    Parameters
+    ----------
+    patients
+        Whom each case belongs to, (n,).
+    seed, repeats
+        Of the bootstrap.
+
+    Raises
+    ------
+    InvalidInputError
+        As :func:`auc`, or if the patients differ in number from the labels.
+    """
+    truth = as_labels(labels)
+    values = as_scores(scores, truth)
+    if len(patients) != truth.size:
+        raise InvalidInputError(f"There are {len(patients)} patients for {truth.size} labels; expected one for each.")
+    names, owner = np.unique(np.asarray(patients, dtype=np.str_), return_inverse=True)
+    cases = [np.flatnonzero(owner == number) for number in range(names.size)]
+    has_positive = np.array([truth[index].any() for index in cases])
+    random = np.random.default_rng(seed)
+    areas = []
+    for _ in range(repeats):
+        drawn = np.concatenate([random.choice(part, part.size) for part in _split_by(has_positive)])
+        index = np.concatenate([cases[number] for number in drawn])
+        if not truth[index].all() and truth[index].any():
+            areas.append(auc(truth[index], values[index]))
+    lower, upper = np.quantile(areas, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Estimate(auc(truth, values), float(lower), float(upper), confidence)
+
+
+def _split_by(mask: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    return np.flatnonzero(mask), np.flatnonzero(~mask)
 
 
 def roc_curve(labels: ArrayLike, scores: ArrayLike) -> RocCurve:

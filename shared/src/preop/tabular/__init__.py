@@ -10,7 +10,7 @@ from preop.tabular.splits import RepeatedSplits
 from preop.tabular.study import Question, Study, train_and_validate
 from preop.tabular.survival import CoxModel, FollowUp, fit_cox
 from preop.tabular.table import FeatureTable
-from preop.tabular.validation import HeldOut, leave_one_centre_out, nested_validation, validate
+from preop.tabular.validation import HeldOut, external_validation, leave_one_centre_out, nested_validation, validate
 
 __all__ = [
     "Classifier",
@@ -26,6 +26,7 @@ __all__ = [
     "Selection",
     "Study",
     "TabularModel",
+    "external_validation",
     "fit",
     "fit_cox",
     "fit_logistic",

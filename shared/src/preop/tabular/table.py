@@ -88,9 +88,9 @@ class FeatureTable:
         if len(set(columns)) < len(columns):
             repeated = next(name for name in columns if columns.count(name) > 1)
             raise InvalidInputError(f"The feature table has two columns {repeated}; expected each name once.")
-        strange = [name for name in columns if not pd.api.types.is_numeric_dtype(table[name])]
-        if strange:
-            raise InvalidInputError(f"The feature {strange[0]} holds {table[strange[0]].iloc[0]!r}; expected numbers.")
+        for name, (_, column) in zip(columns, table.items(), strict=True):
+            if not pd.api.types.is_numeric_dtype(column):
+                raise InvalidInputError(f"The feature {name} holds {column.iloc[0]!r}; expected numbers.")
         values = table.to_numpy(np.float64)
         if np.isinf(values).any():
             raise InvalidInputError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from preop.errors import InvalidInputError
 from preop.statistics import Estimate, auc, corrected_resampled_t
 from preop.tabular.fitting import fit
+from preop.tabular.model import TabularModel
 from preop.tabular.settings import PipelineSettings
 from preop.tabular.splits import RepeatedSplits
 from preop.tabular.table import FeatureTable, Index
@@ -95,6 +96,26 @@ def leave_one_centre_out(table: FeatureTable, settings: PipelineSettings) -> dic
         )
     pairs = [(np.flatnonzero(table.centres != name), np.flatnonzero(table.centres == name)) for name in centres]
     return dict(zip(centres.tolist(), held_out(table, settings, pairs), strict=True))
+
+
+def external_validation(models: Mapping[str, TabularModel], table: FeatureTable) -> dict[str, dict[str, Any]]:
+    """What trained models say of other patients: evidence for the place ``external`` under the name of their cohort.
+
+    A model is left out where the table lacks one of its columns.
+    """
+    import pandas as pd
+
+    frame = pd.DataFrame(table.values, columns=list(table.columns))
+    return {
+        name: {
+            "outcome": table.outcome.astype(int).tolist(),
+            "patients": table.patients.tolist(),
+            "probabilities": model.probabilities(frame, table.centres.tolist()).tolist(),
+            "threshold": model.threshold,
+        }
+        for name, model in models.items()
+        if set(model.columns) <= set(table.columns)
+    }
 
 
 def held_out(

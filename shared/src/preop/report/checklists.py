@@ -1,0 +1,169 @@
+"""Reporting guidelines, and where a training report answers them.
+
+Each item is put in words of our own under the number it has in the guideline.
+
+References
+----------
+Collins GS, et al. TRIPOD+AI statement: updated guidance for reporting clinical prediction models that use regression or
+machine learning methods. BMJ 2024;385:e078378.
+Kocak B, et al. CheckList for EvaluAtion of Radiomics research (CLEAR). Insights Imaging 2023;14:75.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Section(StrEnum):
+    """Sections of the training report, by their anchor."""
+
+    RESULT = "result"
+    WARNINGS = "warnings"
+    MODELS = "models"
+    BASELINES = "baselines"
+    DETAILS = "details"
+    FORMULA = "formula"
+    COHORT = "cohort"
+    VARIABLES = "variables"
+    STABILITY = "stability"
+    CENTRES = "centres"
+    EXTERNAL = "external"
+    SURVIVAL = "survival"
+    METHOD = "method"
+
+
+@dataclass(frozen=True)
+class Item:
+    """One item of a guideline.
+
+    Attributes
+    ----------
+    number, words
+        Of the guideline, and what it asks for in short.
+    sections
+        Where the report answers it, at least in part; none where it cannot.
+    """
+
+    number: str
+    words: str
+    sections: tuple[Section, ...] = ()
+
+
+_S = Section
+
+TRIPOD_AI = (
+    Item("1", "Title names the model, the patients and the outcome", (_S.RESULT,)),
+    Item("2", "Structured abstract"),
+    Item("3a", "Clinical background and reason for the model"),
+    Item("3b", "Intended patients, place in their care, and users"),
+    Item("3c", "Known inequalities between groups of patients"),
+    Item("4", "Objectives: development, evaluation, or both", (_S.RESULT,)),
+    Item("5a", "Sources of the data"),
+    Item("5b", "Dates of inclusion and follow-up"),
+    Item("6a", "Setting and centres", (_S.CENTRES,)),
+    Item("6b", "Eligibility criteria"),
+    Item("6c", "Treatments received"),
+    Item("7", "Preparation and checks of the data", (_S.METHOD,)),
+    Item("8a", "Outcome: definition and time horizon"),
+    Item("8b", "Who judged the outcome, and how consistently"),
+    Item("8c", "Blinding when the outcome was judged"),
+    Item("9a", "Choice of candidate predictors", (_S.MODELS,)),
+    Item("9b", "Definition and timing of the predictors"),
+    Item("9c", "Who measured predictors that need judgement"),
+    Item("10", "Sample size", (_S.WARNINGS,)),
+    Item("11", "Missing data", (_S.METHOD, _S.COHORT)),
+    Item("12a", "How the data were divided", (_S.METHOD,)),
+    Item("12b", "Handling of predictors", (_S.METHOD,)),
+    Item("12c", "Kind of model, all steps of building and internal validation", (_S.METHOD, _S.FORMULA)),
+    Item("12d", "Differences between centres in the analysis", (_S.METHOD, _S.CENTRES)),
+    Item("12e", "Measures and plots of performance", (_S.METHOD, _S.DETAILS)),
+    Item("12f", "Updating of the model"),
+    Item("12g", "How predictions were computed in an evaluation", (_S.METHOD,)),
+    Item("13", "Class imbalance", (_S.METHOD,)),
+    Item("14", "Fairness"),
+    Item("15", "Output of the model, and its threshold", (_S.METHOD, _S.FORMULA)),
+    Item("16", "Differences between development and evaluation data", (_S.EXTERNAL,)),
+    Item("17", "Ethical approval and consent"),
+    Item("18a", "Funding"),
+    Item("18b", "Conflicts of interest"),
+    Item("18c", "Protocol"),
+    Item("18d", "Registration"),
+    Item("18e", "Availability of the data"),
+    Item("18f", "Availability of the code"),
+    Item("19", "Involvement of patients and the public"),
+    Item("20a", "Flow of participants, and the outcome", (_S.MODELS,)),
+    Item("20b", "Characteristics of the participants", (_S.COHORT,)),
+    Item("20c", "Comparison of development and evaluation data", (_S.EXTERNAL,)),
+    Item("21", "Patients and events in each analysis", (_S.MODELS,)),
+    Item("22", "The full model, so that others can use it", (_S.FORMULA,)),
+    Item("23a", "Performance with intervals", (_S.MODELS, _S.DETAILS)),
+    Item("23b", "Differences in performance between centres", (_S.CENTRES,)),
+    Item("24", "Results of updating"),
+    Item("25", "Interpretation", (_S.RESULT,)),
+    Item("26", "Limitations", (_S.WARNINGS,)),
+    Item("27a", "What is done with poor or missing input", (_S.METHOD,)),
+    Item("27b", "Interaction and expertise that users need"),
+    Item("27c", "Next steps"),
+)
+
+CLEAR = (
+    Item("1", "Title names radiomics", ()),
+    Item("2", "Structured abstract"),
+    Item("3", "Keywords"),
+    Item("4", "Scientific background"),
+    Item("5", "Reason for radiomics"),
+    Item("6", "Objectives", (_S.RESULT,)),
+    Item("7", "Guidelines followed", (_S.METHOD,)),
+    Item("8", "Ethics"),
+    Item("9", "Sample size", (_S.WARNINGS,)),
+    Item("10", "Retrospective or prospective"),
+    Item("11", "Eligibility criteria"),
+    Item("12", "Flow chart of the technical steps"),
+    Item("13", "Source of the data"),
+    Item("14", "Overlap with earlier studies"),
+    Item("15", "How the data were divided", (_S.METHOD,)),
+    Item("16", "Imaging protocol"),
+    Item("17", "Definition of predictors other than radiomics"),
+    Item("18", "Reference standard"),
+    Item("19", "Segmentation"),
+    Item("20", "Who segmented"),
+    Item("21", "Image processing"),
+    Item("22", "Resampling"),
+    Item("23", "Discretisation"),
+    Item("24", "Original and filtered images"),
+    Item("25", "Software of feature extraction"),
+    Item("26", "Families of features"),
+    Item("27", "Number of features", (_S.MODELS,)),
+    Item("28", "Settings left at their defaults"),
+    Item("29", "Missing data", (_S.METHOD, _S.COHORT)),
+    Item("30", "Class imbalance", (_S.METHOD,)),
+    Item("31", "Reliability of the segmentation", (_S.STABILITY,)),
+    Item("32", "Scaling of features", (_S.METHOD,)),
+    Item("33", "Reduction of dimensions", (_S.METHOD,)),
+    Item("34", "Classifier", (_S.METHOD, _S.FORMULA)),
+    Item("35", "Training and tuning", (_S.METHOD,)),
+    Item("36", "Confounders", (_S.CENTRES,)),
+    Item("37", "How a model was chosen", (_S.METHOD,)),
+    Item("38", "Internal and external testing", (_S.METHOD, _S.EXTERNAL)),
+    Item("39", "Measures of performance, and why these", (_S.METHOD,)),
+    Item("40", "Uncertainty", (_S.METHOD, _S.MODELS)),
+    Item("41", "Statistical comparison of performance", (_S.BASELINES,)),
+    Item("42", "Comparison with models without radiomics, and with both", (_S.BASELINES,)),
+    Item("43", "How predictions are explained", (_S.DETAILS, _S.FORMULA)),
+    Item("44", "Characteristics of the patients", (_S.COHORT,)),
+    Item("45", "Flow chart of eligibility"),
+    Item("46", "Statistics of the features: stability and selection", (_S.DETAILS, _S.VARIABLES)),
+    Item("47", "Performance", (_S.MODELS, _S.DETAILS)),
+    Item("48", "Performance beside models without radiomics, and with both", (_S.MODELS, _S.BASELINES)),
+    Item("49", "Main findings", (_S.RESULT,)),
+    Item("50", "Earlier work"),
+    Item("51", "Meaning for practice"),
+    Item("52", "Strengths and limitations", (_S.WARNINGS,)),
+    Item("53", "Images and segmentations shared"),
+    Item("54", "Features shared"),
+    Item("55", "Scripts of processing shared"),
+    Item("56", "Code of modelling shared"),
+    Item("57", "Final model shared", (_S.FORMULA,)),
+    Item("58", "A system ready to use shared"),
+)
