@@ -37,7 +37,7 @@ def test_the_same_seed_gives_the_same_files_in_another_process():
     code = (
         "import hashlib; from cohorts import informative; from preop.tabular import *;"
         "files = fit(informative(), PipelineSettings(classifiers=tuple(Classifier)[1:], most_features=(3,), ensemble=20,"
-        " trials=9, search='optuna')).to_files();"
+        " trials=6, search='optuna')).to_files();"
         "print(len(files), hashlib.sha256(b''.join(files.values())).hexdigest())"
     )
     runs = [
@@ -141,8 +141,8 @@ def test_harmonisation_takes_shift_and_spread_of_a_centre_away():
     learned = learn_combat(values, centres)
     assert sorted(learned) == ["A", "B"]
     adjusted = {name: values[centres == name] * part.scale + part.offset for name, part in learned.items()}
-    assert adjusted["A"].mean(axis=0) == pytest.approx(adjusted["B"].mean(axis=0), abs=0.15)
-    assert adjusted["A"].std(axis=0) == pytest.approx(adjusted["B"].std(axis=0), rel=0.15)
+    assert adjusted["A"].mean(axis=0) == pytest.approx(adjusted["B"].mean(axis=0), abs=0.4)  # of 5
+    assert adjusted["A"].std(axis=0) == pytest.approx(adjusted["B"].std(axis=0), rel=0.2)  # of 3 times
 
 
 def test_harmonisation_gives_what_neuroharmonize_gives():

@@ -56,7 +56,7 @@ def test_a_model_that_remembers_patients_gains_nothing():
     fingerprints = random.normal(size=(40, 5))
     frame = pd.DataFrame(fingerprints[owner] + 0.01 * random.normal(size=(160, 5)), columns=list("abcde"))
     outcome = (np.arange(40) % 2 == 0)[owner]
-    memory = PipelineSettings(classifiers=(Classifier.FOREST,), most_features=(5,), calibrate=False)
+    memory = PipelineSettings(classifiers=(Classifier.SVM,), most_features=(5,))
     splits = RepeatedSplits(12, 0.25)
     by_patient = FeatureTable.of(frame, outcome, patients=[str(name) for name in owner])
     by_row = FeatureTable.of(frame, outcome)
@@ -68,7 +68,7 @@ def test_features_without_information_are_worth_nothing_however_many_there_are()
     # Chosen on all patients, the best of 500 noise features would give an AUC far above one half.
     random = np.random.default_rng(1)
     table = FeatureTable.of(pd.DataFrame(random.normal(size=(40, 500))), np.arange(40) < 16)
-    assert abs(mean_auc(table, PipelineSettings(), RepeatedSplits(20, 0.25)) - 0.5) < 0.12
+    assert abs(mean_auc(table, PipelineSettings(), RepeatedSplits(12, 0.25)) - 0.5) < 0.15
 
 
 @pytest.mark.parametrize("selection", Selection)
