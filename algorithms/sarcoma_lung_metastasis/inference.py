@@ -168,16 +168,17 @@ def _warnings(parts: list[Contribution], row: Mapping[str, float], info: ModelIn
     warnings += [f"{label_of(part.name)} is not known; the training median was used." for part in parts if part.missing]
     given = [name for name in CLINICAL_LABELS if not math.isnan(row.get(name, math.nan))]
     used = {part.name for part in parts}
-    warnings += [
-        f"{label_of(name)} was given but is not used: the model did not learn an effect of it."
-        for name in given
-        if name not in used
-    ]
-    warnings += [
-        f"In cross-validation this model was not shown to do better than {comparison['baseline']} alone."
+    if unused := [label_of(name) for name in given if name not in used]:
+        warnings.append(f"Given, but not used, for the model did not learn an effect of it: {', '.join(unused)}.")
+    not_beaten = [
+        comparison["baseline"]
         for comparison in info.validation["comparisons"]
         if comparison["model"] == key and not comparison["adds"]
     ]
+    if not_beaten:
+        warnings.append(
+            f"In cross-validation this model was not shown to do better than {' or '.join(not_beaten)} alone."
+        )
     if info.training_data.simulated:
         warnings.append("The model was trained on simulated patients: its figures say nothing about real ones.")
     return warnings
