@@ -242,7 +242,7 @@ def _detail(evidence: Json, name: str) -> _Detail:
         f"Calibration slope {format_estimate(recalibrated.slope)} (1 is right, below 1 too extreme), "
         f"intercept {format_estimate(recalibrated.intercept)} (0 is right, below 0 too high)."
     )
-    return _Detail(name, sentence, [inline(chart) for chart in charts])
+    return _Detail(name, _minus(sentence), [inline(chart) for chart in charts])
 
 
 def _formula(evidence: Json, name: str) -> dict[str, Any]:
