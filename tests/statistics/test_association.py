@@ -35,6 +35,12 @@ def test_firth_has_a_finite_answer_where_the_classes_separate():
     assert 1 < odds.lower < odds.value < odds.upper < math.inf
 
 
+def test_a_rare_exposure_without_events_is_noticed_and_corrected():
+    result = logistic_regression(*four_fold(1, 14, 0, 24), ["exposed"])
+    assert result.firth
+    assert result.variables[0].odds_ratio.value == pytest.approx(1.5 * 24.5 / (14.5 * 0.5), rel=1e-6)
+
+
 def test_maximum_likelihood_of_a_four_fold_table_is_its_cross_product():
     result = logistic_regression(*four_fold(30, 20, 15, 45), ["exposed"], firth=False)
     assert result.variables[0].odds_ratio.value == pytest.approx(30 * 45 / (20 * 15), rel=1e-7)

@@ -10,7 +10,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="session")
 def one_process() -> Iterator[None]:
     """Starting workers takes longer than what these tests do."""
     with joblib.parallel_config(backend="sequential"):

@@ -358,16 +358,16 @@ def decision_chart(curve: DecisionCurve, *, title: str = "Decision curve") -> Sp
 
     lines = {"by the model": curve.model, "on all": curve.all, "on none": curve.none}
     top = max(float(curve.all.max()), float(curve.model.max()), 0.01)
-    # Far below zero nothing is decided any more: the lines leave the chart.
+    # Far below zero nothing is decided any more: the lines end there.
     bottom = -top / 4
     rows: Rows = [
-        {"threshold": round(x, 4), "benefit": round(y, 4), "acting": name}
+        {"threshold": round(x, 4), "benefit": round(y, 4) if y >= bottom else None, "acting": name}
         for name, values in lines.items()
         for x, y in zip(curve.thresholds.tolist(), values.tolist(), strict=True)
     ]
     chart = (
         alt.Chart()
-        .mark_line(strokeWidth=2.5, clip=True)
+        .mark_line(strokeWidth=2.5)
         .encode(
             x=alt.X("threshold:Q", title="risk from which one would act", axis=alt.Axis(format=".1f", tickCount=6)),
             y=alt.Y("benefit:Q", title="net benefit", scale=alt.Scale(domain=[bottom, top * 1.05], nice=False)),

@@ -242,7 +242,7 @@ def _detail(evidence: Json, name: str) -> _Detail:
         f"Calibration slope {format_estimate(recalibrated.slope)} (1 is right, below 1 too extreme), "
         f"intercept {format_estimate(recalibrated.intercept)} (0 is right, below 0 too high)."
     )
-    return _Detail(name, sentence, [inline(chart) for chart in charts])
+    return _Detail(name, _minus(sentence), [inline(chart) for chart in charts])
 
 
 def _formula(evidence: Json, name: str) -> dict[str, Any]:
@@ -387,24 +387,34 @@ def _method(evidence: Json) -> list[str]:
         f"Validation: {splits['repeats']} random splits by patient, stratified by outcome, with "
         f"{splits['test_share']:.0%} of the patients held out (seed {splits['seed']}); the same splits for all models on "
         "the same patients.".replace("%", " %"),
-        "Everything that learns does so on the training patients of each split: which columns can be used (known in at "
-        "least half of the patients, and not the same in nearly all), stability, harmonisation, the median that stands "
-        "in for a missing value, scaling, selection, the classifier and its settings, calibration, and the threshold.",
+        (
+            "Everything that learns does so on the training patients of each split: which columns can be used (known in at "
+            "least half of the patients, and not the same in nearly all), stability, harmonisation, the median that stands "
+            "in for a missing value, scaling, selection, the classifier and its settings, calibration, and the threshold."
+        ),
         f"Classifiers: {', '.join(settings['classifiers'])}; selection: {', '.join(settings['selections'])}, with at most "
         f"{sizes} features, of which no two have a rank correlation above {settings['maximum_correlation']:g}. In five "
         f"inner folds {search}; the smallest log loss decided"
         + (", or the simplest within one standard error of it" if settings["one_standard_error"] else "")
         + (f"; the best {settings['ensemble']} were averaged" if settings["ensemble"] > 1 else "")
         + ". Classes were not reweighted: that would spoil the probabilities.",
-        "Threshold: the largest sum of sensitivity and specificity on the inner out-of-fold predictions of the training "
-        "patients (Youden).",
-        "AUC and concordance: mean over the splits; intervals and paired tests are corrected for the patients that the "
-        "splits share (Nadeau and Bengio 2003); p-values of the comparisons with baselines are also adjusted after Holm.",
-        "Sensitivity, specificity, predictive values, Brier score, calibration and decision curve: one prediction a "
-        "patient, the mean of the splits in which the patient was held out; Wilson's intervals. Predictive values hold "
-        "for the prevalence in these patients.",
-        "One variable at a time: Mann-Whitney test, adjusted after Benjamini and Hochberg; odds ratios by logistic "
-        "regression with profile likelihood intervals. It describes these patients; nothing was selected by it.",
+        (
+            "Threshold: the largest sum of sensitivity and specificity on the inner out-of-fold predictions of the training "
+            "patients (Youden)."
+        ),
+        (
+            "AUC and concordance: mean over the splits; intervals and paired tests are corrected for the patients that the "
+            "splits share (Nadeau and Bengio 2003); p-values of the comparisons with baselines are also adjusted after Holm."
+        ),
+        (
+            "Sensitivity, specificity, predictive values, Brier score, calibration and decision curve: one prediction a "
+            "patient, the mean of the splits in which the patient was held out; Wilson's intervals. Predictive values hold "
+            "for the prevalence in these patients."
+        ),
+        (
+            "One variable at a time: Mann-Whitney test, adjusted after Benjamini and Hochberg; odds ratios by logistic "
+            "regression with profile likelihood intervals. It describes these patients; nothing was selected by it."
+        ),
     ]
 
 

@@ -28,7 +28,7 @@ from preop.statistics.intervals import Estimate
 EVENTS_A_COEFFICIENT = 10
 # Below this expected count the chi-square distribution is no good approximation (Cochran 1954).
 LEAST_EXPECTED_COUNT = 5
-# A standardised coefficient beyond this means that the classes separate: maximum likelihood has no solution.
+# Fitted log odds beyond this mean that the classes separate: maximum likelihood has no solution.
 _DIVERGED = 15.0
 _ITERATIONS = 200
 _CONVERGED = 1e-9
@@ -205,7 +205,7 @@ def logistic_regression(
     sparse = rarest < EVENTS_A_COEFFICIENT * len(names)
     likelihood = _Likelihood(scaled, truth.astype(np.float64), firth=sparse if firth is None else firth)
     best = likelihood.maximise()
-    if firth is None and not likelihood.firth and np.abs(best).max() > _DIVERGED:
+    if firth is None and not likelihood.firth and likelihood.diverged(best):
         likelihood = _Likelihood(scaled, likelihood.outcome, firth=True)
         best = likelihood.maximise()
     return LogisticRegression(
@@ -234,6 +234,10 @@ class _Likelihood:
         if not self.firth:
             return likelihood
         return likelihood + 0.5 * float(np.linalg.slogdet(self._information(self._probabilities(coefficients)))[1])
+
+    def diverged(self, coefficients: NDArray[np.float64]) -> bool:
+        """Whether a case is fitted with certainty."""
+        return bool(np.abs(self.design @ coefficients).max() > _DIVERGED)
 
     def maximise(self, fixed: tuple[int, float] | None = None) -> NDArray[np.float64]:
         """Newton's method with halved steps; one coefficient may be held at a value.
@@ -267,7 +271,7 @@ class _Likelihood:
             value = self.value(coefficients)
             if np.abs(score).max() < _CONVERGED or np.abs(length * step).max() < _CONVERGED:
                 break
-            if not self.firth and np.abs(coefficients[free]).max() > 2 * _DIVERGED:
+            if not self.firth and np.abs(self.design @ coefficients).max() > 3 * _DIVERGED:
                 break
         return coefficients
 
@@ -292,7 +296,7 @@ def _odds_ratio(
         return 2 * (most - likelihood.value(likelihood.maximise((column, coefficient))))
 
     p_value = float(chi2.sf(max(deviance(0.0), 0.0), 1))
-    if not likelihood.firth and np.abs(best).max() > _DIVERGED:
+    if not likelihood.firth and likelihood.diverged(best):
         return OddsRatio(name, Estimate.without_interval(np.nan), p_value)
     limit = float(chi2.ppf(confidence, 1))
     lower, upper = (_crossing(deviance, float(best[column]), limit, side) for side in (-1, 1))

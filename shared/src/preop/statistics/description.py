@@ -106,14 +106,18 @@ def cohort_table(labels: ArrayLike, variables: Mapping[str, Sequence[float | str
                     variable=name,
                     level=index[1],
                     missing=int(column.isna().sum()),
-                    overall=str(cells["Overall"]),
-                    without=str(cells.get("without", "")),
-                    with_outcome=str(cells.get("with", "")),
+                    overall=_spaced(cells["Overall"]),
+                    without=_spaced(cells.get("without", "")),
+                    with_outcome=_spaced(cells.get("with", "")),
                     p_value=p_value if line == 0 else None,
                     test=test if line == 0 else "",
                 )
             )
     return rows
+
+
+def _spaced(cell: object) -> str:
+    return str(cell).replace(",", ", ")
 
 
 def _as_texts(values: Sequence[float | str | None]) -> pd.Series[Any]:

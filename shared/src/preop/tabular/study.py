@@ -256,10 +256,14 @@ def _univariable(name: str, values: NDArray[np.float64], outcome: NDArray[np.boo
 
 
 def _regressions(table: FeatureTable, question: Question) -> dict[str, Json]:
-    """One multivariable regression for each baseline of more than one column, on patients with all of them."""
+    """One multivariable regression for each baseline of more than one column, on patients with all of them.
+
+    Columns that less than half of the patients have are left out.
+    """
     result = {}
     for name in question.baselines:
         part = table.select(question.columns(name))
+        part = part.select([column for column, share in _known(part) if share >= 0.5])
         part = part.rows(np.flatnonzero(np.isfinite(part.values).all(axis=1)))
         varied = [column for column in part.columns if np.unique(part.select([column]).values).size > 1]
         values = part.select(varied).values
@@ -279,6 +283,11 @@ def _regressions(table: FeatureTable, question: Question) -> dict[str, Json]:
             ],
         }
     return result
+
+
+def _known(table: FeatureTable) -> list[tuple[str, float]]:
+    """Each column, and the share of the rows in which it is known."""
+    return list(zip(table.columns, np.isfinite(table.values).mean(axis=0).tolist(), strict=True))
 
 
 def _final(model: TabularModel) -> Json:
