@@ -29,7 +29,7 @@ TASK = ROOT / "evaluation" / "ground_truth" / "sarcoma_lung_metastasis" / "task.
 def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cohort of 24 small simulated patients."""
     folder = tmp_path_factory.mktemp("cohort")
-    simulate(24, 5, folder, small=True)
+    simulate(24, 4, folder, small=True)  # of the first seeds, one where every combination of scans can be learned
     return folder / "cohort.csv"
 
 
