@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from preop.errors import InvalidInputError
-from preop.tabular import LogisticModel, RepeatedSplits, fit_logistic, validate
+from preop.tabular import FeatureTable, LogisticModel, PipelineSettings, RepeatedSplits, fit
 from preop.tabular.logistic import Term
 
 
@@ -17,6 +17,14 @@ def cohort(patients: int = 120, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray
     table = pd.DataFrame(rng.normal(size=(patients, 3)), columns=["signal", "noise", "other"])
     outcome = rng.random(patients) < 1 / (1 + np.exp(-2 * table["signal"]))
     return table, outcome.to_numpy()
+
+
+def fit_logistic(table: pd.DataFrame, outcome: np.ndarray, *, seed: int) -> LogisticModel:
+    """Fit on all usable columns, without recalibration."""
+    settings = PipelineSettings(seed=seed, most_features=(table.shape[1],), maximum_correlation=1.0, calibrate=False)
+    model = fit(FeatureTable.of(table, outcome), settings).logistic
+    assert model is not None
+    return model
 
 
 def test_it_finds_the_feature_that_matters() -> None:
@@ -114,29 +122,6 @@ def test_missing_values_are_imputed() -> None:
 def test_a_cohort_that_teaches_nothing_is_refused(change, sentence: str) -> None:
     with pytest.raises(InvalidInputError, match=sentence):
         fit_logistic(*change(*cohort()), seed=0)
-
-
-def learn_signal(table: pd.DataFrame, outcome: np.ndarray):
-    return fit_logistic(table, outcome, seed=0).probabilities
-
-
-def test_validation_finds_signal_and_none_in_noise() -> None:
-    table, outcome = cohort(100)
-    splits = RepeatedSplits(repeats=10)
-    assert validate(learn_signal, table[["signal"]], outcome, splits).value > 0.75
-    noise = validate(learn_signal, table[["noise"]], outcome, splits)
-    assert noise.lower < 0.5 < noise.upper
-
-
-def remember(table: pd.DataFrame, outcome: np.ndarray):
-    """Know the outcome of every patient it has seen, and nothing else."""
-    seen = dict(zip(table["patient"], outcome, strict=True))
-    return lambda test: np.array([float(seen.get(patient, 0.5)) for patient in test["patient"]])
-
-
-def test_a_model_that_remembers_patients_gains_nothing() -> None:
-    table = pd.DataFrame({"patient": np.arange(50.0)})
-    assert validate(remember, table, np.arange(50) % 2 == 0, RepeatedSplits(repeats=5)).value == 0.5
 
 
 def test_splits_are_stratified_and_the_same_for_a_seed() -> None:

@@ -2,7 +2,7 @@
 
 from preop.tabular.classifiers import Classifier
 from preop.tabular.fitting import fit
-from preop.tabular.logistic import Contribution, LogisticModel, fit_logistic
+from preop.tabular.logistic import Contribution, LogisticModel
 from preop.tabular.model import TabularModel
 from preop.tabular.selection import Selection
 from preop.tabular.settings import PipelineSettings
@@ -10,7 +10,7 @@ from preop.tabular.splits import RepeatedSplits
 from preop.tabular.study import Question, Study, train_and_validate
 from preop.tabular.survival import CoxModel, FollowUp, fit_cox
 from preop.tabular.table import FeatureTable
-from preop.tabular.validation import HeldOut, external_validation, leave_one_centre_out, nested_validation, validate
+from preop.tabular.validation import HeldOut, external_validation, leave_one_centre_out, nested_validation
 
 __all__ = [
     "Classifier",
@@ -29,9 +29,7 @@ __all__ = [
     "external_validation",
     "fit",
     "fit_cox",
-    "fit_logistic",
     "leave_one_centre_out",
     "nested_validation",
     "train_and_validate",
-    "validate",
 ]

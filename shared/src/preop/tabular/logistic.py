@@ -122,33 +122,6 @@ class LogisticModel:
         return cls(**{**content, "terms": terms, "out_of_fold_quantiles": tuple(content["out_of_fold_quantiles"])})
 
 
-def fit_logistic(table: pd.DataFrame, outcome: NDArray[np.bool_], *, seed: int) -> LogisticModel:
-    """Fit an L2-penalised logistic regression on all usable columns, without calibration.
-
-    Parameters
-    ----------
-    table
-        One row a patient, one numeric column a feature, NaN where a value is missing.
-    outcome
-        Whether each patient had the event, shape (patients,).
-    seed
-        Of the inner folds.
-
-    Raises
-    ------
-    InvalidInputError
-        If there are fewer than two patients with or without the event, or no usable feature.
-    """
-    from preop.tabular.fitting import fit
-    from preop.tabular.settings import PipelineSettings
-    from preop.tabular.table import FeatureTable
-
-    settings = PipelineSettings(seed=seed, most_features=(table.shape[1],), maximum_correlation=1.0, calibrate=False)
-    model = fit(FeatureTable.of(table, outcome), settings).logistic
-    assert model is not None  # noqa: S101
-    return model
-
-
 def _contribution(term: Term, value: float) -> Contribution:
     missing = math.isnan(value)
     used = term.median if missing else value

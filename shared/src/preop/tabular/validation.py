@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from preop.errors import InvalidInputError
-from preop.statistics import Estimate, auc, corrected_resampled_t
 from preop.tabular.fitting import fit
 from preop.tabular.model import TabularModel
 from preop.tabular.settings import PipelineSettings
@@ -21,10 +19,7 @@ from preop.tabular.splits import RepeatedSplits
 from preop.tabular.table import FeatureTable, Index
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-# Learns from a table and its outcome, and gives a function that scores another table.
-Learner = Callable[["pd.DataFrame", NDArray[np.bool_]], Callable[["pd.DataFrame"], NDArray[np.float64]]]
+    pass
 
 
 @dataclass(frozen=True)
@@ -219,39 +214,3 @@ def _digest(table: FeatureTable, settings: PipelineSettings, pairs: Sequence[tup
     for names in (table.patients, table.centres):
         digest.update(json.dumps(names.tolist()).encode())
     return digest.hexdigest()[:24]
-
-
-def validate(
-    learn: Learner,
-    table: pd.DataFrame,
-    outcome: NDArray[np.bool_],
-    splits: RepeatedSplits,
-) -> Estimate:
-    """AUC on held-out patients, averaged over the splits, with its corrected resampled t interval.
-
-    Parameters
-    ----------
-    learn
-        Called with the training rows of each split only.
-    table
-        One row a patient.
-    outcome
-        Whether each had the event, shape (patients,).
-    """
-    from joblib import Parallel, delayed
-
-    pairs = list(splits(outcome))
-    scores = Parallel(n_jobs=-1)(delayed(_score)(learn, table, outcome, train, test) for train, test in pairs)
-    train, test = pairs[0]
-    return corrected_resampled_t(scores, training_cases=len(train), test_cases=len(test))
-
-
-def _score(
-    learn: Learner,
-    table: pd.DataFrame,
-    outcome: NDArray[np.bool_],
-    train: NDArray[np.intp],
-    test: NDArray[np.intp],
-) -> float:
-    score = learn(table.iloc[train], outcome[train])
-    return auc(outcome[test], score(table.iloc[test]))
