@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -17,9 +17,6 @@ from preop.tabular.model import TabularModel
 from preop.tabular.settings import PipelineSettings
 from preop.tabular.splits import RepeatedSplits
 from preop.tabular.table import FeatureTable, Index
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
