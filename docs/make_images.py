@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[1]
 IMAGES = ROOT / "docs" / "images"
 SARCOMA = ROOT / "algorithms" / "sarcoma_lung_metastasis"
 PAGE_WIDTH, PAGE_HEIGHT = 1000, 1560
+CLEAR_UPTAKE_SUV = 12
 
 
 def main() -> None:
@@ -26,7 +27,7 @@ def main() -> None:
     sys.path.insert(0, str(ROOT / "algorithms"))
     IMAGES.mkdir(exist_ok=True)
     result_page()
-    chart = read_json(SARCOMA / "test" / "ct_t1_clinical" / "expected" / "lung-metastasis-contributions.json")
+    chart = read_json(SARCOMA / "test" / "ct_t1_pet" / "expected" / "lung-metastasis-contributions.json")
     (IMAGES / "sarcoma-contributions.png").write_bytes(
         vl_convert.vegalite_to_png(chart, vl_version=VEGA_LITE_VERSION, scale=1.5)
     )
@@ -52,14 +53,23 @@ def result_page() -> None:
 
 
 def simulated_patient() -> None:
-    """Show the middle of a simulated tumour, on CT and on T1 MR, with its contour."""
+    """Show the middle of a simulated tumour, on CT, T1 MR and PET, with its contour."""
     from sarcoma_lung_metastasis.simulation import simulate_patient
 
-    patients = (simulate_patient(3, number) for number in range(20))
-    patient = next(patient for patient in patients if patient.ct and patient.t1)
-    views = []
+    patients = (simulate_patient(3, number) for number in range(40))
+    patient = next(
+        patient
+        for patient in patients
+        if patient.ct and patient.t1 and patient.pet and patient.pet.image.voxels.max() > CLEAR_UPTAKE_SUV
+    )
     brightest = float(np.quantile(patient.t1.image.voxels, 0.995))
-    for scan, (low, high) in ((patient.ct, (-160.0, 240.0)), (patient.t1, (0.0, brightest))):
+    hottest = float(patient.pet.image.voxels[patient.pet.tumour.voxels != 0].max())
+    views = []
+    for scan, low, high in (
+        (patient.ct, -160.0, 240.0),
+        (patient.t1, 0.0, brightest),
+        (patient.pet, 0.0, hottest),
+    ):
         middle = int(np.flatnonzero(scan.tumour.voxels.any(axis=(1, 2))).mean())
         grey = np.clip((scan.image.voxels[middle] - low) / (high - low), 0, 1)
         views.append(_enlarged(grey, scan.tumour.voxels[middle] != 0, scan.image.spacing_mm[1]))
@@ -70,10 +80,10 @@ def simulated_patient() -> None:
 
 
 def _enlarged(grey: NDArray[np.float64], tumour: NDArray[np.bool_], spacing_mm: float) -> NDArray[np.uint8]:
-    """Draw a slice at 3 pixels a mm with the contour of the tumour in orange."""
+    """Draw a slice at 2 pixels a mm with the contour of the tumour in orange."""
     from scipy import ndimage
 
-    factor = 3 * spacing_mm
+    factor = 2 * spacing_mm
     large = ndimage.zoom(grey, factor, order=1)
     inside = ndimage.zoom(tumour.astype(float), factor, order=1) > 0.5
     contour = inside & ~ndimage.binary_erosion(inside, iterations=2)

@@ -129,7 +129,7 @@ def contributions_chart(contributions: Sequence[Contribution], *, title: str, su
             scale=alt.Scale(domain=[-reach, reach], nice=False),
             axis=alt.Axis(tickCount=5),
         ),
-        y=alt.Y("label:N", title=None, sort=None, axis=alt.Axis(domain=False, ticks=False, labelLimit=260)),
+        y=alt.Y("label:N", title=None, sort=None, axis=alt.Axis(domain=False, ticks=False, labelLimit=420)),
     )
     bars = base.mark_bar(height={"band": 0.62}).encode(
         color=alt.Color(
@@ -312,7 +312,7 @@ def forest_chart(
     ]
     x_scale = alt.Scale(zero=False, nice=True)
     base = alt.Chart().encode(
-        y=alt.Y("name:N", title=None, sort=None, axis=alt.Axis(domain=False, ticks=False, labelLimit=260))
+        y=alt.Y("name:N", title=None, sort=None, axis=alt.Axis(domain=False, ticks=False, labelLimit=420))
     )
     intervals = base.mark_rule(color=_BLUE, strokeWidth=2).encode(
         x=alt.X("lower:Q", title=axis, scale=x_scale), x2="upper:Q"
