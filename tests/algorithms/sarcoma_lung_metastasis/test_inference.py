@@ -172,11 +172,12 @@ BAD_INPUTS: dict[str, tuple[Callable[[Roots], object], str]] = {
             *("ct-image", "ct-tumour-segmentation", "t1-mri", "t1-mri-tumour-segmentation"),
             *("pet-image", "pet-tumour-segmentation"),
         ),
-        "The inputs clinical-information are not a combination that sarcoma_lung_metastasis accepts; expected ct-image, ",
+        "The inputs clinical-information are not a combination that sarcoma_lung_metastasis accepts; "
+        "the nearest of its 14 combinations also needs ct-image, ct-tumour-segmentation.",
     ),
     "a scan without its segmentation": (
         lambda roots: without_input(roots, "t1-mri-tumour-segmentation"),
-        "are not a combination that sarcoma_lung_metastasis accepts",
+        "accepts; the nearest of its 14 combinations also needs t1-mri-tumour-segmentation.",
     ),
     "no image": (lambda roots: image(roots, "ct-image").unlink(), "ct-image: found no image in "),
     "two images": (

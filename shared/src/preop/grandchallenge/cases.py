@@ -17,6 +17,7 @@ from preop.grandchallenge.values import JSON, check_value, read_json
 from preop.imaging import Geometry, Image, read_geometry, read_image
 
 INPUTS_FILE = "inputs.json"
+FEW_INTERFACES = 3
 IMAGE_SUFFIXES = (".mha", ".mhd", ".nii.gz", ".nii", ".nrrd", ".tiff", ".tif", ".dcm")
 
 
@@ -150,11 +151,22 @@ def check_interface(algorithm: Algorithm, slugs: Sequence[str]) -> None:
     """Refuse a set of inputs that is not exactly one of the algorithm's interfaces."""
     given = tuple(sorted(slugs))
     if given not in {tuple(sorted(interface)) for interface in algorithm.interfaces}:
-        accepted = "; or ".join(", ".join(interface) for interface in algorithm.interfaces)
         raise InvalidInputError(
             f"The inputs {', '.join(given) or '(none)'} are not a combination that {algorithm.name} accepts; "
-            f"expected {accepted}."
+            f"{_advice(algorithm, set(given))}."
         )
+
+
+def _advice(algorithm: Algorithm, given: set[str]) -> str:
+    """Say what is accepted: all combinations where they are few, else what the nearest one has more or less."""
+    if len(algorithm.interfaces) <= FEW_INTERFACES:
+        return "expected " + "; or ".join(", ".join(interface) for interface in algorithm.interfaces)
+    nearest = min(algorithm.interfaces, key=lambda interface: len(given.symmetric_difference(interface)))
+    missing = [slug for slug in nearest if slug not in given]
+    surplus = sorted(given.difference(nearest))
+    changes = [f"also needs {', '.join(missing)}"] if missing else []
+    changes += [f"does without {', '.join(surplus)}"] if surplus else []
+    return f"the nearest of its {len(algorithm.interfaces)} combinations {' and '.join(changes)}"
 
 
 def single_image(folder: Path, slug: str) -> Path:
