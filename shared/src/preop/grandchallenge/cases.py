@@ -161,7 +161,11 @@ def _advice(algorithm: Algorithm, given: set[str]) -> str:
     """Say what is accepted: all combinations where they are few, else what the nearest one has more or less."""
     if len(algorithm.interfaces) <= FEW_INTERFACES:
         return "expected " + "; or ".join(", ".join(interface) for interface in algorithm.interfaces)
-    nearest = min(algorithm.interfaces, key=lambda interface: len(given.symmetric_difference(interface)))
+    # Of two that are equally near, the one that keeps what was given.
+    nearest = min(
+        algorithm.interfaces,
+        key=lambda interface: (len(given.symmetric_difference(interface)), len(given.difference(interface))),
+    )
     missing = [slug for slug in nearest if slug not in given]
     surplus = sorted(given.difference(nearest))
     changes = [f"also needs {', '.join(missing)}"] if missing else []
