@@ -72,6 +72,9 @@ def make_table(folder: Path) -> pd.DataFrame:
                 "site": "trunk" if any(part in patient["site"] for part in _TRUNK) else "extremity",
                 "margin": "",
                 "lung_metastasis": patient["lung_metastasis"],
+                "follow_up_days": patient[
+                    "days_diagnosis_to_outcome" if patient["lung_metastasis"] else "days_diagnosis_to_last_follow_up"
+                ],
             }
         )
     return pd.DataFrame(rows)

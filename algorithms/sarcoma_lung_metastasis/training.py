@@ -27,13 +27,14 @@ from preop.grandchallenge.models import TrainingData, write_model
 from preop.grandchallenge.values import read_json, to_json
 from preop.radiomics import random_perturbations
 from preop.report import training_page
-from preop.tabular import FeatureTable, PipelineSettings, Question, RepeatedSplits, train_and_validate
+from preop.tabular import FeatureTable, FollowUp, PipelineSettings, Question, RepeatedSplits, train_and_validate
 from preop.tabular.evidence import comparisons, figures
 
 from .features import CLINICAL, PET, SCANS, UNCHANGED, measure, scan_of
 from .inference import CLINICAL_LABELS, WEIGHTS_FILE, interface_key
 
 OUTCOME = "lung_metastasis"
+FOLLOW_UP = "follow_up_days"
 _SOFTWARE = ("preop", "numpy", "scipy", "scikit-learn", "SimpleITK")
 _SUV_MAX = f"{PET.name}_stat_max"
 
@@ -45,6 +46,10 @@ class Settings(BaseModel):
 
     splits: int = Field(100, ge=2, description="random 80/20 splits of the validation")
     perturbations: int = Field(3, ge=0, description="times each tumour is measured again, perturbed; 0 for never")
+    time_to_event: bool = Field(
+        False,
+        description="Cox regression and Kaplan-Meier curves too, from the column follow_up_days; takes many minutes",
+    )
     pipeline: PipelineSettings = Field(
         PipelineSettings(most_features=(3, 5, 10)), description="of each model: preop.tabular"
     )
@@ -74,6 +79,7 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> dict[s
         question(cohort, table),
         settings=settings.pipeline,
         splits=RepeatedSplits(settings.splits, seed=settings.pipeline.seed),
+        follow_up=_follow_up(cohort, table) if settings.time_to_event else None,
         folder=work,
     )
     validation = {
@@ -184,6 +190,11 @@ def _described(cohort: Cohort) -> dict[str, list[float | str | None]]:
         if any(cells):
             described[column] = [(float(cell) if column == "age_years" else cell) if cell else None for cell in cells]
     return described
+
+
+def _follow_up(cohort: Cohort, table: FeatureTable) -> FollowUp:
+    """Time to lung metastasis, or to when the patient was last seen without."""
+    return FollowUp.of([patient.reference_number(FOLLOW_UP) for patient in cohort.patients], table.outcome)
 
 
 def _is_interface(name: str, cohort: Cohort) -> bool:
