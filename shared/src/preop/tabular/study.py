@@ -115,6 +115,8 @@ def train_and_validate(
         If the question names what the table lacks, or no model has two patients with and two without the outcome.
     """
     _check(question, table)
+    # Made first, though it is small: a package that is missing is told now, not after hours.
+    cohort = [asdict(row) for row in cohort_table(table.outcome, _described(table, question))]
     trained: dict[str, TabularModel] = {}
     warnings: list[str] = []
     runs = _Runs(table, question, settings, splits, folder)
@@ -127,7 +129,11 @@ def train_and_validate(
             f"{name}: not trained, for only {events} with and {rows.size - events} without the outcome have what it needs."
         )
     if not eligible:
-        raise InvalidInputError(f"No model can be trained: {' '.join(warnings)}")
+        events = int(table.outcome.sum())
+        raise InvalidInputError(
+            f"No model can be trained: of {table.outcome.size} patients {events} have the outcome; "
+            "expected at least 4 with and 4 without it who have what a model needs."
+        )
     pairs = _pairs(table, question, eligible)
     wanted = {(name, tuple(rows)) for name, rows in eligible.items()}
     wanted |= {(name, tuple(rows)) for model, baseline, rows in pairs for name in (model, baseline)}
@@ -176,7 +182,7 @@ def train_and_validate(
         "models": models,
         "runs": runs.finished,
         "comparisons": comparisons,
-        "cohort": [asdict(row) for row in cohort_table(table.outcome, _described(table, question))],
+        "cohort": cohort,
         "univariable": univariable(table),
         "regressions": _regressions(table, question),
         "stability": stability(table),
