@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 
 from preop.errors import InvalidInputError
 from preop.statistics import Agreement, BinaryCounts, Estimate, auc_delong, brier_score
+from preop.toml import first_problem
 
 if TYPE_CHECKING:
     from preop.grandchallenge.predictions import Job
@@ -276,7 +277,9 @@ def read_task(path: Path) -> Task:
     try:
         return adapter.validate_python(tomllib.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
-        raise InvalidInputError(f"The task in {path} cannot be used: {_first_problem(error)}.") from error
+        raise InvalidInputError(
+            f"The task in {path} cannot be used: {first_problem(error) if isinstance(error, ValidationError) else error}."
+        ) from error
 
 
 def read_reference(path: Path, task: Task) -> list[ReferenceCase]:
@@ -363,13 +366,6 @@ def _description(task: Task) -> dict[str, Any]:
     """Say in ``metrics.json`` what was evaluated, so that a reader of that file alone can tell."""
     about = {"title", "study", "kind", "reference_column", "simulated", "source"}
     return task.model_dump(include=about)
-
-
-def _first_problem(error: Exception) -> str:
-    if not isinstance(error, ValidationError):
-        return str(error)
-    problem = error.errors()[0]
-    return f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
 
 
 def main() -> None:
