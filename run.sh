@@ -6,6 +6,8 @@
 # Needs Python 3.11 or later and, the first time, an internet connection.
 set -euo pipefail
 here="$(cd "$(dirname "$0")" && pwd)"
-"$here/requirements/install.sh" imaging
+# Containers bring their own packages; without an engine the algorithms run with those of .venv.
+if docker version >/dev/null 2>&1 || podman info >/dev/null 2>&1; then lock=imaging; else lock=learning; fi
+"$here/requirements/install.sh" "$lock"
 if [ $# -eq 0 ]; then exec "$here/.venv/bin/preop" examples; fi
 exec "$here/.venv/bin/preop" run "$@"

@@ -8,11 +8,11 @@ lock="requirements/$1.txt"
 
 wanted() { cat "requirements/$1.txt" pyproject.toml | cksum; }
 installed() { [ -f ".venv/installed-$1" ] && [ "$(cat ".venv/installed-$1")" = "$(wanted "$1")" ]; }
-# The development lock holds all of the training lock, and that all of the imaging lock.
+# The locks that hold all of another.
 holders() {
     case "$1" in
-        imaging) echo imaging training development ;;
-        training) echo training development ;;
+        imaging) echo imaging training learning development ;;
+        training | learning) echo "$1" development ;;
         *) echo "$1" ;;
     esac
 }

@@ -77,7 +77,13 @@ def test_the_evaluation_imports_no_algorithm() -> None:
     assert not [(file.name, name) for file in files for name in imports_of(file) if name.split(".")[0] in STUDIES]
 
 
-@pytest.mark.parametrize("package", [name for name in PACKAGES if (LIBRARY / name / "__init__.py").is_file()])
+# Differentiable through and through: who imports one of these wants torch.
+OF_TORCH = {"counts", "mil"}
+
+
+@pytest.mark.parametrize(
+    "package", [name for name in PACKAGES if (LIBRARY / name / "__init__.py").is_file() and name not in OF_TORCH]
+)
 def test_importing_the_library_is_light(package: str) -> None:
     heavy = ("torch", "SimpleITK", "sklearn", "statsmodels", "altair", "numba", "lifelines", "optuna", "skops")
     code = f"import sys, preop.{package}; print(*(name for name in {heavy!r} if name in sys.modules))"
@@ -99,7 +105,7 @@ def test_a_lock_is_hashed_and_names_no_address(lock: Path) -> None:
             assert following.strip().startswith("--hash=sha256:")
 
 
-@pytest.mark.parametrize("lock", ["imaging", "training", "development"])
+@pytest.mark.parametrize("lock", ["imaging", "training"])
 def test_images_without_deep_learning_hold_no_torch(lock: str) -> None:
     assert not [line for line in (ROOT / "requirements" / f"{lock}.txt").read_text().splitlines() if "torch" in line]
 
