@@ -39,8 +39,8 @@ SIDE_OF_TUMOUR, OTHER_SIDE = 1.5, 0.45  # how often a node is positive beside th
 
 # Chance that a cancer has reached the nodes, and how large a part of them then, in an average place: few in most
 # patients, many in some, which makes the count overdispersed.
-SPREAD = 0.375
-BURDENS = ((0.06, 0.34), (0.13, 0.26), (0.25, 0.24), (0.45, 0.16))  # part of the nodes, chance
+SPREAD = 0.365
+BURDENS = ((0.06, 0.34), (0.13, 0.26), (0.26, 0.24), (0.47, 0.16))  # part of the nodes, chance
 LARGEST_PART = 0.9
 
 # The nodes that the pathologist counts and those on CT are not the same: some positive nodes of the CT are missed or
@@ -78,17 +78,17 @@ class Kind:
 # Reactive nodes are large, bright and uneven as metastases are, but keep shape and hilum; any patient has some.
 BENIGN = (
     Kind(
-        0.92, (math.log(4.3), 0.26), (math.log(0.60), 0.45), (52, 11), (math.log(5.0), 0.35), hilum=0.5, necrosis=0.01
+        0.94, (math.log(4.3), 0.23), (math.log(0.60), 0.45), (52, 11), (math.log(5.0), 0.35), hilum=0.5, necrosis=0.01
     ),
     Kind(
-        0.08, (math.log(6.5), 0.20), (math.log(0.55), 0.45), (60, 12), (math.log(6.5), 0.35), hilum=0.5, necrosis=0.03
+        0.06, (math.log(6.5), 0.18), (math.log(0.55), 0.45), (60, 12), (math.log(6.5), 0.35), hilum=0.5, necrosis=0.03
     ),
 )
 POSITIVE = (
     Kind(
-        0.80, (math.log(5.6), 0.32), (math.log(0.40), 0.50), (60, 12), (math.log(6.5), 0.35), hilum=0.2, necrosis=0.03
+        0.80, (math.log(5.3), 0.31), (math.log(0.40), 0.50), (60, 12), (math.log(6.5), 0.35), hilum=0.2, necrosis=0.03
     ),
-    Kind(0.20, (math.log(7.2), 0.28), (math.log(0.36), 0.50), (61, 12), (math.log(7.5), 0.35), hilum=0.1, necrosis=1.0),
+    Kind(0.20, (math.log(6.8), 0.28), (math.log(0.36), 0.50), (61, 12), (math.log(7.5), 0.35), hilum=0.1, necrosis=1.0),
 )
 # The same for benign and positive nodes that have one, as part of the volume.
 HILAR_PART = (0.08, 0.30)

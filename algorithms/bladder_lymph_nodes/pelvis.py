@@ -361,7 +361,7 @@ def _muscles(build: _Builder) -> list[Structure]:
         )
         rectus = build.sheet(
             {
-                150: [(7, -88, 3), (30, -89, 5), (58, -82, 3)],
+                170: [(7, -88, 3), (30, -89, 5), (58, -82, 3)],
                 40: [(6, -82, 3), (24, -83, 6), (46, -77, 3)],
                 -8: [(5, -60, 3), (12, -61, 5), (22, -58, 3)],
             },
@@ -369,24 +369,48 @@ def _muscles(build: _Builder) -> list[Structure]:
         )
         obliques = build.sheet(
             {
-                150: [(62, -81, 3), (104, -52, 8), (122, -10, 9), (112, 36, 7)],
+                170: [(62, -81, 3), (104, -50, 9), (120, -6, 10), (108, 40, 7)],
                 105: [(60, -81, 3), (100, -62, 6), (120, -40, 6), (126, -16, 3)],
                 60: [(52, -78, 2), (82, -70, 3), (108, -56, 3), (116, -46, 2)],
                 25: [(40, -76, 1), (60, -70, 2), (80, -64, 2), (90, -58, 1)],
             },
             side,
         )
-        shapes += [gluteus_maximus, gluteus_medius, iliacus, obturator_internus, rectus, obliques]
-        psoas: Points = [(38, 30, 155), (49, 14, 110), (61, -7, 70), (73, -31, 28), (82, -38, 0), (94, -14, -45)]
+        erector_spinae = build.sheet(
+            {
+                170: [(13, 92, 10), (34, 88, 19), (56, 78, 12)],
+                125: [(12, 98, 9), (30, 94, 17), (48, 86, 8)],
+                95: [(9, 102, 6), (22, 100, 11), (34, 98, 6)],
+                58: [(6, 104, 2), (10, 105, 3), (15, 106, 2)],
+            },
+            side,
+        )
+        shapes += [gluteus_maximus, gluteus_medius, iliacus, obturator_internus, rectus, obliques, erector_spinae]
+        psoas: Points = [(38, 30, 175), (49, 14, 110), (61, -7, 70), (73, -31, 28), (82, -38, 0), (94, -14, -45)]
         shapes += build.tube(psoas, (17, 17, 15, 13, 12, 13), side)
         shapes += build.tube([(26, 78, 55), (60, 62, 35), (96, 40, 20)], (7, 9, 6), side)  # piriformis
-        shapes += build.tube([(30, 84, 155), (26, 94, 110), (14, 102, 70)], (20, 17, 6), side)  # erector spinae
-        shapes += build.tube([(122, -46, 75), (121, -54, 20), (108, -60, -45)], (5, 9, 10), side)  # sartorius
-        shapes += build.tube([(108, -34, 15), (108, -38, -45)], (8, 14), side)  # rectus femoris
-        shapes += build.tube([(134, -8, -10), (136, -4, -45)], (12, 16), side)  # vastus lateralis
-        shapes += build.tube([(48, -42, 0), (82, -18, -45)], (7, 13), side)  # pectineus
-        shapes += build.tube([(28, -34, -25), (42, -18, -50)], (8, 20), side)  # adductors
-        shapes += build.tube([(46, 2, -22), (80, 20, -32)], (10, 8), side)  # obturator externus
+        shapes += build.tube([(121, -48, 75), (116, -58, 20), (100, -66, -55)], (3, 7, 8), side)  # sartorius
+        thigh_front = build.sheet(
+            {
+                60: [(126, -42, 1), (130, -36, 3), (132, -30, 1)],
+                15: [(108, -38, 4), (124, -44, 7), (137, -26, 3)],
+                -20: [(104, -44, 8), (120, -44, 11), (138, -18, 9)],
+                -60: [(100, -44, 14), (122, -40, 17), (136, -4, 18)],
+            },
+            side,
+        )
+        adductors = build.sheet(
+            {
+                -8: [(16, -52, 1), (22, -50, 2), (30, -46, 1)],
+                -28: [(18, -40, 7), (34, -34, 10), (58, -26, 8)],
+                -60: [(26, -22, 17), (46, -14, 20), (74, -18, 16)],
+            },
+            side,
+        )
+        shapes += [thigh_front, adductors]
+        shapes += build.tube([(40, -42, 2), (62, -34, -25), (84, -22, -50)], (5, 12, 14), side)  # pectineus
+        shapes += build.tube([(44, 4, -20), (64, 10, -24), (98, 22, -20)], (9, 11, 6), side)  # obturator externus
+        shapes += build.tube([(66, 42, -30), (116, 26, -36)], (8, 8), side)  # quadratus femoris
         shapes.append(
             build.sheet(
                 {
@@ -441,7 +465,7 @@ def _bones(build: _Builder) -> list[Structure]:
         None,
     )
     fifth = build.sheet({112: [(-12, 39, 14), (12, 39, 14)], 138: [(-12, 36, 14), (12, 36, 14)]}, None)
-    fourth = build.sheet({147: [(-11, 36, 14), (11, 36, 14)], 160: [(-11, 36, 14), (11, 36, 14)]}, None)
+    fourth = build.sheet({147: [(-11, 36, 14), (11, 36, 14)], 175: [(-11, 36, 14), (11, 36, 14)]}, None)
     discs = [
         build.sheet({104: [(-11, 44, 13), (11, 44, 13)], 112: [(-11, 40, 13), (11, 40, 13)]}, None),
         build.sheet({138: [(-11, 36, 13), (11, 36, 13)], 147: [(-11, 36, 13), (11, 36, 13)]}, None),
@@ -455,7 +479,7 @@ def _bones(build: _Builder) -> list[Structure]:
         *build.tube([(0, 84, 152), (0, 98, 146)], (4, 5), None),
         *build.tube([(0, 92, 95), (0, 100, 60)], (5, 3), None),
     )
-    canal = build.tube([(0, 64, 155), (0, 67, 115), (0, 78, 85), (0, 88, 60)], (9, 9, 7, 3), None)
+    canal = build.tube([(0, 64, 175), (0, 67, 115), (0, 78, 85), (0, 88, 60)], (9, 9, 7, 3), None)
     bones += [sacrum, fifth, fourth, *arches]
     return [
         Structure("cartilage", tuple(discs), wobble_mm=0.3),
@@ -470,22 +494,22 @@ def _bones(build: _Builder) -> list[Structure]:
 
 def _gut(build: _Builder) -> list[Structure]:
     rectum: Points = [(0, 62, -45), (0, 52, -14), (0, 54, 18), (-4, 44, 48), (2, 26, 72)]
-    sigmoid: Points = [(2, 26, 72), (28, -6, 84), (20, -38, 78), (58, -52, 88), (86, -44, 118), (98, -18, 155)]
+    sigmoid: Points = [(2, 26, 72), (28, -6, 84), (20, -38, 78), (58, -52, 88), (86, -44, 118), (98, -18, 175)]
     colon = (
         *build.tube(rectum, (10, 16, 18, 15, 13), None),
         *build.tube(sigmoid, (13, 13, 12, 13, 14, 15), None),
-        *build.tube([(-74, -46, 76), (-88, -38, 105), (-96, -22, 155)], (20, 25, 23), None),  # caecum
+        *build.tube([(-74, -46, 76), (-88, -38, 105), (-96, -22, 175)], (20, 25, 23), None),  # caecum
     )
     loops: list[Shape] = []
     gas: list[Shape] = []
-    for _ in range(int(build.rng.integers(9, 14))):
-        x, y, z = build.rng.uniform([-58, -68, 72], [58, -18, 148])
+    for _ in range(int(build.rng.integers(13, 19))):
+        x, y, z = build.rng.uniform([-60, -68, 68], [60, -10, 156])
         turn = build.rng.uniform(0, 2 * np.pi)
         bow = np.array([np.cos(turn), 0.5 * np.sin(turn), 0.5 * build.rng.normal()])
         middle = np.array([x, y, z])
         ends = [middle - 26 * bow, middle + build.rng.normal(scale=7, size=3), middle + 26 * bow]
         radius = build.rng.uniform(9, 13)
-        loops += build.tube(np.clip(ends, [-72, -72, 66], [72, -12, 170]), (radius, radius, radius), None)
+        loops += build.tube(np.clip(ends, [-72, -72, 66], [72, -4, 178]), (radius, radius, radius), None)
         if build.rng.random() < 0.35:
             gas.append(Ellipsoid((x, y - 0.35 * radius, z), (0.7 * radius, 0.45 * radius, 0.7 * radius)))
     for segment in colon:
@@ -565,8 +589,8 @@ def _vessels(build: _Builder, paths: Mapping[Side, dict[str, Floats]]) -> tuple[
             for segment in build.tube(paths[side][name], [width * radius] * len(paths[side][name]), side)
         )
 
-    inferior_cava = build.tube([(-12, 15, 136), (-15, 16, 160)], (9, 10), None)
-    aorta = build.tube([(2, 10, 145), (3, 10, 165)], (8, 8), None)
+    inferior_cava = build.tube([(-12, 15, 136), (-15, 16, 175)], (9, 10), None)
+    aorta = build.tube([(2, 10, 145), (3, 10, 175)], (8, 8), None)
     veins = tubes(("common vein", 6.0), ("external vein", 5.3), ("internal vein", 3.3))
     arteries = tubes(("common artery", 4.8), ("external artery", 4.0), ("internal artery", 2.8))
     branches = tubes(("obturator artery", 1.2), ("gluteal artery", 1.9), ("vesical artery", 1.1))

@@ -12,7 +12,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -51,14 +51,13 @@ SOURCE = DataSource(
 )
 COLUMNS = (
     "patient",
-    "centre",
     "ct",
     "lymph_nodes",
-    "sex",
-    "age_years",
+    "centre",
     "positive_nodes_low",
     "positive_nodes_high",
     "removed_nodes",
+    "true_probability",
 )
 TRUTH_COLUMNS = (
     "patient",
@@ -79,8 +78,6 @@ TRUTH_COLUMNS = (
 )
 
 MALE = 0.75
-AGE_YEARS = (69, 9)  # mean, standard deviation
-AGE_RANGE_YEARS = (35, 90)
 # Most reports give the count; some as a range of this width at most, some say only that there are positive nodes.
 RANGE_WIDTH = 4
 GIVEN_AS_RANGE, GIVEN_AS_STAGE = 0.05, 0.05
@@ -97,7 +94,7 @@ HU: dict[Tissue, tuple[float, float]] = {
     "fat": (-104, 9),
     "gas": (-880, 30),
     "gland": (40, 6),
-    "marrow": (140, 70),
+    "marrow": (170, 40),
     "muscle": (52, 9),
     "skin": (5, 10),
     "tumour": (38, 6),
@@ -121,7 +118,7 @@ NECROSIS_ENHANCEMENT = 0.1  # of the node's
 BETWEEN_PATIENTS = 0.10  # standard deviation of how strongly all tissues enhance
 NODE_ROUGHNESS = 0.05  # standard deviation of a node's radius as a part of it
 NODE_TEXTURE_MM = 2.5  # correlation length
-GRAIN_MM = (6.0, 3.6, 3.6)  # of normal tissue
+GRAIN_MM = (5.0, 3.2, 3.2)  # of normal tissue
 WOBBLE_CORRELATION_MM = (34.0, 26.0, 26.0)
 
 # Large anatomy is painted on this grid (z, y, x) and brought to the scan's; vessels and nodes on the scan's own,
@@ -129,11 +126,15 @@ WOBBLE_CORRELATION_MM = (34.0, 26.0, 26.0)
 ANATOMY_MM = (2.0, 1.6, 1.6)
 VESSEL_PARTS_MM = (1.3, 1.0, 1.0)
 NODE_PARTS_MM = (0.8, 0.45, 0.45)
+AROUND_NODE_MM = 1.5  # for the edge, and a reader who draws too far
 
 # How a reader draws a node (assumed).
 READER_HABIT_MM, READER_WANDER_MM, READER_STROKE_MM = 0.2, 0.35, 4.0
 
 AIR_AROUND_MM = 6.0
+
+SMALL_SPACING_MM = (5.0, 1.5, 1.5)
+SMALL_AROUND_NODES_MM = 20.0
 
 
 @dataclass(frozen=True)
@@ -248,8 +249,10 @@ class PatientFacts:
     ----------
     centre
         Where the scan is made.
-    sex, age_years, tumour_side
-        Facts of no influence on the nodes, but for the side.
+    sex
+        Decides the anatomy only.
+    tumour_side
+        The side of the bladder on which the tumour is, where more nodes are positive.
     nodes
         All that is drawn of the nodes.
     ceiling
@@ -260,7 +263,6 @@ class PatientFacts:
 
     centre: Centre
     sex: Sex
-    age_years: int
     tumour_side: Side
     nodes: Nodes
     ceiling: Ceiling
@@ -310,7 +312,6 @@ def draw_facts(seed: int, number: int = 0, *, centre: Centre | None = None) -> P
     return PatientFacts(
         centre=centre or chosen,
         sex="male" if rng.random() < MALE else "female",
-        age_years=int(np.clip(round(rng.normal(*AGE_YEARS)), *AGE_RANGE_YEARS)),
         tumour_side=tumour_side,
         nodes=nodes,
         ceiling=ceiling(nodes, tumour_side),
@@ -357,6 +358,13 @@ def draw_patient(
     return SimulatedPatient(facts, Image(ct.voxels, frame), Image(labels, frame), _truth(facts, pelvis, shift))
 
 
+def draw_small_patient(seed: int, number: int = 0) -> SimulatedPatient:
+    """Simulate one patient in a small coarse image around the nodes, for tests and examples."""
+    centre = draw_facts(seed, number).centre
+    coarse = replace(centre, ct=replace(centre.ct, spacing_mm=SMALL_SPACING_MM))
+    return draw_patient(seed, number, centre=coarse, around_nodes_mm=SMALL_AROUND_NODES_MM)
+
+
 def simulate(
     patients: int,
     seed: int,
@@ -365,7 +373,7 @@ def simulate(
     *,
     given_as_range: float = GIVEN_AS_RANGE,
     given_as_stage: float = GIVEN_AS_STAGE,
-    around_nodes_mm: float | None = None,
+    small: bool = False,
 ) -> None:
     """Write a simulated cohort: ``cohort.csv``, the images it names, ``node_truth.csv``, and a README.
 
@@ -383,8 +391,8 @@ def simulate(
         Called with the number of patients done and their total.
     given_as_range, given_as_stage
         Shares of the pN+ patients whose count is given as a range, and not at all.
-    around_nodes_mm
-        As for ``draw_patient``.
+    small
+        Small coarse images for tests and examples.
 
     Raises
     ------
@@ -405,7 +413,7 @@ def simulate(
             "seed": seed,
             "given_as_range": given_as_range,
             "given_as_stage": given_as_stage,
-            "around_nodes_mm": around_nodes_mm or "whole pelvis",
+            "small": small,
             "preop": preop.__version__,
         },
     )
@@ -414,7 +422,7 @@ def simulate(
         patient = f"simulated_{number + 1:0{len(str(patients))}d}"
         facts = draw_facts(seed, number)
         reported = _reported(_generator(seed, number, "report"), facts.positive_nodes, given_as_range, given_as_stage)
-        _write_images(seed, number, output / "images" / patient, around_nodes_mm)
+        _write_images(seed, number, output / "images" / patient, small=small)
         rows.append(_row(patient, facts, reported))
         truth += [{"patient": patient, **asdict(node)} for node in _truth(facts, *_placed(seed, number, facts))]
         probabilities.append(facts.ceiling.patient)
@@ -542,7 +550,7 @@ def _paint_node(
     strength: float,
 ) -> None:
     """Paint a node, and what a reader draws of it where no other node has been drawn."""
-    reach = np.full(3, 1.25 * place.semi_axes_mm[2] + 2)
+    reach = 1.2 * np.linalg.norm(place.frame * np.array(place.semi_axes_mm)[:, None], axis=0) + AROUND_NODE_MM
     box = _box(place.centre_mm - reach, place.centre_mm + reach, grid)
     if _empty(box):
         return
@@ -682,23 +690,22 @@ def _row(patient: str, facts: PatientFacts, reported: tuple[int, int | None]) ->
     low, high = reported
     return {
         "patient": patient,
-        "centre": facts.centre.name,
         "ct": f"images/{patient}/ct.mha",
         "lymph_nodes": f"images/{patient}/lymph_nodes.mha",
-        "sex": facts.sex,
-        "age_years": facts.age_years,
+        "centre": facts.centre.name,
         "positive_nodes_low": low,
         "positive_nodes_high": high,
         "removed_nodes": facts.removed_nodes,
+        "true_probability": round(facts.ceiling.patient, 6),
     }
 
 
-def _write_images(seed: int, number: int, folder: Path, around_nodes_mm: float | None) -> None:
+def _write_images(seed: int, number: int, folder: Path, *, small: bool) -> None:
     """Write a patient's images if they are not there yet."""
     paths = (folder / "ct.mha", folder / "lymph_nodes.mha")
     if all(path.exists() for path in paths):
         return
-    made = draw_patient(seed, number, around_nodes_mm=around_nodes_mm)
+    made = draw_small_patient(seed, number) if small else draw_patient(seed, number)
     for path, image in zip(paths, (made.ct, made.lymph_nodes), strict=True):
         write_image(image, path)
 
@@ -726,8 +733,9 @@ that there are some. `lymph_nodes` has one label a node. The count is not that o
 thirty of those was not found, and some metastases lie elsewhere.
 
 `node_truth.csv` has one row a node, with all that decided how it looks and whether it is positive; no algorithm may
-see it. `ceiling_probability` is the chance that the node is positive for an observer who knows all this. That
-observer can expect an AUC of {ceiling_auc(probabilities):.3f} for pN+ on these patients; no algorithm can expect more.
+see it. `ceiling_probability` is the chance that the node is positive for an observer who knows all this, and
+`true_probability` of `cohort.csv` the chance that this observer gives the patient's pN+, which no algorithm may see
+either. That observer can expect an AUC of {ceiling_auc(probabilities):.3f} for pN+ on these patients; no algorithm can expect more.
 """,
         encoding="utf-8",
     )
