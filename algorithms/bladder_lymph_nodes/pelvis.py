@@ -43,6 +43,7 @@ Tissue = Literal[
 BOTTOM_MM, TOP_MM = -36.0, 148.0
 SKIN_MM = 2.0
 CORTEX_MM = 1.8
+LOBES = 1.2  # how far a node's lobes may reach, in its semi-axes
 
 # How much a structure may differ from patient to patient: all lengths together, and each point of a structure.
 SIZE = (1.0, 0.05)
@@ -243,6 +244,18 @@ class PlacedNode:
     centre_mm: Floats
     semi_axes_mm: tuple[float, float, float]
     frame: Floats
+
+    @property
+    def box_mm(self) -> tuple[Floats, Floats]:
+        """Lowest and highest corner (x, y, z) of a box around it and its lobes."""
+        reach = LOBES * np.linalg.norm(self.frame * np.array(self.semi_axes_mm)[:, None], axis=0)
+        return self.centre_mm - reach, self.centre_mm + reach
+
+    def scaled(self, x_mm: Floats, y_mm: Floats, z_mm: Floats) -> Floats:
+        """Coordinates (3, ...) along its axes, in semi-axes: the node is a ball of radius 1 there."""
+        dx, dy, dz = (p - np.float32(q) for p, q in zip((x_mm, y_mm, z_mm), self.centre_mm, strict=True))
+        axes = (self.frame / np.array(self.semi_axes_mm)[:, None]).astype(np.float32)
+        return np.stack([dx * x + dy * y + dz * z for x, y, z in axes])
 
 
 @dataclass(frozen=True, eq=False)
