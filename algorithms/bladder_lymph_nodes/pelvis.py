@@ -40,7 +40,7 @@ Tissue = Literal[
 ]
 
 # Top and bottom of the scan: from the fourth lumbar vertebra to the obturator foramen.
-BOTTOM_MM, TOP_MM = -36.0, 148.0
+BOTTOM_MM, TOP_MM = -36.0, 152.0
 SKIN_MM = 2.0
 CORTEX_MM = 1.8
 LOBES = 1.2  # how far a node's lobes may reach, in its semi-axes
@@ -192,7 +192,7 @@ class Trunk:
     def box_mm(self) -> tuple[Floats, Floats]:
         """Lowest and highest corner (x, y, z)."""
         a, b = self.semi_axes_mm.max(axis=0)
-        low, high = [-a, self.centre_y_mm - b, BOTTOM_MM], [a, self.centre_y_mm + b, TOP_MM]
+        low, high = [-a, self.centre_y_mm - b, self.levels_mm[0]], [a, self.centre_y_mm + b, self.levels_mm[-1]]
         return np.array(low), np.array(high)
 
     def distance_mm(self, x_mm: Floats, y_mm: Floats, z_mm: Floats) -> Floats:
@@ -327,7 +327,7 @@ SIDES: tuple[Side, Side] = ("left", "right")
 
 def _trunk(build: _Builder) -> Trunk:
     fat_mm = build.rng.uniform(12, 42)
-    levels = np.array([BOTTOM_MM, 20, 70, TOP_MM])
+    levels = build.size * np.array([BOTTOM_MM, 20, 70, TOP_MM])
     wide = build.size * np.array([152, 150, 142, 136]) + fat_mm * np.array([0.9, 1.0, 1.0, 0.9])
     deep = build.size * np.array([108, 114, 112, 108]) + fat_mm * np.array([0.6, 0.65, 0.65, 0.6])
     return Trunk(build.size * 14.0, levels, np.stack([wide, deep], axis=1))
@@ -622,7 +622,7 @@ _CHAINS: dict[str, tuple[tuple[str, float, tuple[float, float]], ...]] = {
     "obturator": (("obturator nodes", 0.0, (0.0, 1.0)), ("obturator artery", 1.2, (0.3, 1.0))),
     "external iliac": (("external artery", 4.0, (0.1, 0.72)), ("external vein", 5.3, (0.1, 0.72))),
     "internal iliac": (("internal artery", 2.8, (0.1, 1.0)), ("internal vein", 3.3, (0.1, 1.0))),
-    "common iliac": (("common artery", 4.8, (0.1, 0.95)), ("common vein", 6.0, (0.35, 0.95))),
+    "common iliac": (("common artery", 4.8, (0.15, 0.95)), ("common vein", 6.0, (0.35, 0.95))),
     "presacral": (("presacral nodes", 0.0, (0.0, 1.0)),),
 }
 

@@ -322,7 +322,7 @@ def _paint_node(
     ).voxels
     free = labels[box] == 0
     if not (drawn & free).any():  # so small that it lies between slices: a reader marks where it shows most
-        drawn = cover == np.where(free, cover, -1).max()
+        drawn = np.arange(free.size).reshape(free.shape) == np.argmax(np.where(free, cover, -1))
     labels[box][drawn & free] = label
 
 

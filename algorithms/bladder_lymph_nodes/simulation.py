@@ -3,8 +3,7 @@
 Which nodes are positive, how they differ and how likely they are by the best possible observer is drawn and reckoned
 in ``nodes.py``; where they lie among bones, muscles, gut and vessels in ``pelvis.py``; how scanners and readers see them
 in ``scan.py``; this module puts patients together and writes cohorts. Nothing but the nodes themselves depends on
-whether they are positive. Nothing learned from these patients says anything about
-real ones.
+whether they are positive. Nothing learned from these patients says anything about real ones.
 """
 
 from __future__ import annotations
@@ -27,8 +26,20 @@ from preop.simulation import ceiling_auc
 
 from .nodes import Ceiling, Nodes, Side, ceiling, draw_nodes, draw_pathology
 from .pelvis import Floats, Pelvis, Sex, random_pelvis
-from .scan import CENTRES, Centre, scan, scanned_grid
-from .scan import THIN as THIN  # for callers of draw_patient
+from .scan import CENTRES, THIN, Centre, scan, scanned_grid
+
+__all__ = [
+    "CENTRES",
+    "THIN",
+    "Centre",
+    "NodeTruth",
+    "PatientFacts",
+    "SimulatedPatient",
+    "draw_facts",
+    "draw_patient",
+    "draw_small_patient",
+    "simulate",
+]
 
 Progress = Callable[[int, int], None]
 
