@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from preop.imaging.images import Geometry, Image
 from preop.imaging.regions import bounding_box, crop
 
+SAME_LENGTH = 0.03
+"""Diameters that differ by less than this share are the same to a reader."""
+
 
 class AxialDiameters(NamedTuple):
     """Of the axial slice where a structure is largest.
@@ -52,8 +55,8 @@ def axial_diameters(mask: Image) -> AxialDiameters:
     outline_mm = _edges_mm(slices[slices.sum((1, 2)).argmax()], spacing_mm)
     offsets = outline_mm[:, None] - outline_mm[None]
     lengths = np.linalg.norm(offsets, axis=-1)
-    # Voxels make several diameters the longest within half a voxel; a reader takes the one along the structure.
-    longest = np.unique(offsets[lengths >= lengths.max() - spacing_mm.min() / 2], axis=0)
+    # Voxels make several diameters nearly the longest; a reader takes the one along the structure.
+    longest = np.unique(offsets[lengths >= (1 - SAME_LENGTH) * lengths.max()], axis=0)
     along = longest / np.linalg.norm(longest, axis=1, keepdims=True)
     across = outline_mm @ np.stack([-along[:, 1], along[:, 0]])
     return AxialDiameters(float(lengths.max()), float(np.ptp(across, axis=0).min()))
