@@ -1,0 +1,288 @@
+"""The lymph nodes of a patient: told apart, measured as radiologists do, and cut out of the CT.
+
+Size: short axis in the axial slice where the node is largest (RECIST 1.1). The clinical rule calls a patient positive
+where any pelvic node has a short axis over 8 mm, the lower of the limits in use (8 to 10 mm).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from preop.errors import InvalidInputError
+from preop.imaging import (
+    Geometry,
+    Image,
+    axial_diameters,
+    bounding_box,
+    components,
+    crop,
+    resample_like,
+    split_touching,
+)
+
+Box = tuple[slice, ...]
+
+SIZE_RULE_MM = 8.0
+"""Short axis above which a node is suspicious to clinicians."""
+
+WAIST_MM = 1.0
+"""Two nodes in one are split where the distance from their outline dips by this much between them."""
+
+SPECK_MM3 = 5.0
+"""Smaller parts of a mask (a sphere of 2 mm) are slips of the pen, not nodes."""
+
+MIDLINE_MM = 5.0
+"""A node this near to the middle of the body is on neither side."""
+
+CUBE_VOXELS = 48
+CUBE_SPACING_MM = 1.0
+WINDOW_HU = (-160.0, 240.0)
+"""Soft tissue and contrast; stored in 256 steps of 1.6 HU, well below the noise of any scan."""
+
+OWN, NEIGHBOUR = 1, 2
+"""In the second channel of a cube: the node itself, and other nodes."""
+
+AIR_HU = -1024.0
+
+
+@dataclass(frozen=True)
+class LymphNode:
+    """One node.
+
+    Attributes
+    ----------
+    number
+        Its label, from 1.
+    box
+        The smallest box of voxels around it.
+    centre_mm
+        World position (x, y, z) of the voxel of the node that is nearest to its centroid.
+    side
+        left, right, or midline, of the patient.
+    mean_hu
+        Mean density.
+    cut_by_edge
+        Whether it reaches the edge of the scan, so that it may be larger.
+    """
+
+    number: int
+    box: Box
+    centre_mm: tuple[float, float, float]
+    short_axis_mm: float
+    long_axis_mm: float
+    volume_ml: float
+    side: str
+    mean_hu: float
+    cut_by_edge: bool
+
+    @property
+    def suspicious_by_size(self) -> bool:
+        """What the clinical rule says of it."""
+        return self.short_axis_mm > SIZE_RULE_MM
+
+
+@dataclass(frozen=True)
+class LymphNodes:
+    """All nodes of a patient.
+
+    Attributes
+    ----------
+    labels
+        Number of the node in each of its voxels (int32), 0 elsewhere.
+    nodes
+        In the order of their numbers.
+    notes
+        What a reader should know of how they were told apart, in sentences.
+    """
+
+    labels: Image
+    nodes: tuple[LymphNode, ...]
+    notes: tuple[str, ...]
+
+
+def find_lymph_nodes(ct: Image, segmentation: Image) -> LymphNodes:
+    """Tell the nodes of a segmentation apart, and measure each.
+
+    Parameters
+    ----------
+    segmentation
+        On the grid of the CT: one number a node, or one number for all; then connected parts are nodes, and those that
+        touch are split at their waist.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is empty, or holds numbers that are no labels.
+    """
+    labels, notes = _told_apart(segmentation)
+    boxes = ndimage.find_objects(labels.voxels)
+    middle_mm = _middle_of_body_mm(ct)
+    nodes = tuple(
+        _measured(number, crop(labels, box).voxels == number, crop(ct, box), box, ct.geometry, middle_mm)
+        for number, box in enumerate(boxes, start=1)
+    )
+    if cut := [str(node.number) for node in nodes if node.cut_by_edge]:
+        notes.append(
+            f"{_counted(len(cut), 'node')} ({', '.join(cut)}) at the edge of the scan: cut off, and perhaps larger."
+        )
+    return LymphNodes(labels, nodes, tuple(notes))
+
+
+def cut_cubes(ct: Image, nodes: LymphNodes) -> NDArray[np.uint8]:
+    """Cut a cube of 48 mm at 1 mm around each node, along the patient's axes, however the scan is stored.
+
+    Returns
+    -------
+    (nodes, 2, 48, 48, 48): the CT, with the window of soft tissue spread over 0 to 255; and 1 in the node, 2 in others.
+    """
+    cubes = np.empty((len(nodes.nodes), 2, *(CUBE_VOXELS,) * 3), dtype=np.uint8)
+    for cube, node in zip(cubes, nodes.nodes, strict=True):
+        grid = _cube_around(node.centre_mm)
+        box = _box_of(grid, ct.geometry)
+        density = resample_like(crop(ct, box), grid, interpolation="linear", outside=AIR_HU).voxels
+        numbers = resample_like(crop(nodes.labels, box), grid, interpolation="nearest", outside=0).voxels
+        low, high = WINDOW_HU
+        cube[0] = np.clip((density - low) * (255 / (high - low)), 0, 255).round()
+        cube[1] = np.where(numbers == node.number, OWN, np.where(numbers > 0, NEIGHBOUR, 0))
+    return cubes
+
+
+def sizes_of(nodes: Sequence[LymphNode]) -> NDArray[np.float32]:
+    """Short axis in mm and volume in ml of each node: (nodes, 2)."""
+    rows = [(node.short_axis_mm, node.volume_ml) for node in nodes]
+    return np.array(rows, dtype=np.float32).reshape(-1, 2)
+
+
+def _told_apart(segmentation: Image) -> tuple[Image, list[str]]:
+    """Number the nodes from 1, by falling size, and say what was done to the segmentation."""
+    values = segmentation.voxels
+    if not values.any():
+        raise InvalidInputError(
+            "The lymph-node-segmentation is empty: not one lymph node is drawn, and without nodes nothing can be said; "
+            "draw them first."
+        )
+    if values.min() < 0 or (values.dtype.kind == "f" and (values != np.round(values)).any()):
+        raise InvalidInputError(
+            f"The lymph-node-segmentation holds values between {values.min():g} and {values.max():g}; expected whole "
+            "numbers from 0, one for each node."
+        )
+    box = bounding_box(values)
+    drawn = crop(segmentation, box)
+    used = np.unique(drawn.voxels)
+    used = used[used > 0]
+    if len(used) == 1:
+        found, count = split_touching(drawn, waist_mm=WAIST_MM)
+        parts = components(drawn)[1]
+        notes = _touching(count - parts)
+    else:
+        found, count = _parts_of_labels(drawn, used.tolist())
+        notes = _scattered(count - len(used))
+    kept, left_out = _without_specks(found, count)
+    if left_out:
+        notes.append(
+            f"{_counted(left_out, 'part')} of the segmentation under {SPECK_MM3:g} mm3 left out: too small for a node."
+        )
+    if not kept.voxels.any():
+        raise InvalidInputError(
+            f"The lymph-node-segmentation holds nothing larger than {SPECK_MM3:g} mm3: no lymph node is drawn."
+        )
+    whole = np.zeros(segmentation.shape, dtype=np.int32)
+    whole[box] = kept.voxels
+    return segmentation.with_voxels(whole), notes
+
+
+def _parts_of_labels(drawn: Image, used: list[float]) -> tuple[Image, int]:
+    """Make every connected part of every label a node."""
+    numbers = np.zeros(drawn.shape, dtype=np.int32)
+    lookup = np.zeros(int(max(used)) + 1, dtype=np.int32)
+    lookup[np.array(used, dtype=int)] = np.arange(1, len(used) + 1)
+    compact = lookup[drawn.voxels.astype(int)]
+    count = 0
+    for number, box in enumerate(ndimage.find_objects(compact), start=1):
+        parts, here = ndimage.label(compact[box] == number, structure=np.ones((3, 3, 3)))
+        numbers[box][parts > 0] = parts[parts > 0] + count
+        count += here
+    return drawn.with_voxels(numbers), count
+
+
+def _without_specks(found: Image, count: int) -> tuple[Image, int]:
+    """Leave out what is too small, and number the rest by falling size."""
+    volumes = np.bincount(found.voxels.ravel(), minlength=count + 1)[1:] * found.geometry.voxel_volume_mm3
+    # A reader may draw a node on a single slice of a thick scan as one voxel; two voxels are always meant.
+    large = volumes >= min(SPECK_MM3, 2 * found.geometry.voxel_volume_mm3)
+    order = [place for place in np.argsort(-volumes, kind="stable") if large[place]]
+    lookup = np.zeros(count + 1, dtype=np.int32)
+    lookup[1 + np.array(order, dtype=int)] = np.arange(1, len(order) + 1)
+    return found.with_voxels(lookup[found.voxels]), count - len(order)
+
+
+def _touching(splits: int) -> list[str]:
+    return [f"Nodes that touch each other were split at their waist, {_counted(splits, 'time')}."] if splits else []
+
+
+def _scattered(more: int) -> list[str]:
+    if not more:
+        return []
+    return [f"Labels of the segmentation have {_counted(more, 'detached part')}, each taken as a node of its own."]
+
+
+def _measured(
+    number: int,
+    mask: NDArray[np.bool_],
+    ct: Image,
+    box: Box,
+    whole: Geometry,
+    middle_mm: float,
+) -> LymphNode:
+    """Measure one node in its box."""
+    inside = np.argwhere(mask)
+    nearest = inside[np.linalg.norm((inside - inside.mean(0)) * ct.spacing_mm, axis=1).argmin()]
+    x, y, z = ct.geometry.world_mm(nearest[None])[0].tolist()
+    diameters = axial_diameters(ct.with_voxels(mask))
+    return LymphNode(
+        number=number,
+        box=box,
+        centre_mm=(x, y, z),
+        short_axis_mm=diameters.short_axis_mm,
+        long_axis_mm=diameters.long_axis_mm,
+        volume_ml=len(inside) * ct.geometry.voxel_volume_mm3 / 1000,
+        side="midline" if abs(x - middle_mm) <= MIDLINE_MM else "left" if x > middle_mm else "right",
+        mean_hu=float(ct.voxels[mask].mean()),
+        cut_by_edge=any(
+            part.start == 0 or part.stop == size for part, size in zip(box, whole.shape, strict=True)
+        ),
+    )
+
+
+def _middle_of_body_mm(ct: Image) -> float:
+    """Position between left and right of the middle of the body; x of the world grows towards the patient's left."""
+    step = tuple(max(1, round(5.0 / spacing)) for spacing in ct.spacing_mm)
+    coarse = ct.voxels[:: step[0], :: step[1], :: step[2]]
+    body = np.argwhere(coarse > -300) * np.array(step)
+    if not len(body):
+        body = (np.array(ct.shape)[None] - 1) / 2
+    return float(np.median(ct.geometry.world_mm(body)[:, 0]))
+
+
+def _cube_around(centre_mm: tuple[float, float, float]) -> Geometry:
+    half = (CUBE_VOXELS - 1) / 2 * CUBE_SPACING_MM
+    x, y, z = (coordinate - half for coordinate in centre_mm)
+    return Geometry.axis_aligned((CUBE_VOXELS,) * 3, (CUBE_SPACING_MM,) * 3, (x, y, z))
+
+
+def _box_of(grid: Geometry, scan: Geometry) -> Box:
+    """Voxels of a scan that a grid needs, and one more on each side."""
+    corners = np.array(np.meshgrid(*[(0, size - 1) for size in grid.shape])).reshape(3, -1).T
+    places = scan.index_zyx(grid.world_mm(corners))
+    first = np.clip(np.floor(places.min(0)).astype(int) - 1, 0, np.array(scan.shape) - 1)
+    last = np.clip(np.ceil(places.max(0)).astype(int) + 1, 0, np.array(scan.shape) - 1)
+    return tuple(slice(int(start), int(stop) + 1) for start, stop in zip(first, last, strict=True))
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
