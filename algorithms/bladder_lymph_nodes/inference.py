@@ -206,13 +206,12 @@ def _table(nodes: LymphNodes, by_node: NDArray[np.float32], model: Model) -> lis
 
 
 def _heat_map(nodes: LymphNodes, by_node: NDArray[np.float32]) -> Image:
-    values = np.concatenate([np.zeros(1, np.float32), by_node.astype(np.float32)])
+    values = np.zeros(nodes.nodes[-1].number + 1, dtype=np.float32)
+    values[[node.number for node in nodes.nodes]] = by_node
     return nodes.labels.with_voxels(values[nodes.labels.voxels])
 
 
-def _most_telling_first(
-    nodes: Sequence[LymphNode], by_node: NDArray[np.float32]
-) -> list[tuple[LymphNode, np.float32]]:
+def _most_telling_first(nodes: Sequence[LymphNode], by_node: NDArray[np.float32]) -> list[tuple[LymphNode, np.float32]]:
     return sorted(zip(nodes, by_node, strict=True), key=lambda pair: (-pair[1], pair[0].number))
 
 

@@ -27,10 +27,14 @@ class NetworkSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     instances: Literal["cubes", "radiomics"] = Field("cubes", description="what is known of a node")
-    channels: tuple[int, int, int, int] = Field((8, 16, 32, 64), description="of the four stages of the encoder of cubes")
+    channels: tuple[int, int, int, int] = Field(
+        (8, 16, 32, 64), description="of the four stages of the encoder of cubes"
+    )
     stride: Literal[1, 2, 3] = Field(1, description="only every second or third voxel of a cube is looked at")
     head: str = Field("count", description="of preop.mil")
-    found: float = Field(0.97, gt=0, le=1, description="chance that a positive node on CT enters the pathologist's count")
+    found: float = Field(
+        0.97, gt=0, le=1, description="chance that a positive node on CT enters the pathologist's count"
+    )
     leak: float = Field(0.05, ge=0, description="mean number of counted positives in no segmented node")
 
     @field_validator("head")
