@@ -10,7 +10,8 @@ from monai.networks.nets.resnet import ResNet
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from torch import Tensor, nn
 
-from preop.mil import HEADS, BagNetwork, CountHead, make_head
+from preop.mil import HEADS, BagNetwork, make_head
+from preop.mil.heads import CountHead
 
 from .lymph_nodes import NEIGHBOUR, OWN
 
