@@ -99,7 +99,7 @@ def predict(case: Case, model: Model) -> dict[str, Output]:
     return {
         "lymph-node-metastasis-likelihood": prediction.probability,
         "positive-lymph-nodes": _explanation(prediction, nodes, ct, model),
-        "positive-lymph-nodes-chart": _chart(prediction, nodes, model),
+        "positive-lymph-nodes-chart": _chart(prediction, nodes),
         "lymph-nodes": _points(nodes, by_node, model),
         "lymph-node-table": _table(nodes, by_node, model),
         "lymph-node-heat-map": _heat_map(nodes, by_node),
@@ -160,7 +160,7 @@ def _counts(prediction: Prediction) -> dict[str, float] | None:
     return dict(zip(names, prediction.counts.tolist(), strict=True))
 
 
-def _chart(prediction: Prediction, nodes: LymphNodes, model: Model) -> Output:
+def _chart(prediction: Prediction, nodes: LymphNodes) -> Output:
     title = f"Likelihood of pN+ {prediction.probability:.0%}"
     counts = _counts(prediction)
     if counts is None:

@@ -36,6 +36,9 @@ WAIST_MM = 1.0
 SPECK_MM3 = 5.0
 """Smaller parts of a mask (a sphere of 2 mm) are slips of the pen, not nodes."""
 
+RAGGED = 0.2
+"""A detached part of a label that is smaller than this share of its largest one belongs to the same node."""
+
 MIDLINE_MM = 5.0
 """A node this near to the middle of the body is on neither side."""
 
@@ -202,26 +205,28 @@ def _parts_of_mask(drawn: Image) -> tuple[Image, NDArray[np.int32], list[str]]:
 
 
 def _parts_of_labels(drawn: Image) -> tuple[Image, NDArray[np.int32], list[str]]:
-    """Keep the reader's numbers; the smaller of detached parts with the same one get new numbers behind them."""
+    """Keep the reader's numbers; of detached parts with the same number, large ones get new numbers behind them.
+
+    A small one is a ragged outline; a large one is another node, as where left nodes are 1 and right ones 2.
+    """
     parts = np.zeros(drawn.shape, dtype=np.int32)
     names = [0]
-    unnamed = []
+    unnamed: list[int] = []
     for label, box in enumerate(ndimage.find_objects(drawn.voxels), start=1):
         if box is None:
             continue
         here, count = components(crop(drawn, box).with_voxels(drawn.voxels[box] == label))
+        sizes = np.bincount(here.voxels.ravel(), minlength=count + 1)[1:]
         inside = here.voxels > 0
         parts[box][inside] = here.voxels[inside] + len(names) - 1
-        unnamed += range(len(names) + 1, len(names) + count)
+        unnamed += [len(names) + place for place in range(1, count) if sizes[place] >= RAGGED * sizes[0]]
         names += [label] * count
     for new, place in enumerate(unnamed, start=max(names) + 1):
         names[place] = new
     notes = []
     if unnamed:
         what = _counted(len(unnamed), "detached part")
-        notes.append(
-            f"Labels of the segmentation have {what}, taken as nodes of their own, from number {max(names)} down."
-        )
+        notes.append(f"Labels of the segmentation have {what}, taken as nodes of their own: the {len(unnamed)} last numbers.")
     return drawn.with_voxels(parts), np.array(names, dtype=np.int32), notes
 
 

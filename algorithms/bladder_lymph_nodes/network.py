@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Literal
 
 import torch
@@ -93,7 +92,8 @@ class RadiomicsEncoder(nn.Module):
 
     def forward(self, measured: Tensor) -> Tensor:
         """Features (n, f) of radiomics features (n, m); what is not defined on a node counts as the mean."""
-        known = torch.where(measured.isnan(), self.standardised.running_mean, measured)
+        mean = torch.as_tensor(self.standardised.running_mean)
+        known = torch.where(measured.isnan(), mean, measured)
         return torch.as_tensor(self.layer(self.standardised(known).clamp(-5, 5)))
 
 

@@ -198,7 +198,9 @@ def reported_count(patient: Patient) -> tuple[float, float]:
     high = min(known.get(HIGH, by_stage[1]), by_stage[1])
     if low > high or low < 0 or known.get(OUTCOME, 0) not in (0, 1):
         written = ", ".join(f"{column} {value:g}" for column, value in known.items())
-        raise InvalidInputError(f"Patient {patient.name} has {written}, which contradict each other: correct the table.")
+        raise InvalidInputError(
+            f"Patient {patient.name} has {written}, which contradict each other: correct the table."
+        )
     return low, high
 
 
@@ -215,7 +217,8 @@ def _prepare(patient: Patient, *, work: Path, instances: str) -> None:
         "slice_mm": max(ct.spacing_mm),
         "sizes": sizes_of(nodes.nodes).tolist(),
         "nodes": [
-            {"number": node.number, "short_axis_mm": node.short_axis_mm, "mean_hu": node.mean_hu} for node in nodes.nodes
+            {"number": node.number, "short_axis_mm": node.short_axis_mm, "mean_hu": node.mean_hu}
+            for node in nodes.nodes
         ],
         # JSON knows no NaN: what is not defined is left out.
         "radiomics": [{name: value for name, value in row.items() if math.isfinite(value)} for row in rows],
