@@ -226,17 +226,18 @@ def _parts_of_labels(drawn: Image) -> tuple[Image, NDArray[np.int32], list[str]]
     notes = []
     if unnamed:
         what = _counted(len(unnamed), "detached part")
-        notes.append(f"Labels of the segmentation have {what}, taken as nodes of their own: the {len(unnamed)} last numbers.")
+        notes.append(
+            f"Labels of the segmentation have {what}, taken as nodes of their own: the {len(unnamed)} last numbers."
+        )
     return drawn.with_voxels(parts), np.array(names, dtype=np.int32), notes
 
 
 def _without_specks(parts: Image, names: NDArray[np.int32]) -> tuple[NDArray[np.int32], int]:
-    """Take the number from parts that are too small; a node of two voxels in a thick scan is not."""
+    """Take the number from nodes that are too small; one of two voxels in a thick scan is not."""
     voxel_mm3 = parts.geometry.voxel_volume_mm3
-    volumes = np.bincount(parts.voxels.ravel(), minlength=len(names)) * voxel_mm3
-    small = volumes < min(SPECK_MM3, 2 * voxel_mm3)
-    small[0] = False
-    return np.where(small, 0, names).astype(np.int32), int(small.sum())
+    volumes = np.bincount(names[parts.voxels].ravel(), minlength=int(names.max()) + 1) * voxel_mm3
+    small = np.flatnonzero((volumes > 0) & (volumes < min(SPECK_MM3, 2 * voxel_mm3)))
+    return np.where(np.isin(names, small), 0, names).astype(np.int32), len(small)
 
 
 def _measured(

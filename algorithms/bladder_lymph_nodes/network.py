@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from preop.mil import HEADS, BagNetwork, make_head
 from preop.mil.heads import CountHead
 
-from .lymph_nodes import NEIGHBOUR, OWN
+from .lymph_nodes import CUBE_VOXELS, NEIGHBOUR, OWN
 
 # Middle and spread of the logarithms of short axis (mm) and volume (ml) of pelvic nodes: 5 mm and 0.15 ml, times or
 # divided by 1.6 and 3. They only bring the numbers near 1; what matters of them is learned.
@@ -30,7 +30,7 @@ class NetworkSettings(BaseModel):
     channels: tuple[int, int, int, int] = Field(
         (8, 16, 32, 64), description="of the four stages of the encoder of cubes"
     )
-    stride: Literal[1, 2, 3] = Field(1, description="only every second or third voxel of a cube is looked at")
+    cube_mm: Literal[24, 32, 48] = Field(48, description="the middle of a cube, all that the encoder looks at")
     head: str = Field("count", description="of preop.mil")
     found: float = Field(
         0.97, gt=0, le=1, description="chance that a positive node on CT enters the pathologist's count"
@@ -56,9 +56,9 @@ class CubeEncoder(nn.Module):
     Group normalisation, so that a node's features do not depend on which other nodes are in the batch.
     """
 
-    def __init__(self, channels: tuple[int, int, int, int], stride: int) -> None:
+    def __init__(self, channels: tuple[int, int, int, int], cube_mm: int) -> None:
         super().__init__()
-        self.stride = stride
+        self.cube_mm = cube_mm
         self.features = channels[-1] + _SIZES
         self.body = ResNet(
             "basic",
@@ -68,15 +68,16 @@ class CubeEncoder(nn.Module):
             n_input_channels=3,
             conv1_t_size=3,
             conv1_t_stride=2,
-            no_max_pool=stride > 1,
+            no_max_pool=cube_mm < CUBE_VOXELS,
             feed_forward=False,
             norm=("group", {"num_groups": 8}),
         )
 
     def forward(self, cubes: Tensor, sizes: Tensor) -> Tensor:
-        """Features (n, f) of cubes (n, 2, 48, 48, 48) as they are cut, and sizes (n, 2) in mm and ml."""
-        step = self.stride
-        density, place = cubes[:, :, ::step, ::step, ::step].unbind(1)
+        """Features (n, f) of cubes (n, 2, 48, 48, 48) as they are cut, or their middle, and sizes (n, 2) in mm and ml."""
+        margin = (cubes.shape[-1] - self.cube_mm) // 2
+        middle = slice(margin, margin + self.cube_mm)
+        density, place = cubes[:, :, middle, middle, middle].unbind(1)
         channels = torch.stack([density / 127.5 - 1, (place == OWN).float(), (place == NEIGHBOUR).float()], dim=1)
         return torch.cat([self.body(channels), _scaled(sizes)], dim=1)
 
@@ -114,7 +115,7 @@ def make_encoder(settings: NetworkSettings, measured: int = 0) -> CubeEncoder | 
     """Make the encoder with new weights."""
     if settings.instances == "radiomics":
         return RadiomicsEncoder(measured)
-    return CubeEncoder(settings.channels, settings.stride)
+    return CubeEncoder(settings.channels, settings.cube_mm)
 
 
 def mirrored(instances: tuple[Tensor, ...], generator: torch.Generator) -> tuple[Tensor, ...]:

@@ -88,12 +88,20 @@ def test_touching_nodes_with_numbers_of_their_own_are_left_as_the_reader_drew_th
 
 
 def test_detached_parts_of_a_label_become_nodes_and_that_is_told(two: NDArray[np.int32]) -> None:
-    ball(two, (10, 20, 20), 3.0, 7)
+    ball(two, (10, 20, 20), 5.0, 7)
     nodes = found(two)
     assert [node.number for node in nodes.nodes] == [2, 7, 8]
     assert nodes.labels.voxels[20, 50, 30] == 7
     assert nodes.labels.voxels[10, 20, 20] == 8
     assert "1 detached part" in nodes.notes[0]
+
+
+def test_a_ragged_outline_stays_one_node(two: NDArray[np.int32]) -> None:
+    two[20, 50, 38:40] = 7
+    nodes = found(two)
+    assert [node.number for node in nodes.nodes] == [2, 7]
+    assert (nodes.labels.voxels == two).all()
+    assert nodes.notes == ()
 
 
 def test_specks_are_left_out_and_that_is_told(two: NDArray[np.int32]) -> None:
