@@ -113,6 +113,7 @@ def _simulate(patient: tuple[int, int], *, folder: Path) -> None:
     middle = slice(MARGIN, 48 - MARGIN)
     truth = {node.label: node for node in made.nodes}
     rows = measure(made.ct, nodes)
+    names = sorted(max(rows, key=len))
     path = _file(folder, seed, number)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial_file = path.with_name(f".{path.name}")
@@ -120,7 +121,7 @@ def _simulate(patient: tuple[int, int], *, folder: Path) -> None:
         partial_file,
         cubes=cut_cubes(made.ct, nodes)[:, :, middle, middle, middle],
         sizes=sizes_of(nodes.nodes),
-        radiomics=np.array([[row[name] for name in sorted(row)] for row in rows]),
+        radiomics=np.array([[row.get(name, np.nan) for name in names] for row in rows]),
         positive=np.array([truth[node.number].positive for node in nodes.nodes]),
         ceiling=np.array([truth[node.number].ceiling_probability for node in nodes.nodes]),
         count=made.facts.positive_nodes,

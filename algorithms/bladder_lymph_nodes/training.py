@@ -212,7 +212,6 @@ def _prepare(patient: Patient, *, work: Path, instances: str) -> None:
     partial_folder.mkdir(parents=True)
     if instances == "cubes":
         np.save(partial_folder / "cubes.npy", cut_cubes(ct, nodes))
-    rows = measure(ct, nodes) if instances == "radiomics" else []
     content = {
         "slice_mm": max(ct.spacing_mm),
         "sizes": sizes_of(nodes.nodes).tolist(),
@@ -220,8 +219,7 @@ def _prepare(patient: Patient, *, work: Path, instances: str) -> None:
             {"number": node.number, "short_axis_mm": node.short_axis_mm, "mean_hu": node.mean_hu}
             for node in nodes.nodes
         ],
-        # JSON knows no NaN: what is not defined is left out.
-        "radiomics": [{name: value for name, value in row.items() if math.isfinite(value)} for row in rows],
+        "radiomics": measure(ct, nodes) if instances == "radiomics" else [],
     }
     (partial_folder / "nodes.json").write_text(to_json(content), encoding="utf-8")
     partial_folder.replace(work / patient.name)
