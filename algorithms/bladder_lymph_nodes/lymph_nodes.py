@@ -68,8 +68,8 @@ class LymphNode:
         World position (x, y, z) of the voxel of the node that is nearest to its centroid.
     side
         left, right, or midline, of the patient.
-    mean_hu
-        Mean density.
+    core_hu
+        Mean density of its inner voxels, where the fat around it has no part.
     cut_by_edge
         Whether it reaches the edge of the scan, so that it may be larger.
     """
@@ -81,7 +81,7 @@ class LymphNode:
     long_axis_mm: float
     volume_ml: float
     side: str
-    mean_hu: float
+    core_hu: float
     cut_by_edge: bool
 
     @property
@@ -261,9 +261,15 @@ def _measured(
         long_axis_mm=diameters.long_axis_mm,
         volume_ml=len(inside) * ct.geometry.voxel_volume_mm3 / 1000,
         side="midline" if abs(x - middle_mm) <= MIDLINE_MM else "left" if x > middle_mm else "right",
-        mean_hu=float(ct.voxels[mask].mean()),
+        core_hu=float(ct.voxels[_core(mask, ct.spacing_mm)].mean()),
         cut_by_edge=any(part.start == 0 or part.stop == size for part, size in zip(box, whole.shape, strict=True)),
     )
+
+
+def _core(mask: NDArray[np.bool_], spacing_mm: tuple[float, ...]) -> NDArray[np.bool_]:
+    """Voxels at least half as deep inside as the deepest."""
+    depth_mm = ndimage.distance_transform_edt(np.pad(mask, 1), sampling=spacing_mm)[1:-1, 1:-1, 1:-1]
+    return np.asarray(depth_mm >= depth_mm.max() / 2)
 
 
 def _middle_of_body_mm(ct: Image) -> float:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from monai.networks.nets.resnet import ResNet
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from torch import Tensor, nn
 
 from preop.mil import HEADS, BagNetwork, make_head
+from preop.mil.encoders import residual_network
 from preop.mil.heads import CountHead
 
 from .lymph_nodes import CUBE_VOXELS, NEIGHBOUR, OWN
@@ -51,27 +51,13 @@ class NetworkSettings(BaseModel):
 
 
 class CubeEncoder(nn.Module):
-    """MONAI's 3D ResNet-10 on density, node and neighbours, then the size beside its features.
-
-    Group normalisation, so that a node's features do not depend on which other nodes are in the batch.
-    """
+    """MONAI's 3D ResNet-10 on density, node and neighbours, then the size beside its features."""
 
     def __init__(self, channels: tuple[int, int, int, int], cube_mm: int) -> None:
         super().__init__()
         self.cube_mm = cube_mm
         self.features = channels[-1] + _SIZES
-        self.body = ResNet(
-            "basic",
-            [1] * len(channels),
-            list(channels),
-            spatial_dims=3,
-            n_input_channels=3,
-            conv1_t_size=3,
-            conv1_t_stride=2,
-            no_max_pool=cube_mm < CUBE_VOXELS,
-            feed_forward=False,
-            norm=("group", {"num_groups": 8}),
-        )
+        self.body = residual_network(3, channels, pooled=cube_mm == CUBE_VOXELS)
 
     def forward(self, cubes: Tensor, sizes: Tensor) -> Tensor:
         """Features (n, f) of cubes (n, 2, 48, 48, 48) as they are cut, or their middle, and sizes (n, 2) in mm and ml."""
