@@ -5,9 +5,12 @@ compute the exact probability that it is positive: the ceiling for any algorithm
 
 How often nodes are positive follows one series of 118 patients, 7 % of the nodes, and the study this algorithm is
 made for, of about 250 patients with a mean of 44 segmented nodes. That benign nodes are mostly below 8 mm in short
-axis, that the size rule is right in few positive patients and in most negative ones, and that roundness, a lost
-fatty hilum and necrosis speak for metastasis is common knowledge; the densities themselves are assumed. Nothing learned
-from them says anything about real patients.
+axis, and that roundness, a lost fatty hilum and necrosis speak for metastasis, is common knowledge; the densities
+themselves are assumed, such that a limit of 10 mm does about as well as in the clinic (sensitivity .40, specificity .92
+over 35 studies). Nothing learned from them says anything about real patients.
+
+Over 9,000 patients an observer who knows all variables has a mean AUC of .92 between the nodes of a patient who has
+both kinds, and of .89 for pN+; with every node judged by itself and all combined as independent, .87 for pN+.
 """
 
 from __future__ import annotations
@@ -77,18 +80,16 @@ class Kind:
 
 # Reactive nodes are large, bright and uneven as metastases are, but keep shape and hilum; any patient has some.
 BENIGN = (
+    Kind(0.94, (math.log(4.3), 0.23), (math.log(0.50), 0.45), (50, 9), (math.log(5.0), 0.35), hilum=0.4, necrosis=0.01),
     Kind(
-        0.94, (math.log(4.3), 0.23), (math.log(0.60), 0.45), (52, 11), (math.log(5.0), 0.35), hilum=0.5, necrosis=0.01
-    ),
-    Kind(
-        0.06, (math.log(6.5), 0.18), (math.log(0.55), 0.45), (60, 12), (math.log(6.5), 0.35), hilum=0.5, necrosis=0.03
+        0.06, (math.log(6.5), 0.18), (math.log(0.50), 0.45), (62, 12), (math.log(5.6), 0.35), hilum=0.4, necrosis=0.03
     ),
 )
 POSITIVE = (
     Kind(
-        0.80, (math.log(5.3), 0.31), (math.log(0.40), 0.50), (60, 12), (math.log(6.5), 0.35), hilum=0.2, necrosis=0.03
+        0.80, (math.log(6.0), 0.31), (math.log(0.44), 0.50), (62, 11), (math.log(5.6), 0.35), hilum=0.3, necrosis=0.03
     ),
-    Kind(0.20, (math.log(6.8), 0.28), (math.log(0.36), 0.50), (61, 12), (math.log(7.5), 0.35), hilum=0.1, necrosis=1.0),
+    Kind(0.20, (math.log(7.4), 0.28), (math.log(0.42), 0.50), (63, 11), (math.log(6.2), 0.35), hilum=0.2, necrosis=1.0),
 )
 # The same for benign and positive nodes that have one, as part of the volume.
 HILAR_PART = (0.08, 0.30)
