@@ -259,6 +259,8 @@ def _groups(cases: int) -> int:
 
 def _recalibration(study: BagEvidence) -> str:
     found = recalibrate(study.labels, study.probabilities)
+    if np.isnan(found.slope.value):
+        return "No calibration slope is determined: the likelihoods are all alike, or separate both outcomes."
     return (
         f"Calibration slope {format_estimate(found.slope)} (1 is right, below 1 too extreme), intercept "
         f"{format_estimate(found.intercept)} (0 is right, below 0 too high)."
@@ -349,8 +351,8 @@ def _count_charts(study: BagEvidence) -> list[Markup]:
         ),
         count_chart(
             dict(zip(names, [*mean[:most].tolist(), float(mean[most:].sum())], strict=True)),
-            title="Numbers in all patients",
-            subtitle="bars: mean predicted probability; dots: share of the patients with that number reported",
+            title=f"Number of positive {study.instance_name}s",
+            subtitle="bars: mean prediction; dots: share of the reports",
             observed=dict(zip(names, shares.tolist(), strict=True)),
         ),
     ]
