@@ -99,7 +99,7 @@ def predict(case: Case, model: Model) -> dict[str, Output]:
     return {
         "lymph-node-metastasis-likelihood": prediction.probability,
         "positive-lymph-nodes": _explanation(prediction, nodes, ct, model),
-        "positive-lymph-nodes-chart": _chart(prediction, nodes, model),
+        "positive-lymph-nodes-chart": _chart(prediction, nodes),
         "lymph-nodes": _points(nodes, by_node, model),
         "lymph-node-table": _table(nodes, by_node, model),
         "lymph-node-heat-map": _heat_map(nodes, by_node),
@@ -160,7 +160,7 @@ def _counts(prediction: Prediction) -> dict[str, float] | None:
     return dict(zip(names, prediction.counts.tolist(), strict=True))
 
 
-def _chart(prediction: Prediction, nodes: LymphNodes, model: Model) -> Output:
+def _chart(prediction: Prediction, nodes: LymphNodes) -> Output:
     title = f"Likelihood of pN+ {prediction.probability:.0%}"
     counts = _counts(prediction)
     if counts is None:
@@ -196,7 +196,7 @@ def _table(nodes: LymphNodes, by_node: NDArray[np.float32], model: Model) -> lis
             "long_axis_mm": round(node.long_axis_mm, 1),
             "volume_ml": round(node.volume_ml, 3),
             "side": node.side,
-            "mean_hu": round(node.mean_hu),
+            "core_hu": round(node.core_hu),
             "suspicious_by_size": node.suspicious_by_size,
             "cut_by_edge": node.cut_by_edge,
             "position_mm": [round(coordinate, 1) for coordinate in node.centre_mm],
@@ -206,20 +206,19 @@ def _table(nodes: LymphNodes, by_node: NDArray[np.float32], model: Model) -> lis
 
 
 def _heat_map(nodes: LymphNodes, by_node: NDArray[np.float32]) -> Image:
-    values = np.concatenate([np.zeros(1, np.float32), by_node.astype(np.float32)])
+    values = np.zeros(nodes.nodes[-1].number + 1, dtype=np.float32)
+    values[[node.number for node in nodes.nodes]] = by_node
     return nodes.labels.with_voxels(values[nodes.labels.voxels])
 
 
-def _most_telling_first(
-    nodes: Sequence[LymphNode], by_node: NDArray[np.float32]
-) -> list[tuple[LymphNode, np.float32]]:
+def _most_telling_first(nodes: Sequence[LymphNode], by_node: NDArray[np.float32]) -> list[tuple[LymphNode, np.float32]]:
     return sorted(zip(nodes, by_node, strict=True), key=lambda pair: (-pair[1], pair[0].number))
 
 
 def _warnings(nodes: LymphNodes, ct: Image, model: Model) -> list[str]:
     """Tell in words what a reader should know before trusting the numbers."""
     learned = model.description
-    density = float(np.median([node.mean_hu for node in nodes.nodes]))
+    density = float(np.median([node.core_hu for node in nodes.nodes]))
     slices_mm = max(ct.spacing_mm)
     warnings = []
     if density < learned.median_hu.low:

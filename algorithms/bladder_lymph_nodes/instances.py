@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
+from preop.errors import InvalidInputError
 from preop.imaging import Image, crop
 from preop.mil import Bag
 from preop.radiomics import FixedBinSize, Settings, compute_features
@@ -52,13 +53,21 @@ def bag_of(
 
 
 def measure(ct: Image, nodes: LymphNodes) -> list[dict[str, float]]:
-    """Radiomics features of each node by the IBSI standard; NaN where one is not defined on so small a region."""
-    rows = []
+    """Radiomics features of each node by the IBSI standard; without those that are not defined on so small a region."""
+    return [_features(crop(ct, box), crop(nodes.labels, box), number) for number, box in _boxes(ct, nodes)]
+
+
+def _features(ct: Image, labels: Image, number: int) -> dict[str, float]:
+    try:
+        found = compute_features(ct, labels.with_voxels(labels.voxels == number), RADIOMICS)
+    except InvalidInputError:  # a node thinner than half a voxel of 1 mm vanishes when it is resampled
+        return {}
+    return {name: value for name, value in found.items() if math.isfinite(value)}
+
+
+def _boxes(ct: Image, nodes: LymphNodes) -> Iterator[tuple[int, Box]]:
     for node in nodes.nodes:
-        box = _widened(node.box, ct)
-        mask = crop(nodes.labels, box)
-        rows.append(compute_features(crop(ct, box), mask.with_voxels(mask.voxels == node.number), RADIOMICS))
-    return rows
+        yield node.number, _widened(node.box, ct)
 
 
 def _widened(box: Box, ct: Image) -> Box:

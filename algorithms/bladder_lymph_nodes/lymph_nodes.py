@@ -36,6 +36,9 @@ WAIST_MM = 1.0
 SPECK_MM3 = 5.0
 """Smaller parts of a mask (a sphere of 2 mm) are slips of the pen, not nodes."""
 
+RAGGED = 0.2
+"""A detached part of a label that is smaller than this share of its largest one belongs to the same node."""
+
 MIDLINE_MM = 5.0
 """A node this near to the middle of the body is on neither side."""
 
@@ -48,6 +51,7 @@ OWN, NEIGHBOUR = 1, 2
 """In the second channel of a cube: the node itself, and other nodes."""
 
 AIR_HU = -1024.0
+HIGHEST_LABEL = 65535
 
 
 @dataclass(frozen=True)
@@ -57,15 +61,15 @@ class LymphNode:
     Attributes
     ----------
     number
-        Its label, from 1.
+        Its label: the reader's, or by falling size where all nodes have the same.
     box
         The smallest box of voxels around it.
     centre_mm
         World position (x, y, z) of the voxel of the node that is nearest to its centroid.
     side
         left, right, or midline, of the patient.
-    mean_hu
-        Mean density.
+    core_hu
+        Mean density of its inner voxels, where the fat around it has no part.
     cut_by_edge
         Whether it reaches the edge of the scan, so that it may be larger.
     """
@@ -77,7 +81,7 @@ class LymphNode:
     long_axis_mm: float
     volume_ml: float
     side: str
-    mean_hu: float
+    core_hu: float
     cut_by_edge: bool
 
     @property
@@ -125,6 +129,7 @@ def find_lymph_nodes(ct: Image, segmentation: Image) -> LymphNodes:
     nodes = tuple(
         _measured(number, crop(labels, box).voxels == number, crop(ct, box), box, ct.geometry, middle_mm)
         for number, box in enumerate(boxes, start=1)
+        if box is not None
     )
     if cut := [str(node.number) for node in nodes if node.cut_by_edge]:
         notes.append(
@@ -159,76 +164,80 @@ def sizes_of(nodes: Sequence[LymphNode]) -> NDArray[np.float32]:
 
 
 def _told_apart(segmentation: Image) -> tuple[Image, list[str]]:
-    """Number the nodes from 1, by falling size, and say what was done to the segmentation."""
+    """Give each node a number of its own, and say what was done to the segmentation."""
     values = segmentation.voxels
     if not values.any():
         raise InvalidInputError(
             "The lymph-node-segmentation is empty: not one lymph node is drawn, and without nodes nothing can be said; "
             "draw them first."
         )
-    if values.min() < 0 or (values.dtype.kind == "f" and (values != np.round(values)).any()):
+    low, high = float(values.min()), float(values.max())
+    if low < 0 or high > HIGHEST_LABEL or (values.dtype.kind == "f" and (values != np.round(values)).any()):
         raise InvalidInputError(
-            f"The lymph-node-segmentation holds values between {values.min():g} and {values.max():g}; expected whole "
-            "numbers from 0, one for each node."
+            f"The lymph-node-segmentation holds values from {low:g} to {high:g}; expected whole numbers from 0 to "
+            f"{HIGHEST_LABEL}, one for each node."
         )
     box = bounding_box(values)
     drawn = crop(segmentation, box)
-    used = np.unique(drawn.voxels)
-    used = used[used > 0]
-    if len(used) == 1:
-        found, count = split_touching(drawn, waist_mm=WAIST_MM)
-        parts = components(drawn)[1]
-        notes = _touching(count - parts)
+    drawn = drawn.with_voxels(drawn.voxels.astype(np.int32))
+    if len(np.unique(drawn.voxels[drawn.voxels > 0])) == 1:
+        parts, names, notes = _parts_of_mask(drawn)
     else:
-        found, count = _parts_of_labels(drawn, used.tolist())
-        notes = _scattered(count - len(used))
-    kept, left_out = _without_specks(found, count)
-    if left_out:
-        notes.append(
-            f"{_counted(left_out, 'part')} of the segmentation under {SPECK_MM3:g} mm3 left out: too small for a node."
-        )
-    if not kept.voxels.any():
+        parts, names, notes = _parts_of_labels(drawn)
+    names, specks = _without_specks(parts, names)
+    if specks:
+        notes.append(f"{_counted(specks, 'part')} of the segmentation left out: under {SPECK_MM3:g} mm3, too small.")
+    if not names.any():
         raise InvalidInputError(
             f"The lymph-node-segmentation holds nothing larger than {SPECK_MM3:g} mm3: no lymph node is drawn."
         )
-    whole = np.zeros(segmentation.shape, dtype=np.int32)
-    whole[box] = kept.voxels
-    return segmentation.with_voxels(whole), notes
+    numbers = np.zeros(segmentation.shape, dtype=np.int32)
+    numbers[box] = names[parts.voxels]
+    return segmentation.with_voxels(numbers), notes
 
 
-def _parts_of_labels(drawn: Image, used: list[float]) -> tuple[Image, int]:
-    """Make every connected part of every label a node."""
-    numbers = np.zeros(drawn.shape, dtype=np.int32)
-    lookup = np.zeros(int(max(used)) + 1, dtype=np.int32)
-    lookup[np.array(used, dtype=int)] = np.arange(1, len(used) + 1)
-    compact = lookup[drawn.voxels.astype(int)]
-    count = 0
-    for number, box in enumerate(ndimage.find_objects(compact), start=1):
-        parts, here = ndimage.label(compact[box] == number, structure=np.ones((3, 3, 3)))
-        numbers[box][parts > 0] = parts[parts > 0] + count
-        count += here
-    return drawn.with_voxels(numbers), count
+def _parts_of_mask(drawn: Image) -> tuple[Image, NDArray[np.int32], list[str]]:
+    """Take connected parts of a mask for nodes, split at waists, and number them by falling size."""
+    parts, count = split_touching(drawn, waist_mm=WAIST_MM)
+    splits = count - components(drawn)[1]
+    notes = [f"Nodes that touch each other were split at their waist, {_counted(splits, 'time')}."] if splits else []
+    return parts, np.arange(count + 1, dtype=np.int32), notes
 
 
-def _without_specks(found: Image, count: int) -> tuple[Image, int]:
-    """Leave out what is too small, and number the rest by falling size."""
-    volumes = np.bincount(found.voxels.ravel(), minlength=count + 1)[1:] * found.geometry.voxel_volume_mm3
-    # A reader may draw a node on a single slice of a thick scan as one voxel; two voxels are always meant.
-    large = volumes >= min(SPECK_MM3, 2 * found.geometry.voxel_volume_mm3)
-    order = [place for place in np.argsort(-volumes, kind="stable") if large[place]]
-    lookup = np.zeros(count + 1, dtype=np.int32)
-    lookup[1 + np.array(order, dtype=int)] = np.arange(1, len(order) + 1)
-    return found.with_voxels(lookup[found.voxels]), count - len(order)
+def _parts_of_labels(drawn: Image) -> tuple[Image, NDArray[np.int32], list[str]]:
+    """Keep the reader's numbers; of detached parts with the same number, large ones get new numbers behind them.
+
+    A small one is a ragged outline; a large one is another node, as where left nodes are 1 and right ones 2.
+    """
+    parts = np.zeros(drawn.shape, dtype=np.int32)
+    names = [0]
+    unnamed: list[int] = []
+    for label, box in enumerate(ndimage.find_objects(drawn.voxels), start=1):
+        if box is None:
+            continue
+        here, count = components(crop(drawn, box).with_voxels(drawn.voxels[box] == label))
+        sizes = np.bincount(here.voxels.ravel(), minlength=count + 1)[1:]
+        inside = here.voxels > 0
+        parts[box][inside] = here.voxels[inside] + len(names) - 1
+        unnamed += [len(names) + place for place in range(1, count) if sizes[place] >= RAGGED * sizes[0]]
+        names += [label] * count
+    for new, place in enumerate(unnamed, start=max(names) + 1):
+        names[place] = new
+    notes = []
+    if unnamed:
+        what = _counted(len(unnamed), "detached part")
+        notes.append(
+            f"Labels of the segmentation have {what}, taken as nodes of their own: the {len(unnamed)} last numbers."
+        )
+    return drawn.with_voxels(parts), np.array(names, dtype=np.int32), notes
 
 
-def _touching(splits: int) -> list[str]:
-    return [f"Nodes that touch each other were split at their waist, {_counted(splits, 'time')}."] if splits else []
-
-
-def _scattered(more: int) -> list[str]:
-    if not more:
-        return []
-    return [f"Labels of the segmentation have {_counted(more, 'detached part')}, each taken as a node of its own."]
+def _without_specks(parts: Image, names: NDArray[np.int32]) -> tuple[NDArray[np.int32], int]:
+    """Take the number from nodes that are too small; one of two voxels in a thick scan is not."""
+    voxel_mm3 = parts.geometry.voxel_volume_mm3
+    volumes = np.bincount(names[parts.voxels].ravel(), minlength=int(names.max()) + 1) * voxel_mm3
+    small = np.flatnonzero((volumes > 0) & (volumes < min(SPECK_MM3, 2 * voxel_mm3)))
+    return np.where(np.isin(names, small), 0, names).astype(np.int32), len(small)
 
 
 def _measured(
@@ -252,11 +261,15 @@ def _measured(
         long_axis_mm=diameters.long_axis_mm,
         volume_ml=len(inside) * ct.geometry.voxel_volume_mm3 / 1000,
         side="midline" if abs(x - middle_mm) <= MIDLINE_MM else "left" if x > middle_mm else "right",
-        mean_hu=float(ct.voxels[mask].mean()),
-        cut_by_edge=any(
-            part.start == 0 or part.stop == size for part, size in zip(box, whole.shape, strict=True)
-        ),
+        core_hu=float(ct.voxels[_core(mask, ct.spacing_mm)].mean()),
+        cut_by_edge=any(part.start == 0 or part.stop == size for part, size in zip(box, whole.shape, strict=True)),
     )
+
+
+def _core(mask: NDArray[np.bool_], spacing_mm: tuple[float, ...]) -> NDArray[np.bool_]:
+    """Voxels at least half as deep inside as the deepest."""
+    depth_mm = ndimage.distance_transform_edt(np.pad(mask, 1), sampling=spacing_mm)[1:-1, 1:-1, 1:-1]
+    return np.asarray(depth_mm >= depth_mm.max() / 2)
 
 
 def _middle_of_body_mm(ct: Image) -> float:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Literal
 
 import torch
-from monai.networks.nets.resnet import ResNet
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from torch import Tensor, nn
 
-from preop.mil import HEADS, BagNetwork, CountHead, make_head
+from preop.mil import HEADS, BagNetwork, make_head
+from preop.mil.encoders import residual_network
+from preop.mil.heads import CountHead
 
-from .lymph_nodes import NEIGHBOUR, OWN
+from .lymph_nodes import CUBE_VOXELS, NEIGHBOUR, OWN
 
 # Middle and spread of the logarithms of short axis (mm) and volume (ml) of pelvic nodes: 5 mm and 0.15 ml, times or
 # divided by 1.6 and 3. They only bring the numbers near 1; what matters of them is learned.
@@ -27,10 +27,14 @@ class NetworkSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     instances: Literal["cubes", "radiomics"] = Field("cubes", description="what is known of a node")
-    channels: tuple[int, int, int, int] = Field((8, 16, 32, 64), description="of the four stages of the encoder of cubes")
-    stride: Literal[1, 2, 3] = Field(1, description="only every second or third voxel of a cube is looked at")
+    channels: tuple[int, int, int, int] = Field(
+        (8, 16, 32, 64), description="of the four stages of the encoder of cubes"
+    )
+    cube_mm: Literal[24, 32, 48] = Field(48, description="the middle of a cube, all that the encoder looks at")
     head: str = Field("count", description="of preop.mil")
-    found: float = Field(0.97, gt=0, le=1, description="chance that a positive node on CT enters the pathologist's count")
+    found: float = Field(
+        0.97, gt=0, le=1, description="chance that a positive node on CT enters the pathologist's count"
+    )
     leak: float = Field(0.05, ge=0, description="mean number of counted positives in no segmented node")
 
     @field_validator("head")
@@ -47,32 +51,19 @@ class NetworkSettings(BaseModel):
 
 
 class CubeEncoder(nn.Module):
-    """MONAI's 3D ResNet-10 on density, node and neighbours, then the size beside its features.
+    """MONAI's 3D ResNet-10 on density, node and neighbours, then the size beside its features."""
 
-    Group normalisation, so that a node's features do not depend on which other nodes are in the batch.
-    """
-
-    def __init__(self, channels: tuple[int, int, int, int], stride: int) -> None:
+    def __init__(self, channels: tuple[int, int, int, int], cube_mm: int) -> None:
         super().__init__()
-        self.stride = stride
+        self.cube_mm = cube_mm
         self.features = channels[-1] + _SIZES
-        self.body = ResNet(
-            "basic",
-            [1] * len(channels),
-            list(channels),
-            spatial_dims=3,
-            n_input_channels=3,
-            conv1_t_size=3,
-            conv1_t_stride=2,
-            no_max_pool=stride > 1,
-            feed_forward=False,
-            norm=("group", {"num_groups": 8}),
-        )
+        self.body = residual_network(3, channels, pooled=cube_mm == CUBE_VOXELS)
 
     def forward(self, cubes: Tensor, sizes: Tensor) -> Tensor:
-        """Features (n, f) of cubes (n, 2, 48, 48, 48) as they are cut, and sizes (n, 2) in mm and ml."""
-        step = self.stride
-        density, place = cubes[:, :, ::step, ::step, ::step].unbind(1)
+        """Features (n, f) of cubes (n, 2, 48, 48, 48) as they are cut, or their middle, and sizes (n, 2) in mm and ml."""
+        margin = (cubes.shape[-1] - self.cube_mm) // 2
+        middle = slice(margin, margin + self.cube_mm)
+        density, place = cubes[:, :, middle, middle, middle].unbind(1)
         channels = torch.stack([density / 127.5 - 1, (place == OWN).float(), (place == NEIGHBOUR).float()], dim=1)
         return torch.cat([self.body(channels), _scaled(sizes)], dim=1)
 
@@ -88,7 +79,8 @@ class RadiomicsEncoder(nn.Module):
 
     def forward(self, measured: Tensor) -> Tensor:
         """Features (n, f) of radiomics features (n, m); what is not defined on a node counts as the mean."""
-        known = torch.where(measured.isnan(), self.standardised.running_mean, measured)
+        mean = torch.as_tensor(self.standardised.running_mean)
+        known = torch.where(measured.isnan(), mean, measured)
         return torch.as_tensor(self.layer(self.standardised(known).clamp(-5, 5)))
 
 
@@ -109,7 +101,7 @@ def make_encoder(settings: NetworkSettings, measured: int = 0) -> CubeEncoder | 
     """Make the encoder with new weights."""
     if settings.instances == "radiomics":
         return RadiomicsEncoder(measured)
-    return CubeEncoder(settings.channels, settings.stride)
+    return CubeEncoder(settings.channels, settings.cube_mm)
 
 
 def mirrored(instances: tuple[Tensor, ...], generator: torch.Generator) -> tuple[Tensor, ...]:
