@@ -341,7 +341,7 @@ def _count_charts(study: BagEvidence) -> list[Markup]:
         return []
     reported = np.array([patient.low for patient in study.counted])
     expected = np.array([patient.expected for patient in study.counted])
-    mean = np.mean([patient.counts for patient in study.counted], axis=0)
+    mean = np.array([patient.counts for patient in study.counted]).mean(axis=0)
     most = min(_MOST_COLUMNS, mean.size) - 1
     names = [*map(str, range(most)), f"{most} or more"]
     shares = np.bincount(np.minimum(reported, most), minlength=most + 1) / reported.size
@@ -418,8 +418,8 @@ def _method(study: BagEvidence) -> list[str]:
     found = [
         f"Validation: {study.protocol.rstrip('.')}. The likelihoods of all folds are taken together.",
         (
-            "AUC of patients: how often one with, by the likelihood, stands above one without; DeLong's intervals, and "
-            "his paired test of both AUCs. They hold for the models that were trained here; how much another training run "
+            "AUC of patients: how often one with, by the likelihood, stands above one without; DeLong's intervals "
+            "and paired test. They hold for the models that were trained here; how much another training run "
             "would differ is not in them."
         ),
         (

@@ -556,8 +556,8 @@ def count_calibration_chart(
         for row in [point.observed.as_dict()]
     ]
     most = max((number for row in rows for number in (row["expected"], row["observed"], row["upper"] or 0)), default=0)
-    top = float(most) or 1.0
-    scale = {"scale": alt.Scale(domain=[0, top], nice=True), "axis": alt.Axis(tickCount=5)}
+    top = 1.05 * float(most) or 1.0
+    scale = {"scale": alt.Scale(domain=[0, top], nice=False), "axis": alt.Axis(tickCount=5)}
     base = alt.Chart().encode(x=alt.X("expected:Q", title=f"expected {axis}", **scale))
     reported = f"reported {axis}"
     intervals = base.mark_rule(color=_BLUE, opacity=0.5, strokeWidth=1.5).encode(
