@@ -124,7 +124,7 @@ class _Run:
     def __init__(self, network: BagNetwork, settings: Settings) -> None:
         self.network, self.settings = network, settings
         self.optimizer = torch.optim.AdamW(
-            network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+            network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
         self.epoch = 0
         self.best_epoch = 0
