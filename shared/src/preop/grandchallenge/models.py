@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from preop.errors import InvalidInputError, InvalidModelError
+from preop.folders import sha256
 from preop.grandchallenge.algorithm import Algorithm
 from preop.grandchallenge.values import read_json, to_json
 from preop.toml import first_problem
@@ -109,9 +110,3 @@ def write_model(folder: Path, info: Mapping[str, Any], files: Mapping[str, bytes
         partial = folder / f".partial-{name}"
         partial.write_bytes(content)
         partial.replace(folder / name)
-
-
-def sha256(path: Path) -> str:
-    """SHA-256 of a file, as hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,6 +2,7 @@
 
 from preop.imaging.files import from_sitk, read_geometry, read_image, to_sitk, write_image
 from preop.imaging.images import Geometry, Image
+from preop.imaging.orientation import reorient, reorient_like
 from preop.imaging.regions import bounding_box, components, crop, crop_geometry
 from preop.imaging.resampling import aligned_grid, resample, resample_like
 from preop.imaging.tiff import read_tiff, write_tiff
@@ -18,6 +19,8 @@ __all__ = [
     "read_geometry",
     "read_image",
     "read_tiff",
+    "reorient",
+    "reorient_like",
     "resample",
     "resample_like",
     "to_sitk",
