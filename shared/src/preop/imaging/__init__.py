@@ -1,10 +1,12 @@
 """Images in physical space: read, write, resample, crop and label, with millimetres kept right."""
 
 from preop.imaging.files import from_sitk, read_geometry, read_image, to_sitk, write_image
+from preop.imaging.frames import overlap, to_common_frame
 from preop.imaging.images import Geometry, Image
 from preop.imaging.orientation import reorient, reorient_like
 from preop.imaging.regions import bounding_box, components, crop, crop_geometry
 from preop.imaging.resampling import aligned_grid, resample, resample_like
+from preop.imaging.suv import check_suv
 from preop.imaging.tiff import read_tiff, write_tiff
 
 __all__ = [
@@ -12,10 +14,12 @@ __all__ = [
     "Image",
     "aligned_grid",
     "bounding_box",
+    "check_suv",
     "components",
     "crop",
     "crop_geometry",
     "from_sitk",
+    "overlap",
     "read_geometry",
     "read_image",
     "read_tiff",
@@ -23,6 +27,7 @@ __all__ = [
     "reorient_like",
     "resample",
     "resample_like",
+    "to_common_frame",
     "to_sitk",
     "write_image",
     "write_tiff",
