@@ -2,5 +2,29 @@
 
 from preop.segmentation.model_folder import ModelFolder, read_model_folder, write_network
 from preop.segmentation.network import Network, load_network
+from preop.segmentation.organs import Organs
+from preop.segmentation.pet import (
+    PHYSIOLOGICAL,
+    FixedSuv,
+    FractionOfMaximum,
+    LiverBased,
+    Threshold,
+    liver_threshold,
+    segment_pet,
+)
 
-__all__ = ["ModelFolder", "Network", "load_network", "read_model_folder", "write_network"]
+__all__ = [
+    "PHYSIOLOGICAL",
+    "FixedSuv",
+    "FractionOfMaximum",
+    "LiverBased",
+    "ModelFolder",
+    "Network",
+    "Organs",
+    "Threshold",
+    "liver_threshold",
+    "load_network",
+    "read_model_folder",
+    "segment_pet",
+    "write_network",
+]
