@@ -27,6 +27,9 @@ DATASET_FILE = "dataset.json"
 CHECKPOINT_FILE = "checkpoint_final.pth"
 DEFAULT_TRAINER = "nnUNetTrainer"
 
+# Score of a class that a network has not learned: it never wins, and stays in the range of float16 when tiles are summed.
+SILENT_SCORE = -500.0
+
 # Where plans may take parts of a network from: nnU-Net imports these names, so that any other would be code of a stranger.
 _ARCHITECTURES: tuple[str, ...] = ("dynamic_network_architectures.architectures.",)
 _BUILDING_BLOCKS: tuple[str, ...] = ("torch.nn.", "dynamic_network_architectures.building_blocks.")
@@ -151,6 +154,53 @@ def write_network(
     partial = fold_folder / f".{CHECKPOINT_FILE}"
     torch.save(checkpoint, partial)
     partial.replace(fold_folder / CHECKPOINT_FILE)
+
+
+def silent_heads_added(weights: Mapping[str, Any], heads: Sequence[int], total: int) -> dict[str, Any]:
+    """Give a network more outputs, which never win.
+
+    Parameters
+    ----------
+    weights
+        State of a U-Net with ``len(heads)`` outputs.
+    heads
+        Which outputs of the result those are, in order.
+    total
+        Number of outputs of the result.
+    """
+    import torch
+
+    def widened(name: str, value: Any) -> Any:
+        if not _is_of_heads(name):
+            return value
+        result = torch.full((total, *value.shape[1:]), SILENT_SCORE if name.endswith("bias") else 0.0)
+        result[list(heads)] = value.detach().cpu().float()
+        return result
+
+    return {name: widened(name, value) for name, value in weights.items()}
+
+
+def heard_heads(weights: Mapping[str, Any]) -> list[int] | None:
+    """Outputs of a U-Net that can win at all; None for other networks."""
+    finest = max((name for name in weights if _is_of_heads(name) and name.endswith("weight")), key=_depth, default=None)
+    if finest is None or finest.removesuffix("weight") + "bias" not in weights:
+        return None
+    weight, bias = weights[finest], weights[finest.removesuffix("weight") + "bias"]
+    silent = (weight.flatten(1) == 0).all(dim=1) & (bias <= SILENT_SCORE)
+    return [head for head, is_silent in enumerate(silent.tolist()) if not is_silent]
+
+
+def heads_taken(weights: Mapping[str, Any], heads: Sequence[int]) -> dict[str, Any]:
+    """State of the same U-Net with these outputs alone."""
+    return {name: value[list(heads)] if _is_of_heads(name) else value for name, value in weights.items()}
+
+
+def _is_of_heads(name: str) -> bool:
+    return ".seg_layers." in name
+
+
+def _depth(name: str) -> int:
+    return int(name.split(".seg_layers.")[1].split(".", maxsplit=1)[0])
 
 
 def builds_its_own_network(trainer: str) -> bool:

@@ -17,7 +17,14 @@ import numpy as np
 
 from preop.errors import InvalidInputError, InvalidModelError
 from preop.imaging import Image, reorient_like
-from preop.segmentation.model_folder import PLANS_FILE, ModelFolder, builds_its_own_network, read_model_folder
+from preop.segmentation.model_folder import (
+    PLANS_FILE,
+    ModelFolder,
+    builds_its_own_network,
+    heads_taken,
+    heard_heads,
+    read_model_folder,
+)
 from preop.segmentation.preparation import PREPROCESSOR, READERS, PreparedScan, in_file_order, prepare
 from preop.segmentation.resampling import resample_scores
 from preop.segmentation.tiles import count_tiles, predict_scores
@@ -41,6 +48,8 @@ class Network:
         ``cpu`` or ``cuda``.
     threads
         Number of CPU threads; all that torch takes by default if None.
+    _heads
+        The outputs of the network that can win at all: the others are not computed.
     """
 
     folder: ModelFolder
@@ -50,6 +59,8 @@ class Network:
     _plans: Any
     _configuration: Any
     _labels: Any
+    _heads: tuple[int, ...]
+    _weights: Sequence[Mapping[str, Any]]
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -171,7 +182,7 @@ class Network:
         """Score of each class on the network's grid, float16, the mean over the folds."""
         axes = self.folder.mirrored_axes if mirroring else ()
         patch = self._configuration.patch_size
-        folds = self.folder.weights
+        folds = self._weights
         finished, total = 0, count_tiles(scan.shape[1:], patch, step) * len(folds)
 
         def done() -> None:
@@ -188,7 +199,7 @@ class Network:
                 self._module,
                 scan,
                 patch,
-                self._labels.num_segmentation_heads,
+                len(self._heads),
                 device=self.device,
                 mirrored_axes=axes,
                 step=step,
@@ -217,8 +228,8 @@ class Network:
     def _maps(self, score: Callable[[int], Any], names: tuple[str, ...]) -> list[Any]:
         if self._labels.has_regions:
             return _regions(score, self._labels, self.labels, names)
-        heads = self._labels.num_segmentation_heads
-        return _classes(score, heads, [self.labels[name] for name in names])
+        values = [self.labels[name] for name in names]
+        return _classes(score, self._heads, values)
 
 
 def load_network(
@@ -254,28 +265,41 @@ def load_network(
             configuration = plans.get_configuration(content.configuration)
             labels = plans.get_label_manager(content.dataset)
             _check_support(folder, plans, configuration)
-            module = _build(content, plans, configuration, labels)
+            heads, weights = _heard(content, labels)
+            module = _build(content, plans, configuration, len(heads))
         except (KeyError, TypeError, ValueError, AssertionError, ImportError, RuntimeError) as error:
             raise InvalidModelError(
                 f"The network of {folder} cannot be built from {PLANS_FILE}: {_first_line(error)}."
             ) from error
     try:
-        module.load_state_dict(content.weights[0])
+        module.load_state_dict(weights[0])
     except RuntimeError as error:
         raise InvalidModelError(
             f"The weights in {folder} do not fit the network that {PLANS_FILE} describes: the files belong to different "
             "networks."
         ) from error
     place = torch.device("cuda" if device == "auto" and torch.cuda.is_available() else device.replace("auto", "cpu"))
-    return Network(content, place, threads, module.to(place).eval(), plans, configuration, labels)
+    return Network(
+        content, place, threads, module.to(place).eval(), plans, configuration, labels, tuple(heads), weights
+    )
 
 
-def _build(content: ModelFolder, plans: Any, configuration: Any, labels: Any) -> Any:
+def _heard(content: ModelFolder, labels: Any) -> tuple[list[int], list[Mapping[str, Any]]]:
+    """Leave out the outputs that never win, which small networks in a larger network's place have many of."""
+    all_heads = list(range(labels.num_segmentation_heads))
+    heard = [heard_heads(weights) for weights in content.weights]
+    if labels.has_regions or builds_its_own_network(content.trainer) or heard != [heard[0]] * len(heard):
+        return all_heads, list(content.weights)
+    if not heard[0] or len(heard[0]) == len(all_heads):
+        return all_heads, list(content.weights)
+    return heard[0], [heads_taken(weights, heard[0]) for weights in content.weights]
+
+
+def _build(content: ModelFolder, plans: Any, configuration: Any, heads: int) -> Any:
     from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
     from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
 
     channels = determine_num_input_channels(plans, configuration, content.dataset)
-    heads = labels.num_segmentation_heads
     if builds_its_own_network(content.trainer):
         from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 
@@ -327,20 +351,24 @@ def _of_part(scores: Any) -> Callable[[int], Any]:
     return lambda head: scores[head].float()
 
 
-def _classes(score: Callable[[int], Any], heads: int, wanted: Sequence[Any]) -> list[Any]:
-    """Class of the highest score, the first of equal ones, and the softmax of the ``wanted`` classes."""
+def _classes(score: Callable[[int], Any], heads: Sequence[int], wanted: Sequence[Any]) -> list[Any]:
+    """Class of the highest score, the first of equal ones, and the softmax of the ``wanted`` classes.
+
+    ``score`` is called with the position of a class in ``heads``; a class that is not there has probability 0.
+    """
     import torch
 
     best = score(0)
-    labels = torch.zeros(best.shape, dtype=torch.uint8 if heads < 256 else torch.int32, device=best.device)
+    labels = torch.full_like(best, heads[0], dtype=torch.uint8 if max(heads) < 256 else torch.int32)
     total = best.clone() if wanted else None
-    for head in range(1, heads):
-        candidate = score(head)
+    for position, head in enumerate(heads[1:], 1):
+        candidate = score(position)
         labels.masked_fill_(candidate > best, head)
         torch.maximum(best, candidate, out=best)
         if total is not None:
             torch.logaddexp(total, candidate, out=total)
-    return [labels, *((score(head) - total).exp_() for head in wanted)]
+    maps = (score(heads.index(head)) - total if head in heads else torch.full_like(best, -torch.inf) for head in wanted)
+    return [labels, *(each.exp() for each in maps)]
 
 
 def _regions(score: Callable[[int], Any], manager: Any, values: Mapping[str, Any], names: Sequence[str]) -> list[Any]:
