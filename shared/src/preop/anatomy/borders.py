@@ -15,7 +15,7 @@ import math
 import numpy as np
 
 from preop.anatomy.landmarks import Hilum, Landmarks
-from preop.anatomy.organs import Coordinates, Mask, Thorax
+from preop.anatomy.organs import MEDIASTINAL, Coordinates, Mask, Thorax
 from preop.imaging import bounding_box
 
 PARA_AORTIC_DEPTH_MM = 15.0
@@ -50,9 +50,9 @@ def mediastinum(thorax: Thorax) -> Mask:
     """
     from scipy import ndimage
 
-    organs = thorax.mask("trachea", "esophagus", "aorta", "heart", "superior_vena_cava") | thorax.lungs
+    organs = thorax.mask(*MEDIASTINAL) | thorax.lungs
     inside = np.zeros(organs.shape, dtype=bool)
-    for index in np.flatnonzero(thorax.lungs.any(axis=(1, 2))):
+    for index in thorax.slices_of(thorax.lungs):
         inside[index] = _convex_hull(organs[index])
     # Slivers between a lung and the line across its front are no room for a node.
     return np.asarray(ndimage.binary_opening(inside & ~thorax.lungs, structure=np.ones((1, 3, 3)), iterations=2))
@@ -60,7 +60,7 @@ def mediastinum(thorax: Thorax) -> Mask:
 
 def before_spine(thorax: Thorax, landmarks: Landmarks) -> Mask:
     """In front of the vertebral bodies: paravertebral nodes belong to no station (El-Sherief)."""
-    return thorax.y[None, :, None] <= thorax.column(landmarks.spine_front.at(thorax.z))
+    return np.less_equal(thorax.y[None, :, None], thorax.column(landmarks.spine_front.at(thorax.z)))
 
 
 def below_cricoid(thorax: Thorax, landmarks: Landmarks) -> Mask:
@@ -94,7 +94,7 @@ def in_supraclavicular_fossa(thorax: Thorax, landmarks: Landmarks) -> Mask:
     y = thorax.y[None, :, None]
     before_pleurae = y < thorax.column(np.minimum(back, _front_of_pleurae(thorax)))
     beside = (thorax.x >= right) & (thorax.x <= left)
-    return beside & (y >= _front_of_clavicles(thorax)[None, None, :]) & before_pleurae
+    return np.asarray(beside & (y >= _front_of_clavicles(thorax)[None, None, :]) & before_pleurae)
 
 
 def right_of_tracheal_midline(thorax: Thorax, landmarks: Landmarks) -> Mask:
@@ -145,7 +145,7 @@ def behind_sternum(thorax: Thorax, landmarks: Landmarks) -> Mask:
     right, left = midline - HALF_STERNUM_MM, midline + HALF_STERNUM_MM
     if sternum.any():
         right, left = thorax.x[sternum].min(), thorax.x[sternum].max()
-    return (thorax.x >= right - BESIDE_STERNUM_MM) & (thorax.x <= left + BESIDE_STERNUM_MM)
+    return np.asarray((thorax.x >= right - BESIDE_STERNUM_MM) & (thorax.x <= left + BESIDE_STERNUM_MM))
 
 
 def before_great_vessels(thorax: Thorax, landmarks: Landmarks) -> Mask:
@@ -156,7 +156,7 @@ def before_great_vessels(thorax: Thorax, landmarks: Landmarks) -> Mask:
     (right_x, right_y), (left_x, left_y) = landmarks.prevascular_right, landmarks.prevascular_left
     x0, y0, x1, y1 = (profile.at(thorax.z)[:, None] for profile in (right_x, right_y, left_x, left_y))
     along = np.clip((thorax.x[None, :] - x0) / np.maximum(x1 - x0, 1.0), 0, 1)
-    return thorax.y[None, :, None] < (y0 + along * (y1 - y0))[:, None, :]
+    return np.asarray(thorax.y[None, :, None] < (y0 + along * (y1 - y0))[:, None, :])
 
 
 def behind_trachea(thorax: Thorax, landmarks: Landmarks) -> Mask:
@@ -168,10 +168,8 @@ def beside_retrotracheal_midline(thorax: Thorax, landmarks: Landmarks) -> Mask:
     """Station 3p, sides, which the table leaves open: no further out than 8 mm beyond trachea and oesophagus."""
     margin = RETROTRACHEAL_MARGIN_MM
     right, left = landmarks.airway.right.at(thorax.z), landmarks.airway.left.at(thorax.z)
-    oesophagus = thorax.mask("esophagus").any(axis=1)
-    seen = oesophagus.any(axis=1)
-    right = np.where(seen, np.minimum(right, thorax.x[oesophagus.argmax(axis=1)]), right)
-    left = np.where(seen, np.maximum(left, thorax.x[thorax.x.size - 1 - oesophagus[:, ::-1].argmax(axis=1)]), left)
+    rightmost, leftmost = thorax.extent_x(thorax.mask("esophagus"))
+    right, left = np.fmin(right, rightmost), np.fmax(left, leftmost)
     x = thorax.x[None, None, :]
     return (x > thorax.column(right - margin)) & (x < thorax.column(left + margin))
 
@@ -206,7 +204,7 @@ def between_main_bronchi(thorax: Thorax, landmarks: Landmarks) -> Mask:
     x = thorax.x[None, None, :]
     behind_front = thorax.y[None, :, None] >= landmarks.carina[1] - SUBCARINAL_FRONT_MM
     before_back = thorax.y[None, :, None] <= thorax.column(_oesophagus(thorax)[1])
-    return (x >= thorax.column(right)) & (x <= thorax.column(left)) & behind_front & before_back
+    return (x > thorax.column(right)) & (x < thorax.column(left)) & behind_front & before_back
 
 
 def right_of_spine_midline(thorax: Thorax, landmarks: Landmarks) -> Mask:
@@ -249,24 +247,22 @@ def in_pulmonary_ligament(thorax: Thorax, lower_lobe: str) -> Mask:
     return beside & level & near(thorax, thorax.mask("esophagus"), LIGAMENT_FROM_OESOPHAGUS_MM)
 
 
-def beside_main_bronchus(thorax: Thorax, landmarks: Landmarks) -> Mask:
-    """Station 10: immediately adjacent to main bronchus and hilar vessels (Rusch), among them the proximal pulmonary
-    veins and the main pulmonary artery: within 15 mm of bronchi and veins, and 8 mm of the arteries.
+def beside_main_bronchus(thorax: Thorax, landmarks: Landmarks, from_hilum: Coordinates) -> Mask:
+    """Station 10: immediately adjacent to main bronchus and hilar vessels (Rusch).
 
-    The heart's label holds the arteries: its part above the left lower lobe bronchus and within 25 mm before or behind
-    the carina stands for them. Where the label of the airway ends early, the line of lobar origins stands for it.
+    The vessels are the proximal pulmonary veins and the main pulmonary artery; adjacent is within 15 mm of bronchi and
+    veins, and within 8 mm of arteries. The heart's label holds the arteries: its part above the left lower lobe
+    bronchus and within 25 mm before or behind the carina stands for them. Where the label of the airway ends early, the
+    line of lobar origins stands for it, of which ``from_hilum`` is the distance.
     """
     airway = thorax.mask("trachea") & ~above(thorax, landmarks.azygos_bottom)
-    origins = np.minimum(
-        distance_from_hilum(thorax, landmarks.hilum_right), distance_from_hilum(thorax, landmarks.hilum_left)
-    )
     level = np.abs(thorax.y - landmarks.carina[1]) <= ARTERY_FROM_CARINA_MM
     above_chambers = above(thorax, landmarks.left_lower_lobe_bronchus_top)
     arteries = thorax.mask("heart") & level[None, :, None] & above_chambers
     return (
         near(thorax, airway | thorax.mask("pulmonary_vein"), HILAR_DEPTH_MM)
         | near(thorax, arteries, ARTERIAL_DEPTH_MM)
-        | (origins <= HILAR_DEPTH_MM)
+        | (from_hilum <= HILAR_DEPTH_MM)
     )
 
 
@@ -287,22 +283,23 @@ def lateral_to_inner_wall(thorax: Thorax, landmarks: Landmarks, side: str) -> Ma
     return np.where(over, ~above_right, np.where(beside_7, x > thorax.column(left_wall), ~below_right))
 
 
-def between_lobes(thorax: Thorax, upper: str, lower: str, hilum: Hilum) -> Mask:
+def between_lobes(thorax: Thorax, upper: str, lower: str, from_hilum: Coordinates) -> Mask:
     """Station 11: between the origins of the lobar bronchi (Rusch): where two lobes meet, near the lobar origins.
 
     Within 6 mm of both lobes and 25 mm of the line of lobar origins.
     """
-    reach = distance_from_hilum(thorax, hilum) <= INTERLOBAR_REACH_MM
-    both = [near(thorax, thorax.mask(lobe) & _widened(thorax, reach), INTERLOBAR_DEPTH_MM) for lobe in (upper, lower)]
+    reach = from_hilum <= INTERLOBAR_REACH_MM
+    surroundings = from_hilum <= INTERLOBAR_REACH_MM + INTERLOBAR_DEPTH_MM
+    both = [near(thorax, thorax.mask(lobe) & surroundings, INTERLOBAR_DEPTH_MM) for lobe in (upper, lower)]
     return reach & both[0] & both[1]
 
 
-def within_reach_of_hilum(thorax: Thorax, hilum: Hilum, number: int) -> Mask:
+def within_reach_of_hilum(from_hilum: Coordinates, number: int) -> Mask:
     """Stations 12, 13 and 14: adjacent to lobar, segmental and subsegmental bronchi (Rusch).
 
     Labels show no such bronchi: shells of 20, 35 and 50 mm around the line of lobar origins stand for them.
     """
-    return distance_from_hilum(thorax, hilum) <= REACH_FROM_HILUM_MM[number]
+    return from_hilum <= REACH_FROM_HILUM_MM[number]
 
 
 def lateral_to_hilum(thorax: Thorax, hilum: Hilum, side: str) -> Mask:
@@ -334,39 +331,28 @@ def near(thorax: Thorax, mask: Mask, distance_mm: float) -> Mask:
     return result
 
 
-def _widened(thorax: Thorax, mask: Mask) -> Mask:
-    """The box around a mask, a little wider: where its neighbours can matter."""
-    result = np.zeros(np.broadcast_shapes(mask.shape, thorax.labels.shape), dtype=bool)
-    if mask.any():
-        margin = tuple(math.ceil(INTERLOBAR_DEPTH_MM / size) for size in thorax.labels.spacing_mm)
-        result[bounding_box(np.broadcast_to(mask, result.shape), margin_voxels=margin)] = True
-    return result
-
-
 def _front_of_clavicles(thorax: Thorax) -> Coordinates:
     """Front of the clavicles at each x, a line between their heads, level beyond their ends: (x,)."""
-    bones = thorax.mask("clavicula_left", "clavicula_right").any(axis=0)
-    seen = bones.any(axis=0)
+    bones = np.any(thorax.mask("clavicula_left", "clavicula_right"), axis=0)
+    seen = np.any(bones, axis=0)
     if not seen.any():
         return np.full(thorax.x.size, -math.inf)
-    return np.interp(thorax.x, thorax.x[seen], thorax.y[bones.argmax(axis=0)][seen])
+    return np.asarray(np.interp(thorax.x, thorax.x[seen], thorax.y[np.argmax(bones, axis=0)][seen]))
 
 
 def _front_of_pleurae(thorax: Thorax) -> Coordinates:
     """Foremost point of the lungs in each slice, infinity above them: (z,)."""
-    seen = thorax.lungs.any(axis=2)
-    return np.where(seen.any(axis=1), thorax.y[seen.argmax(axis=1)], math.inf)
+    return np.nan_to_num(thorax.extent_y(thorax.lungs)[0], nan=math.inf)
 
 
 def _oesophagus(thorax: Thorax) -> tuple[Coordinates, Coordinates]:
     """Front and back of the oesophagus in each slice, level beyond its ends; infinite without one: (z,)."""
-    seen = thorax.mask("esophagus").any(axis=2)
-    heights = np.flatnonzero(seen.any(axis=1))
-    if not heights.size:
+    front, back = thorax.extent_y(thorax.mask("esophagus"))
+    seen = np.isfinite(front)
+    if not seen.any():
         return np.full(thorax.z.size, -math.inf), np.full(thorax.z.size, math.inf)
-    front = thorax.y[seen.argmax(axis=1)][heights]
-    back = thorax.y[seen.shape[1] - 1 - seen[:, ::-1].argmax(axis=1)][heights]
-    return np.interp(thorax.z, thorax.z[heights], front), np.interp(thorax.z, thorax.z[heights], back)
+    z = thorax.z[seen]
+    return np.interp(thorax.z, z, front[seen]), np.interp(thorax.z, z, back[seen])
 
 
 def _convex_hull(section: Mask) -> Mask:

@@ -14,6 +14,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from preop.anatomy.organs import GRID_SPACING_MM, LEFT_LOBES, RIGHT_LOBES, VERTEBRAE, Coordinates, Mask, Thorax
 
@@ -176,7 +177,7 @@ class Landmarks:
 def find_landmarks(thorax: Thorax) -> Landmarks:
     """Find all landmarks, each by its own function below."""
     notes: list[str] = []
-    trachea = _largest(thorax.mask("trachea"))
+    trachea = _without_specks(thorax.mask("trachea"))
     carina = find_carina(thorax, trachea, notes)
     airway = find_airway(thorax, trachea, carina)
     spine_midline, spine_front = find_spine(thorax, carina, notes)
@@ -222,7 +223,7 @@ def find_landmarks(thorax: Thorax) -> Landmarks:
 
 def find_carina(thorax: Thorax, trachea: Mask, notes: list[str]) -> tuple[float, float, float]:
     """Find where the airway splits in two, going down: between the inner walls in the first slice with two bronchi."""
-    slices = np.flatnonzero(trachea.any(axis=(1, 2)))
+    slices = thorax.slices_of(trachea)
     if not slices.size:
         return _carina_without_trachea(thorax, notes)
     for index in slices[::-1]:
@@ -231,6 +232,9 @@ def find_carina(thorax: Thorax, trachea: Mask, notes: list[str]) -> tuple[float,
             right, left = bronchi[0], bronchi[-1]
             inner = (thorax.x[right[1]].max() + thorax.x[left[1]].min()) / 2
             depth = thorax.y[np.concatenate([right[0], left[0]])].mean()
+            if thorax.z[index] >= thorax.ends_above - EDGE_MM:
+                notes.append("The carina lies above the scan: the stations above it cannot be placed.")
+                return float(inner), float(depth), math.inf
             return float(inner), float(depth), float(thorax.z[index])
     x, y = thorax.x[trachea.any(axis=(0, 1))].mean(), thorax.y[np.nonzero(trachea[slices[0]])[0]].mean()
     if thorax.z[slices[0]] <= thorax.ends_below + EDGE_MM:
@@ -256,15 +260,15 @@ def find_airway(thorax: Thorax, trachea: Mask, carina: tuple[float, float, float
     """Outline the trachea above the carina, and the facing walls of the main bronchi below it."""
     # Just above the carina the trachea widens into the right main bronchus, and its middle is no longer a midline.
     above = trachea & thorax.column(thorax.z > carina[2] + AZYGOS_ABOVE_CARINA_MM)
-    x, y = _extent(above, thorax.x, 2), _extent(above, thorax.y, 1)
-    heights = np.flatnonzero(above.any(axis=(1, 2)))
+    x, y = thorax.extent_x(above), thorax.extent_y(above)
+    inner = _inner_walls(thorax, trachea, carina)
+    heights = thorax.slices_of(above)
     if not heights.size:
         flat = [Profile(np.zeros(1), np.array([value])) for value in carina[:2]]
         midline, depth = flat
-        return Airway(midline, midline, midline, depth, depth, midline, midline, top=math.inf)
+        return Airway(midline, midline, midline, depth, depth, *inner, top=math.inf)
     z = thorax.z[heights]
     half = (thorax.x[1] - thorax.x[0]) / 2
-    inner = _inner_walls(thorax, trachea, carina)
     top = float(z[-1]) if z[-1] < thorax.ends_above - EDGE_MM else math.inf
     return Airway(
         midline=Profile(z, (x[0] + x[1])[heights] / 2),
@@ -301,7 +305,7 @@ def find_spine(thorax: Thorax, carina: tuple[float, float, float], notes: list[s
     from scipy.ndimage import minimum_filter1d
 
     spine = thorax.mask(*VERTEBRAE)
-    heights = np.flatnonzero(spine.any(axis=(1, 2)))
+    heights = thorax.slices_of(spine)
     if not heights.size:
         notes.append(
             "There is no spine: the midline is the carina's, and the space behind the airway has no back wall."
@@ -309,10 +313,10 @@ def find_spine(thorax: Thorax, carina: tuple[float, float, float], notes: list[s
         flat = np.zeros(1)
         return Profile(flat, np.array([carina[0]])), Profile(flat, np.array([thorax.y[-1]]))
     z = thorax.z[heights]
-    left, right = _extent(spine, thorax.x, 2)
+    left, right = thorax.extent_x(spine)
     middle = ((left + right) / 2)[heights]
     near = np.abs(thorax.x[None, None, :] - thorax.column(np.interp(thorax.z, z, middle))) < 10
-    front = _extent(spine & near, thorax.y, 1)[0][heights]
+    front = thorax.extent_y(spine & near)[0][heights]
     seen = np.isfinite(front)
     # Between two bodies the label recedes: the front of the spine is that of the foremost body nearby.
     foremost = minimum_filter1d(front[seen], 1 + 2 * round(DISC_MM / GRID_SPACING_MM))
@@ -327,10 +331,12 @@ def find_arch(thorax: Thorax, carina_z: float, notes: list[str]) -> tuple[float,
     """
     arch = _arch_slices(thorax)
     if arch.size:
-        cut = thorax.z[arch[-1]] >= thorax.ends_above - EDGE_MM
-        if cut:
-            notes.append("The aortic arch is cut by the upper end of the scan.")
-        return math.inf if cut else float(thorax.z[arch[-1]]), float(thorax.z[arch[0]])
+        cut_above = thorax.z[arch[-1]] >= thorax.ends_above - EDGE_MM
+        cut_below = thorax.z[arch[0]] <= thorax.ends_below + EDGE_MM
+        if cut_above or cut_below:
+            notes.append(f"The aortic arch is cut by the {'upper' if cut_above else 'lower'} end of the scan.")
+        top, bottom = float(thorax.z[arch[-1]]), float(thorax.z[arch[0]])
+        return math.inf if cut_above else top, -math.inf if cut_below else bottom
     if math.isfinite(carina_z):
         notes.append(
             "The aortic arch was not found: it is taken to reach from "
@@ -339,14 +345,23 @@ def find_arch(thorax: Thorax, carina_z: float, notes: list[str]) -> tuple[float,
     return carina_z + ARCH_TOP_ABOVE_CARINA_MM, carina_z + ARCH_BOTTOM_ABOVE_CARINA_MM
 
 
-def _arch_slices(thorax: Thorax) -> np.ndarray:
-    """Slices of the arch, ascending; empty where ascending and descending aorta are not both in view below it."""
-    aorta = _largest(thorax.mask("aorta"))
-    heights = np.flatnonzero(aorta.any(axis=(1, 2)))
+def _arch_slices(thorax: Thorax) -> NDArray[np.intp]:
+    """Slices of the arch, ascending: those above the highest slice with two pieces of aorta.
+
+    Where no slice has two, they are all slices of an aorta that is cut by the lower end of the scan and not by the
+    upper, as an arch is that stands at the scan's lower end.
+    """
+    aorta = _without_specks(thorax.mask("aorta"))
+    heights = thorax.slices_of(aorta)
     for index in heights[::-1]:
         if len(_pieces(thorax, aorta[index])) > 1:
-            return heights[heights > index]
-    return heights[:0]
+            return np.asarray(heights[heights > index])
+    stands_on_end = (
+        heights.size
+        and thorax.z[heights[0]] <= thorax.ends_below + EDGE_MM
+        and thorax.z[heights[-1]] < thorax.ends_above - EDGE_MM
+    )
+    return heights if stands_on_end else heights[:0]
 
 
 def find_arch_plane(thorax: Thorax, bottom: float, top: float, airway: Airway) -> tuple[float, float, float, float]:
@@ -466,7 +481,7 @@ def find_left_lower_lobe_bronchus_top(
 ) -> float:
     """Find the upper border of the left lower lobe bronchus: the lower end of the left main bronchus's label."""
     left = trachea & (thorax.x > carina[0]) & thorax.column(thorax.z < carina[2])
-    heights = np.flatnonzero(left.any(axis=(1, 2)))
+    heights = thorax.slices_of(left)
     if heights.size:
         length = carina[2] - thorax.z[heights[0]]
         cut = thorax.z[heights[0]] <= thorax.ends_below + EDGE_MM
@@ -501,7 +516,7 @@ def find_apices(thorax: Thorax, notes: list[str]) -> tuple[float, float]:
     """Find the tops of the right and the left lung."""
     tops = []
     for side, lobes in (("right", RIGHT_LOBES), ("left", LEFT_LOBES)):
-        heights = np.flatnonzero(thorax.mask(*lobes).any(axis=(1, 2)))
+        heights = thorax.slices_of(thorax.mask(*lobes))
         if not heights.size:
             notes.append(f"There is no {side} lung: stations reach only as far as the other organs show.")
             tops.append(-math.inf)
@@ -516,7 +531,7 @@ def find_apices(thorax: Thorax, notes: list[str]) -> tuple[float, float]:
 
 def find_manubrium_top(thorax: Thorax, apex_right: float, apex_left: float, notes: list[str]) -> float:
     """Find the upper border of the manubrium; without one, 15 mm below the apex of the lungs."""
-    heights = np.flatnonzero(thorax.mask("sternum").any(axis=(1, 2)))
+    heights = thorax.slices_of(thorax.mask("sternum"))
     apex = max(apex_right, apex_left)
     if heights.size and thorax.z[heights[-1]] < thorax.ends_above - EDGE_MM:
         return float(thorax.z[heights[-1]])
@@ -530,18 +545,18 @@ def find_front_of(
 ) -> tuple[Profile, Profile]:
     """Outline a vessel: the x of its middle, and the y of its front; without it, 15 mm before the trachea."""
     vessel = thorax.mask(*names)
-    heights = np.flatnonzero(vessel.any(axis=(1, 2)))
+    heights = thorax.slices_of(vessel)
     if not heights.size:
         notes.append(f"The {title} was not found: the prevascular space is taken to begin 15 mm before the trachea.")
         return airway.midline, Profile(airway.front.z, airway.front.value - 15)
     z = thorax.z[heights]
-    left, right = _extent(vessel, thorax.x, 2)
-    return Profile(z, ((left + right) / 2)[heights]), Profile(z, _extent(vessel, thorax.y, 1)[0][heights])
+    left, right = thorax.extent_x(vessel)
+    return Profile(z, ((left + right) / 2)[heights]), Profile(z, thorax.extent_y(vessel)[0][heights])
 
 
 def find_hiatus(thorax: Thorax, notes: list[str]) -> float:
     """Find where the oesophagus passes the diaphragm: above its lower end, which lies at the stomach."""
-    heights = np.flatnonzero(thorax.mask("esophagus").any(axis=(1, 2)))
+    heights = thorax.slices_of(thorax.mask("esophagus"))
     if not heights.size:
         notes.append("There is no oesophagus: station 8 cannot be placed, and 9 reaches down to the end of the lungs.")
         return float(thorax.z[0])
@@ -550,17 +565,19 @@ def find_hiatus(thorax: Thorax, notes: list[str]) -> float:
     return float(thorax.z[heights[0]] + HIATUS_ABOVE_STOMACH_MM)
 
 
-def _largest(mask: Mask) -> Mask:
-    """Keep the largest connected part."""
+def _without_specks(mask: Mask) -> Mask:
+    """Drop connected parts of less than a tenth of the largest: a scan may cut bronchi or the arch into equals."""
     from scipy import ndimage
 
     pieces, count = ndimage.label(mask, structure=np.ones((3, 3, 3)))
     if count < 2:
         return mask
-    return np.asarray(pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:]))
+    sizes = np.bincount(pieces.ravel())
+    sizes[0] = 0
+    return np.asarray((sizes >= sizes.max() / 10)[pieces])
 
 
-def _pieces(thorax: Thorax, section: Mask) -> list[tuple[np.ndarray, np.ndarray]]:
+def _pieces(thorax: Thorax, section: Mask) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
     """Pieces of an axial section that are no stray voxels, as (rows, columns), from right to left."""
     from scipy import ndimage
 
@@ -570,13 +587,3 @@ def _pieces(thorax: Thorax, section: Mask) -> list[tuple[np.ndarray, np.ndarray]
     return sorted(
         ((rows, columns) for rows, columns in found if rows.size >= smallest), key=lambda piece: piece[1].mean()
     )
-
-
-def _extent(mask: Mask, positions: Coordinates, axis: int) -> tuple[Coordinates, Coordinates]:
-    """Lowest and highest position along x (axis 2) or y (axis 1) in every slice; not a number where there is none."""
-    seen = mask.any(axis=3 - axis)
-    first, last = seen.argmax(axis=1), seen.shape[1] - 1 - seen[:, ::-1].argmax(axis=1)
-    empty = ~seen.any(axis=1)
-    low, high = positions[first].copy(), positions[last].copy()
-    low[empty], high[empty] = np.nan, np.nan
-    return low, high

@@ -18,8 +18,11 @@ from numpy.typing import NDArray
 from preop.errors import InvalidInputError
 from preop.imaging import Geometry, Image, bounding_box, resample_like
 
-Mask = NDArray[np.bool_]
-Coordinates = NDArray[np.float64]
+Mask = NDArray[Any]
+"""Booleans, (z, y, x) or a shape that broadcasts to it."""
+
+Coordinates = NDArray[Any]
+"""Positions or distances in mm, float64."""
 
 TOTAL_CLASSES: Mapping[str, int] = MappingProxyType(
     {
@@ -52,6 +55,8 @@ TOTAL_CLASSES: Mapping[str, int] = MappingProxyType(
 RIGHT_LOBES = ("lung_upper_lobe_right", "lung_middle_lobe_right", "lung_lower_lobe_right")
 LEFT_LOBES = ("lung_upper_lobe_left", "lung_lower_lobe_left")
 LUNGS = (*RIGHT_LOBES, *LEFT_LOBES)
+MEDIASTINAL = ("trachea", "esophagus", "aorta", "heart", "superior_vena_cava")
+FRONT = ("sternum", "clavicula_left", "clavicula_right")
 VERTEBRAE = ("vertebrae_C7", *(f"vertebrae_T{number}" for number in range(1, 13)))
 
 GRID_SPACING_MM = 1.5
@@ -138,13 +143,25 @@ class Thorax:
         """Shape one value a slice so that it broadcasts over the grid: (z, 1, 1)."""
         return values[:, None, None]
 
+    def slices_of(self, mask: Mask) -> NDArray[np.intp]:
+        """Indices of the slices that hold a voxel of a mask, ascending."""
+        return np.flatnonzero(np.any(mask, axis=(1, 2)))
+
+    def extent_x(self, mask: Mask) -> tuple[Coordinates, Coordinates]:
+        """Rightmost and leftmost position of a mask in every slice, not a number where it is empty: (z,) each."""
+        return _ends(np.any(mask, axis=1), self.x)
+
+    def extent_y(self, mask: Mask) -> tuple[Coordinates, Coordinates]:
+        """Foremost and hindmost position of a mask in every slice, not a number where it is empty: (z,) each."""
+        return _ends(np.any(mask, axis=2), self.y)
+
     def _along(self, axis: int, world: int) -> Coordinates:
         geometry = self.labels.geometry
         return geometry.origin_mm[world] + geometry.spacing_mm[axis] * np.arange(geometry.shape[axis])
 
 
 def in_patient_axes(organs: Organs) -> Thorax:
-    """Lay a grid along the patient's axes over the lungs and the lower neck.
+    """Lay a grid along the patient's axes over the lungs, the sternum and the lower neck.
 
     Flipped, permuted and tilted scans give the same thorax: what is right of the patient is right in the world.
 
@@ -159,6 +176,13 @@ def in_patient_axes(organs: Organs) -> Thorax:
     geometry = organs.labels.geometry
     low, high = _world_box(geometry, bounding_box(lungs))
     whole_low, whole_high = _world_box(geometry, tuple(slice(0, size) for size in geometry.shape))
+    # A lung that is not in view must not take the mediastinum with it, nor a flat lung the sternum.
+    middle, front = organs.mask(*MEDIASTINAL), organs.mask(*FRONT)
+    if middle.any():
+        middle_low, middle_high = _world_box(geometry, bounding_box(middle))
+        low[:2], high[:2] = np.minimum(low, middle_low)[:2], np.maximum(high, middle_high)[:2]
+    if front.any():
+        low[1] = min(low[1], _world_box(geometry, bounding_box(front))[0][1])
     high[2] = min(high[2] + ABOVE_LUNGS_MM, whole_high[2])
     shape = np.ceil((high - low) / GRID_SPACING_MM - 1e-6).astype(int) + 1
     grid = Geometry.axis_aligned(
@@ -170,6 +194,8 @@ def in_patient_axes(organs: Organs) -> Thorax:
 
 def _voxels_of(voxels: NDArray[Any], indices: Mapping[str, int], names: tuple[str, ...]) -> Mask:
     wanted = [indices[name] for name in names if name in indices]
+    if len(wanted) == 1:
+        return np.asarray(voxels == wanted[0])
     chosen = np.zeros(max([int(voxels.max()), *wanted], default=0) + 1, dtype=bool)
     chosen[wanted] = True
     return np.asarray(chosen[voxels])
@@ -180,3 +206,11 @@ def _world_box(geometry: Geometry, box: tuple[slice, ...]) -> tuple[Coordinates,
     ends = np.array(np.meshgrid(*[(part.start, part.stop - 1) for part in box])).reshape(3, -1).T
     world = geometry.world_mm(ends)
     return world.min(axis=0), world.max(axis=0)
+
+
+def _ends(seen: Mask, positions: Coordinates) -> tuple[Coordinates, Coordinates]:
+    """First and last position that is seen in each row."""
+    empty = ~np.any(seen, axis=1)
+    first = positions[np.argmax(seen, axis=1)]
+    last = positions[seen.shape[1] - 1 - np.argmax(seen[:, ::-1], axis=1)]
+    return np.where(empty, np.nan, first), np.where(empty, np.nan, last)

@@ -8,7 +8,7 @@ import numpy as np
 
 from preop.anatomy import borders
 from preop.anatomy.landmarks import Landmarks, find_landmarks
-from preop.anatomy.organs import Mask, Organs, Thorax, in_patient_axes
+from preop.anatomy.organs import LEFT_LOBES, RIGHT_LOBES, Mask, Organs, Thorax, in_patient_axes
 from preop.imaging import Geometry, Image, resample_like
 
 STATIONS = (
@@ -75,7 +75,8 @@ def _regions(thorax: Thorax, landmarks: Landmarks) -> list[tuple[str, Mask]]:
     return [
         *_superior(thorax, landmarks, space),
         *_inferior(thorax, landmarks, space),
-        *_of_the_lungs(thorax, landmarks, space),
+        *_of_one_side(thorax, landmarks, space, "right"),
+        *_of_one_side(thorax, landmarks, space, "left"),
         *_low_cervical(thorax, landmarks, thorax.free & ~between_lungs),
     ]
 
@@ -130,46 +131,47 @@ def _superior(thorax: Thorax, landmarks: Landmarks, space: Mask) -> list[tuple[s
 
 
 def _inferior(thorax: Thorax, landmarks: Landmarks, space: Mask) -> list[tuple[str, Mask]]:
-    """Stations 7 to 10, below the carina and at the hila."""
+    """Stations 7 and 8, between the carina and the diaphragm."""
     below = space & ~borders.above_carina(thorax, landmarks)
     floor = borders.above_subcarinal_floor(thorax, landmarks)
     right = borders.right_of_spine_midline(thorax, landmarks)
-    hilar = space & borders.beside_main_bronchus(thorax, landmarks)
-    above_diaphragm = borders.above_diaphragm(thorax, landmarks)
-    oesophageal = below & ~floor & above_diaphragm & borders.along_oesophagus(thorax)
-    found = [
+    oesophageal = below & ~floor & borders.above_diaphragm(thorax, landmarks) & borders.along_oesophagus(thorax)
+    return [
         ("7", below & floor & borders.between_main_bronchi(thorax, landmarks)),
         ("8R", oesophageal & right),
         ("8L", oesophageal & ~right),
     ]
-    for side, letter, roof, vein, own_side in (
-        ("right", "R", borders.above_azygos_bottom(thorax, landmarks), landmarks.inferior_vein_right, right),
-        ("left", "L", borders.above_left_artery_top(thorax, landmarks), landmarks.inferior_vein_left, ~right),
-    ):
-        hilum = landmarks.hilum_right if side == "right" else landmarks.hilum_left
-        under = borders.below_inferior_vein(thorax, vein)
-        medial = borders.lateral_to_inner_wall(thorax, landmarks, side)
-        within = medial & ~borders.lateral_to_hilum(thorax, hilum, side)
-        ligament = borders.in_pulmonary_ligament(thorax, f"lung_lower_lobe_{side}")
-        found.append((f"10{letter}", hilar & ~roof & within & ~under))
-        found.append((f"9{letter}", below & own_side & above_diaphragm & under & ligament))
-    return found
 
 
-def _of_the_lungs(thorax: Thorax, landmarks: Landmarks, space: Mask) -> list[tuple[str, Mask]]:
-    """Stations 11 to 14, between the lobes and inside the lungs."""
-    found = []
-    for side, letter, hilum, pairs in (
-        ("right", "R", landmarks.hilum_right, (("upper", "lower"), ("middle", "lower"))),
-        ("left", "L", landmarks.hilum_left, (("upper", "lower"),)),
-    ):
-        lobes = [f"lung_{part}_lobe_{side}" for part in dict.fromkeys(part for pair in pairs for part in pair)]
-        tissue = thorax.mask(*lobes) | (space & borders.lateral_to_hilum(thorax, hilum, side))
-        for first, second in pairs:
-            meeting = borders.between_lobes(thorax, f"lung_{first}_lobe_{side}", f"lung_{second}_lobe_{side}", hilum)
-            found.append((f"11{letter}", tissue & meeting))
-        found += [
-            (f"{number}{letter}", tissue & borders.within_reach_of_hilum(thorax, hilum, number))
+def _of_one_side(thorax: Thorax, landmarks: Landmarks, space: Mask, side: str) -> list[tuple[str, Mask]]:
+    """Stations 9 to 14 of a side: pulmonary ligament, hilum and lung."""
+    pairs: tuple[tuple[str, str], ...]
+    if side == "right":
+        letter, hilum, vein = "R", landmarks.hilum_right, landmarks.inferior_vein_right
+        roof = borders.above_azygos_bottom(thorax, landmarks)
+        own_side = borders.right_of_spine_midline(thorax, landmarks)
+        pairs = ((RIGHT_LOBES[0], RIGHT_LOBES[2]), (RIGHT_LOBES[1], RIGHT_LOBES[2]))
+    else:
+        letter, hilum, vein = "L", landmarks.hilum_left, landmarks.inferior_vein_left
+        roof = borders.above_left_artery_top(thorax, landmarks)
+        own_side = ~borders.right_of_spine_midline(thorax, landmarks)
+        pairs = (LEFT_LOBES,)
+    from_hilum = borders.distance_from_hilum(thorax, hilum)
+    under = borders.below_inferior_vein(thorax, vein)
+    lateral = borders.lateral_to_hilum(thorax, hilum, side)
+    adjacent = borders.beside_main_bronchus(thorax, landmarks, from_hilum)
+    inner = borders.lateral_to_inner_wall(thorax, landmarks, side)
+    ligament = borders.in_pulmonary_ligament(thorax, pairs[0][1])
+    tissue = thorax.mask(*(lobe for pair in pairs for lobe in pair)) | (space & lateral)
+    return [
+        (f"10{letter}", space & adjacent & ~roof & inner & ~lateral & ~under),
+        (f"9{letter}", space & own_side & borders.above_diaphragm(thorax, landmarks) & under & ligament),
+        *(
+            (f"11{letter}", tissue & borders.between_lobes(thorax, first, second, from_hilum))
+            for first, second in pairs
+        ),
+        *(
+            (f"{number}{letter}", tissue & borders.within_reach_of_hilum(from_hilum, number))
             for number in borders.REACH_FROM_HILUM_MM
-        ]
-    return found
+        ),
+    ]
