@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from preop.anatomy import STATIONS, TOTAL_CLASSES, Organs, StationMap, map_stations, stations_of_points
-from preop.anatomy.organs import LUNGS
+from preop.anatomy.organs import LUNGS, VERTEBRAE
 from preop.errors import InvalidInputError
 from preop.imaging import Geometry, Image, resample_like
 from preop.staging import Station
@@ -195,7 +195,7 @@ def test_half_a_thorax_has_the_stations_it_shows_and_says_which_it_lacks(
     assert {name.strip(" .") for name in missing.removeprefix("Not placed:").split(",")} == set(STATIONS) - placed
 
 
-@pytest.mark.parametrize("name", sorted(TOTAL_CLASSES))
+@pytest.mark.parametrize("name", sorted(set(TOTAL_CLASSES) - {*VERTEBRAE} | {"vertebrae_T5"}))
 def test_without_any_one_organ_there_still_is_a_map(simple: Image, name: str) -> None:
     coarse = Image(
         simple.voxels[::2, ::2, ::2],

@@ -24,11 +24,13 @@ PARAESOPHAGEAL_DEPTH_MM = 10.0
 LIGAMENT_DEPTH_MM = 12.0
 LIGAMENT_FROM_OESOPHAGUS_MM = 25.0
 LIGAMENT_BEFORE_OESOPHAGUS_MM = 20.0
-HILAR_DEPTH_MM = 15.0
+BRONCHIAL_DEPTH_MM = 15.0
+VENOUS_DEPTH_MM = 10.0
 ARTERIAL_DEPTH_MM = 8.0
 ARTERY_FROM_CARINA_MM = 25.0
 INTERLOBAR_DEPTH_MM = 6.0
 INTERLOBAR_REACH_MM = 25.0
+LUNG_INWARD_MM = 10.0
 SUPRACLAVICULAR_REACH_MM = 75.0
 SUPRACLAVICULAR_BACK_MM = 15.0
 HALF_STERNUM_MM = 30.0
@@ -250,8 +252,8 @@ def in_pulmonary_ligament(thorax: Thorax, lower_lobe: str) -> Mask:
 def beside_main_bronchus(thorax: Thorax, landmarks: Landmarks, from_hilum: Coordinates) -> Mask:
     """Station 10: immediately adjacent to main bronchus and hilar vessels (Rusch).
 
-    The vessels are the proximal pulmonary veins and the main pulmonary artery; adjacent is within 15 mm of bronchi and
-    veins, and within 8 mm of arteries. The heart's label holds the arteries: its part above the left lower lobe
+    The vessels are the proximal pulmonary veins and the main pulmonary artery; adjacent is within 15 mm of bronchi,
+    10 mm of veins and 8 mm of arteries. The heart's label holds the arteries: its part above the left lower lobe
     bronchus and within 25 mm before or behind the carina stands for them. Where the label of the airway ends early, the
     line of lobar origins stands for it, of which ``from_hilum`` is the distance.
     """
@@ -260,9 +262,10 @@ def beside_main_bronchus(thorax: Thorax, landmarks: Landmarks, from_hilum: Coord
     above_chambers = above(thorax, landmarks.left_lower_lobe_bronchus_top)
     arteries = thorax.mask("heart") & level[None, :, None] & above_chambers
     return (
-        near(thorax, airway | thorax.mask("pulmonary_vein"), HILAR_DEPTH_MM)
+        near(thorax, airway, BRONCHIAL_DEPTH_MM)
+        | near(thorax, thorax.mask("pulmonary_vein"), VENOUS_DEPTH_MM)
         | near(thorax, arteries, ARTERIAL_DEPTH_MM)
-        | (from_hilum <= HILAR_DEPTH_MM)
+        | (from_hilum <= BRONCHIAL_DEPTH_MM)
     )
 
 
@@ -302,10 +305,14 @@ def within_reach_of_hilum(from_hilum: Coordinates, number: int) -> Mask:
     return from_hilum <= REACH_FROM_HILUM_MM[number]
 
 
-def lateral_to_hilum(thorax: Thorax, hilum: Hilum, side: str) -> Mask:
-    """Station 10, lateral border, the interlobar region (Rusch): beyond it, unlabelled tissue is the lung's own."""
+def lateral_to_hilum(thorax: Thorax, hilum: Hilum, side: str, *, inward_mm: float = 0.0) -> Mask:
+    """Station 10, lateral border, the interlobar region (Rusch): beyond it, unlabelled tissue is the lung's own.
+
+    Lung belongs to 11 to 14 from ``LUNG_INWARD_MM`` further in: beside the main bronchus, not behind it, where the lung
+    reaches to the oesophagus.
+    """
     x = thorax.x[None, None, :]
-    return x < hilum.upper[0] if side == "right" else x > hilum.upper[0]
+    return x < hilum.upper[0] + inward_mm if side == "right" else x > hilum.upper[0] - inward_mm
 
 
 def distance_from_hilum(thorax: Thorax, hilum: Hilum) -> Coordinates:

@@ -29,8 +29,12 @@ LEFT_LOWER_LOBE_BRONCHUS_BELOW_CARINA_MM = 25.0
 INFERIOR_VEINS_BELOW_CARINA_MM = 60.0
 HILUM_FROM_CARINA_MM = {"right": 30.0, "left": 45.0}
 HIATUS_ABOVE_STOMACH_MM = 15.0
+LIGAMENT_FROM_TRACHEA_MM = 15.0
+PREVASCULAR_BEFORE_TRACHEA_MM = 15.0
+ASCENDING_AORTA_BEFORE_TRACHEA_MM = 25.0
+MANUBRIUM_BELOW_APEX_MM = 15.0
 
-SMALLEST_SECTION_MM2 = 30.0
+SMALLEST_BRONCHUS_MM2 = 30.0
 """Cross-section below which a piece of a label is taken for stray voxels or a lobar branch."""
 
 SHORTEST_LEFT_BRONCHUS_MM = 15.0
@@ -43,6 +47,15 @@ EDGE_MM = 4.0
 """An organ that comes this near to the end of the scan is taken to be cut by it."""
 
 VEIN_CROSSING_WIDTH_MM = 3.0
+
+BRONCHI_APART_MM = 3.0
+"""How far below the carina the bronchi must be apart as well: labels of the larynx may be in pieces, too."""
+
+SMALLEST_AORTA_MM2 = 100.0
+"""Cross-section of the aorta below which a piece is no part of its course."""
+
+AORTA_APART_MM = 10.0
+"""How far below the arch ascending and descending aorta must be apart: the arch's top may be in pieces, too."""
 
 DISC_MM = 9.0
 """Height over which the front of the spine is bridged."""
@@ -226,16 +239,16 @@ def find_carina(thorax: Thorax, trachea: Mask, notes: list[str]) -> tuple[float,
     slices = thorax.slices_of(trachea)
     if not slices.size:
         return _carina_without_trachea(thorax, notes)
-    for index in slices[::-1]:
-        bronchi = _pieces(thorax, trachea[index])
-        if len(bronchi) > 1:
-            right, left = bronchi[0], bronchi[-1]
-            inner = (thorax.x[right[1]].max() + thorax.x[left[1]].min()) / 2
-            depth = thorax.y[np.concatenate([right[0], left[0]])].mean()
-            if thorax.z[index] >= thorax.ends_above - EDGE_MM:
-                notes.append("The carina lies above the scan: the stations above it cannot be placed.")
-                return float(inner), float(depth), math.inf
-            return float(inner), float(depth), float(thorax.z[index])
+    split = _split(thorax, trachea, SMALLEST_BRONCHUS_MM2, BRONCHI_APART_MM)
+    if split is not None:
+        pieces = _pieces(thorax, trachea[split], SMALLEST_BRONCHUS_MM2)
+        right, left = pieces[0], pieces[-1]
+        inner = float(thorax.x[right[1]].max() + thorax.x[left[1]].min()) / 2
+        depth = float(thorax.y[np.concatenate([right[0], left[0]])].mean())
+        if thorax.z[split] < thorax.ends_above - EDGE_MM:
+            return inner, depth, float(thorax.z[split])
+        notes.append("The carina lies above the scan: the stations above it cannot be placed.")
+        return inner, depth, math.inf
     x, y = thorax.x[trachea.any(axis=(0, 1))].mean(), thorax.y[np.nonzero(trachea[slices[0]])[0]].mean()
     if thorax.z[slices[0]] <= thorax.ends_below + EDGE_MM:
         notes.append("The carina lies below the scan: the stations below it cannot be placed.")
@@ -286,7 +299,7 @@ def _inner_walls(thorax: Thorax, trachea: Mask, carina: tuple[float, float, floa
     """Inner walls of the right and left main bronchus below the carina; each keeps its last place further down."""
     walls: dict[str, list[tuple[float, float]]] = {"right": [], "left": []}
     for index in np.flatnonzero(trachea.any(axis=(1, 2)) & (thorax.z <= carina[2])):
-        pieces = [thorax.x[columns] for _, columns in _pieces(thorax, trachea[index])]
+        pieces = [thorax.x[columns] for _, columns in _pieces(thorax, trachea[index], SMALLEST_BRONCHUS_MM2)]
         right = [x.max() for x in pieces if x.mean() < carina[0]]
         left = [x.min() for x in pieces if x.mean() >= carina[0]]
         walls["right"] += [(thorax.z[index], max(right))] if right else []
@@ -346,16 +359,16 @@ def find_arch(thorax: Thorax, carina_z: float, notes: list[str]) -> tuple[float,
 
 
 def _arch_slices(thorax: Thorax) -> NDArray[np.intp]:
-    """Slices of the arch, ascending: those above the highest slice with two pieces of aorta.
+    """Slices of the arch, ascending: those above the slices in which ascending and descending aorta are apart.
 
-    Where no slice has two, they are all slices of an aorta that is cut by the lower end of the scan and not by the
+    Where no slice has both, they are all slices of an aorta that is cut by the lower end of the scan and not by the
     upper, as an arch is that stands at the scan's lower end.
     """
     aorta = _without_specks(thorax.mask("aorta"))
     heights = thorax.slices_of(aorta)
-    for index in heights[::-1]:
-        if len(_pieces(thorax, aorta[index])) > 1:
-            return np.asarray(heights[heights > index])
+    split = _split(thorax, aorta, SMALLEST_AORTA_MM2, AORTA_APART_MM)
+    if split is not None:
+        return np.asarray(heights[heights > split])
     stands_on_end = (
         heights.size
         and thorax.z[heights[0]] <= thorax.ends_below + EDGE_MM
@@ -370,7 +383,7 @@ def find_arch_plane(thorax: Thorax, bottom: float, top: float, airway: Airway) -
     _, y, x = np.nonzero(thorax.mask("aorta")[slices])
     if x.size < 3:
         height = np.array([bottom if math.isfinite(bottom) else 0.0])
-        return float(airway.left.at(height)[0] + 15), float(airway.front.at(height)[0]), 1.0, 0.0
+        return float(airway.left.at(height)[0] + LIGAMENT_FROM_TRACHEA_MM), float(airway.front.at(height)[0]), 1.0, 0.0
     points = np.stack([thorax.x[x], thorax.y[y]])
     centre = points.mean(axis=1)
     normal = np.linalg.eigh(np.cov(points))[1][:, 0]
@@ -385,23 +398,26 @@ def find_ligament_x(thorax: Thorax, arch_bottom: float, airway: Airway, notes: l
     no aorta below it, the roof of the aortopulmonary window.
     """
     aorta = thorax.mask("aorta")
-    index = int(np.argmin(np.abs(thorax.z - arch_bottom))) if math.isfinite(arch_bottom) else 0
-    if index > 0 and aorta[index].any():
-        roof = aorta[index] & ~aorta[index - 1]
-        if roof.any():
-            return float(thorax.x[np.nonzero(roof)[1]].mean())
-    notes.append("The ligamentum arteriosum is taken to lie 15 mm to the left of the trachea.")
-    return float(airway.left.at(np.array([arch_bottom if math.isfinite(arch_bottom) else 0.0]))[0] + 15)
+    if not math.isfinite(arch_bottom):
+        return float(airway.left.value[0] + LIGAMENT_FROM_TRACHEA_MM)
+    index = int(np.argmin(np.abs(thorax.z - arch_bottom)))
+    roof = aorta[index] & ~aorta[index - 1]
+    if index > 0 and roof.any():
+        return float(thorax.x[np.nonzero(roof)[1]].mean())
+    notes.append(
+        f"The ligamentum arteriosum is taken to lie {LIGAMENT_FROM_TRACHEA_MM:g} mm to the left of the trachea."
+    )
+    return float(airway.left.at(np.array([arch_bottom]))[0] + LIGAMENT_FROM_TRACHEA_MM)
 
 
 def find_ascending_y(thorax: Thorax, arch_bottom: float, airway: Airway) -> float:
     """Find the depth of the ascending aorta just below the arch; without one, 25 mm before the trachea."""
     below = np.flatnonzero(thorax.z < arch_bottom)
     if below.size and math.isfinite(arch_bottom):
-        pieces = _pieces(thorax, thorax.mask("aorta")[below[-1]])
+        pieces = _pieces(thorax, thorax.mask("aorta")[below[-1]], SMALLEST_AORTA_MM2)
         if len(pieces) > 1:
             return float(min(thorax.y[rows].mean() for rows, _ in pieces))
-    return float(airway.front.value[0] - 25)
+    return float(airway.front.value[0] - ASCENDING_AORTA_BEFORE_TRACHEA_MM)
 
 
 def find_vein_crossing(thorax: Thorax, airway: Airway, arch_top: float, notes: list[str]) -> float:
@@ -427,7 +443,7 @@ def find_left_artery_top(
     heart = thorax.mask("heart") & (thorax.x > carina[0])
     # The heart's label may leak a few voxels along the aorta: a rim is wider than that.
     area = heart.sum(axis=(1, 2)) * thorax.labels.geometry.voxel_volume_mm3 / thorax.labels.spacing_mm[0]
-    tops = np.flatnonzero(area >= SMALLEST_SECTION_MM2)
+    tops = np.flatnonzero(area >= SMALLEST_BRONCHUS_MM2)
     if tops.size and carina[2] - 5 <= thorax.z[tops[-1]] <= arch_bottom:
         return float(thorax.z[tops[-1]])
     rim = min(carina[2] + LEFT_ARTERY_ABOVE_CARINA_MM, arch_bottom)
@@ -537,7 +553,7 @@ def find_manubrium_top(thorax: Thorax, apex_right: float, apex_left: float, note
         return float(thorax.z[heights[-1]])
     if math.isfinite(apex):
         notes.append("The manubrium was not found: its upper border is taken to lie 15 mm below the apex of the lungs.")
-    return apex - 15.0
+    return apex - MANUBRIUM_BELOW_APEX_MM
 
 
 def find_front_of(
@@ -548,7 +564,7 @@ def find_front_of(
     heights = thorax.slices_of(vessel)
     if not heights.size:
         notes.append(f"The {title} was not found: the prevascular space is taken to begin 15 mm before the trachea.")
-        return airway.midline, Profile(airway.front.z, airway.front.value - 15)
+        return airway.midline, Profile(airway.front.z, airway.front.value - PREVASCULAR_BEFORE_TRACHEA_MM)
     z = thorax.z[heights]
     left, right = thorax.extent_x(vessel)
     return Profile(z, ((left + right) / 2)[heights]), Profile(z, thorax.extent_y(vessel)[0][heights])
@@ -577,12 +593,23 @@ def _without_specks(mask: Mask) -> Mask:
     return np.asarray((sizes >= sizes.max() / 10)[pieces])
 
 
-def _pieces(thorax: Thorax, section: Mask) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Pieces of an axial section that are no stray voxels, as (rows, columns), from right to left."""
+def _split(thorax: Thorax, mask: Mask, smallest_mm2: float, apart_mm: float) -> int | None:
+    """Highest slice in which a tube is in two, and stays so for a while further down; None where there is none."""
+    slices = thorax.slices_of(mask)
+    apart = [len(_pieces(thorax, mask[index], smallest_mm2)) > 1 for index in slices]
+    lasting = round(apart_mm / GRID_SPACING_MM)
+    for place in range(len(apart) - 1, -1, -1):
+        if all(apart[max(place - lasting, 0) : place + 1]):
+            return int(slices[place])
+    return None
+
+
+def _pieces(thorax: Thorax, section: Mask, smallest_mm2: float) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Pieces of an axial section that are large enough, as (rows, columns), from right to left."""
     from scipy import ndimage
 
     pieces, count = ndimage.label(section, structure=np.ones((3, 3)))
-    smallest = SMALLEST_SECTION_MM2 / (thorax.labels.spacing_mm[1] * thorax.labels.spacing_mm[2])
+    smallest = smallest_mm2 / (thorax.labels.spacing_mm[1] * thorax.labels.spacing_mm[2])
     found = [np.nonzero(pieces == number) for number in range(1, count + 1)]
     return sorted(
         ((rows, columns) for rows, columns in found if rows.size >= smallest), key=lambda piece: piece[1].mean()

@@ -162,7 +162,9 @@ def _of_one_side(thorax: Thorax, landmarks: Landmarks, space: Mask, side: str) -
     adjacent = borders.beside_main_bronchus(thorax, landmarks, from_hilum)
     inner = borders.lateral_to_inner_wall(thorax, landmarks, side)
     ligament = borders.in_pulmonary_ligament(thorax, pairs[0][1])
-    tissue = thorax.mask(*(lobe for pair in pairs for lobe in pair)) | (space & lateral)
+    lung = thorax.mask(*(lobe for pair in pairs for lobe in pair))
+    inward = borders.lateral_to_hilum(thorax, hilum, side, inward_mm=borders.LUNG_INWARD_MM)
+    tissue = (lung & inward) | (space & lateral)
     return [
         (f"10{letter}", space & adjacent & ~roof & inner & ~lateral & ~under),
         (f"9{letter}", space & own_side & borders.above_diaphragm(thorax, landmarks) & under & ligament),
