@@ -9,6 +9,7 @@ whether they are positive. Nothing learned from these patients says anything abo
 from __future__ import annotations
 
 import csv
+import functools
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 
 import preop
-from preop.cohort import write_source
+from preop.cohort import map_patients, write_source
 from preop.errors import InvalidInputError
 from preop.folders import claim_folder
 from preop.grandchallenge.models import DataSource
@@ -52,9 +53,10 @@ SOURCE = DataSource(
 )
 COLUMNS = (
     "patient",
-    "ct",
-    "lymph_nodes",
+    "ct-image",
+    "lymph-node-segmentation",
     "centre",
+    "lymph_node_metastasis",
     "positive_nodes_low",
     "positive_nodes_high",
     "removed_nodes",
@@ -289,17 +291,21 @@ def simulate(
             "preop": preop.__version__,
         },
     )
+    names = [f"simulated_{number + 1:0{len(str(patients))}d}" for number in range(patients)]
+    folders = [(number, output / "images" / name) for number, name in enumerate(names)]
+    write = functools.partial(_write_images, seed=seed, small=small)
+    for done, (_, error) in enumerate(map_patients(write, folders, description=None), start=1):
+        if error is not None:
+            raise error
+        if progress is not None:
+            progress(done, patients)
     rows, truth, probabilities = [], [], []
-    for number in range(patients):
-        patient = f"simulated_{number + 1:0{len(str(patients))}d}"
+    for number, name in enumerate(names):
         facts = draw_facts(seed, number)
         reported = _reported(_generator(seed, number, "report"), facts.positive_nodes, given_as_range, given_as_stage)
-        _write_images(seed, number, output / "images" / patient, small=small)
-        rows.append(_row(patient, facts, reported))
-        truth += [{"patient": patient, **asdict(node)} for node in _truth(facts, *_placed(seed, number, facts))]
+        rows.append(_row(name, facts, reported))
+        truth += [{"patient": name, **asdict(node)} for node in _truth(facts, *_placed(seed, number, facts))]
         probabilities.append(facts.ceiling.patient)
-        if progress is not None:
-            progress(number + 1, patients)
     _write_readme(output / "README.md", patients, seed, np.array(probabilities))
     _write_csv(output / "node_truth.csv", TRUTH_COLUMNS, truth)
     _write_csv(output / "cohort.csv", COLUMNS, rows)
@@ -362,9 +368,10 @@ def _row(patient: str, facts: PatientFacts, reported: tuple[int, int | None]) ->
     low, high = reported
     return {
         "patient": patient,
-        "ct": f"images/{patient}/ct.mha",
-        "lymph_nodes": f"images/{patient}/lymph_nodes.mha",
+        "ct-image": f"images/{patient}/ct.mha",
+        "lymph-node-segmentation": f"images/{patient}/lymph_nodes.mha",
         "centre": facts.centre.name,
+        "lymph_node_metastasis": int(low > 0),
         "positive_nodes_low": low,
         "positive_nodes_high": high,
         "removed_nodes": facts.removed_nodes,
@@ -372,8 +379,9 @@ def _row(patient: str, facts: PatientFacts, reported: tuple[int, int | None]) ->
     }
 
 
-def _write_images(seed: int, number: int, folder: Path, *, small: bool) -> None:
-    """Write a patient's images if they are not there yet."""
+def _write_images(patient: tuple[int, Path], *, seed: int, small: bool) -> None:
+    """Write the images of a patient, by number, into a folder if they are not there yet."""
+    number, folder = patient
     paths = (folder / "ct.mha", folder / "lymph_nodes.mha")
     if all(path.exists() for path in paths):
         return
@@ -401,7 +409,7 @@ nothing about patients.
 
 `cohort.csv` has one row a patient. `positive_nodes_low` and `positive_nodes_high` hold the pathologist's count of
 positive nodes, which is exact where both are equal; an empty `positive_nodes_high` means that the report says only
-that there are some. `lymph_nodes` has one label a node. The count is not that of the positive nodes in it: one in
+that there are some. `lymph-node-segmentation` has one label a node. The count is not that of the positive nodes in it: one in
 thirty of those was not found, and some metastases lie elsewhere.
 
 `node_truth.csv` has one row a node, with all that decided how it looks and whether it is positive; no algorithm may

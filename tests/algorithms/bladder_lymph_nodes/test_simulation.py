@@ -367,7 +367,7 @@ def test_impossible_cohorts_are_refused(tmp_path: Path, number: int, seed: int) 
 def test_a_patient_does_not_depend_on_the_rest_of_the_cohort(cohort: Path, patients: list[SimulatedPatient]) -> None:
     for row, patient in zip(_rows(cohort / "cohort.csv"), patients, strict=True):
         assert row["centre"] == patient.facts.centre.name
-        for column, image in (("ct", patient.ct), ("lymph_nodes", patient.lymph_nodes)):
+        for column, image in (("ct-image", patient.ct), ("lymph-node-segmentation", patient.lymph_nodes)):
             written = read_image(cohort / row[column])
             assert written.geometry.difference(image.geometry) is None
             np.testing.assert_array_equal(written.voxels, image.voxels)
