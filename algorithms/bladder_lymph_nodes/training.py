@@ -12,6 +12,7 @@ import datetime as dt
 import math
 import platform
 import shutil
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -42,10 +43,9 @@ from .lymph_nodes import SIZE_RULE_MM, cut_cubes, find_lymph_nodes, sizes_of
 from .network import NetworkSettings, make_network, mirrored
 
 LOW, HIGH, OUTCOME = "positive_nodes_low", "positive_nodes_high", "lymph_node_metastasis"
-NODE_TRUTH_FILE = "node_truth.csv"
-TRUE_PROBABILITY = "true_probability"
-DEFINED_ON = 0.95
-"""Radiomics features that are not defined on so many of the nodes are left out."""
+NODE_TRUTH_FILE, PATIENT_TRUTH_FILE = "node_truth.csv", "patient_truth.csv"
+DEFINED_ON = 0.5
+"""Radiomics features that are not defined on so many of the nodes, for these are too small, are left out."""
 _SOFTWARE = ("preop", "torch", "monai", "numpy", "SimpleITK")
 
 
@@ -163,7 +163,7 @@ def prepare(cohort: Cohort, network: NetworkSettings, work: Path) -> tuple[list[
             raise InvalidInputError(f"Patient {patient.name}: {result}") from result
     stored = [read_json(work / patient.name / "nodes.json") for patient in cohort.patients]
     measured = _measured([row for each in stored for row in each["radiomics"]])
-    truths = {(row["patient"], int(row["label"])): _is_positive(row) for row in _node_truth(cohort)}
+    truths = {(row["patient"], int(row["label"])): int(row["positive"]) for row in _truth(cohort, NODE_TRUTH_FILE)}
     prepared = []
     for patient, each in zip(cohort.patients, stored, strict=True):
         low, high = reports[patient.name]
@@ -228,8 +228,8 @@ def _prepare(patient: Patient, *, work: Path, instances: str) -> None:
 
 def _measured(rows: Sequence[Mapping[str, float]]) -> tuple[str, ...]:
     """Names of the features that are defined on nearly all nodes."""
-    names = sorted({name for row in rows for name in row})
-    return tuple(name for name in names if sum(name in row for row in rows) >= DEFINED_ON * len(rows))
+    defined = Counter(name for row in rows for name in row)
+    return tuple(sorted(name for name, count in defined.items() if count >= DEFINED_ON * len(rows)))
 
 
 def _instances(
@@ -242,32 +242,26 @@ def _instances(
     return cubes, torch.tensor(stored["sizes"])
 
 
-def _node_truth(cohort: Cohort) -> list[dict[str, str]]:
-    """Rows of ``node_truth.csv`` beside the cohort table, where there is one: patient, label, positive."""
-    path = cohort.path.with_name(NODE_TRUTH_FILE)
+def _truth(cohort: Cohort, name: str) -> list[dict[str, str]]:
+    """Rows of a table of the truth beside the cohort table, where there is one."""
+    path = cohort.path.with_name(name)
     if not path.is_file():
         return []
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
-def _is_positive(row: Mapping[str, str]) -> int:
-    return int(row["positive"] in {"1", "True"})
-
-
 def _ceiling(cohort: Cohort) -> dict[str, float] | None:
     """AUCs of an observer who knows what the simulated patients were made from."""
-    if not cohort.source.simulated or any(not patient.row.get(TRUE_PROBABILITY) for patient in cohort.patients):
+    patients, nodes = _truth(cohort, PATIENT_TRUTH_FILE), _truth(cohort, NODE_TRUTH_FILE)
+    if not patients or not nodes:
         return None
-    truth = _node_truth(cohort)
-    positive = {row["patient"] for row in truth if _is_positive(row)}
-    inside = [row for row in truth if row["patient"] in positive]
+    positive = {row["patient"] for row in nodes if row["positive"] == "1"}
+    inside = [row for row in nodes if row["patient"] in positive]
     return {
-        "patient_auc": ceiling_auc(
-            np.array([patient.reference_number(TRUE_PROBABILITY) for patient in cohort.patients])
-        ),
+        "patient_auc": ceiling_auc(np.array([float(row["ceiling_probability"]) for row in patients])),
         "instance_auc": auc(
-            [_is_positive(row) for row in inside], [float(row["ceiling_probability"]) for row in inside]
+            [int(row["positive"]) for row in inside], [float(row["ceiling_probability"]) for row in inside]
         ),
     }
 

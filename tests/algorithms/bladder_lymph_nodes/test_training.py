@@ -89,7 +89,7 @@ def test_the_evidence_holds_every_patient_and_node_with_its_truth(cohort: Cohort
     evidence = json.loads((trained / "report" / "evidence.json").read_text())
     assert [row["patient"] for row in evidence["patients"]] == [each.name for each in cohort.patients]
     with (cohort.path.with_name("node_truth.csv")).open() as file:
-        truth = {(row["patient"], row["label"]): int(row["positive"] == "True") for row in csv.DictReader(file)}
+        truth = {(row["patient"], row["label"]): int(row["positive"]) for row in csv.DictReader(file)}
     for row, each in zip(evidence["patients"], cohort.patients, strict=True):
         low, high = reported_count(each)
         assert (row["low"], row["high"]) == (low, None if math.isinf(high) else high)
