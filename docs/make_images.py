@@ -1,7 +1,11 @@
-"""Makes the pictures of README.md and of the model cards anew: python docs/make_images.py (needs chromium)."""
+"""Makes the pictures of README.md, of docs and of the model cards anew: python docs/make_images.py.
+
+It needs chromium, and for the lymph node stations the public data beside the repository (or where PREOP_DATA says).
+"""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -11,11 +15,13 @@ import numpy as np
 import SimpleITK as sitk
 import vl_convert
 from numpy.typing import NDArray
+from station_pictures import station_pictures
 
 from preop.grandchallenge.values import read_json
 from preop.report.charts import VEGA_LITE_VERSION
 
 ROOT = Path(__file__).parents[1]
+DATA = Path(os.environ.get("PREOP_DATA", ROOT.parent / "shared" / "data"))
 IMAGES = ROOT / "docs" / "images"
 SARCOMA = ROOT / "algorithms" / "sarcoma_lung_metastasis"
 PAGE_WIDTH, PAGE_HEIGHT = 1000, 1560
@@ -33,6 +39,7 @@ def main() -> None:
     )
     simulated_patient()
     simulated_pelvis()
+    station_pictures(DATA / "anatomy" / "thorax_totalsegmentator_labels.nii.gz", IMAGES)
 
 
 def result_page() -> None:

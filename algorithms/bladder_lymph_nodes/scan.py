@@ -323,7 +323,15 @@ def _paint_node(
     free = labels[box] == 0
     if not (drawn & free).any():  # so small that it lies between slices: a reader marks where it shows most
         drawn = np.arange(free.size).reshape(free.shape) == np.argmax(np.where(free, cover, -1))
-    labels[box][drawn & free] = label
+    labels[box][_largest_piece(drawn & free)] = label
+
+
+def _largest_piece(drawn: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """What a reader takes for the node where another one divides it."""
+    from scipy import ndimage
+
+    pieces, _ = ndimage.label(drawn, structure=np.ones((3, 3, 3)))
+    return np.asarray(pieces == np.bincount(pieces[drawn]).argmax())
 
 
 def _lobulated_mm(rng: np.random.Generator, scaled: Floats, place: PlacedNode) -> Floats:

@@ -1,7 +1,8 @@
-"""Folders of long work: begun once, resumed by the same settings, never mixed with another's."""
+"""Folders of long work: begun once, resumed by the same settings, never mixed with another's; and checksums of files."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,6 +35,12 @@ def claim_folder(folder: Path, settings: Mapping[str, str | int | float | bool])
             partial.replace(noted)
     except OSError as error:
         raise InvalidOutputError(f"The folder {folder} cannot be written: {error.strerror}.") from error
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _refuse_other_settings(folder: Path, text: str, settings: Mapping[str, str | int | float | bool]) -> None:

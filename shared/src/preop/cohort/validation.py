@@ -16,9 +16,9 @@ from preop.cohort.running import map_patients
 from preop.cohort.table import CENTRE_COLUMN, Cohort, Patient
 from preop.engines.submissions import job_of
 from preop.errors import InvalidInputError, PreopError
-from preop.folders import claim_folder
+from preop.folders import claim_folder, sha256
 from preop.grandchallenge.algorithm import Algorithm, read_algorithm
-from preop.grandchallenge.models import MODEL_FILE, sha256
+from preop.grandchallenge.models import MODEL_FILE
 from preop.grandchallenge.outputs import write_outputs
 from preop.grandchallenge.predictions import write_predictions
 from preop.toml import to_toml

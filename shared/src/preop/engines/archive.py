@@ -7,7 +7,6 @@ what is in the file itself: no name in an archive is used as a path, and nothing
 from __future__ import annotations
 
 import gzip
-import hashlib
 import json
 import os
 import re
@@ -25,6 +24,7 @@ from typing import Any
 from preop.engines.containers import PLATFORM, ContainerEngine, image_problem
 from preop.engines.programs import Program
 from preop.errors import InvalidInputError, InvalidOutputError, MissingToolError
+from preop.folders import sha256
 
 LARGEST_UPLOAD_BYTES = 10 * 10**9
 API_METHOD_LABEL = "org.grand-challenge.api-method"
@@ -126,12 +126,12 @@ def export(
             write_folder_archive(source, partial)
             if source is model:
                 check_model_archive(partial)
-            if _put(partial, path, _sha256, force=force):
+            if _put(partial, path, sha256, force=force):
                 written.append(path)
         files.append(path)
 
     checksums = folder / CHECKSUMS
-    checksums.write_text("".join(f"{_sha256(path)}  {path.name}\n" for path in sorted(files)))
+    checksums.write_text("".join(f"{sha256(path)}  {path.name}\n" for path in sorted(files)))
     return Export(folder, image, (*files, checksums), tuple(written))
 
 
@@ -345,8 +345,3 @@ def _gzip_writer(path: Path) -> Iterator[gzip.GzipFile]:
         gzip.GzipFile(filename="", mode="wb", compresslevel=_COMPRESSION_LEVEL, fileobj=raw, mtime=0) as compressed,
     ):
         yield compressed
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from preop.errors import InvalidInputError, InvalidModelError
+from preop.folders import sha256
 from preop.grandchallenge.algorithm import Algorithm
 from preop.grandchallenge.roots import below
 from preop.grandchallenge.values import read_json, to_json
@@ -115,9 +116,3 @@ def write_model(folder: Path, info: Mapping[str, Any], files: Mapping[str, bytes
         partial = path.with_name(f".partial-{path.name}")
         partial.write_bytes(content)
         partial.replace(path)
-
-
-def sha256(path: Path) -> str:
-    """SHA-256 of a file, as hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,9 +2,12 @@
 
 from preop.imaging.diameters import AxialDiameters, axial_axis, axial_diameters
 from preop.imaging.files import from_sitk, read_geometry, read_image, to_sitk, write_image
+from preop.imaging.frames import overlap, to_common_frame
 from preop.imaging.images import Geometry, Image
+from preop.imaging.orientation import reorient, reorient_like
 from preop.imaging.regions import bounding_box, components, crop, crop_geometry, split_touching
 from preop.imaging.resampling import aligned_grid, resample, resample_like
+from preop.imaging.suv import check_suv
 from preop.imaging.tiff import read_tiff, write_tiff
 
 __all__ = [
@@ -15,16 +18,21 @@ __all__ = [
     "axial_axis",
     "axial_diameters",
     "bounding_box",
+    "check_suv",
     "components",
     "crop",
     "crop_geometry",
     "from_sitk",
+    "overlap",
     "read_geometry",
     "read_image",
     "read_tiff",
+    "reorient",
+    "reorient_like",
     "resample",
     "resample_like",
     "split_touching",
+    "to_common_frame",
     "to_sitk",
     "write_image",
     "write_tiff",

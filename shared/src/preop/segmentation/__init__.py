@@ -1,0 +1,35 @@
+"""Segmentation: trained networks in this process, organs, and PET without learning."""
+
+from preop.segmentation.model_folder import ModelFolder, read_model_folder, write_network
+from preop.segmentation.network import Network, load_network
+from preop.segmentation.organ_networks import OrganNetworks, load_organ_networks, segment_anatomy, write_organ_network
+from preop.segmentation.organs import Organs
+from preop.segmentation.pet import (
+    PHYSIOLOGICAL,
+    FixedSuv,
+    FractionOfMaximum,
+    LiverBased,
+    Threshold,
+    liver_threshold,
+    segment_pet,
+)
+
+__all__ = [
+    "PHYSIOLOGICAL",
+    "FixedSuv",
+    "FractionOfMaximum",
+    "LiverBased",
+    "ModelFolder",
+    "Network",
+    "OrganNetworks",
+    "Organs",
+    "Threshold",
+    "liver_threshold",
+    "load_network",
+    "load_organ_networks",
+    "read_model_folder",
+    "segment_anatomy",
+    "segment_pet",
+    "write_network",
+    "write_organ_network",
+]

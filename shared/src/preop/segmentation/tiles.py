@@ -1,0 +1,146 @@
+"""Scores of a prepared scan by overlapping tiles, weighted by a Gaussian (nnU-Net's sliding window, in process)."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from preop.errors import InvalidModelError
+
+Tile = tuple[slice | int, ...]
+
+# As many classes as a core's cache holds the tiles of.
+_HEADS_AT_ONCE = 4
+
+
+def predict_scores(
+    network: Any,
+    scan: Any,
+    patch: Sequence[int],
+    heads: int,
+    *,
+    device: Any,
+    mirrored_axes: Sequence[int],
+    step: float,
+    done: Callable[[], None],
+) -> Any:
+    """Run a network over a scan.
+
+    The sums are kept in float16 and formed in nnU-Net's order, so that the scores are its own to the last bit on a CPU.
+
+    Parameters
+    ----------
+    network
+        Module on ``device``: (1, channels, z, y, x) to (1, heads, z, y, x) of a tile.
+    scan
+        Tensor (channels, z, y, x), float32.
+    patch
+        Tile size in voxels; two numbers for a network of slices.
+    mirrored_axes
+        Spatial axes whose mirrorings are averaged, all combinations of them; none to run each tile once.
+    step
+        Distance of tiles at most, as a fraction of ``patch``.
+    done
+        Called after each tile.
+
+    Raises
+    ------
+    InvalidModelError
+        If a score is infinite.
+
+    Returns
+    -------
+    Tensor (heads, z, y, x), float16, on ``device`` where it has the memory, else on the CPU.
+    """
+    import torch
+    from acvl_utils.cropping_and_padding.padding import pad_nd_image
+
+    padded, inside = pad_nd_image(scan, list(patch), "constant", {"value": 0}, True, None)
+    tiles = list(_tiles(tuple(padded.shape[1:]), patch, step))
+    flips = [
+        [axis + 2 for axis in axes]
+        for count in range(1, len(mirrored_axes) + 1)
+        for axes in itertools.combinations(mirrored_axes, count)
+    ]
+    try:
+        scores = _accumulate(network, padded.to(device), patch, heads, tiles, flips, device, done)
+    except torch.cuda.OutOfMemoryError:
+        torch.cuda.empty_cache()
+        scores = _accumulate(network, padded.cpu(), patch, heads, tiles, flips, device, done)
+    return scores[(slice(None), *inside[1:])]
+
+
+def count_tiles(shape: Sequence[int], patch: Sequence[int], step: float) -> int:
+    """Count the tiles of a scan of ``shape`` (z, y, x)."""
+    padded = [max(size, least) for size, least in zip(shape, _lifted(shape, patch), strict=True)]
+    return sum(1 for _ in _tiles(padded, patch, step))
+
+
+def _lifted(shape: Sequence[int], patch: Sequence[int]) -> list[int]:
+    """Tile size with one number an axis: a network of slices takes one slice."""
+    return [1] * (len(shape) - len(patch)) + list(patch)
+
+
+def _tiles(shape: Sequence[int], patch: Sequence[int], step: float) -> Iterator[Tile]:
+    from nnunetv2.inference.sliding_window_prediction import compute_steps_for_sliding_window
+
+    flat = len(patch) < len(shape)
+    starts = compute_steps_for_sliding_window(tuple(shape[-len(patch) :]), tuple(patch), step)
+    places: list[Any] = [range(shape[0]), *starts] if flat else starts
+    for corner in itertools.product(*places):
+        tile = tuple(slice(at, at + size) for at, size in zip(corner[flat:], patch, strict=True))
+        yield (slice(None), corner[0], *tile) if flat else (slice(None), *tile)
+
+
+def _accumulate(
+    network: Any,
+    scan: Any,
+    patch: Sequence[int],
+    heads: int,
+    tiles: Sequence[Tile],
+    flips: Sequence[list[int]],
+    device: Any,
+    done: Callable[[], None],
+) -> Any:
+    import torch
+    from nnunetv2.inference.sliding_window_prediction import compute_gaussian
+
+    place = scan.device
+    weight = compute_gaussian(tuple(patch), sigma_scale=1 / 8, value_scaling_factor=10, device=place)
+    scores = torch.zeros((heads, *scan.shape[1:]), dtype=torch.half, device=place)
+    weights = torch.zeros(scan.shape[1:], dtype=torch.half, device=place)
+    # The same numbers in float32: a CPU multiplies them several times faster.
+    factor = weight.float() if place.type == "cpu" else weight
+    with torch.inference_mode(), torch.autocast(device.type, enabled=device.type == "cuda"):
+        for tile in tiles:
+            patch_scores = _mirrored(network, scan[tile][None].to(device), flips)[0].to(place)
+            for start in range(0, heads, _HEADS_AT_ONCE):
+                some = slice(start, start + _HEADS_AT_ONCE)
+                _add(scores[some][tile], patch_scores[some].mul_(factor))
+            _add(weights[tile[1:]], factor)
+            done()
+        scores /= weights
+    if any(torch.isinf(head).any() for head in scores):
+        raise InvalidModelError(
+            "The segmentation network gives scores beyond the range of float16: its weights are damaged, or the scan "
+            "is far outside of what it has learned from."
+        )
+    return scores
+
+
+def _add(sums: Any, values: Any) -> None:
+    """Add to float16 sums in place: rounded once, as ``sums += values`` rounds, in half of its time on a CPU."""
+    if sums.device.type == "cpu":
+        sums.copy_(sums.float().add_(values))
+    else:
+        sums += values
+
+
+def _mirrored(network: Any, patch: Any, flips: Sequence[list[int]]) -> Any:
+    import torch
+
+    scores = network(patch)
+    for axes in flips:
+        scores += torch.flip(network(torch.flip(patch, axes)), axes)
+    return scores / (len(flips) + 1) if flips else scores
