@@ -143,23 +143,21 @@ def test_an_observer_who_knows_the_variables_reaches_the_stated_ceiling(facts: l
     patient = np.array([each.ceiling.patient for each in facts])
     by_count = np.array([each.ceiling.patient_by_count for each in facts])
     labels = np.array([each.positive_nodes > 0 for each in facts])
-    assert 0.84 < auc(labels, by_count) < 0.90
-    assert auc(labels, by_count) < auc(labels, patient) < 0.93
+    assert 0.86 < auc(labels, by_count) < 0.93
+    assert auc(labels, by_count) < auc(labels, patient) < 0.95
     assert ceiling_auc(patient) == pytest.approx(auc(labels, patient), abs=0.03)
     within = [auc(each.nodes.positive, each.ceiling.node) for each in facts if each.nodes.positive.any()]
-    assert 0.90 < np.mean(within) < 0.93
+    assert 0.92 < np.mean(within) < 0.96
 
 
 def test_ceiling_probabilities_are_calibrated(facts: list[PatientFacts]) -> None:
-    patient = np.array([each.ceiling.patient for each in facts])
-    labels = np.array([each.positive_nodes > 0 for each in facts])
-    node = np.concatenate([each.ceiling.node for each in facts])
-    positive = np.concatenate([each.nodes.positive for each in facts])
-    for probability, truth in ((patient, labels), (node, positive)):
+    of_patients = [(np.array([each.ceiling.patient]), np.array([each.positive_nodes > 0])) for each in facts]
+    of_nodes = [(each.ceiling.node, each.nodes.positive) for each in facts]
+    for rows in (of_patients, of_nodes):
         for low, high in ((0, 0.1), (0.1, 0.3), (0.3, 0.7), (0.7, 1.01)):
-            chosen = (low <= probability) & (probability < high)
-            spread = math.sqrt((probability[chosen] * (1 - probability[chosen])).sum())
-            assert abs(truth[chosen].sum() - probability[chosen].sum()) < 3.5 * spread
+            # Nodes of one patient come together: the spread is that of the patients' sums.
+            excess = np.array([((truth - p) * ((low <= p) & (p < high))).sum() for p, truth in rows])
+            assert abs(excess.sum()) < 3.5 * np.sqrt((excess**2).sum())
 
 
 def _one_node(**changes: float) -> Nodes:
@@ -197,7 +195,7 @@ def test_a_node_beside_positive_ones_is_more_likely_positive() -> None:
     nodes = draw_nodes(rng, "left")
     calm = replace(nodes, necrotic_part=np.zeros(len(nodes)), short_axis_mm=np.full(len(nodes), 4.0))
     alarming = replace(calm, necrotic_part=np.r_[0.0, np.full(5, 0.3), np.zeros(len(nodes) - 6)])
-    assert ceiling(alarming, "left").node[0] > 1.2 * ceiling(calm, "left").node[0]
+    assert ceiling(alarming, "left").node[0] > 1.05 * ceiling(calm, "left").node[0]
 
 
 def test_a_patient_without_nodes_in_doubt_can_still_have_a_metastasis_elsewhere() -> None:
