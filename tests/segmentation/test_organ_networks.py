@@ -30,7 +30,7 @@ THREE_MM, SIX_MM = plans_of(spacing=(3, 3, 3)), plans_of(spacing=(6, 6, 6))
 
 
 def ct_of(direction: Sequence[float] = TURNED) -> Image:
-    return scan_of((50, 85, 100), (2.5, 1.2, 1.1), seed=4, direction=direction)
+    return scan_of((42, 60, 70), (2.5, 1.2, 1.1), seed=4, direction=direction)
 
 
 def small_network(folder: Path, plans: dict[str, Any], **options: Any) -> Path:
@@ -104,7 +104,7 @@ def test_five_networks_of_1_5_mm_and_only_those_needed(
             dataset_of([names[label] for label in sorted(names)]),
             trainer="nnUNetTrainerNoMirroring",
         )
-    ct = scan_of((20, 36, 30), (2.0, 1.5, 1.4))
+    ct = scan_of((20, 25, 28), (2.0, 1.5, 1.4))
     expected = total_segmentator(ct, tmp_path / "weights")
     every = load_organ_networks(
         tmp_path / "weights", [*WANTED, "rib_left_1", "vertebrae_T1", "hip_left"], quality="full"
@@ -128,7 +128,7 @@ def test_a_task_that_looks_around_the_lungs_crops_to_them(
         dataset_of(["lung_airways", "lung_airways_wall", "lung_arteries", "lung_veins"]),
         trainer="nnUNetTrainerSkeletonRecall",
     )
-    ct = scan_of((24, 36, 40), (2.5, 1.2, 1.1), seed=4, direction=TURNED)
+    ct = scan_of((13, 24, 26), (2.5, 1.2, 1.1), seed=4, direction=TURNED)
     expected = total_segmentator(ct, tmp_path / "weights", task="lung_vessels")
     seen: list[int] = []
     vessels = load_organ_networks(tmp_path / "weights", ["lung_arteries", "lung_veins"], task="lung_vessels")
