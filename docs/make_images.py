@@ -1,7 +1,11 @@
-"""Makes the pictures of README.md and of the model cards anew: python docs/make_images.py (needs chromium)."""
+"""Makes the pictures of README.md, of docs and of the model cards anew: python docs/make_images.py.
+
+It needs chromium, and for the lymph node stations the public data beside the repository (or where PREOP_DATA says).
+"""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -11,11 +15,13 @@ import numpy as np
 import SimpleITK as sitk
 import vl_convert
 from numpy.typing import NDArray
+from station_pictures import station_pictures
 
 from preop.grandchallenge.values import read_json
 from preop.report.charts import VEGA_LITE_VERSION
 
 ROOT = Path(__file__).parents[1]
+DATA = Path(os.environ.get("PREOP_DATA", ROOT.parent / "shared" / "data"))
 IMAGES = ROOT / "docs" / "images"
 SARCOMA = ROOT / "algorithms" / "sarcoma_lung_metastasis"
 PAGE_WIDTH, PAGE_HEIGHT = 1000, 1560
@@ -32,6 +38,8 @@ def main() -> None:
         vl_convert.vegalite_to_png(chart, vl_version=VEGA_LITE_VERSION, scale=1.5)
     )
     simulated_patient()
+    simulated_pelvis()
+    station_pictures(DATA / "anatomy" / "thorax_totalsegmentator_labels.nii.gz", IMAGES)
 
 
 def result_page() -> None:
@@ -79,17 +87,46 @@ def simulated_patient() -> None:
     sitk.WriteImage(picture, str(IMAGES / "sarcoma-simulation.png"))
 
 
-def _enlarged(grey: NDArray[np.float64], tumour: NDArray[np.bool_], spacing_mm: float) -> NDArray[np.uint8]:
-    """Draw a slice at 2 pixels a mm with the contour of the tumour in orange."""
+def simulated_pelvis() -> None:
+    """Show three slices of a simulated pelvis with its lymph nodes: benign ones in yellow, metastases in red."""
+    from bladder_lymph_nodes.simulation import draw_facts, draw_patient
+
+    number = next(i for i in range(100) if draw_facts(7, i).positive_nodes > 5 and draw_facts(7, i).sex == "male")
+    patient = draw_patient(7, number)
+    positive = [node.label for node in patient.nodes if node.positive]
+    nodes = patient.lymph_nodes.voxels
+    views = []
+    for start, stop in ((0.15, 0.35), (0.35, 0.6), (0.6, 0.85)):
+        slices = range(int(start * len(nodes)), int(stop * len(nodes)))
+        shown = max(slices, key=lambda z: np.isin(np.unique(nodes[z]), positive).sum())
+        grey = np.clip((patient.ct.voxels[shown] + 160.0) / 400.0, 0, 1)
+        metastases = np.isin(nodes[shown], positive)
+        spacing_mm = patient.ct.spacing_mm[1]
+        view = _enlarged(grey, (nodes[shown] != 0) & ~metastases, spacing_mm, colour=(250, 210, 60))
+        with_metastases = _enlarged(grey, metastases, spacing_mm, colour=(240, 60, 40))
+        differs = (with_metastases == (240, 60, 40)).all(axis=-1)
+        view[differs] = with_metastases[differs]
+        views.append(np.pad(view, ((0, 0), (0, 12), (0, 0)), constant_values=255))
+    picture = sitk.GetImageFromArray(np.concatenate(views, axis=1), isVector=True)
+    sitk.WriteImage(picture, str(IMAGES / "bladder-simulation.png"))
+
+
+def _enlarged(
+    grey: NDArray[np.float64],
+    mask: NDArray[np.bool_],
+    spacing_mm: float,
+    colour: tuple[int, int, int] = (240, 120, 30),
+) -> NDArray[np.uint8]:
+    """Draw a slice at 2 pixels a mm with the contour of what is segmented, in orange unless told."""
     from scipy import ndimage
 
     factor = 2 * spacing_mm
     large = ndimage.zoom(grey, factor, order=1)
-    inside = ndimage.zoom(tumour.astype(float), factor, order=1) > 0.5
+    inside = ndimage.zoom(mask.astype(float), factor, order=1) > 0.5
     contour = inside & ~ndimage.binary_erosion(inside, iterations=2)
-    colour = np.repeat((255 * large).astype(np.uint8)[..., None], 3, axis=2)
-    colour[contour] = (240, 120, 30)
-    return colour
+    picture = np.repeat((255 * large).astype(np.uint8)[..., None], 3, axis=2)
+    picture[contour] = colour
+    return picture
 
 
 if __name__ == "__main__":

@@ -194,3 +194,52 @@ def lay_out(tmp_path: Path) -> Callable[..., Path]:
         return root
 
     return make
+
+
+@pytest.fixture
+def bag_evidence() -> dict[str, Any]:
+    """Evidence of a training run on bags by hand: three patients with pN+, three without, one of whom it is not known."""
+
+    def patient(name: str, fold: str, low: int, high: int | None, probability: float, mm: float) -> dict[str, Any]:
+        row = {"patient": name, "centre": "A", "fold": fold, "low": low, "high": high, "probability": probability}
+        return row | {"rule_score": mm, "expected": None, "counts": None, "instances": []}
+
+    def nodes(*rows: tuple[float, float, int | None]) -> dict[str, Any]:
+        keys = ("name", "contribution", "rule_score", "truth")
+        return {"instances": [dict(zip(keys, (str(number), *row), strict=True)) for number, row in enumerate(rows, 1)]}
+
+    def count(*shares: float) -> dict[str, Any]:
+        return {"counts": list(shares), "expected": shares[1] + 2 * shares[2]}
+
+    four = nodes((0.8, 12, 1), (0.5, 5, 1), (0.1, 9, 0), (0.2, 4, 0))
+    three = nodes((0.3, 7, 0), (0.4, 6, 1), (0.1, 3, 0))
+    return {
+        "format": 1,
+        "positive_name": "pN+",
+        "instance_name": "lymph node",
+        "protocol": "2-fold cross-validation by patient",
+        "model": "count head",
+        "threshold": 0.3,
+        "settings": {"learning_rate": 0.001},
+        "patients": [
+            patient("p1", "0", 2, 2, 0.9, 12) | count(0, 0, 1) | four,
+            patient("p2", "1", 1, 1, 0.6, 7) | count(0, 1, 0) | three | {"centre": "B"},
+            patient("p3", "0", 1, None, 0.3, 9) | count(0.7, 0.3, 0) | nodes((0.3, 9, None)),
+            patient("n1", "0", 0, 0, 0.2, 8) | count(1, 0, 0) | nodes((0.2, 8, 0)),
+            patient("n2", "1", 0, 0, 0.4, 10) | count(0, 1, 0) | nodes((0.4, 10, 0)),
+            patient("n3", "1", 0, 0, 0.1, 5) | count(1, 0, 0) | nodes((0.1, 5, 0)),
+            patient("open", "0", 0, None, 0.99, 30) | count(0, 0, 1),
+        ],
+        "rule": {
+            "name": "size rule",
+            "score_name": "largest short axis",
+            "instance_score_name": "short axis",
+            "unit": "mm",
+            "threshold": 8.0,
+        },
+        "by_centre": {
+            "A": [{"patient": name, "probability": said} for name, said in (("p1", 0.7), ("n1", 0.2), ("open", 0.9))],
+            "B": [{"patient": "p2", "probability": 0.5}],
+        },
+        "ceiling": {"patient_auc": 0.95, "instance_auc": 0.97},
+    }

@@ -14,12 +14,17 @@ from preop.report import (
     calibration_chart,
     confusion_chart,
     contributions_chart,
+    count_calibration_chart,
+    count_chart,
     forest_chart,
+    found_chart,
     roc_chart,
+    roc_comparison_chart,
     score_chart,
+    strip_chart,
     to_svg,
 )
-from preop.statistics import Agreement, Estimate, auc_delong, calibration_curve, roc_curve
+from preop.statistics import Agreement, Estimate, auc_delong, calibration_curve, count_calibration, roc_curve
 
 LABELS = np.array([1, 1, 1, 0, 0, 0, 0])
 SCORES = np.array([0.9, 0.6, 0.3, 0.6, 0.3, 0.2, 0.8])
@@ -59,7 +64,32 @@ def forest():
     return forest_chart(estimates, axis="AUC", title="Models", no_effect=0.5)
 
 
-CHARTS = [contributions, roc, calibration, scores, confusion, forest]
+def two_rocs():
+    return roc_comparison_chart(
+        {"model": roc_curve(LABELS, SCORES), "size": roc_curve(LABELS, -SCORES)},
+        {"model": auc_delong(LABELS, SCORES), "size": Estimate.without_interval(1 / 3)},
+        operating_points={"model": (2 / 3, 0.5)},
+    )
+
+
+def counts():
+    return count_chart({"0": 0.62, "1": 0.3, "2": 0.078, "3 or more": 0.002}, title="Likelihood of pN+ 38 %")
+
+
+def counted():
+    return count_calibration_chart(count_calibration([0, 1, 3, 6], [0.5, 0.7, 4.0, 5.0], groups=2), axis="nodes")
+
+
+def found():
+    rankings = {"model": [0, 0.7, 1.0], "size": [0, 0.5, 0.8], "in no order": [0, 0.3, 0.6]}
+    return found_chart(rankings, axis="nodes looked at", title="Finding", share=0.8)
+
+
+def strip():
+    return strip_chart({"positive": [0.7, 0.9, 0.2], "negative": [0.1, 0.3]}, axis="contribution", title="Nodes")
+
+
+CHARTS = [contributions, roc, calibration, scores, confusion, forest, two_rocs, counts, counted, found, strip]
 
 
 def texts(spec):
@@ -130,6 +160,70 @@ def test_equal_scores_of_one_class_do_not_hide_each_other():
     cases = [ScoredCase(str(number), "yes", 0.5) for number in range(5)] + [ScoredCase("other", "no", 0.5)]
     lanes = [row["lane"] for row in score_chart(cases, reference_title="x")["data"]["values"]]
     assert lanes == [0, 1, -1, 2, -2, 0]
+
+
+def test_many_cases_make_a_chart_no_higher_than_a_page():
+    cases = [ScoredCase(str(number), "yes", 0.5) for number in range(400)]
+    assert score_chart(cases, reference_title="x")["height"] < 300
+
+
+def test_two_roc_curves_are_named_with_their_areas_and_have_their_points():
+    area = auc_delong(LABELS, SCORES)
+    assert {f"model: AUC 0.67 [{area.lower:.2f}, {area.upper:.2f}]", "size: AUC 0.33"} <= set(texts(two_rocs()))
+    points = [layer["data"]["values"] for layer in two_rocs()["layer"] if "data" in layer][-1]
+    assert [(point["false_positive_rate"], point["sensitivity"]) for point in points] == [(0.5, 0.6667)]
+
+
+def test_a_roc_curve_of_thousands_keeps_its_ends_and_few_points():
+    random = np.random.default_rng(0)
+    labels, scores = random.random(5000) < 0.1, random.random(5000)
+    rows = roc_comparison_chart({"a": roc_curve(labels, scores)}, {"a": auc_delong(labels, scores)})["data"]["values"]
+    assert len(rows) <= 401
+    ends = [(row["false_positive_rate"], row["sensitivity"]) for row in (rows[0], rows[-1])]
+    assert ends == [(0, 0), (1, 1)]
+
+
+def test_count_chart_writes_each_probability_that_can_be_seen():
+    drawn = texts(counts())
+    assert {"62 %", "30 %", "8 %"} <= set(drawn)
+    assert "0 %" not in drawn
+    assert {"0", "1", "2"} <= set(drawn)
+    # One word a line, so that the last bar is no wider than the others.
+    assert re.findall(r"<tspan[^>]*>([^<]*)</tspan>", to_svg(counts())) == ["3", "or", "more"]
+
+
+def test_count_chart_shows_what_was_counted_as_dots():
+    chart = count_chart({"0": 0.6, "1": 0.4}, title="Numbers", observed={"0": 0.75, "1": 0.25})
+    points = [layer["data"]["values"] for layer in chart["layer"] if "data" in layer]
+    assert [[row["probability"] for row in rows] for rows in points] == [[0.75, 0.25]]
+
+
+def test_a_patient_without_counts_still_has_a_chart():
+    assert to_svg(count_chart({}, title="Nothing")).startswith("<svg")
+
+
+def test_count_calibration_never_reaches_below_zero():
+    low, high = counted()["data"]["values"]
+    assert (low["expected"], low["observed"], low["lower"], low["cases"]) == (0.6, 0.5, 0, 2)
+    assert high["upper"] > 6
+    assert to_svg(count_calibration_chart(count_calibration([0], [0.0]), axis="nodes")).startswith("<svg")
+
+
+def test_found_chart_begins_with_nothing_looked_at():
+    rows = found()["data"]["values"]
+    assert [row["found"] for row in rows if row["looked_at"] == 0] == [0, 0, 0]
+    assert {"model", "size", "in no order"} <= set(texts(found()))
+
+
+def test_strip_chart_draws_a_large_group_by_its_quantiles():
+    values = np.arange(1000) / 999
+    chart = strip_chart({"positive": [0.5], "negative": values.tolist()}, axis="contribution", title="Nodes")
+    drawn = [row["value"] for row in chart["data"]["values"] if row["group"] == "negative (n = 1000)"]
+    assert len(drawn) == 300
+    assert (drawn[0], drawn[-1]) == (0, 1)
+    assert "thick: median; of larger groups 300 evenly spaced quantiles" in texts(chart)
+    medians = [layer["data"]["values"] for layer in chart["layer"] if "data" in layer]
+    assert [[row["value"] for row in rows] for rows in medians] == [[0.5, 0.5]]
 
 
 def test_confusion_chart_holds_every_count():

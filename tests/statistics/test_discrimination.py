@@ -9,7 +9,16 @@ from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
 from preop.errors import InvalidInputError
-from preop.statistics import auc, auc_bootstrap, auc_delong, compare_aucs, mean_roc_band, roc_band, roc_curve
+from preop.statistics import (
+    auc,
+    auc_bootstrap,
+    auc_delong,
+    compare_aucs,
+    mean_roc_band,
+    roc_band,
+    roc_curve,
+    youden_threshold,
+)
 
 # Three positives and four negatives: of the 12 pairs 7 are in order, 2 tied, 3 the wrong way round.
 LABELS = np.array([1, 1, 1, 0, 0, 0, 0])
@@ -197,3 +206,12 @@ def test_bootstrap_by_patient_is_wider_when_the_cases_of_a_patient_repeat_each_o
 def test_bootstrap_asks_for_a_patient_for_each_case():
     with pytest.raises(InvalidInputError, match="1 patients for 7 labels"):
         auc_bootstrap(LABELS, SCORES, ["a"], seed=0)
+
+
+def test_youden_threshold_lies_half_way_below_the_best_cut():
+    assert youden_threshold([1, 1, 1, 0, 0, 0], [0.9, 0.6, 0.3, 0.2, 0.4, 0.1]) == pytest.approx(0.25)
+    assert youden_threshold([1, 0], [0.8, 0.2]) == pytest.approx(0.5)
+
+
+def test_where_no_cut_helps_all_are_called_positive():
+    assert youden_threshold([1, 0], [0.5, 0.5]) == 0.5

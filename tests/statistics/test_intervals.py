@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preop.errors import InvalidInputError
-from preop.statistics import Estimate, compare_resampled, corrected_resampled_t, wilson
+from preop.statistics import Estimate, compare_resampled, corrected_resampled_t, mean_estimate, wilson
 
 
 @pytest.mark.parametrize(
@@ -80,3 +80,24 @@ def test_a_model_compared_with_itself_differs_by_nothing():
 def test_scores_of_other_splits_are_not_compared():
     with pytest.raises(InvalidInputError, match="same splits"):
         compare_resampled([0.7, 0.9], [0.7, 0.9, 0.8], training_cases=8, test_cases=2)
+
+
+def test_mean_of_independent_values_by_hand():
+    # Mean 2, standard error 1 / root 3; t(2, .975) = 4.3026527.
+    estimate = mean_estimate([1, 2, 3])
+    assert estimate.value == 2
+    assert estimate.upper - 2 == pytest.approx(4.3026527 / math.sqrt(3))
+    assert 2 - estimate.lower == pytest.approx(4.3026527 / math.sqrt(3))
+
+
+@pytest.mark.parametrize("values", [[3.0], [3.0, 3.0, 3.0]])
+def test_one_value_or_equal_ones_determine_no_interval(values):
+    estimate = mean_estimate(values)
+    assert estimate.value == 3
+    assert math.isnan(estimate.lower)
+
+
+@pytest.mark.parametrize("values", [[], [1.0, math.inf]])
+def test_a_mean_of_nothing_is_refused(values):
+    with pytest.raises(InvalidInputError, match="at least one finite number"):
+        mean_estimate(values)

@@ -365,9 +365,12 @@ def _validation_table(validation: dict[str, Any]) -> Table:
     return table
 
 
-def _interval(estimate: dict[str, float]) -> str:
-    # The interval is a symmetric one and can reach beyond what an AUC can be.
-    return f"{estimate['value']:.2f} [{max(estimate['lower'], 0):.2f}, {min(estimate['upper'], 1):.2f}]"
+def _interval(estimate: dict[str, float | None]) -> str:
+    value, lower, upper = (estimate[part] for part in ("value", "lower", "upper"))
+    if lower is None or upper is None:
+        return f"{value:.2f}"
+    # The interval may be a symmetric one and reach beyond what an AUC can be.
+    return f"{value:.2f} [{max(lower, 0):.2f}, {min(upper, 1):.2f}]"
 
 
 def _shown(value: object) -> str:

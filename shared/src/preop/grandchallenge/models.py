@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from preop.errors import InvalidInputError, InvalidModelError
 from preop.folders import sha256
 from preop.grandchallenge.algorithm import Algorithm
+from preop.grandchallenge.roots import below
 from preop.grandchallenge.values import read_json, to_json
 from preop.toml import first_problem
 
@@ -52,7 +53,7 @@ class ModelInfo(_Checked):
     training_data: TrainingData
     software: dict[str, str] = Field(description="version of each package that took part")
     validation: dict[str, Any] = Field(description="figures obtained by cross-validation on the training cohort")
-    files: dict[str, str] = Field(description="SHA-256 of every other file of the model, by its name")
+    files: dict[str, str] = Field(description="SHA-256 of every other file of the model, by its path in the folder")
 
 
 def read_model_info(folder: Path, algorithm: Algorithm) -> ModelInfo:
@@ -79,9 +80,12 @@ def read_model_info(folder: Path, algorithm: Algorithm) -> ModelInfo:
     except ValidationError as error:
         raise InvalidModelError(f"The model in {folder} is damaged: {MODEL_FILE}, {first_problem(error)}.") from None
     for name, expected in info.files.items():
-        if Path(name).name != name:
-            raise InvalidModelError(f"The model in {folder} names the file {name!r}, which is not in its folder.")
-        file = folder / name
+        try:
+            file = below(folder, name)
+        except InvalidInputError:
+            raise InvalidModelError(
+                f"The model in {folder} names the file {name!r}, which is not in its folder."
+            ) from None
         if not file.is_file():
             raise InvalidModelError(f"The model in {folder} is incomplete: {name} is missing.")
         if sha256(file) != expected:
@@ -101,12 +105,14 @@ def write_model(folder: Path, info: Mapping[str, Any], files: Mapping[str, bytes
     info
         The fields of ``ModelInfo`` without ``files``.
     files
-        Content of each file, by name.
+        Content of each file, by its path in the folder.
     """
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     checked = ModelInfo(**info, files=hashes)
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in {**files, MODEL_FILE: to_json(checked.model_dump()).encode()}.items():
-        partial = folder / f".partial-{name}"
+        path = below(folder, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".partial-{path.name}")
         partial.write_bytes(content)
-        partial.replace(folder / name)
+        partial.replace(path)

@@ -1,18 +1,22 @@
 """Images in physical space: read, write, resample, crop and label, with millimetres kept right."""
 
+from preop.imaging.diameters import AxialDiameters, axial_axis, axial_diameters
 from preop.imaging.files import from_sitk, read_geometry, read_image, to_sitk, write_image
 from preop.imaging.frames import overlap, to_common_frame
 from preop.imaging.images import Geometry, Image
 from preop.imaging.orientation import reorient, reorient_like
-from preop.imaging.regions import bounding_box, components, crop, crop_geometry
+from preop.imaging.regions import bounding_box, components, crop, crop_geometry, split_touching
 from preop.imaging.resampling import aligned_grid, resample, resample_like
 from preop.imaging.suv import check_suv
 from preop.imaging.tiff import read_tiff, write_tiff
 
 __all__ = [
+    "AxialDiameters",
     "Geometry",
     "Image",
     "aligned_grid",
+    "axial_axis",
+    "axial_diameters",
     "bounding_box",
     "check_suv",
     "components",
@@ -27,6 +31,7 @@ __all__ = [
     "reorient_like",
     "resample",
     "resample_like",
+    "split_touching",
     "to_common_frame",
     "to_sitk",
     "write_image",

@@ -1,4 +1,4 @@
-"""Parts of images: boxes and connected components."""
+"""Parts of images: boxes, connected components, and touching structures taken apart."""
 
 from __future__ import annotations
 
@@ -57,7 +57,47 @@ def components(mask: Image) -> tuple[Image, int]:
     from scipy import ndimage
 
     labels, count = ndimage.label(mask.voxels != 0, structure=np.ones((3,) * mask.voxels.ndim))
+    return mask.with_voxels(_largest_first(labels, count)), count
+
+
+def split_touching(mask: Image, *, waist_mm: float) -> tuple[Image, int]:
+    """Label the structures of a mask from 1, the largest first; connected ones are split where they have a waist.
+
+    A waist is where the distance to the outside falls by ``waist_mm`` or more between two places that lie deeper: a
+    watershed of the distance from the outside (Beucher 1979) that ignores shallower dips, which any drawn outline has.
+
+    Returns
+    -------
+    The label map (int32) and the number of structures.
+    """
+    import SimpleITK as sitk
+
+    parts, count = components(mask)
+    labels = np.zeros(mask.shape, dtype=np.int32)
+    found = 0
+    for number, box in enumerate(_boxes(parts.voxels, count), start=1):
+        part = crop(parts, box).voxels == number
+        # One voxel of outside all around, so that a structure at the edge of the scan is as deep as any other.
+        padded = sitk.GetImageFromArray(np.pad(part, 1).astype(np.uint8))
+        padded.SetSpacing(tuple(map(float, reversed(mask.spacing_mm))))
+        outside_mm = sitk.SignedMaurerDistanceMap(padded, squaredDistance=False, useImageSpacing=True)
+        basins = sitk.MorphologicalWatershed(outside_mm, level=waist_mm, markWatershedLine=False)
+        pieces = sitk.GetArrayFromImage(basins)[(slice(1, -1),) * part.ndim]
+        _, renumbered = np.unique(pieces[part], return_inverse=True)
+        labels[box][part] = found + 1 + renumbered
+        found += int(renumbered.max()) + 1
+    return mask.with_voxels(_largest_first(labels, found)), found
+
+
+def _boxes(labels: NDArray[Any], count: int) -> list[Box]:
+    from scipy import ndimage
+
+    return list(ndimage.find_objects(labels, max_label=count))
+
+
+def _largest_first(labels: NDArray[Any], count: int) -> NDArray[np.int32]:
+    """Renumber the labels 1 to ``count`` by falling size."""
     sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
     rank = np.zeros(count + 1, dtype=np.int32)
     rank[1 + np.argsort(-sizes, kind="stable")] = np.arange(1, count + 1)
-    return mask.with_voxels(rank[labels]), count
+    return np.asarray(rank[labels])

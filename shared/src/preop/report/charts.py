@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from preop.statistics import Agreement, CalibrationPoint, DecisionCurve, Estimate, RocBand, RocCurve, SurvivalCurve
+from preop.statistics import (
+    Agreement,
+    CalibrationPoint,
+    CountPoint,
+    DecisionCurve,
+    Estimate,
+    RocBand,
+    RocCurve,
+    SurvivalCurve,
+)
 
 if TYPE_CHECKING:
     import altair as alt
@@ -61,6 +70,12 @@ _CONFIG: dict[str, Any] = {
     },
 }
 _ROW_HEIGHT = 26
+# Of a chart that draws every case: more than fill it lie on top of each other.
+_MOST_ROW_HEIGHT = 160
+# A curve has no more points than can be told apart on a page.
+_CURVE_STEPS = 200
+# So many marks show a distribution as well as thousands.
+_MOST_MARKS = 300
 
 
 @dataclass(frozen=True)
@@ -253,7 +268,7 @@ def score_chart(
     if threshold is not None:
         layers.insert(0, _vertical(threshold))
         subtitle += f"; dashed: the stated threshold, {threshold:.2f}"
-    row_height = max(110, 20 * deepest)
+    row_height = min(max(110, 20 * deepest), _MOST_ROW_HEIGHT)
     return _spec(layers, rows, title, subtitle, width=300, height=row_height * max(len(classes), 1))
 
 
@@ -427,6 +442,205 @@ def share_chart(shares: Mapping[str, float], *, axis: str, title: str, subtitle:
     return _spec([bars, numbers], rows, title, subtitle, width=230, height=_ROW_HEIGHT * max(len(rows), 1))
 
 
+def roc_comparison_chart(
+    curves: Mapping[str, RocCurve],
+    areas: Mapping[str, Estimate],
+    *,
+    operating_points: Mapping[str, tuple[float, float]] | None = None,
+    title: str = "ROC curves",
+    subtitle: str = "",
+) -> Spec:
+    """Draw two ROC curves of the same cases, and the operating points (sensitivity, specificity) where there are any.
+
+    Parameters
+    ----------
+    curves, areas
+        By the name that stands beside them.
+    operating_points
+        By the same names.
+    """
+    import altair as alt
+
+    rows: Rows = [
+        {"curve": _named_area(name, areas[name]), "step": step, "false_positive_rate": x, "sensitivity": y}
+        for name, curve in curves.items()
+        for step, (x, y) in enumerate(_thinned(curve))
+    ]
+    points: Rows = [
+        {
+            "curve": _named_area(name, areas[name]),
+            "false_positive_rate": round(1 - specificity, 4),
+            "sensitivity": round(sensitivity, 4),
+        }
+        for name, (sensitivity, specificity) in (operating_points or {}).items()
+    ]
+    names = [_named_area(name, areas[name]) for name in curves]
+    base = alt.Chart().encode(
+        x=alt.X("false_positive_rate:Q", title="1 - specificity", **_unit()),
+        y=alt.Y("sensitivity:Q", title="sensitivity", **_unit()),
+        color=_two_colours("curve:N", names),
+    )
+    layers = [_diagonal(), base.mark_line(strokeWidth=2.5, strokeJoin="round").encode(order="step:Q")]
+    if points:
+        dots = base.mark_point(filled=True, size=110, opacity=1, stroke="white", strokeWidth=1.5)
+        layers.append(dots.properties(data=alt.Data(values=points)))
+    return _spec(layers, rows, title, subtitle, width=300, height=300)
+
+
+def count_chart(
+    probabilities: Mapping[str, float], *, title: str, subtitle: str = "", observed: Mapping[str, float] | None = None
+) -> Spec:
+    """Draw the probability of each number as an upright bar, in the order they come.
+
+    Parameters
+    ----------
+    probabilities
+        By the number as it stands below its bar: ``0``, ``1``, ..., ``20 or more``.
+    observed
+        Of the same numbers, how often each was counted: drawn as dots.
+    """
+    import altair as alt
+
+    counted = observed or {}
+    rows: Rows = [
+        {"number": number, "probability": round(float(share), 4), "text": _short_percent(float(share))}
+        for number, share in probabilities.items()
+    ]
+    dots: Rows = [{"number": number, "probability": round(float(share), 4)} for number, share in counted.items()]
+    highest = max((row["probability"] for row in rows + dots), default=0.0) or 1.0
+    base = alt.Chart().encode(
+        # One word a line: "20 or more" is wider than a bar.
+        x=alt.X(
+            "number:N",
+            title=None,
+            sort=None,
+            axis=alt.Axis(labelAngle=0, labelExpr="split(datum.label, ' ')", ticks=False),
+        ),
+        y=alt.Y(
+            "probability:Q",
+            title="probability",
+            scale=alt.Scale(domain=[0, min(1.1 * highest, 1.0)], nice=False),
+            axis=alt.Axis(format=".0%", tickCount=5),
+        ),
+    )
+    bars = base.mark_bar(color=_BLUE, width={"band": 0.7}).encode(tooltip=["number:N", "text:N"])
+    layers = [bars, base.mark_text(dy=-8, color=_INK, fontSize=11).encode(text="text:N")]
+    if dots:
+        mark = base.mark_point(filled=True, size=70, color=_ORANGE, opacity=1, stroke="white", strokeWidth=1)
+        layers = [bars, mark.properties(data=alt.Data(values=dots))]
+    return _spec(layers, rows, title, subtitle, width=max(36 * len(rows), 180), height=200)
+
+
+def count_calibration_chart(
+    points: Sequence[CountPoint], *, axis: str, title: str = "Calibration of the number"
+) -> Spec:
+    """Draw counted against expected numbers, with Student's t interval of each group.
+
+    Parameters
+    ----------
+    axis
+        What is counted.
+    """
+    import altair as alt
+
+    rows: Rows = [
+        {
+            "expected": round(point.expected, 4),
+            "observed": row["value"],
+            # No count is below zero, whatever the interval of its mean says.
+            "lower": None if row["lower"] is None else max(row["lower"], 0.0),
+            "upper": row["upper"],
+            "cases": point.cases,
+        }
+        for point in points
+        for row in [point.observed.as_dict()]
+    ]
+    most = max((number for row in rows for number in (row["expected"], row["observed"], row["upper"] or 0)), default=0)
+    top = 1.05 * float(most) or 1.0
+    scale = {"scale": alt.Scale(domain=[0, top], nice=False), "axis": alt.Axis(tickCount=5)}
+    base = alt.Chart().encode(x=alt.X("expected:Q", title=f"expected {axis}", **scale))
+    reported = f"reported {axis}"
+    intervals = base.mark_rule(color=_BLUE, opacity=0.5, strokeWidth=1.5).encode(
+        y=alt.Y("lower:Q", title=reported, **scale), y2="upper:Q"
+    )
+    observed = alt.Y("observed:Q", title=reported, **scale)
+    line = base.mark_line(color=_BLUE, strokeWidth=2).encode(y=observed)
+    dots = base.mark_point(filled=True, size=70, color=_BLUE, opacity=1).encode(
+        y=observed, tooltip=[alt.Tooltip("cases:Q"), alt.Tooltip("observed:Q", format=".2f")]
+    )
+    ideal = _rule(dashed=True, x=0, y=0, x2=top, y2=top)
+    subtitle = "groups of similar expectations, with 95 % intervals; dashed: ideal"
+    return _spec([ideal, intervals, line, dots], rows, title, subtitle, width=300, height=300)
+
+
+def found_chart(
+    found: Mapping[str, Sequence[float]], *, axis: str, title: str, subtitle: str = "", share: float | None = None
+) -> Spec:
+    """Draw which share is found by looking at the first 0, 1, 2, ... of a ranking.
+
+    Parameters
+    ----------
+    found
+        Up to three rankings by name, the last of them that of chance.
+    axis
+        What is looked at.
+    share
+        Where a dashed line marks how much is to be found.
+    """
+    import altair as alt
+
+    rows: Rows = [
+        {"ranking": name, "looked_at": number, "found": round(float(value), 4)}
+        for name, values in found.items()
+        for number, value in enumerate(values)
+    ]
+    names = list(found)
+    lines = (
+        alt.Chart()
+        .mark_line(strokeWidth=2.5)
+        .encode(
+            x=alt.X("looked_at:Q", title=axis, axis=alt.Axis(tickCount=6, grid=False)),
+            y=alt.Y("found:Q", title="share found", **_unit()),
+            color=alt.Color("ranking:N", sort=names, scale=alt.Scale(domain=names, range=[_BLUE, _ORANGE, _MUTED])),
+            strokeDash=alt.StrokeDash(
+                "ranking:N", sort=names, scale=alt.Scale(domain=names, range=[[1, 0], [1, 0], [2, 3]])
+            ),
+        )
+    )
+    layers = [lines] if share is None else [_rule(dashed=True, y=share), lines]
+    return _spec(layers, rows, title, subtitle, width=300, height=300)
+
+
+def strip_chart(values: Mapping[str, Sequence[float]], *, axis: str, title: str) -> Spec:
+    """Draw the values of up to two groups as fine marks, one row a group, the first in orange, and its median as a thick one.
+
+    A group of more than 300 values is drawn by 300 evenly spaced quantiles.
+    """
+    import altair as alt
+
+    rows: Rows = [
+        {"group": f"{name} (n = {len(group)})", "value": round(value, 4)}
+        for name, group in values.items()
+        for value in _spread(group)
+    ]
+    medians: Rows = [
+        {"group": f"{name} (n = {len(group)})", "value": round(float(np.median(group)), 4)}
+        for name, group in values.items()
+        if len(group)
+    ]
+    groups = [f"{name} (n = {len(group)})" for name, group in values.items()]
+    base = alt.Chart().encode(
+        x=alt.X("value:Q", title=axis, axis=alt.Axis(tickCount=6, grid=False)),
+        y=alt.Y("group:N", title=None, sort=groups, axis=alt.Axis(domain=False, ticks=False, labelLimit=210)),
+        color=_two_colours("group:N", groups, colours=(_ORANGE, _BLUE), legend=False),
+    )
+    marks = base.mark_tick(thickness=1, opacity=0.4, size=40)
+    middle = base.mark_tick(thickness=4, opacity=1, size=52).properties(data=alt.Data(values=medians))
+    thinned = any(len(group) > _MOST_MARKS for group in values.values())
+    subtitle = "thick: median" + (f"; of larger groups {_MOST_MARKS} evenly spaced quantiles" if thinned else "")
+    return _spec([marks, middle], rows, title, subtitle, width=300, height=70 * max(len(groups), 1))
+
+
 def to_svg(spec: Spec) -> str:
     """Draw a chart as an SVG element; nothing is fetched."""
     import vl_convert
@@ -452,6 +666,43 @@ def _lanes(cases: Sequence[ScoredCase]) -> list[int]:
         taken[place] = before + 1
         lanes.append((before + 1) // 2 * (1 if before % 2 else -1))
     return lanes
+
+
+def _thinned(curve: RocCurve) -> list[tuple[float, float]]:
+    """Points of a curve, at most one for every two hundredth of the way."""
+    way = np.floor((curve.false_positive_rate + curve.true_positive_rate) * _CURVE_STEPS)
+    _, kept = np.unique(way, return_index=True)
+    points = np.column_stack([curve.false_positive_rate[kept], curve.true_positive_rate[kept]])
+    return [(round(x, 4), round(y, 4)) for x, y in points.tolist()]
+
+
+def _spread(values: Sequence[float]) -> list[float]:
+    """Give all values, or evenly spaced quantiles of more than can be told apart."""
+    if len(values) <= _MOST_MARKS:
+        return [float(value) for value in values]
+    return [float(value) for value in np.quantile(values, np.linspace(0, 1, _MOST_MARKS))]
+
+
+def _named_area(name: str, area: Estimate) -> str:
+    return f"{name}: AUC {format_estimate(area)}"
+
+
+def _short_percent(share: float) -> str:
+    return f"{share:.0%}".replace("%", " %") if share >= 0.005 else ""
+
+
+def _two_colours(
+    field: str, names: Sequence[str], *, colours: Sequence[str] = (_BLUE, _ORANGE), legend: bool = True
+) -> alt.Color:
+    """Give each of up to two names its colour."""
+    import altair as alt
+
+    return alt.Color(
+        field,
+        sort=list(names),
+        scale=alt.Scale(domain=list(names), range=list(colours[: len(names)])),
+        legend=alt.Legend(orient="top", direction="vertical") if legend else None,
+    )
 
 
 def _unit() -> dict[str, Any]:

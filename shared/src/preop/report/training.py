@@ -26,8 +26,10 @@ from preop.statistics import (
     brier_score,
     calibration_curve,
     decision_curve,
+    difference_in_words,
     kaplan_meier,
     log_rank,
+    p_value_in_words,
     recalibrate,
 )
 from preop.tabular.evidence import (
@@ -37,7 +39,6 @@ from preop.tabular.evidence import (
     concordance_of,
     external_auc,
     feature_use,
-    p_value_in_words,
     predictions_of,
     risk_groups,
     roc_of,
@@ -211,7 +212,7 @@ def _comparison_row(item: Any) -> dict[str, Any]:
         "baseline": item.baseline,
         "patients": item.patients,
         "aucs": f"{item.model_auc:.2f} / {item.baseline_auc:.2f}",
-        "difference": _signed(item.auc.difference),
+        "difference": difference_in_words(item.auc.difference),
         "p_value": _p_value(item.auc.p_value),
         "adjusted": _p_value(item.adjusted_p_value),
         "answer": "yes" if item.adds else "not shown",
@@ -440,12 +441,6 @@ def _odds(content: Json) -> str:
 
 def _significant(value: float) -> str:
     return f"{value:.2f}" if value < 100 else f"{value:.3g}"
-
-
-def _signed(estimate: Estimate) -> str:
-    if math.isnan(estimate.lower):
-        return _minus(f"{estimate.value:+.2f}")
-    return _minus(f"{estimate.value:+.2f} [{estimate.lower:+.2f}, {estimate.upper:+.2f}]")
 
 
 def _minus(text: str) -> str:

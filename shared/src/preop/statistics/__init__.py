@@ -33,10 +33,27 @@ from preop.statistics.discrimination import (
     mean_roc_band,
     roc_band,
     roc_curve,
+    youden_threshold,
 )
-from preop.statistics.intervals import Estimate, PairedComparison, compare_resampled, corrected_resampled_t, wilson
+from preop.statistics.forecasts import (
+    CountPoint,
+    Coverage,
+    central_coverage,
+    count_calibration,
+    distribution_of_the_others,
+    ranked_probability_scores,
+)
+from preop.statistics.intervals import (
+    Estimate,
+    PairedComparison,
+    compare_resampled,
+    corrected_resampled_t,
+    mean_estimate,
+    wilson,
+)
 from preop.statistics.reliability import intraclass_correlation
 from preop.statistics.survival import SurvivalCurve, concordance, kaplan_meier, log_rank
+from preop.statistics.wording import difference_in_words, p_value_in_words
 
 __all__ = [
     "Agreement",
@@ -44,6 +61,8 @@ __all__ = [
     "BinaryCounts",
     "CalibrationPoint",
     "CohortRow",
+    "CountPoint",
+    "Coverage",
     "DecisionCurve",
     "Estimate",
     "LogisticRegression",
@@ -61,23 +80,31 @@ __all__ = [
     "auc_delong",
     "brier_score",
     "calibration_curve",
+    "central_coverage",
     "cohort_table",
     "compare_aucs",
     "compare_resampled",
     "concordance",
     "corrected_resampled_t",
+    "count_calibration",
     "decision_curve",
+    "difference_in_words",
+    "distribution_of_the_others",
     "intraclass_correlation",
     "kaplan_meier",
     "log_rank",
     "logistic_regression",
     "mann_whitney",
+    "mean_estimate",
     "mean_roc_band",
+    "p_value_in_words",
     "predictive_values",
+    "ranked_probability_scores",
     "recalibrate",
     "roc_band",
     "roc_curve",
     "scaled_brier_score",
     "table_test",
     "wilson",
+    "youden_threshold",
 ]

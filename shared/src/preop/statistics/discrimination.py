@@ -8,6 +8,7 @@ Sun X, Xu W. Fast implementation of DeLong's algorithm for comparing the areas u
 characteristic curves. IEEE Signal Process Lett 2014;21:1389-93.
 Kottas M, Kuss O, Zapf A. A modified Wald interval for the area under the ROC curve (AUC) in diagnostic case-control
 studies. BMC Med Res Methodol 2014;14:26.
+Youden WJ. Index for rating diagnostic tests. Cancer 1950;3:32-5.
 """
 
 from __future__ import annotations
@@ -213,6 +214,24 @@ def roc_curve(labels: ArrayLike, scores: ArrayLike) -> RocCurve:
     values = as_scores(scores, truth)
     by_class(truth, values)
     return RocCurve(*metrics.roc_curve(truth, values, drop_intermediate=False))
+
+
+def youden_threshold(labels: ArrayLike, scores: ArrayLike) -> float:
+    """Cut with the largest sum of sensitivity and specificity, half way to the next lower score (Youden 1950).
+
+    A score at or above it is called positive; the lowest of several such cuts.
+
+    Raises
+    ------
+    InvalidInputError
+        As :func:`auc`.
+    """
+    truth = as_labels(labels)
+    positives, negatives = by_class(truth, as_scores(scores, truth))
+    cuts = np.unique(np.concatenate([positives, negatives]))
+    index = [(positives >= cut).mean() - (negatives >= cut).mean() for cut in cuts]
+    best = int(np.argmax(index))
+    return float(cuts[best] if best == 0 else (cuts[best] + cuts[best - 1]) / 2)
 
 
 def roc_band(

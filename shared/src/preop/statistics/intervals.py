@@ -82,6 +82,26 @@ def wilson(successes: int, trials: int, confidence: float = 0.95) -> Estimate:
     return Estimate(successes / trials, float(interval.low), float(interval.high), confidence)
 
 
+def mean_estimate(values: ArrayLike, confidence: float = 0.95) -> Estimate:
+    """Mean of independent values (n,) with Student's t interval, NaN where there is one value, or all are alike.
+
+    Raises
+    ------
+    InvalidInputError
+        If there are no values, or any is not finite.
+    """
+    from scipy.stats import t
+
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim != 1 or array.size == 0 or not np.isfinite(array).all():
+        raise InvalidInputError(f"The values are {array.tolist()}; expected a list of at least one finite number.")
+    mean = float(array.mean())
+    if array.size < 2 or np.ptp(array) <= _NO_WIDTH:
+        return Estimate.without_interval(mean)
+    half_width = float(t.ppf((1 + confidence) / 2, array.size - 1) * array.std(ddof=1) / math.sqrt(array.size))
+    return Estimate(mean, mean - half_width, mean + half_width, confidence)
+
+
 def corrected_resampled_t(
     scores: ArrayLike, *, training_cases: int, test_cases: int, confidence: float = 0.95
 ) -> Estimate:

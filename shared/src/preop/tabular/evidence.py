@@ -25,7 +25,9 @@ from preop.statistics import (
     auc_bootstrap,
     compare_resampled,
     corrected_resampled_t,
+    difference_in_words,
     mean_roc_band,
+    p_value_in_words,
 )
 
 Json = Mapping[str, Any]
@@ -276,21 +278,11 @@ def risk_groups(evidence: Json, name: str) -> dict[str, NDArray[np.intp]]:
 
 def _against_the_strongest(items: list[BaselineComparison]) -> str:
     item = max(items, key=lambda other: other.baseline_auc)
-    difference = item.auc.difference
-    interval = "" if math.isnan(difference.lower) else f" [{difference.lower:+.2f}, {difference.upper:+.2f}]"
     p_value = "" if math.isnan(item.auc.p_value) else f", {p_value_in_words(item.auc.p_value)}"
-    sentence = (
+    return (
         f"{item.model}: AUC {item.model_auc:.2f} against {item.baseline_auc:.2f} of {item.baseline}, the strongest "
-        f"baseline; difference {difference.value:+.2f}{interval}{p_value}."
+        f"baseline; difference {difference_in_words(item.auc.difference)}{p_value}."
     )
-    return sentence.replace(" -", " \N{MINUS SIGN}").replace("[-", "[\N{MINUS SIGN}")
-
-
-def p_value_in_words(p_value: float) -> str:
-    """Write a p-value as text: ``p = 0.04``, ``p < 0.001``."""
-    if p_value < 0.001:
-        return "p < 0.001"
-    return f"p = {p_value:.3f}" if p_value < 0.095 else f"p = {p_value:.2f}"
 
 
 def _split_aucs(evidence: Json, run: Json) -> list[float]:

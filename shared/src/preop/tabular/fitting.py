@@ -5,7 +5,6 @@ References
 Hastie T, Tibshirani R, Friedman J. The elements of statistical learning, 2nd ed. 2009, section 7.10 (the one standard
 error rule; selection inside the folds).
 Platt J. Probabilistic outputs for support vector machines. Advances in large margin classifiers 1999:61-74.
-Youden WJ. Index for rating diagnostic tests. Cancer 1950;3:32-5.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preop.errors import InvalidInputError, MissingToolError
+from preop.statistics import youden_threshold
 from preop.tabular.classifiers import CAPACITIES, Classifier, Fitted, fit_classifier
 from preop.tabular.model import Member, Recipe, TabularModel
 from preop.tabular.preparation import Preparation, learn_preparation
@@ -175,7 +175,7 @@ def fit(table: FeatureTable, settings: PipelineSettings) -> TabularModel:
     out_of_fold = expit(np.mean([candidate.log_odds for candidate in best], axis=0))
     return TabularModel(
         members=tuple(rows.member(candidate.recipe, candidate.calibration) for candidate in best),
-        threshold=_youden_threshold(table.outcome, out_of_fold),
+        threshold=youden_threshold(table.outcome, out_of_fold),
         out_of_fold_quantiles=tuple(np.quantile(out_of_fold, QUANTILES).tolist()),
     )
 
@@ -240,11 +240,3 @@ def _calibration(log_odds: NDArray[np.float64], outcome: NDArray[np.bool_]) -> _
     regression = LogisticRegression(C=1.0).fit(((log_odds - centre) / spread)[:, None], outcome)
     slope = max(float(regression.coef_[0, 0]), _SMALLEST_SLOPE) / spread
     return _Calibration(slope, float(regression.intercept_[0]) - slope * centre)
-
-
-def _youden_threshold(outcome: NDArray[np.bool_], probabilities: NDArray[np.float64]) -> float:
-    """Cut with the largest sum of sensitivity and specificity, half way to the next lower prediction (Youden 1950)."""
-    cuts = np.unique(probabilities)
-    index = [(probabilities[outcome] >= cut).mean() - (probabilities[~outcome] >= cut).mean() for cut in cuts]
-    best = int(np.argmax(index))
-    return float(cuts[best] if best == 0 else (cuts[best] + cuts[best - 1]) / 2)

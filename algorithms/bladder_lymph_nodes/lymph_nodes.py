@@ -1,0 +1,301 @@
+"""The lymph nodes of a patient: told apart, measured as radiologists do, and cut out of the CT.
+
+Size: short axis in the axial slice where the node is largest (RECIST 1.1). The clinical rule calls a patient positive
+where any pelvic node has a short axis over 8 mm, the lower of the limits in use (8 to 10 mm).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from preop.errors import InvalidInputError
+from preop.imaging import (
+    Geometry,
+    Image,
+    axial_diameters,
+    bounding_box,
+    components,
+    crop,
+    resample_like,
+    split_touching,
+)
+
+Box = tuple[slice, ...]
+
+SIZE_RULE_MM = 8.0
+"""Short axis above which a node is suspicious to clinicians."""
+
+WAIST_MM = 1.0
+"""Two nodes in one are split where the distance from their outline dips by this much between them."""
+
+SPECK_MM3 = 5.0
+"""Smaller parts of a mask (a sphere of 2 mm) are slips of the pen, not nodes."""
+
+RAGGED = 0.2
+"""A detached part of a label that is smaller than this share of its largest one belongs to the same node."""
+
+MIDLINE_MM = 5.0
+"""A node this near to the middle of the body is on neither side."""
+
+CUBE_VOXELS = 48
+CUBE_SPACING_MM = 1.0
+WINDOW_HU = (-160.0, 240.0)
+"""Soft tissue and contrast; stored in 256 steps of 1.6 HU, well below the noise of any scan."""
+
+OWN, NEIGHBOUR = 1, 2
+"""In the second channel of a cube: the node itself, and other nodes."""
+
+AIR_HU = -1024.0
+HIGHEST_LABEL = 65535
+
+
+@dataclass(frozen=True)
+class LymphNode:
+    """One node.
+
+    Attributes
+    ----------
+    number
+        Its label: the reader's, or by falling size where all nodes have the same.
+    box
+        The smallest box of voxels around it.
+    centre_mm
+        World position (x, y, z) of the voxel of the node that is nearest to its centroid.
+    side
+        left, right, or midline, of the patient.
+    core_hu
+        Mean density of its inner voxels, where the fat around it has no part.
+    cut_by_edge
+        Whether it reaches the edge of the scan, so that it may be larger.
+    """
+
+    number: int
+    box: Box
+    centre_mm: tuple[float, float, float]
+    short_axis_mm: float
+    long_axis_mm: float
+    volume_ml: float
+    side: str
+    core_hu: float
+    cut_by_edge: bool
+
+    @property
+    def suspicious_by_size(self) -> bool:
+        """What the clinical rule says of it."""
+        return self.short_axis_mm > SIZE_RULE_MM
+
+
+@dataclass(frozen=True)
+class LymphNodes:
+    """All nodes of a patient.
+
+    Attributes
+    ----------
+    labels
+        Number of the node in each of its voxels (int32), 0 elsewhere.
+    nodes
+        In the order of their numbers.
+    notes
+        What a reader should know of how they were told apart, in sentences.
+    """
+
+    labels: Image
+    nodes: tuple[LymphNode, ...]
+    notes: tuple[str, ...]
+
+
+def find_lymph_nodes(ct: Image, segmentation: Image) -> LymphNodes:
+    """Tell the nodes of a segmentation apart, and measure each.
+
+    Parameters
+    ----------
+    segmentation
+        On the grid of the CT: one number a node, or one number for all; then connected parts are nodes, and those that
+        touch are split at their waist.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is empty, or holds numbers that are no labels.
+    """
+    labels, notes = _told_apart(segmentation)
+    boxes = ndimage.find_objects(labels.voxels)
+    middle_mm = _middle_of_body_mm(ct)
+    nodes = tuple(
+        _measured(number, crop(labels, box).voxels == number, crop(ct, box), box, ct.geometry, middle_mm)
+        for number, box in enumerate(boxes, start=1)
+        if box is not None
+    )
+    if cut := [str(node.number) for node in nodes if node.cut_by_edge]:
+        notes.append(
+            f"{_counted(len(cut), 'node')} ({', '.join(cut)}) at the edge of the scan: cut off, and perhaps larger."
+        )
+    return LymphNodes(labels, nodes, tuple(notes))
+
+
+def cut_cubes(ct: Image, nodes: LymphNodes) -> NDArray[np.uint8]:
+    """Cut a cube of 48 mm at 1 mm around each node, along the patient's axes, however the scan is stored.
+
+    Returns
+    -------
+    (nodes, 2, 48, 48, 48): the CT, with the window of soft tissue spread over 0 to 255; and 1 in the node, 2 in others.
+    """
+    cubes = np.empty((len(nodes.nodes), 2, *(CUBE_VOXELS,) * 3), dtype=np.uint8)
+    for cube, node in zip(cubes, nodes.nodes, strict=True):
+        grid = _cube_around(node.centre_mm)
+        box = _box_of(grid, ct.geometry)
+        density = resample_like(crop(ct, box), grid, interpolation="linear", outside=AIR_HU).voxels
+        numbers = resample_like(crop(nodes.labels, box), grid, interpolation="nearest", outside=0).voxels
+        low, high = WINDOW_HU
+        cube[0] = np.clip((density - low) * (255 / (high - low)), 0, 255).round()
+        cube[1] = np.where(numbers == node.number, OWN, np.where(numbers > 0, NEIGHBOUR, 0))
+    return cubes
+
+
+def sizes_of(nodes: Sequence[LymphNode]) -> NDArray[np.float32]:
+    """Short axis in mm and volume in ml of each node: (nodes, 2)."""
+    rows = [(node.short_axis_mm, node.volume_ml) for node in nodes]
+    return np.array(rows, dtype=np.float32).reshape(-1, 2)
+
+
+def _told_apart(segmentation: Image) -> tuple[Image, list[str]]:
+    """Give each node a number of its own, and say what was done to the segmentation."""
+    values = segmentation.voxels
+    if not values.any():
+        raise InvalidInputError(
+            "The lymph-node-segmentation is empty: not one lymph node is drawn, and without nodes nothing can be said; "
+            "draw them first."
+        )
+    low, high = float(values.min()), float(values.max())
+    if low < 0 or high > HIGHEST_LABEL or (values.dtype.kind == "f" and (values != np.round(values)).any()):
+        raise InvalidInputError(
+            f"The lymph-node-segmentation holds values from {low:g} to {high:g}; expected whole numbers from 0 to "
+            f"{HIGHEST_LABEL}, one for each node."
+        )
+    box = bounding_box(values)
+    drawn = crop(segmentation, box)
+    drawn = drawn.with_voxels(drawn.voxels.astype(np.int32))
+    if len(np.unique(drawn.voxels[drawn.voxels > 0])) == 1:
+        parts, names, notes = _parts_of_mask(drawn)
+    else:
+        parts, names, notes = _parts_of_labels(drawn)
+    names, specks = _without_specks(parts, names)
+    if specks:
+        notes.append(f"{_counted(specks, 'part')} of the segmentation left out: under {SPECK_MM3:g} mm3, too small.")
+    if not names.any():
+        raise InvalidInputError(
+            f"The lymph-node-segmentation holds nothing larger than {SPECK_MM3:g} mm3: no lymph node is drawn."
+        )
+    numbers = np.zeros(segmentation.shape, dtype=np.int32)
+    numbers[box] = names[parts.voxels]
+    return segmentation.with_voxels(numbers), notes
+
+
+def _parts_of_mask(drawn: Image) -> tuple[Image, NDArray[np.int32], list[str]]:
+    """Take connected parts of a mask for nodes, split at waists, and number them by falling size."""
+    parts, count = split_touching(drawn, waist_mm=WAIST_MM)
+    splits = count - components(drawn)[1]
+    notes = [f"Nodes that touch each other were split at their waist, {_counted(splits, 'time')}."] if splits else []
+    return parts, np.arange(count + 1, dtype=np.int32), notes
+
+
+def _parts_of_labels(drawn: Image) -> tuple[Image, NDArray[np.int32], list[str]]:
+    """Keep the reader's numbers; of detached parts with the same number, large ones get new numbers behind them.
+
+    A small one is a ragged outline; a large one is another node, as where left nodes are 1 and right ones 2.
+    """
+    parts = np.zeros(drawn.shape, dtype=np.int32)
+    names = [0]
+    unnamed: list[int] = []
+    for label, box in enumerate(ndimage.find_objects(drawn.voxels), start=1):
+        if box is None:
+            continue
+        here, count = components(crop(drawn, box).with_voxels(drawn.voxels[box] == label))
+        sizes = np.bincount(here.voxels.ravel(), minlength=count + 1)[1:]
+        inside = here.voxels > 0
+        parts[box][inside] = here.voxels[inside] + len(names) - 1
+        unnamed += [len(names) + place for place in range(1, count) if sizes[place] >= RAGGED * sizes[0]]
+        names += [label] * count
+    for new, place in enumerate(unnamed, start=max(names) + 1):
+        names[place] = new
+    notes = []
+    if unnamed:
+        what = _counted(len(unnamed), "detached part")
+        notes.append(
+            f"Labels of the segmentation have {what}, taken as nodes of their own: the {len(unnamed)} last numbers."
+        )
+    return drawn.with_voxels(parts), np.array(names, dtype=np.int32), notes
+
+
+def _without_specks(parts: Image, names: NDArray[np.int32]) -> tuple[NDArray[np.int32], int]:
+    """Take the number from nodes that are too small; one of two voxels in a thick scan is not."""
+    voxel_mm3 = parts.geometry.voxel_volume_mm3
+    volumes = np.bincount(names[parts.voxels].ravel(), minlength=int(names.max()) + 1) * voxel_mm3
+    small = np.flatnonzero((volumes > 0) & (volumes < min(SPECK_MM3, 2 * voxel_mm3)))
+    return np.where(np.isin(names, small), 0, names).astype(np.int32), len(small)
+
+
+def _measured(
+    number: int,
+    mask: NDArray[np.bool_],
+    ct: Image,
+    box: Box,
+    whole: Geometry,
+    middle_mm: float,
+) -> LymphNode:
+    """Measure one node in its box."""
+    inside = np.argwhere(mask)
+    nearest = inside[np.linalg.norm((inside - inside.mean(0)) * ct.spacing_mm, axis=1).argmin()]
+    x, y, z = ct.geometry.world_mm(nearest[None])[0].tolist()
+    diameters = axial_diameters(ct.with_voxels(mask))
+    return LymphNode(
+        number=number,
+        box=box,
+        centre_mm=(x, y, z),
+        short_axis_mm=diameters.short_axis_mm,
+        long_axis_mm=diameters.long_axis_mm,
+        volume_ml=len(inside) * ct.geometry.voxel_volume_mm3 / 1000,
+        side="midline" if abs(x - middle_mm) <= MIDLINE_MM else "left" if x > middle_mm else "right",
+        core_hu=float(ct.voxels[_core(mask, ct.spacing_mm)].mean()),
+        cut_by_edge=any(part.start == 0 or part.stop == size for part, size in zip(box, whole.shape, strict=True)),
+    )
+
+
+def _core(mask: NDArray[np.bool_], spacing_mm: tuple[float, ...]) -> NDArray[np.bool_]:
+    """Voxels at least half as deep inside as the deepest."""
+    depth_mm = ndimage.distance_transform_edt(np.pad(mask, 1), sampling=spacing_mm)[1:-1, 1:-1, 1:-1]
+    return np.asarray(depth_mm >= depth_mm.max() / 2)
+
+
+def _middle_of_body_mm(ct: Image) -> float:
+    """Position between left and right of the middle of the body; x of the world grows towards the patient's left."""
+    step = tuple(max(1, round(5.0 / spacing)) for spacing in ct.spacing_mm)
+    coarse = ct.voxels[:: step[0], :: step[1], :: step[2]]
+    body = np.argwhere(coarse > -300) * np.array(step)
+    if not len(body):
+        body = (np.array(ct.shape)[None] - 1) / 2
+    return float(np.median(ct.geometry.world_mm(body)[:, 0]))
+
+
+def _cube_around(centre_mm: tuple[float, float, float]) -> Geometry:
+    half = (CUBE_VOXELS - 1) / 2 * CUBE_SPACING_MM
+    x, y, z = (coordinate - half for coordinate in centre_mm)
+    return Geometry.axis_aligned((CUBE_VOXELS,) * 3, (CUBE_SPACING_MM,) * 3, (x, y, z))
+
+
+def _box_of(grid: Geometry, scan: Geometry) -> Box:
+    """Voxels of a scan that a grid needs, and one more on each side."""
+    corners = np.array(np.meshgrid(*[(0, size - 1) for size in grid.shape])).reshape(3, -1).T
+    places = scan.index_zyx(grid.world_mm(corners))
+    first = np.clip(np.floor(places.min(0)).astype(int) - 1, 0, np.array(scan.shape) - 1)
+    last = np.clip(np.ceil(places.max(0)).astype(int) + 1, 0, np.array(scan.shape) - 1)
+    return tuple(slice(int(start), int(stop) + 1) for start, stop in zip(first, last, strict=True))
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -1,0 +1,121 @@
+"""From a lymph node to its features: a residual network on the cube around it, the same for all nodes."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from torch import Tensor, nn
+
+from preop.mil import HEADS, BagNetwork, make_head
+from preop.mil.encoders import residual_network
+from preop.mil.heads import CountHead
+
+from .lymph_nodes import CUBE_VOXELS, NEIGHBOUR, OWN
+
+# Middle and spread of the logarithms of short axis (mm) and volume (ml) of pelvic nodes: 5 mm and 0.15 ml, times or
+# divided by 1.6 and 3. They only bring the numbers near 1; what matters of them is learned.
+_LOG_SIZE_CENTRE = (1.6, -1.9)
+_LOG_SIZE_SPREAD = (0.5, 1.1)
+_SIZES = len(_LOG_SIZE_CENTRE)
+
+
+class NetworkSettings(BaseModel):
+    """Of encoder and head."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    instances: Literal["cubes", "radiomics"] = Field("cubes", description="what is known of a node")
+    channels: tuple[int, int, int, int] = Field(
+        (8, 16, 32, 64), description="of the four stages of the encoder of cubes"
+    )
+    cube_mm: Literal[24, 32, 48] = Field(48, description="the middle of a cube, all that the encoder looks at")
+    head: str = Field("count", description="of preop.mil")
+    found: float = Field(
+        0.97, gt=0, le=1, description="chance that a positive node on CT enters the pathologist's count"
+    )
+    leak: float = Field(0.05, ge=0, description="mean number of counted positives in no segmented node")
+
+    @field_validator("head")
+    @classmethod
+    def _is_known(cls, head: str) -> str:
+        if head not in HEADS:
+            raise ValueError(f"there is no head {head}; expected one of {', '.join(HEADS)}")
+        return head
+
+    @property
+    def counts(self) -> bool:
+        """Whether the head gives a number of positive nodes."""
+        return issubclass(HEADS[self.head], CountHead)
+
+
+class CubeEncoder(nn.Module):
+    """MONAI's 3D ResNet-10 on density, node and neighbours, then the size beside its features."""
+
+    def __init__(self, channels: tuple[int, int, int, int], cube_mm: int) -> None:
+        super().__init__()
+        self.cube_mm = cube_mm
+        self.features = channels[-1] + _SIZES
+        self.body = residual_network(3, channels, pooled=cube_mm == CUBE_VOXELS)
+
+    def forward(self, cubes: Tensor, sizes: Tensor) -> Tensor:
+        """Features (n, f) of cubes (n, 2, 48, 48, 48) as they are cut, or their middle, and sizes (n, 2) in mm and ml."""
+        margin = (cubes.shape[-1] - self.cube_mm) // 2
+        middle = slice(margin, margin + self.cube_mm)
+        density, place = cubes[:, :, middle, middle, middle].unbind(1)
+        channels = torch.stack([density / 127.5 - 1, (place == OWN).float(), (place == NEIGHBOUR).float()], dim=1)
+        return torch.cat([self.body(channels), _scaled(sizes)], dim=1)
+
+
+class RadiomicsEncoder(nn.Module):
+    """A layer on radiomics features, standardised by what was seen in training."""
+
+    def __init__(self, measured: int, features: int = 32) -> None:
+        super().__init__()
+        self.features = features
+        self.standardised = nn.BatchNorm1d(measured, affine=False)
+        self.layer = nn.Sequential(nn.Linear(measured, features), nn.ReLU())
+
+    def forward(self, measured: Tensor) -> Tensor:
+        """Features (n, f) of radiomics features (n, m); what is not defined on a node counts as the mean."""
+        mean = torch.as_tensor(self.standardised.running_mean)
+        known = torch.where(measured.isnan(), mean, measured)
+        return torch.as_tensor(self.layer(self.standardised(known).clamp(-5, 5)))
+
+
+def make_network(settings: NetworkSettings, measured: int = 0) -> BagNetwork:
+    """Make a network with new weights.
+
+    Parameters
+    ----------
+    measured
+        Number of radiomics features, where they are the instances.
+    """
+    encoder = make_encoder(settings, measured)
+    options = {"found": settings.found, "leak": settings.leak} if settings.counts else {}
+    return BagNetwork(encoder, make_head(settings.head, encoder.features, **options))
+
+
+def make_encoder(settings: NetworkSettings, measured: int = 0) -> CubeEncoder | RadiomicsEncoder:
+    """Make the encoder with new weights."""
+    if settings.instances == "radiomics":
+        return RadiomicsEncoder(measured)
+    return CubeEncoder(settings.channels, settings.cube_mm)
+
+
+def mirrored(instances: tuple[Tensor, ...], generator: torch.Generator) -> tuple[Tensor, ...]:
+    """Mirror the cubes of a batch along a random choice of axes, and shift their density by up to 8 HU.
+
+    A mirrored pelvis is as plausible as the original: which way a node lies says nothing about it.
+    """
+    cubes, sizes = instances
+    axes = [axis for axis in (2, 3, 4) if torch.rand((), generator=generator) < 0.5]
+    shift = torch.zeros(2, device=cubes.device)
+    shift[0] = 10 * (torch.rand((), generator=generator) - 0.5)
+    return torch.flip(cubes, axes) + shift[None, :, None, None, None], sizes
+
+
+def _scaled(sizes: Tensor) -> Tensor:
+    centre, spread = sizes.new_tensor(_LOG_SIZE_CENTRE), sizes.new_tensor(_LOG_SIZE_SPREAD)
+    return (sizes.clamp(min=1e-3).log() - centre) / spread

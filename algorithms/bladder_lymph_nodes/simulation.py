@@ -1,0 +1,421 @@
+"""Simulated patients of this study: contrast CT of a pelvis with bladder cancer, its lymph nodes, what pathology found.
+
+Which nodes are positive, how they differ and how likely they are by the best possible observer is drawn and reckoned
+in ``nodes.py``; where they lie among bones, muscles, gut and vessels in ``pelvis.py``; how scanners and readers see them
+in ``scan.py``; this module puts patients together and writes cohorts. Nothing but the nodes themselves depends on
+whether they are positive. Nothing learned from these patients says anything about real ones.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+import preop
+from preop.cohort import write_source
+from preop.errors import InvalidInputError
+from preop.folders import claim_folder
+from preop.grandchallenge.models import DataSource
+from preop.imaging import Geometry, Image, write_image
+from preop.simulation import ceiling_auc
+
+from .nodes import Ceiling, Nodes, Side, ceiling, draw_nodes, draw_pathology
+from .pelvis import Floats, Pelvis, Sex, random_pelvis
+from .scan import CENTRES, THIN, Centre, scan, scanned_grid
+
+__all__ = [
+    "CENTRES",
+    "THIN",
+    "Centre",
+    "NodeTruth",
+    "PatientFacts",
+    "SimulatedPatient",
+    "draw_facts",
+    "draw_patient",
+    "draw_small_patient",
+    "simulate",
+]
+
+Progress = Callable[[int, int], None]
+
+SOURCE = DataSource(
+    description="Simulated pelves with bladder cancer, and lymph nodes of which some are stated to be positive",
+    source="preop simulate bladder_lymph_nodes",
+    citation="none",
+    licence="Apache-2.0",
+    simulated=True,
+)
+COLUMNS = (
+    "patient",
+    "ct",
+    "lymph_nodes",
+    "centre",
+    "positive_nodes_low",
+    "positive_nodes_high",
+    "removed_nodes",
+    "true_probability",
+)
+TRUTH_COLUMNS = (
+    "patient",
+    "label",
+    "station",
+    "side",
+    "x_mm",
+    "y_mm",
+    "z_mm",
+    "short_axis_mm",
+    "long_axis_mm",
+    "enhancement_hu",
+    "heterogeneity_hu",
+    "hilar_part",
+    "necrotic_part",
+    "positive",
+    "ceiling_probability",
+)
+
+MALE = 0.75
+# Most reports give the count; some as a range of this width at most, some say only that there are positive nodes.
+RANGE_WIDTH = 4
+GIVEN_AS_RANGE, GIVEN_AS_STAGE = 0.05, 0.05
+
+SMALL_SPACING_MM = (5.0, 1.5, 1.5)
+SMALL_AROUND_NODES_MM = 20.0
+
+
+@dataclass(frozen=True)
+class NodeTruth:
+    """What is known of one node.
+
+    Attributes
+    ----------
+    label
+        Its value in the label map, from 1.
+    x_mm, y_mm, z_mm
+        Its centre in the scan's world.
+    short_axis_mm, long_axis_mm
+        True diameters.
+    ceiling_probability
+        Probability that it is positive, for an observer who knows all its variables.
+
+    The others as in ``nodes.Nodes``.
+    """
+
+    label: int
+    station: str
+    side: str
+    x_mm: float
+    y_mm: float
+    z_mm: float
+    short_axis_mm: float
+    long_axis_mm: float
+    enhancement_hu: float
+    heterogeneity_hu: float
+    hilar_part: float
+    necrotic_part: float
+    positive: bool
+    ceiling_probability: float
+
+
+@dataclass(frozen=True, eq=False)
+class PatientFacts:
+    """A patient before anything is drawn.
+
+    Attributes
+    ----------
+    centre
+        Where the scan is made.
+    sex
+        Decides the anatomy only.
+    tumour_side
+        The side of the bladder on which the tumour is, where more nodes are positive.
+    nodes
+        All that is drawn of the nodes.
+    ceiling
+        What the best observer knows.
+    positive_nodes, removed_nodes
+        What the pathologist counted; not only nodes of the CT.
+    """
+
+    centre: Centre
+    sex: Sex
+    tumour_side: Side
+    nodes: Nodes
+    ceiling: Ceiling
+    positive_nodes: int
+    removed_nodes: int
+
+
+@dataclass(frozen=True, eq=False)
+class SimulatedPatient:
+    """A simulated patient with the scan.
+
+    Attributes
+    ----------
+    facts
+        The patient.
+    ct
+        CT in HU (int16).
+    lymph_nodes
+        The nodes as a reader drew them, one label a node from 1 (uint8), on the same grid.
+    nodes
+        The truth of each node, in the order of the labels.
+    """
+
+    facts: PatientFacts
+    ct: Image
+    lymph_nodes: Image
+    nodes: tuple[NodeTruth, ...]
+
+
+def draw_facts(seed: int, number: int = 0, *, centre: Centre | None = None) -> PatientFacts:
+    """Draw a patient without any image, in well under a millisecond a node.
+
+    Parameters
+    ----------
+    seed
+        Seed of the cohort, 0 or more.
+    number
+        Which patient of the cohort, from 0; independent of the others.
+    centre
+        Where the scan is made; drawn by the centres' shares where not given. It changes nothing else.
+    """
+    rng = _generator(seed, number, "patient")
+    chosen = CENTRES[rng.choice(len(CENTRES), p=[each.share for each in CENTRES])]
+    tumour_side: Side = "left" if rng.random() < 0.5 else "right"
+    nodes = draw_nodes(rng, tumour_side)
+    positive_nodes, removed_nodes = draw_pathology(rng, nodes)
+    return PatientFacts(
+        centre=centre or chosen,
+        sex="male" if rng.random() < MALE else "female",
+        tumour_side=tumour_side,
+        nodes=nodes,
+        ceiling=ceiling(nodes, tumour_side),
+        positive_nodes=positive_nodes,
+        removed_nodes=removed_nodes,
+    )
+
+
+def draw_patient(
+    seed: int,
+    number: int = 0,
+    *,
+    centre: Centre | None = None,
+    contrast: bool = True,
+    around_nodes_mm: float | None = None,
+) -> SimulatedPatient:
+    """Simulate one patient in memory; the same arguments give the same voxels, whoever is simulated beside them.
+
+    Parameters
+    ----------
+    seed, number, centre
+        As for ``draw_facts``.
+    contrast
+        Whether contrast was given; without it vessels, muscles and nodes look alike.
+    around_nodes_mm
+        Scan only so far around the centres of the nodes instead of the whole pelvis, which takes less than half the
+        time; 27 mm is enough for cubes of 48 mm.
+    """
+    facts = draw_facts(seed, number, centre=centre)
+    pelvis, shift = _placed(seed, number, facts)
+    rng = _generator(seed, number, "scan")
+    grid = scanned_grid(rng, pelvis, facts.centre, around_nodes_mm)
+    ct, labels = scan(rng, pelvis, facts.nodes, facts.centre, grid, contrast=contrast)
+    x, y, z = (np.array(grid.origin_mm) + shift).tolist()
+    frame = Geometry(grid.shape, grid.spacing_mm, (x, y, z), grid.direction)
+    return SimulatedPatient(facts, Image(ct.voxels, frame), Image(labels.voxels, frame), _truth(facts, pelvis, shift))
+
+
+def draw_small_patient(seed: int, number: int = 0) -> SimulatedPatient:
+    """Simulate one patient in a small coarse image around the nodes, for tests and examples."""
+    centre = draw_facts(seed, number).centre
+    coarse = replace(centre, ct=replace(centre.ct, spacing_mm=SMALL_SPACING_MM))
+    return draw_patient(seed, number, centre=coarse, around_nodes_mm=SMALL_AROUND_NODES_MM)
+
+
+def simulate(
+    patients: int,
+    seed: int,
+    output: Path,
+    progress: Progress | None = None,
+    *,
+    given_as_range: float = GIVEN_AS_RANGE,
+    given_as_stage: float = GIVEN_AS_STAGE,
+    small: bool = False,
+) -> None:
+    """Write a simulated cohort: ``cohort.csv``, the images it names, ``node_truth.csv``, and a README.
+
+    An interrupted run can be repeated: images that are complete are not made again.
+
+    Parameters
+    ----------
+    patients
+        How many, 2 or more.
+    seed
+        The same seed gives the same files.
+    output
+        A new or empty folder, or one that the same call began.
+    progress
+        Called with the number of patients done and their total.
+    given_as_range, given_as_stage
+        Shares of the pN+ patients whose count is given as a range, and not at all.
+    small
+        Small coarse images for tests and examples.
+
+    Raises
+    ------
+    InvalidInputError
+        If there are fewer than 2 patients, or the seed is negative.
+    InvalidOutputError
+        If the folder holds anything else, or cannot be written.
+    """
+    if patients < 2 or seed < 0:
+        raise InvalidInputError(
+            f"{patients} patients with seed {seed} were asked for; expected 2 patients or more and a seed of 0 or more."
+        )
+    claim_folder(
+        output,
+        {
+            "algorithm": "bladder_lymph_nodes",
+            "patients": patients,
+            "seed": seed,
+            "given_as_range": given_as_range,
+            "given_as_stage": given_as_stage,
+            "small": small,
+            "preop": preop.__version__,
+        },
+    )
+    rows, truth, probabilities = [], [], []
+    for number in range(patients):
+        patient = f"simulated_{number + 1:0{len(str(patients))}d}"
+        facts = draw_facts(seed, number)
+        reported = _reported(_generator(seed, number, "report"), facts.positive_nodes, given_as_range, given_as_stage)
+        _write_images(seed, number, output / "images" / patient, small=small)
+        rows.append(_row(patient, facts, reported))
+        truth += [{"patient": patient, **asdict(node)} for node in _truth(facts, *_placed(seed, number, facts))]
+        probabilities.append(facts.ceiling.patient)
+        if progress is not None:
+            progress(number + 1, patients)
+    _write_readme(output / "README.md", patients, seed, np.array(probabilities))
+    _write_csv(output / "node_truth.csv", TRUTH_COLUMNS, truth)
+    _write_csv(output / "cohort.csv", COLUMNS, rows)
+    write_source(SOURCE, output / "cohort.csv")
+
+
+# --- the patient ------------------------------------------------------------------------------------------------------
+
+
+def _placed(seed: int, number: int, facts: PatientFacts) -> tuple[Pelvis, Floats]:
+    """Draw a patient's anatomy, and where its origin lies in the scanner's world (3,) in x, y, z."""
+    rng = _generator(seed, number, "anatomy")
+    pelvis = random_pelvis(rng, facts.sex, facts.tumour_side, facts.nodes)
+    return pelvis, np.round(rng.uniform([-20, -150, -900], [20, -50, -300]), 1)
+
+
+def _truth(facts: PatientFacts, pelvis: Pelvis, shift: Floats) -> tuple[NodeTruth, ...]:
+    nodes = facts.nodes
+    rows = []
+    for i, place in enumerate(pelvis.nodes):
+        x, y, z = np.round(place.centre_mm + shift, 2).tolist()
+        rows.append(
+            NodeTruth(
+                label=i + 1,
+                station=str(nodes.station[i]),
+                side=str(nodes.side[i]),
+                x_mm=x,
+                y_mm=y,
+                z_mm=z,
+                short_axis_mm=round(float(nodes.short_axis_mm[i]), 3),
+                long_axis_mm=round(float(nodes.short_axis_mm[i] * nodes.elongation[i]), 3),
+                enhancement_hu=round(float(nodes.enhancement_hu[i]), 2),
+                heterogeneity_hu=round(float(nodes.heterogeneity_hu[i]), 2),
+                hilar_part=round(float(nodes.hilar_part[i]), 4),
+                necrotic_part=round(float(nodes.necrotic_part[i]), 4),
+                positive=bool(nodes.positive[i]),
+                ceiling_probability=round(float(facts.ceiling.node[i]), 6),
+            )
+        )
+    return tuple(rows)
+
+
+# --- the cohort -------------------------------------------------------------------------------------------------------
+
+
+def _reported(
+    rng: np.random.Generator, positive_nodes: int, given_as_range: float, given_as_stage: float
+) -> tuple[int, int | None]:
+    """Give what the report says of the count: lowest and highest, or no highest if it says only that there are some."""
+    way = rng.random()
+    below, above = rng.integers(0, RANGE_WIDTH // 2 + 1, 2).tolist()
+    if positive_nodes == 0 or way >= given_as_range + given_as_stage:
+        return positive_nodes, positive_nodes
+    if way < given_as_stage:
+        return 1, None
+    return max(positive_nodes - below, 1), positive_nodes + above
+
+
+def _row(patient: str, facts: PatientFacts, reported: tuple[int, int | None]) -> dict[str, Any]:
+    low, high = reported
+    return {
+        "patient": patient,
+        "ct": f"images/{patient}/ct.mha",
+        "lymph_nodes": f"images/{patient}/lymph_nodes.mha",
+        "centre": facts.centre.name,
+        "positive_nodes_low": low,
+        "positive_nodes_high": high,
+        "removed_nodes": facts.removed_nodes,
+        "true_probability": round(facts.ceiling.patient, 6),
+    }
+
+
+def _write_images(seed: int, number: int, folder: Path, *, small: bool) -> None:
+    """Write a patient's images if they are not there yet."""
+    paths = (folder / "ct.mha", folder / "lymph_nodes.mha")
+    if all(path.exists() for path in paths):
+        return
+    made = draw_small_patient(seed, number) if small else draw_patient(seed, number)
+    for path, image in zip(paths, (made.ct, made.lymph_nodes), strict=True):
+        write_image(image, path)
+
+
+def _write_csv(path: Path, columns: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
+    partial = path.with_name(f".{path.name}")
+    with partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    partial.replace(path)
+
+
+def _write_readme(path: Path, patients: int, seed: int, probabilities: np.ndarray[Any, Any]) -> None:
+    path.write_text(
+        f"""# A simulated cohort
+
+These {patients} patients do not exist. Their scans, lymph nodes and pathology come from a program
+(`bladder_lymph_nodes/simulation.py`, seed {seed}). What is learned from them shows that the software works; it says
+nothing about patients.
+
+`cohort.csv` has one row a patient. `positive_nodes_low` and `positive_nodes_high` hold the pathologist's count of
+positive nodes, which is exact where both are equal; an empty `positive_nodes_high` means that the report says only
+that there are some. `lymph_nodes` has one label a node. The count is not that of the positive nodes in it: one in
+thirty of those was not found, and some metastases lie elsewhere.
+
+`node_truth.csv` has one row a node, with all that decided how it looks and whether it is positive; no algorithm may
+see it. `ceiling_probability` is the chance that the node is positive for an observer who knows all this, and
+`true_probability` of `cohort.csv` the chance that this observer gives the patient's pN+, which no algorithm may see
+either. That observer can expect an AUC of {ceiling_auc(probabilities):.3f} for pN+ on these patients; no algorithm can expect more.
+""",
+        encoding="utf-8",
+    )
+
+
+# --- chance -----------------------------------------------------------------------------------------------------------
+
+
+def _generator(seed: int, number: int, purpose: Literal["patient", "anatomy", "scan", "report"]) -> np.random.Generator:
+    """Give each patient and purpose its own stream."""
+    return np.random.default_rng([seed, number, ("patient", "anatomy", "scan", "report").index(purpose)])

@@ -1,0 +1,368 @@
+"""Fits the network on a cohort of which only the number of positive nodes is known, and validates it.
+
+Everything that learns does so inside the folds: an ensemble is trained without each outer fold (weights, early
+stopping, temperature), then says what it thinks of that fold. The size rule of clinicians stands beside it. The final
+ensemble is trained in the same way on all patients.
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import math
+import platform
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+
+from preop.cohort import Cohort, Patient, map_patients
+from preop.errors import InvalidInputError, PreopError
+from preop.folders import claim_folder
+from preop.grandchallenge.models import TrainingData, write_model
+from preop.grandchallenge.values import read_json, to_json
+from preop.mil import Augmentation, Bag, HeldOut, cross_validate
+from preop.mil import Settings as MilSettings
+from preop.mil import fit as fit_ensemble
+from preop.mil.evidence import figures
+from preop.report import bag_training_page
+from preop.simulation import ceiling_auc
+from preop.statistics import auc, youden_threshold
+
+from .inference import CT, DESCRIPTION_FILE, SEGMENTATION, Description, Range
+from .instances import measure
+from .lymph_nodes import SIZE_RULE_MM, cut_cubes, find_lymph_nodes, sizes_of
+from .network import NetworkSettings, make_network, mirrored
+
+LOW, HIGH, OUTCOME = "positive_nodes_low", "positive_nodes_high", "lymph_node_metastasis"
+NODE_TRUTH_FILE, PATIENT_TRUTH_FILE = "node_truth.csv", "patient_truth.csv"
+DEFINED_ON = 0.95
+"""Radiomics features that are not defined on so many of the nodes are left out."""
+_SOFTWARE = ("preop", "torch", "monai", "numpy", "SimpleITK")
+
+
+class Settings(BaseModel):
+    """What a training run can be told."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    network: NetworkSettings = Field(NetworkSettings(), description="what a node is to the network, and its head")
+    training: MilSettings = Field(
+        MilSettings(epochs=30, patience=6, instances_per_batch=256, folds=3),
+        description="of each member of an ensemble: preop.mil",
+    )
+    folds: int = Field(5, ge=2, description="outer folds of the validation")
+    leave_centres_out: bool = Field(False, description="validate on each centre by the others, too; doubles the time")
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A patient ready for learning.
+
+    Attributes
+    ----------
+    patient
+        Of the cohort.
+    nodes
+        What ``lymph_nodes.find_lymph_nodes`` measured of each node, by name.
+    truth
+        Whether each node is positive, None where nobody knows.
+    slice_mm
+        Distance of slices.
+    bag
+        What the network learns from.
+    """
+
+    patient: Patient
+    nodes: Sequence[Mapping[str, Any]]
+    truth: Sequence[int | None]
+    slice_mm: float
+    bag: Bag
+
+
+def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> dict[str, Any]:
+    """Train and validate on a cohort; write the model folder, and the report with its evidence.
+
+    Parameters
+    ----------
+    model
+        Becomes what ``/opt/ml/model`` holds.
+    report
+        Becomes ``report.html`` and ``evidence.json``, which holds each patient's held-out prediction.
+
+    Returns
+    -------
+    The validation figures, as they stand in ``model.json``.
+    """
+    claim_folder(report, {"cohort": cohort.sha256, "settings": settings.model_dump_json()})
+    work = report / "work"
+    prepared, measured = prepare(cohort, settings.network, work / "patients")
+    bags = [each.bag for each in prepared]
+    network = partial(make_network, settings.network, len(measured))
+    augment: Augmentation | None = mirrored if settings.network.instances == "cubes" else None
+    held_out = cross_validate(
+        network, bags, settings.training, folds=settings.folds, folder=work / "validation", augment=augment
+    )
+    by_centre: list[HeldOut] = []
+    if settings.leave_centres_out:
+        by_centre = cross_validate(
+            network, bags, settings.training, by="centre", folder=work / "centres", augment=augment
+        )
+    ensemble = fit_ensemble(network, bags, settings.training, folder=work / "final", augment=augment)
+
+    threshold = _threshold(prepared, held_out)
+    evidence = _evidence(cohort, prepared, held_out, by_centre, threshold, settings)
+    validation = {"protocol": evidence["protocol"], **figures(evidence)}
+    description = Description(
+        network=settings.network,
+        measured=measured,
+        threshold=threshold,
+        nodes=_range([len(each.nodes) for each in prepared]),
+        median_hu=_range([float(np.median([node["core_hu"] for node in each.nodes])) for each in prepared], digits=0),
+        slice_mm=_range([each.slice_mm for each in prepared]),
+    )
+    files = {**ensemble.to_files(), DESCRIPTION_FILE: to_json(description.model_dump(mode="json")).encode()}
+    write_model(model, _provenance(cohort, prepared, settings, validation), files)
+    (report / "evidence.json").write_text(to_json(evidence), encoding="utf-8")
+    bag_training_page(
+        evidence,
+        report / "report.html",
+        title=cohort.algorithm.title,
+        source=cohort.source.description,
+        simulated=cohort.source.simulated,
+    )
+    shutil.rmtree(work, ignore_errors=True)
+    return validation
+
+
+def prepare(cohort: Cohort, network: NetworkSettings, work: Path) -> tuple[list[Prepared], tuple[str, ...]]:
+    """Cut or measure the nodes of all patients.
+
+    Parameters
+    ----------
+    work
+        Folder where finished patients are kept, so that a stopped run goes on from there.
+
+    Returns
+    -------
+    The patients, in the order of the cohort, and the names of the radiomics features, where those are the instances.
+    """
+    reports = {patient.name: reported_count(patient) for patient in cohort.patients}  # refused before the long work
+    todo = [patient for patient in cohort.patients if not (work / patient.name).is_dir()]
+    run = partial(_prepare, work=work, instances=network.instances)
+    for patient, result in map_patients(run, todo, description="Cutting out lymph nodes"):
+        if isinstance(result, PreopError):
+            raise InvalidInputError(f"Patient {patient.name}: {result}") from result
+    stored = [read_json(work / patient.name / "nodes.json") for patient in cohort.patients]
+    measured = _measured([row for each in stored for row in each["radiomics"]])
+    truths = _node_truth(cohort)
+    prepared = []
+    for patient, each in zip(cohort.patients, stored, strict=True):
+        low, high = reports[patient.name]
+        truth = [truths.get((patient.name, node["number"])) for node in each["nodes"]]
+        bag = Bag(
+            patient.name,
+            _instances(work / patient.name, each, measured, network),
+            low,
+            high,
+            torch.tensor(truth) if None not in truth else None,
+            centre=patient.centre,
+        )
+        prepared.append(Prepared(patient, each["nodes"], truth, each["slice_mm"], bag))
+    return prepared, measured
+
+
+def reported_count(patient: Patient) -> tuple[float, float]:
+    """Fewest and most positive nodes that are possible after the pathologist's report.
+
+    Raises
+    ------
+    InvalidInputError
+        If nothing is known of the patient, or the columns contradict each other.
+    """
+    known = {column: patient.reference_number(column) for column in (LOW, HIGH, OUTCOME) if patient.row.get(column)}
+    if not known:
+        raise InvalidInputError(
+            f"Patient {patient.name} has neither {LOW} and {HIGH} nor {OUTCOME}: give the count of positive nodes, or 0 "
+            "or 1 where only pN0 or pN+ is known."
+        )
+    by_stage = {0.0: (0.0, 0.0), 1.0: (1.0, math.inf)}.get(known.get(OUTCOME, math.nan), (0.0, math.inf))
+    low = max(known.get(LOW, by_stage[0]), by_stage[0])
+    high = min(known.get(HIGH, by_stage[1]), by_stage[1])
+    if low > high or low < 0 or known.get(OUTCOME, 0) not in (0, 1):
+        written = ", ".join(f"{column} {value:g}" for column, value in known.items())
+        raise InvalidInputError(
+            f"Patient {patient.name} has {written}, which contradict each other: correct the table."
+        )
+    return low, high
+
+
+def _prepare(patient: Patient, *, work: Path, instances: str) -> None:
+    ct = patient.case.image(CT)
+    nodes = find_lymph_nodes(ct, patient.case.image(SEGMENTATION))
+    partial_folder = work / f".{patient.name}"
+    shutil.rmtree(partial_folder, ignore_errors=True)
+    partial_folder.mkdir(parents=True)
+    if instances == "cubes":
+        np.save(partial_folder / "cubes.npy", cut_cubes(ct, nodes))
+    content = {
+        "slice_mm": max(ct.spacing_mm),
+        "sizes": sizes_of(nodes.nodes).tolist(),
+        "nodes": [
+            {"number": node.number, "short_axis_mm": node.short_axis_mm, "core_hu": node.core_hu}
+            for node in nodes.nodes
+        ],
+        "radiomics": measure(ct, nodes) if instances == "radiomics" else [],
+    }
+    (partial_folder / "nodes.json").write_text(to_json(content), encoding="utf-8")
+    partial_folder.replace(work / patient.name)
+
+
+def _measured(rows: Sequence[Mapping[str, float]]) -> tuple[str, ...]:
+    """Names of the features that are defined on nearly all nodes."""
+    names = sorted({name for row in rows for name in row})
+    return tuple(name for name in names if sum(name in row for row in rows) >= DEFINED_ON * len(rows))
+
+
+def _instances(
+    folder: Path, stored: Mapping[str, Any], measured: Sequence[str], network: NetworkSettings
+) -> tuple[torch.Tensor, ...]:
+    if network.instances == "radiomics":
+        return (torch.tensor([[row.get(name, math.nan) for name in measured] for row in stored["radiomics"]]),)
+    # Read from the disk when it is needed: the cubes of 250 patients take 2.4 GB.
+    cubes = torch.from_numpy(np.load(folder / "cubes.npy", mmap_mode="c"))
+    return cubes, torch.tensor(stored["sizes"])
+
+
+def _node_truth(cohort: Cohort) -> dict[tuple[str, int], int]:
+    """Which nodes are positive, by patient and label, where ``node_truth.csv`` beside the cohort table says so."""
+    rows = _rows(cohort.path.with_name(NODE_TRUTH_FILE))
+    return {(row["patient"], int(row["label"])): int(row["positive"] in {"1", "True"}) for row in rows}
+
+
+def _ceiling(cohort: Cohort) -> dict[str, float] | None:
+    """AUCs of an observer who knows what the simulated patients were made from."""
+    patients = {row["patient"]: float(row["ceiling_probability"]) for row in _truth_rows(cohort, PATIENT_TRUTH_FILE)}
+    nodes = [row for row in _truth_rows(cohort, NODE_TRUTH_FILE) if row["patient"] in patients]
+    if not patients:
+        return None
+    positive = {row["patient"] for row in nodes if row["positive"] == "1"}
+    inside = [row for row in nodes if row["patient"] in positive]
+    return {
+        "patient_auc": ceiling_auc(np.array(list(patients.values()))),
+        "instance_auc": auc(
+            [int(row["positive"]) for row in inside], [float(row["ceiling_probability"]) for row in inside]
+        ),
+    }
+
+
+def _truth_rows(cohort: Cohort, name: str) -> list[dict[str, str]]:
+    return [row for row in _rows(cohort.path.with_name(name)) if row.get("ceiling_probability")]
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _threshold(prepared: Sequence[Prepared], held_out: Sequence[HeldOut]) -> float:
+    """Likelihood at which sensitivity and specificity together are largest in the validation."""
+    known = [
+        (each.bag.positive, said.prediction.probability)
+        for each, said in zip(prepared, held_out, strict=True)
+        if each.bag.positive is not None
+    ]
+    return youden_threshold(np.array([positive for positive, _ in known]), np.array([score for _, score in known]))
+
+
+def _evidence(
+    cohort: Cohort,
+    prepared: Sequence[Prepared],
+    held_out: Sequence[HeldOut],
+    by_centre: Sequence[HeldOut],
+    threshold: float,
+    settings: Settings,
+) -> dict[str, Any]:
+    centres: dict[str, list[dict[str, Any]]] = {}
+    for said in by_centre:
+        row = {"patient": said.prediction.name, "probability": said.prediction.probability}
+        centres.setdefault(said.fold, []).append(row)
+    return {
+        "format": 1,
+        "positive_name": "pN+",
+        "instance_name": "lymph node",
+        "model": f"{settings.network.head} on {settings.network.instances}",
+        "protocol": f"{settings.folds}-fold cross-validation by patient; all that learns does so on the other folds, "
+        f"with early stopping and temperature by {settings.training.folds} folds inside",
+        "threshold": threshold,
+        "settings": settings.model_dump(mode="json"),
+        "rule": {
+            "name": "size rule",
+            "score_name": "largest short axis",
+            "unit": "mm",
+            "threshold": SIZE_RULE_MM,
+        },
+        "patients": [_patient_evidence(each, said) for each, said in zip(prepared, held_out, strict=True)],
+        "by_centre": centres,
+        "ceiling": _ceiling(cohort),
+    }
+
+
+def _patient_evidence(each: Prepared, said: HeldOut) -> dict[str, Any]:
+    prediction = said.prediction
+    counts = prediction.counts
+    return {
+        "patient": each.patient.name,
+        "centre": each.patient.centre,
+        "fold": said.fold,
+        "low": int(each.bag.low),
+        "high": None if math.isinf(each.bag.high) else int(each.bag.high),
+        "probability": prediction.probability,
+        "expected": prediction.expected,
+        "counts": None if counts is None else counts.tolist(),
+        "rule_score": max(node["short_axis_mm"] for node in each.nodes),
+        "instances": [
+            {
+                "name": str(node["number"]),
+                "contribution": float(contribution),
+                "rule_score": node["short_axis_mm"],
+                "truth": truth,
+            }
+            for node, contribution, truth in zip(each.nodes, prediction.contributions.tolist(), each.truth, strict=True)
+        ],
+    }
+
+
+def _range(values: Sequence[float], digits: int = 2) -> Range:
+    """Smallest and largest value, rounded outwards."""
+    scale = 10**digits
+    return Range(low=math.floor(min(values) * scale) / scale, high=math.ceil(max(values) * scale) / scale)
+
+
+def _provenance(
+    cohort: Cohort, prepared: Sequence[Prepared], settings: Settings, validation: dict[str, Any]
+) -> dict[str, Any]:
+    data = TrainingData(
+        **cohort.source.model_dump(),
+        patients=len(prepared),
+        events=sum(each.bag.positive is True for each in prepared),
+        cohort_sha256=cohort.sha256,
+    )
+    return {
+        "algorithm": cohort.algorithm.name,
+        "algorithm_version": cohort.algorithm.version,
+        "created": dt.datetime.now(dt.UTC).date().isoformat(),
+        "seed": settings.training.seed,
+        "training_data": data,
+        "software": {"python": platform.python_version(), **{name: version(name) for name in _SOFTWARE}},
+        "validation": validation,
+    }

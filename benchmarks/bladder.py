@@ -1,0 +1,201 @@
+"""What a count is worth, on simulated bladder cancer: ``python benchmarks/bladder.py FOLDER``.
+
+The same network, on the same patients, learns from the labels of all nodes, from the pathologist's count, or from
+pN0/pN+ by gated attention; beside them a logistic regression on the mean radiomics of a patient's nodes, the largest
+short axis, and the ceiling of an observer who knows what the patients were made from. Every seed has training patients
+of its own; the test patients are the same for all.
+
+The encoder is smaller than the default one, so that all runs fit two cores: it looks at the middle 24 mm of a cube.
+Finished parts are kept in FOLDER, and a run that was stopped goes on from there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegressionCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from bladder_lymph_nodes.instances import measure
+from bladder_lymph_nodes.lymph_nodes import cut_cubes, find_lymph_nodes, sizes_of
+from bladder_lymph_nodes.network import NetworkSettings, make_network, mirrored
+from bladder_lymph_nodes.simulation import draw_facts, draw_patient
+from preop.cohort import map_patients
+from preop.mil import Bag, Ensemble, Settings, stratified_folds, train
+from preop.simulation import ceiling_auc
+from preop.statistics import auc, auc_delong
+
+TRAINING_PATIENTS, TEST_PATIENTS = 250, 500
+TEST_SEED, FIRST_TRAINING_SEED = 99, 1000
+CUBE_MM: Literal[24] = 24
+MARGIN = (48 - CUBE_MM) // 2
+SETTINGS = Settings(epochs=30, patience=8, learning_rate=2e-3, instances_per_batch=256)
+HEADS = {"instance_labels": "node labels", "count": "exact count", "gated_attention": "gated attention, patient label"}
+Scores = dict[str, Any]
+
+
+def main() -> None:
+    """Simulate, train, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="for patients and results; 2.5 GB")
+    parser.add_argument("--seeds", type=int, default=5)
+    arguments = parser.parse_args()
+    seeds = [FIRST_TRAINING_SEED + number for number in range(arguments.seeds)]
+    simulate(arguments.folder, [(TEST_SEED, TEST_PATIENTS), *((seed, TRAINING_PATIENTS) for seed in seeds)])
+    runs = [(head, seed) for seed in seeds for head in (*HEADS, "radiomics")]
+    for _, result in map_patients(partial(_run, folder=arguments.folder), runs, description="Training"):
+        if result is not None:
+            raise result
+    print_table(arguments.folder, seeds)
+
+
+def simulate(folder: Path, cohorts: Sequence[tuple[int, int]]) -> None:
+    """Draw patients and cut out their nodes, each into a file."""
+    patients = [(seed, number) for seed, count in cohorts for number in range(count)]
+    todo = [patient for patient in patients if not _file(folder, *patient).is_file()]
+    for _, result in map_patients(partial(_simulate, folder=folder), todo, description="Simulating"):
+        if result is not None:
+            raise result
+
+
+def print_table(folder: Path, seeds: Sequence[int]) -> None:
+    """Print AUCs as mean and range over the seeds."""
+    test = [_load(folder, TEST_SEED, number) for number in range(TEST_PATIENTS)]
+    positive = np.array([int(each["count"] > 0) for each in test])
+    inside = [number for number, each in enumerate(test) if each["count"] > 0 and each["positive"].any()]
+    truth = np.concatenate([test[number]["positive"] for number in inside]).astype(int)
+    largest = [float(each["sizes"][:, 0].max()) for each in test]
+    size = [float(score) for number in inside for score in test[number]["sizes"][:, 0]]
+    known = [float(score) for number in inside for score in test[number]["ceiling"]]
+    chances = np.array([draw_facts(TEST_SEED, number).ceiling.patient for number in range(TEST_PATIENTS)])
+    print(
+        f"{TEST_PATIENTS} test patients, {positive.sum()} pN+; {TRAINING_PATIENTS} to train; {len(seeds)} seeds; ",
+        end="",
+    )
+    print(f"{os.cpu_count()} cores, torch {torch.__version__}\n")
+    print(f"{'':34}{'patient AUC':>28}{'node AUC in pN+':>28}")
+    print(f"{'ceiling':34}{auc(positive, chances):>10.3f}{'':18}{auc(truth, known):>10.3f}")
+    print(f"{'(expected ceiling)':34}{ceiling_auc(chances):>10.3f}")
+    print(f"{'largest short axis':34}{auc(positive, largest):>10.3f}{'':18}{auc(truth, size):>10.3f}")
+    for name, words in {**HEADS, "radiomics": "mean radiomics, patient label"}.items():
+        scores = [json.loads(_result(folder, name, seed).read_text()) for seed in seeds]
+        of_patients = [auc(positive, each["patients"]) for each in scores]
+        of_nodes = [
+            auc(truth, [score for number in inside for score in each["nodes"][number]])
+            for each in scores
+            if each["nodes"]
+        ]
+        print(f"{words:34}{_summary(of_patients)}{_summary(of_nodes) if of_nodes else ''}")
+    width = auc_delong(positive, json.loads(_result(folder, "count", seeds[0]).read_text())["patients"])
+    print(
+        f"\n95 % interval of one AUC on these patients (exact count, first seed): {width.lower:.3f} to {width.upper:.3f}"
+    )
+
+
+def _summary(values: Sequence[float]) -> str:
+    return f"{np.mean(values):>10.3f} ({min(values):.3f} to {max(values):.3f})"
+
+
+def _simulate(patient: tuple[int, int], *, folder: Path) -> None:
+    torch.set_num_threads(1)
+    seed, number = patient
+    made = draw_patient(seed, number, around_nodes_mm=27.0)
+    nodes = find_lymph_nodes(made.ct, made.lymph_nodes)
+    middle = slice(MARGIN, 48 - MARGIN)
+    truth = {node.label: node for node in made.nodes}
+    rows = measure(made.ct, nodes)
+    names = sorted(max(rows, key=len))
+    path = _file(folder, seed, number)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial_file = path.with_name(f".{path.name}")
+    np.savez(
+        partial_file,
+        cubes=cut_cubes(made.ct, nodes)[:, :, middle, middle, middle],
+        sizes=sizes_of(nodes.nodes),
+        radiomics=np.array([[row.get(name, np.nan) for name in names] for row in rows]),
+        positive=np.array([truth[node.number].positive for node in nodes.nodes]),
+        ceiling=np.array([truth[node.number].ceiling_probability for node in nodes.nodes]),
+        count=made.facts.positive_nodes,
+    )
+    partial_file.replace(path)
+
+
+def _run(run: tuple[str, int], *, folder: Path) -> None:
+    """Train one model on the patients of one seed, and let it predict the test patients."""
+    torch.set_num_threads(1)
+    head, seed = run
+    path = _result(folder, head, seed)
+    if path.is_file():
+        return
+    training = [_load(folder, seed, number) for number in range(TRAINING_PATIENTS)]
+    test = [_load(folder, TEST_SEED, number) for number in range(TEST_PATIENTS)]
+    if head == "radiomics":
+        scores: Scores = {"patients": _radiomics(training, test), "nodes": None}
+    else:
+        scores = _network(head, seed, training, test, folder / "checkpoints" / f"{head}_{seed}.pt")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(scores))
+
+
+def _network(head: str, seed: int, training: Sequence[Any], test: Sequence[Any], checkpoint: Path) -> Scores:
+    bags = [_bag(str(number), each) for number, each in enumerate(training)]
+    folds = stratified_folds(bags, 5, seed)
+    held_out = folds["0"]
+    network = NetworkSettings(head=head, cube_mm=CUBE_MM)
+    trained = train(
+        partial(make_network, network),
+        [bag for number, bag in enumerate(bags) if number not in held_out],
+        SETTINGS,
+        held_out=[bags[number] for number in held_out],
+        seed=seed,
+        checkpoint=checkpoint,
+        augment=mirrored,
+    )
+    said = Ensemble((trained,)).predict([_bag(str(number), each) for number, each in enumerate(test)])
+    return {
+        "patients": [each.probability for each in said],
+        "nodes": [each.contributions.tolist() for each in said],
+    }
+
+
+def _radiomics(training: Sequence[Any], test: Sequence[Any]) -> list[float]:
+    """Logistic regression on the mean of each feature over a patient's nodes, its penalty by inner cross-validation."""
+    known, new = (np.array([np.nanmean(each["radiomics"], axis=0) for each in part]) for part in (training, test))
+    usable = np.isfinite(known).all(0) & np.isfinite(new).all(0)
+    model = make_pipeline(
+        StandardScaler(), LogisticRegressionCV(Cs=8, cv=5, scoring="roc_auc", max_iter=5000, random_state=0)
+    )
+    model.fit(known[:, usable], [int(each["count"] > 0) for each in training])
+    return [float(score) for score in model.predict_proba(new[:, usable])[:, 1]]
+
+
+def _bag(name: str, stored: Any) -> Bag:
+    count = float(stored["count"])
+    instances = torch.from_numpy(stored["cubes"]), torch.from_numpy(stored["sizes"])
+    return Bag(name, instances, count, count, torch.from_numpy(stored["positive"]))
+
+
+def _load(folder: Path, seed: int, number: int) -> Any:
+    with np.load(_file(folder, seed, number)) as stored:
+        return dict(stored)
+
+
+def _file(folder: Path, seed: int, number: int) -> Path:
+    return folder / "patients" / str(seed) / f"{number:04d}.npz"
+
+
+def _result(folder: Path, head: str, seed: int) -> Path:
+    return folder / "results" / f"{head}_{seed}.json"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,195 @@
+"""Bags of instances: the lymph nodes, metastases or tiles of a patient, and what is known of them together.
+
+Every label is an interval of the number of positive instances: exactly 3 is (3, 3), "2 to 4" is (2, 4), pN0 is (0, 0),
+pN+ is (1, infinity), and nothing known is (0, infinity).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from preop.errors import InvalidInputError
+
+
+@dataclass(frozen=True, eq=False)
+class Bag:
+    """The instances of a patient (or scan, or slide), and how many of them are positive.
+
+    Attributes
+    ----------
+    name
+        Unique among the bags of a training run.
+    instances
+        What the encoder takes: one or more tensors, each with the n instances as its first axis, such as images
+        (n, 3, 48, 48, 48) and sizes (n, 2), or stored features alone (n, f). Any number type, to save memory
+        (float16, uint8), also memory-mapped: batches are float32. No instance at all (n = 0) is fine.
+    low, high
+        Whole numbers: fewest and most positive instances that are possible after the reference standard; ``high`` may
+        be infinite.
+    instance_labels
+        1 and 0 for positive and negative instances (n,), where they are known; only the oracle head learns from them.
+    patient
+        Bags of one patient stay on one side of every split; left empty, a bag is a patient of its own.
+    centre
+        Hospital, for leaving one out.
+
+    Raises
+    ------
+    InvalidInputError
+        If the tensors differ in their number of instances, or the label is no interval of a count.
+    """
+
+    name: str
+    instances: tuple[Tensor, ...]
+    low: float = 0.0
+    high: float = math.inf
+    instance_labels: Tensor | None = None
+    patient: str = ""
+    centre: str = ""
+
+    def __post_init__(self) -> None:
+        parts = self.instances if self.instance_labels is None else (*self.instances, self.instance_labels)
+        found = [len(part) if part.ndim else None for part in parts]
+        if not self.instances or None in found or len(set(found)) > 1:
+            raise InvalidInputError(
+                f"The bag {self.name} has tensors of {found} instances; expected the same number in each."
+            )
+        whole = float(self.low).is_integer() and (math.isinf(self.high) or float(self.high).is_integer())
+        if not whole or not 0 <= self.low <= self.high:
+            raise InvalidInputError(
+                f"The bag {self.name} is labelled with {self.low:g} to {self.high:g} positive instances; expected whole "
+                "numbers, from 0, the first at most the second."
+            )
+
+    @property
+    def size(self) -> int:
+        """Number of instances."""
+        return len(self.instances[0])
+
+    @property
+    def positive(self) -> bool | None:
+        """Whether at least one instance is positive; None where the label leaves that open."""
+        return True if self.low >= 1 else (False if self.high == 0 else None)
+
+    @property
+    def owner(self) -> str:
+        """Whose bag this is."""
+        return self.patient or self.name
+
+
+class Batch(NamedTuple):
+    """Bags that go through a network together: their instances one after another, without padding.
+
+    Attributes
+    ----------
+    instances
+        Each (total, ...).
+    sizes
+        Number of instances of each bag (b,), on the processor.
+    low, high
+        Label of each bag (b,).
+    labels
+        Of the instances, padded (b, n), where all bags have them.
+    """
+
+    instances: tuple[Tensor, ...]
+    sizes: Tensor
+    low: Tensor
+    high: Tensor
+    labels: Tensor | None
+
+    def to(self, device: torch.device) -> Batch:
+        """Give the same on a device, in float32; ``sizes`` stay."""
+        labels = None if self.labels is None else self.labels.to(device)
+        moved = tuple(part.to(device, torch.float32) for part in self.instances)
+        return Batch(moved, self.sizes, self.low.to(device), self.high.to(device), labels)
+
+
+def collate(bags: Sequence[Bag]) -> Batch:
+    """Put bags of the same kind into a batch."""
+    instances = tuple(
+        torch.cat(parts) if len(bags) > 1 else parts[0] for parts in zip(*(bag.instances for bag in bags), strict=True)
+    )
+    sizes = torch.tensor([bag.size for bag in bags])
+    labels = [bag.instance_labels for bag in bags if bag.instance_labels is not None]
+    known = len(labels) == len(bags)
+    return Batch(
+        instances,
+        sizes,
+        low=torch.tensor([float(bag.low) for bag in bags]),
+        high=torch.tensor([float(bag.high) for bag in bags]),
+        labels=pad(torch.cat(labels).float()[:, None], sizes)[0][..., 0] if known else None,
+    )
+
+
+def pad(features: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
+    """Lay features of instances out bag by bag, with zeros behind the shorter ones.
+
+    Parameters
+    ----------
+    features
+        Of all instances, one bag after another, (total, f).
+    sizes
+        Number of instances of each bag (b,), which sum to the total.
+
+    Returns
+    -------
+    Features (b, n, f) and which of them are real (b, n); n is the longest bag, at least 1.
+    """
+    longest = max(1, int(sizes.max()))
+    mask = torch.arange(longest, device=features.device) < sizes.to(features.device)[:, None]
+    padded = features.new_zeros(len(sizes), longest, features.shape[1])
+    padded[mask] = features
+    return padded, mask
+
+
+def batches(sizes: Sequence[int], budget: int, generator: torch.Generator | None = None) -> list[list[int]]:
+    """Split bags into batches of at most ``budget`` instances, each at least one bag, of similar sizes.
+
+    Parameters
+    ----------
+    sizes
+        Number of instances of each bag.
+    generator
+        Draws another composition and order of the batches: sizes in a batch then differ by about a fifth. Left out,
+        bags come in order of their size.
+
+    Returns
+    -------
+    Numbers of the bags of each batch.
+    """
+    sortable = torch.tensor([float(max(size, 1)) for size in sizes])
+    if generator is not None:
+        sortable = sortable * torch.exp(0.2 * torch.randn(len(sizes), generator=generator))
+    found: list[list[int]] = []
+    room = 0
+    for number in torch.argsort(sortable, stable=True).tolist():
+        # A bag without instances takes the room of one, so that a batch stays finite.
+        need = max(sizes[number], 1)
+        if not found or need > room:
+            found.append([])
+            room = budget
+        found[-1].append(number)
+        room -= need
+    if generator is None:
+        return found
+    return [found[number] for number in torch.randperm(len(found), generator=generator).tolist()]
+
+
+def digest(bags: Sequence[Bag]) -> str:
+    """SHA-256 of names, labels and instances of bags."""
+    content = hashlib.sha256()
+    for bag in bags:
+        content.update(repr((bag.name, bag.low, bag.high, bag.owner, bag.centre)).encode())
+        labels = () if bag.instance_labels is None else (bag.instance_labels,)
+        for part in (*bag.instances, *labels):
+            content.update(repr((part.dtype, tuple(part.shape))).encode())
+            content.update(part.detach().cpu().contiguous().view(torch.uint8).numpy().data if part.numel() else b"")
+    return content.hexdigest()

@@ -1,0 +1,58 @@
+"""Encoders of instances that are small volumes: MONAI's residual networks."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import nn
+
+GROUPS = 8
+
+# MONAI imports all that it offers. These two it imports only for parts that are not used here, and they take longer to
+# import than torch itself; MONAI does without what is not installed.
+_NOT_NEEDED = ("torchvision", "matplotlib")
+
+
+def residual_network(inputs: int, channels: tuple[int, int, int, int], *, pooled: bool) -> nn.Module:
+    """Make a 3D ResNet-10 that gives ``channels[-1]`` features of a volume, with new weights.
+
+    Group normalisation, so that the features of an instance do not depend on which others are in its batch.
+
+    Parameters
+    ----------
+    inputs
+        Channels of a volume (inputs, z, y, x).
+    channels
+        Of the four stages, multiples of 8; the first layer and each stage but the first halve the volume.
+    pooled
+        Whether volumes are halved once more at the start, as fits those of 48 voxels and more.
+    """
+    with _missing(_NOT_NEEDED):
+        from monai.networks.nets.resnet import ResNet
+    network: nn.Module = ResNet(
+        "basic",
+        [1, 1, 1, 1],
+        list(channels),
+        spatial_dims=3,
+        n_input_channels=inputs,
+        conv1_t_size=3,
+        conv1_t_stride=2,
+        no_max_pool=not pooled,
+        feed_forward=False,
+        norm=("group", {"num_groups": GROUPS}),
+    )
+    return network
+
+
+@contextmanager
+def _missing(names: tuple[str, ...]) -> Iterator[None]:
+    """Let imports of packages that are not loaded yet fail for a while."""
+    blocked = [name for name in names if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(blocked))  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        for name in blocked:
+            del sys.modules[name]

@@ -1,0 +1,229 @@
+"""Networks of the inner folds together: calibrated, averaged, written down."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from safetensors.torch import save as to_safetensors
+from torch import Tensor, nn
+
+from preop.errors import InvalidInputError, InvalidModelError
+from preop.mil.bags import Bag, Batch
+from preop.mil.heads import CountHead, Reading, make_head
+from preop.mil.network import INSTANCES_PER_CHUNK, BagNetwork
+from preop.mil.search import minimise
+from preop.toml import first_problem
+
+DESCRIPTION_FILE = "bags.json"
+WEIGHTS_FILE = "bags.safetensors"
+
+TEMPERATURES = (math.exp(-3), math.exp(3))
+"""Range in which the temperature is looked for."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What an ensemble says of a bag.
+
+    Attributes
+    ----------
+    name
+        Of the bag.
+    probability
+        That at least one instance is positive (of count heads: that at least one is reported).
+    contributions
+        Of each instance (n,), mean over members; what they mean stands with the head.
+    counts
+        Of count heads: probability of 0, 1, 2, ... reported positives, the last of as many or more.
+    expected
+        Of count heads: mean number of reported positives.
+    """
+
+    name: str
+    probability: float
+    contributions: Tensor
+    counts: Tensor | None = None
+    expected: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Ensemble:
+    """Members whose probabilities are averaged.
+
+    Attributes
+    ----------
+    members
+        Networks with the same head.
+    temperature
+        By which log odds are divided: those of the instances for count heads, those of the bag for others.
+    """
+
+    members: tuple[BagNetwork, ...]
+    temperature: float = 1.0
+
+    def predict(
+        self, bags: Sequence[Bag], *, most: int = 10, instances_per_chunk: int = INSTANCES_PER_CHUNK
+    ) -> list[Prediction]:
+        """Predict bags, in their order; their labels are not looked at.
+
+        Parameters
+        ----------
+        most
+            Of count heads: ``counts`` ends with this many or more.
+        instances_per_chunk
+            Most instances in the encoder at a time, which bounds the memory.
+        """
+        by_member = [self._predictions(member, bags, most, instances_per_chunk) for member in self.members]
+        return [_mean(predictions) for predictions in zip(*by_member, strict=True)]
+
+    def _predictions(self, member: BagNetwork, bags: Sequence[Bag], most: int, chunk: int) -> list[Prediction]:
+        found: dict[int, Prediction] = {}
+        for numbers, _, reading in member.readings(bags, chunk):
+            calibrated = member.head.at_temperature(reading, self.temperature)
+            said = _unbatched(member, calibrated, [bags[number] for number in numbers], most)
+            found |= dict(zip(numbers, said, strict=True))
+        return [found[number] for number in range(len(bags))]
+
+    def to_files(self) -> dict[str, bytes]:
+        """Content of the files of a model folder, by name: a description of the head, and the weights."""
+        head = self.members[0].head
+        description = _Description(
+            head=head.name,
+            features=head.features,
+            options=head.options,
+            members=len(self.members),
+            temperature=self.temperature,
+        )
+        weights = {
+            f"{number}.{name}": tensor.detach().cpu().contiguous()
+            for number, member in enumerate(self.members)
+            for name, tensor in member.state_dict().items()
+        }
+        text = json.dumps(description.model_dump(mode="json"), indent=2) + "\n"
+        return {DESCRIPTION_FILE: text.encode(), WEIGHTS_FILE: to_safetensors(weights)}
+
+
+def read_ensemble(folder: Path, make_encoder: Callable[[], nn.Module] = nn.Identity) -> Ensemble:
+    """Read an ensemble whose files :meth:`Ensemble.to_files` gave; nothing in them is run as code.
+
+    Parameters
+    ----------
+    folder
+        A model folder, whose checksums have been compared already.
+    make_encoder
+        Gives an encoder of the architecture that was trained.
+
+    Raises
+    ------
+    InvalidModelError
+        If a file is missing or damaged, or the weights belong to another architecture.
+    """
+    description = _read_description(folder / DESCRIPTION_FILE)
+    try:
+        weights = load_file(folder / WEIGHTS_FILE)
+    except (OSError, SafetensorError) as error:
+        raise InvalidModelError(f"The weights {folder / WEIGHTS_FILE} cannot be read: {error}.") from None
+    members = []
+    for number in range(description.members):
+        # Weights are about to be replaced; the caller's random numbers stay as they were.
+        with torch.random.fork_rng():
+            head = make_head(description.head, description.features, **description.options)
+            member = BagNetwork(make_encoder(), head)
+        prefix = f"{number}."
+        own = {name.removeprefix(prefix): tensor for name, tensor in weights.items() if name.startswith(prefix)}
+        try:
+            member.load_state_dict(own)
+        except RuntimeError:
+            raise InvalidModelError(
+                f"The weights {folder / WEIGHTS_FILE} do not fit the network; expected those of the encoder it was trained "
+                f"with and the head {description.head}: take the model folder that belongs to this version."
+            ) from None
+        members.append(member.eval())
+    return Ensemble(tuple(members), description.temperature)
+
+
+def fit_temperature(parts: Sequence[tuple[BagNetwork, Sequence[Bag]]], instances_per_chunk: int) -> float:
+    """Temperature by which the labels of bags are most likely, under networks that did not learn from them."""
+    read: list[tuple[BagNetwork, Batch, Reading]] = [
+        (network, batch, reading)
+        for network, bags in parts
+        for _, batch, reading in network.readings(bags, instances_per_chunk)
+    ]
+
+    def deviance(log_temperature: float) -> float:
+        temperature = math.exp(log_temperature)
+        total = 0.0
+        for network, batch, reading in read:
+            each = network.head.deviance(network.head.at_temperature(reading, temperature), batch.low, batch.high)
+            total += float(each.sum())
+        return total
+
+    with torch.no_grad():
+        return math.exp(minimise(deviance, *map(math.log, TEMPERATURES)))
+
+
+class _Description(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal[1] = 1
+    head: str
+    features: int = Field(ge=1)
+    options: Mapping[str, bool | int | float]
+    members: int = Field(ge=1)
+    temperature: float = Field(gt=0)
+
+
+def _read_description(path: Path) -> _Description:
+    try:
+        description = _Description.model_validate_json(path.read_bytes())
+        make_head(description.head, 1, **description.options)
+    except OSError as error:
+        raise InvalidModelError(f"The description {path} cannot be read: {error.strerror}.") from None
+    except ValidationError as error:
+        raise InvalidModelError(f"The description {path} is not right: {first_problem(error)}.") from None
+    except InvalidInputError as error:
+        raise InvalidModelError(f"The description {path} is not right: {error}") from None
+    return description
+
+
+def _unbatched(member: BagNetwork, reading: Reading, bags: Sequence[Bag], most: int) -> list[Prediction]:
+    """One prediction a bag."""
+    probabilities = torch.sigmoid(reading.logit).tolist()
+    head = member.head
+    counts = expected = None
+    if isinstance(head, CountHead) and reading.logits is not None:
+        counts = head.distribution(reading.logits, reading.mask, most=most).exp().cpu()
+        expected = head.expected(reading).tolist()
+    return [
+        Prediction(
+            bag.name,
+            probabilities[row],
+            reading.contributions[row, : bag.size].cpu(),
+            None if counts is None else counts[row],
+            None if expected is None else expected[row],
+        )
+        for row, bag in enumerate(bags)
+    ]
+
+
+def _mean(predictions: Sequence[Prediction]) -> Prediction:
+    """Mean over the members."""
+    members = len(predictions)
+    counts = [prediction.counts for prediction in predictions if prediction.counts is not None]
+    expected = [prediction.expected for prediction in predictions if prediction.expected is not None]
+    return Prediction(
+        predictions[0].name,
+        sum(prediction.probability for prediction in predictions) / members,
+        torch.stack([prediction.contributions for prediction in predictions]).mean(dim=0),
+        torch.stack(counts).mean(dim=0) if counts else None,
+        sum(expected) / members if expected else None,
+    )

@@ -1,0 +1,242 @@
+"""From bags to an ensemble, and what such ensembles say of bags they have never seen."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from preop.errors import InvalidInputError
+from preop.folders import claim_folder
+from preop.mil.bags import Bag, digest
+from preop.mil.ensembles import Ensemble, Prediction, fit_temperature
+from preop.mil.network import BagNetwork
+from preop.mil.training import Augmentation, Settings, train
+
+FOLD_STREAM = 0x666F6C64  # keeps the draws of the folds apart from all others of the same seed
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """What was said of a bag by an ensemble that had not seen it, nor any other bag of its patient.
+
+    Attributes
+    ----------
+    prediction
+        Of the ensemble.
+    fold
+        "0", "1", ..., or the name of the centre that was left out.
+    """
+
+    prediction: Prediction
+    fold: str
+
+
+def fit(
+    make_network: Callable[[], BagNetwork],
+    bags: Sequence[Bag],
+    settings: Settings,
+    *,
+    folder: Path | None = None,
+    augment: Augmentation | None = None,
+) -> Ensemble:
+    """Train an ensemble: one member an inner fold, stopped early on that fold, calibrated on all folds together.
+
+    Folds are by patient, stratified by whether a patient is positive. Calibration goes by what each member said of the
+    fold it did not learn from (but that stopped it early).
+
+    Parameters
+    ----------
+    make_network
+        Gives a network with new weights; called once a member.
+    folder
+        Where each epoch is kept, so that a run that was stopped goes on from there.
+    augment
+        Changes instances while learning.
+
+    Raises
+    ------
+    InvalidInputError
+        If the head cannot learn from the bags, two have the same name, or there are too few positive or negative
+        patients for two folds.
+    InvalidOutputError
+        If the folder holds another run.
+    """
+    _check(make_network, bags, settings.seed)
+    _claim(folder, make_network, bags, settings)
+    with _progress("Training", settings.epochs * len(stratified_folds(bags, settings.folds, settings.seed))) as advance:
+        return _fit(make_network, bags, settings, folder, augment, advance)
+
+
+def cross_validate(
+    make_network: Callable[[], BagNetwork],
+    bags: Sequence[Bag],
+    settings: Settings,
+    *,
+    by: Literal["patient", "centre"] = "patient",
+    folds: int = 5,
+    folder: Path | None = None,
+    augment: Augmentation | None = None,
+) -> list[HeldOut]:
+    """Nested cross-validation: an ensemble is fitted without each outer fold, then predicts it.
+
+    Everything that learns (weights, early stopping, temperature, prior) does so on the other folds.
+
+    Parameters
+    ----------
+    by
+        Outer folds: stratified by patient, or each centre in turn.
+    folds
+        Number of outer folds by patient; fewer where there are too few positive or negative patients.
+    make_network, folder, augment
+        As for :func:`fit`.
+
+    Returns
+    -------
+    One a bag, in the order of the bags.
+
+    Raises
+    ------
+    InvalidInputError, InvalidOutputError
+        As :func:`fit`; also if there are fewer than two centres to leave one out.
+    """
+    _check(make_network, bags, settings.seed)
+    outer = _centres(bags) if by == "centre" else stratified_folds(bags, folds, settings.seed + 1)
+    training = {name: _without(bags, rows) for name, rows in outer.items()}
+    inner = sum(len(stratified_folds(part, settings.folds, settings.seed)) for part in training.values())
+    _claim(folder, make_network, bags, settings, by, folds)
+    found: dict[int, HeldOut] = {}
+    with _progress("Validating", settings.epochs * inner) as advance:
+        for number, (name, rows) in enumerate(outer.items()):
+            place = folder / f"outer_{number}" if folder else None
+            ensemble = _fit(make_network, training[name], settings, place, augment, advance)
+            said = ensemble.predict([bags[row] for row in rows], instances_per_chunk=settings.instances_per_chunk)
+            found |= {row: HeldOut(prediction, name) for row, prediction in zip(rows, said, strict=True)}
+    return [found[row] for row in range(len(bags))]
+
+
+def stratified_folds(bags: Sequence[Bag], folds: int, seed: int) -> dict[str, list[int]]:
+    """Rows of bags of each fold: by patient, as many positive ones in each as can be.
+
+    A patient is positive if one of the bags is, and negative if all are; of others it is open. There are fewer folds
+    where there are fewer positive or negative patients.
+
+    Raises
+    ------
+    InvalidInputError
+        If there are fewer than two positive or negative patients.
+    """
+    states: dict[str, list[bool | None]] = {}
+    for bag in bags:
+        states.setdefault(bag.owner, []).append(bag.positive)
+    kinds: dict[str, list[str]] = {"positive": [], "negative": [], "open": []}
+    for owner, known in states.items():
+        kinds["positive" if True in known else "open" if None in known else "negative"].append(owner)
+    folds = min(folds, len(kinds["positive"]), len(kinds["negative"]))
+    if folds < 2:
+        raise InvalidInputError(
+            f"There are {len(kinds['positive'])} positive and {len(kinds['negative'])} negative patients to learn from; "
+            "expected at least two of each."
+        )
+    generator = np.random.default_rng([FOLD_STREAM, seed])
+    shuffled = [owners[place] for owners in kinds.values() for place in generator.permutation(len(owners))]
+    fold_of = {owner: str(place % folds) for place, owner in enumerate(shuffled)}
+    return {
+        str(fold): [row for row, bag in enumerate(bags) if fold_of[bag.owner] == str(fold)] for fold in range(folds)
+    }
+
+
+def _fit(
+    make_network: Callable[[], BagNetwork],
+    bags: Sequence[Bag],
+    settings: Settings,
+    folder: Path | None,
+    augment: Augmentation | None,
+    advance: Callable[[int], None],
+) -> Ensemble:
+    parts = []
+    for number, rows in enumerate(stratified_folds(bags, settings.folds, settings.seed).values()):
+        held_out = [bags[row] for row in rows]
+        member = train(
+            make_network,
+            _without(bags, rows),
+            settings,
+            held_out=held_out,
+            seed=settings.seed * 1000 + number,
+            checkpoint=folder / f"member_{number}.pt" if folder else None,
+            augment=augment,
+            advance=advance,
+        )
+        parts.append((member, held_out))
+    temperature = fit_temperature(parts, settings.instances_per_chunk)
+    return Ensemble(tuple(member for member, _ in parts), temperature)
+
+
+def _without(bags: Sequence[Bag], rows: Sequence[int]) -> list[Bag]:
+    left_out = set(rows)
+    return [bag for row, bag in enumerate(bags) if row not in left_out]
+
+
+def _centres(bags: Sequence[Bag]) -> dict[str, list[int]]:
+    names = sorted({bag.centre for bag in bags})
+    if len(names) < 2:
+        raise InvalidInputError(f"All bags come from {len(names)} centre; expected at least two to leave one out.")
+    of_owner: dict[str, str] = {}
+    for bag in bags:
+        if of_owner.setdefault(bag.owner, bag.centre) != bag.centre:
+            raise InvalidInputError(
+                f"The patient {bag.owner} has bags of the centres {of_owner[bag.owner]} and {bag.centre}; expected one, so "
+                "that leaving a centre out leaves its patients out."
+            )
+    return {name: [row for row, bag in enumerate(bags) if bag.centre == name] for name in names}
+
+
+def _check(make_network: Callable[[], BagNetwork], bags: Sequence[Bag], seed: int) -> None:
+    """Refuse what would fail later, before any work is done."""
+    names = [bag.name for bag in bags]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise InvalidInputError(f"Two bags are called {min(twice)}; expected a name of its own for each.")
+    _architecture(make_network, seed).head.check(bags)
+
+
+def _architecture(make_network: Callable[[], BagNetwork], seed: int) -> BagNetwork:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return make_network()
+
+
+def _claim(
+    folder: Path | None, make_network: Callable[[], BagNetwork], bags: Sequence[Bag], settings: Settings, *more: object
+) -> None:
+    """Make the folder, or see that it was begun by the same run: network, bags, settings and version of torch."""
+    if folder is None:
+        return
+    network = _architecture(make_network, settings.seed)
+    shape = (network.encoder, network.head.name, network.head.features, network.head.options)
+    claim_folder(
+        folder,
+        {
+            "settings": settings.model_dump_json(),
+            "network": hashlib.sha256(repr(shape).encode()).hexdigest(),
+            "bags": digest(bags),
+            "torch": torch.__version__,
+            "protocol": repr(more),
+        },
+    )
+
+
+@contextmanager
+def _progress(description: str, epochs: int) -> Iterator[Callable[[int], None]]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(description, total=epochs)
+        yield lambda done: progress.advance(task, done)

@@ -1,0 +1,30 @@
+"""Nodal staging of lung cancer as pure functions: stations and side in, TNM category, probabilities and words out."""
+
+from preop.staging.dictation import NodeFinding, dictate
+from preop.staging.nodal import Edition, N, NodalStage, categories, category_of_station, nodal_stage
+from preop.staging.probabilities import (
+    NodalProbabilities,
+    NodeShares,
+    probabilities_of_nodes,
+    probabilities_of_stations,
+    station_probabilities,
+)
+from preop.staging.stations import Side, Station
+
+__all__ = [
+    "Edition",
+    "N",
+    "NodalProbabilities",
+    "NodalStage",
+    "NodeFinding",
+    "NodeShares",
+    "Side",
+    "Station",
+    "categories",
+    "category_of_station",
+    "dictate",
+    "nodal_stage",
+    "probabilities_of_nodes",
+    "probabilities_of_stations",
+    "station_probabilities",
+]

@@ -1,0 +1,181 @@
+"""Lymph nodes told apart, measured and cut out, on hand-made scans."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from bladder_lymph_nodes.lymph_nodes import (
+    NEIGHBOUR,
+    OWN,
+    WINDOW_HU,
+    LymphNodes,
+    cut_cubes,
+    find_lymph_nodes,
+    sizes_of,
+)
+from preop.errors import InvalidInputError
+from preop.imaging import Geometry, Image
+
+SHAPE = (40, 100, 120)
+SPACING = (2.0, 1.0, 1.0)
+ORIGIN = (-60.0, -50.0, 100.0)
+NODE_HU, FAT_HU = 80, -100
+
+
+def ball(labels: NDArray[np.int32], centre: tuple[int, int, int], radius_mm: float, label: int) -> None:
+    grid = np.indices(labels.shape)
+    distance = sum(((grid[axis] - centre[axis]) * SPACING[axis]) ** 2 for axis in range(3))
+    labels[distance <= radius_mm**2] = label
+
+
+def scan_of(labels: NDArray[np.int32]) -> tuple[Image, Image]:
+    """A block of fat with nodes in it."""
+    geometry = Geometry.axis_aligned(labels.shape, SPACING, ORIGIN)
+    return Image(np.where(labels > 0, NODE_HU, FAT_HU).astype(np.int16), geometry), Image(labels, geometry)
+
+
+@pytest.fixture
+def two() -> NDArray[np.int32]:
+    labels = np.zeros(SHAPE, dtype=np.int32)
+    ball(labels, (20, 50, 30), 6.0, 7)
+    ball(labels, (25, 50, 90), 3.0, 2)
+    return labels
+
+
+def found(labels: NDArray[np.int32]) -> LymphNodes:
+    return find_lymph_nodes(*scan_of(labels))
+
+
+def test_a_label_keeps_the_number_the_reader_gave_it(two: NDArray[np.int32]) -> None:
+    nodes = found(two)
+    assert [node.number for node in nodes.nodes] == [2, 7]
+    assert (nodes.labels.voxels == two).all()
+    assert nodes.notes == ()
+
+
+def test_a_node_is_measured_in_millimetres_and_on_its_side(two: NDArray[np.int32]) -> None:
+    small, large = found(two).nodes
+    assert large.short_axis_mm == pytest.approx(12, abs=1)
+    assert large.volume_ml == pytest.approx(4 / 3 * np.pi * 6**3 / 1000, rel=0.05)
+    assert large.centre_mm == pytest.approx((-30.0, 0.0, 140.0))
+    assert (large.side, small.side) == ("right", "left")
+    assert large.suspicious_by_size
+    assert not small.suspicious_by_size
+    assert large.core_hu == NODE_HU
+
+
+def test_a_binary_mask_is_split_into_nodes_by_falling_size(two: NDArray[np.int32]) -> None:
+    nodes = found((two > 0).astype(np.int32))
+    assert [node.number for node in nodes.nodes] == [1, 2]
+    assert nodes.nodes[0].volume_ml > nodes.nodes[1].volume_ml
+    assert nodes.notes == ()
+
+
+def test_touching_nodes_of_a_mask_are_split_and_the_split_is_told() -> None:
+    labels = np.zeros(SHAPE, dtype=np.int32)
+    ball(labels, (20, 50, 40), 6.0, 1)
+    ball(labels, (20, 50, 51), 6.0, 1)
+    nodes = found(labels)
+    assert len(nodes.nodes) == 2
+    assert nodes.notes == ("Nodes that touch each other were split at their waist, 1 time.",)
+
+
+def test_touching_nodes_with_numbers_of_their_own_are_left_as_the_reader_drew_them() -> None:
+    labels = np.zeros(SHAPE, dtype=np.int32)
+    ball(labels, (20, 50, 40), 6.0, 1)
+    ball(labels, (20, 50, 51), 6.0, 2)
+    assert (found(labels).labels.voxels == labels).all()
+
+
+def test_detached_parts_of_a_label_become_nodes_and_that_is_told(two: NDArray[np.int32]) -> None:
+    ball(two, (10, 20, 20), 5.0, 7)
+    nodes = found(two)
+    assert [node.number for node in nodes.nodes] == [2, 7, 8]
+    assert nodes.labels.voxels[20, 50, 30] == 7
+    assert nodes.labels.voxels[10, 20, 20] == 8
+    assert "1 detached part" in nodes.notes[0]
+
+
+def test_a_ragged_outline_stays_one_node(two: NDArray[np.int32]) -> None:
+    two[20, 50, 38:40] = 7
+    nodes = found(two)
+    assert [node.number for node in nodes.nodes] == [2, 7]
+    assert (nodes.labels.voxels == two).all()
+    assert nodes.notes == ()
+
+
+def test_specks_are_left_out_and_that_is_told(two: NDArray[np.int32]) -> None:
+    two[5, 5, 5] = 1
+    nodes = found(two)
+    assert [node.number for node in nodes.nodes] == [2, 7]
+    assert nodes.notes == ("1 part of the segmentation left out: under 5 mm3, too small.",)
+
+
+def test_a_node_cut_by_the_edge_is_told() -> None:
+    labels = np.zeros(SHAPE, dtype=np.int32)
+    ball(labels, (0, 50, 40), 6.0, 1)
+    ball(labels, (20, 50, 90), 4.0, 2)
+    nodes = found(labels)
+    assert [node.cut_by_edge for node in nodes.nodes] == [True, False]
+    assert nodes.notes == ("1 node (1) at the edge of the scan: cut off, and perhaps larger.",)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda labels: labels * 0, "is empty: not one lymph node is drawn"),
+        (lambda labels: labels - 1, "holds values from -1 to 6; expected whole numbers"),
+        (lambda labels: labels * 0.3, "expected whole numbers"),
+        (lambda labels: labels * 100_000, "expected whole numbers from 0 to 65535"),
+    ],
+)
+def test_what_is_no_label_map_is_refused(two: NDArray[np.int32], change: object, sentence: str) -> None:
+    assert callable(change)
+    with pytest.raises(InvalidInputError, match=sentence):
+        found(change(two))
+
+
+def test_nothing_but_specks_is_refused() -> None:
+    labels = np.zeros(SHAPE, dtype=np.int32)
+    labels[10, 10, 10] = 1
+    with pytest.raises(InvalidInputError, match="nothing larger than 5 mm3"):
+        found(labels)
+
+
+def test_a_cube_holds_density_node_and_neighbours_at_one_millimetre(two: NDArray[np.int32]) -> None:
+    ball(two, (20, 50, 45), 4.0, 3)
+    ct, segmentation = scan_of(two)
+    nodes = find_lymph_nodes(ct, segmentation)
+    cubes = cut_cubes(ct, nodes)
+    assert cubes.shape == (3, 2, 48, 48, 48)
+    density, place = cubes[[node.number for node in nodes.nodes].index(7)]
+    assert place[24, 24, 24] == OWN
+    assert place[24, 24, 24 + 15] == NEIGHBOUR
+    assert (place == OWN).sum() == pytest.approx(4 / 3 * np.pi * 6**3, rel=0.1)
+    step = (WINDOW_HU[1] - WINDOW_HU[0]) / 255
+    assert density[24, 24, 24] * step + WINDOW_HU[0] == pytest.approx(NODE_HU, abs=step)
+    assert density[2, 2, 2] * step + WINDOW_HU[0] == pytest.approx(FAT_HU, abs=step)
+
+
+def test_beyond_the_scan_is_air() -> None:
+    labels = np.zeros(SHAPE, dtype=np.int32)
+    ball(labels, (1, 50, 60), 6.0, 1)
+    ct, segmentation = scan_of(labels)
+    (cube,) = cut_cubes(ct, find_lymph_nodes(ct, segmentation))
+    assert (cube[0, :15] == 0).all()
+    assert (cube[1, :15] == 0).all()
+
+
+def test_a_scan_stored_the_other_way_round_gives_the_same_cubes_and_sides(two: NDArray[np.int32]) -> None:
+    ct, segmentation = scan_of(two)
+    straight = find_lymph_nodes(ct, segmentation)
+    last = ct.geometry.world_mm(np.array([[SHAPE[0] - 1, SHAPE[1] - 1, SHAPE[2] - 1]]))[0]
+    flipped = Geometry(SHAPE, SPACING, tuple(last.tolist()), (-1.0, 0, 0, 0, -1, 0, 0, 0, -1))
+    turned_ct, turned_segmentation = (
+        Image(np.ascontiguousarray(image.voxels[::-1, ::-1, ::-1]), flipped) for image in (ct, segmentation)
+    )
+    turned = find_lymph_nodes(turned_ct, turned_segmentation)
+    assert [node.side for node in turned.nodes] == [node.side for node in straight.nodes]
+    # Half way between two voxels, which one is nearer depends on the order of storage.
+    assert (cut_cubes(turned_ct, turned) == cut_cubes(ct, straight)).mean() > 0.99
+    assert sizes_of(turned.nodes) == pytest.approx(sizes_of(straight.nodes))
