@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import importlib
 import json
+import multiprocessing.process
+import socket
+import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -146,6 +149,17 @@ def test_a_small_network_computes_only_the_classes_it_has_learned(tmp_path: Path
     network = load_network(folder, device="cpu")
     given = network._module(torch.zeros(1, 1, 32, 32, 32))
     assert given.shape[1] == len(WANTED) + 1
+
+
+def test_no_process_is_started_and_no_network_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError
+
+    small_network(tmp_path / "weights", THREE_MM)
+    monkeypatch.setattr(multiprocessing.process.BaseProcess, "start", refuse)
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    monkeypatch.setattr(socket, "socket", refuse)
+    assert segment_anatomy(ct_of(), WANTED, tmp_path / "weights", device="cpu").labels.voxels.any()
 
 
 def test_missing_weights_are_named_with_the_command_that_fetches_them(tmp_path: Path) -> None:
