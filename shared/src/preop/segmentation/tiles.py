@@ -10,9 +10,6 @@ from preop.errors import InvalidModelError
 
 Tile = tuple[slice | int, ...]
 
-# As many classes as a core's cache holds the tiles of.
-_HEADS_AT_ONCE = 4
-
 
 def predict_scores(
     network: Any,
@@ -115,13 +112,12 @@ def _accumulate(
     with torch.inference_mode(), torch.autocast(device.type, enabled=device.type == "cuda"):
         for tile in tiles:
             patch_scores = _mirrored(network, scan[tile][None].to(device), flips)[0].to(place)
-            for start in range(0, heads, _HEADS_AT_ONCE):
-                some = slice(start, start + _HEADS_AT_ONCE)
-                _add(scores[some][tile], patch_scores[some].mul_(factor))
+            for head, values in enumerate(patch_scores):  # one at a time: it stays in the cache
+                _add(scores[head][tile[1:]], values.mul_(factor))
             _add(weights[tile[1:]], factor)
             done()
         scores /= weights
-    if any(torch.isinf(head).any() for head in scores):
+    if not all(torch.isfinite(head.float().sum()) for head in scores):
         raise InvalidModelError(
             "The segmentation network gives scores beyond the range of float16: its weights are damaged, or the scan "
             "is far outside of what it has learned from."
