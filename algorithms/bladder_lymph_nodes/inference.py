@@ -8,6 +8,7 @@ at least one. So the prediction can be traced back to the nodes.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ from preop.grandchallenge.runtime import run_algorithm
 from preop.grandchallenge.values import Point, multiple_points
 from preop.imaging import Image
 from preop.mil import Ensemble, Prediction, read_ensemble
-from preop.report.charts import share_chart
+from preop.report.charts import count_chart, share_chart
 from preop.toml import first_problem
 
 from .instances import bag_of
@@ -38,6 +39,8 @@ DESCRIPTION_FILE = "lymph-nodes.json"
 SEGMENTATION_NETWORK = "node_segmentation"
 MOST_COUNTED = 20
 """The last of the reported probabilities is that of this many positive nodes or more."""
+VISIBLE = 0.005
+"""Height of a bar that can be seen."""
 DISCLAIMER = "Research only: this is not a medical device and must not guide the care of a patient."
 
 
@@ -161,15 +164,16 @@ def _counts(prediction: Prediction) -> dict[str, float] | None:
 
 
 def _chart(prediction: Prediction, nodes: LymphNodes) -> Output:
+    """Draw the probability of each number; where the head does not count, of none and of at least one."""
     title = f"Likelihood of pN+ {prediction.probability:.0%}"
     counts = _counts(prediction)
     if counts is None:
-        return share_chart({}, axis="probability", title=title, subtitle="this head does not count nodes")
+        shares = {"pN0": 1 - prediction.probability, "pN+": prediction.probability}
+        return share_chart(shares, axis="probability", title=title)
     # Bars end where nothing more could be seen.
-    shown = 1 + max(place for place, value in enumerate(counts.values()) if value >= 0.005)
-    return share_chart(
-        dict(list(counts.items())[: max(shown, 3)]),
-        axis="probability",
+    shown = 1 + max(place for place, value in enumerate(counts.values()) if value >= VISIBLE)
+    return count_chart(
+        dict(itertools.islice(counts.items(), max(shown, 3))),
         title=title,
         subtitle=f"number of positive nodes; {prediction.expected:.1f} of {len(nodes.nodes)} expected",
     )

@@ -9,6 +9,7 @@ whether they are positive. Nothing learned from these patients says anything abo
 from __future__ import annotations
 
 import csv
+import functools
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 
 import preop
-from preop.cohort import write_source
+from preop.cohort import map_patients, write_source
 from preop.errors import InvalidInputError
 from preop.folders import claim_folder
 from preop.grandchallenge.models import DataSource
@@ -50,17 +51,19 @@ SOURCE = DataSource(
     licence="Apache-2.0",
     simulated=True,
 )
+CT, SEGMENTATION = "ct-image", "lymph-node-segmentation"
 COLUMNS = (
     "patient",
-    "ct",
-    "lymph_nodes",
+    CT,
+    SEGMENTATION,
     "centre",
+    "lymph_node_metastasis",
     "positive_nodes_low",
     "positive_nodes_high",
     "removed_nodes",
-    "true_probability",
 )
-TRUTH_COLUMNS = (
+PATIENT_TRUTH_COLUMNS = ("patient", "tumour_side", "positive_nodes_on_ct", "ceiling_probability")
+NODE_TRUTH_COLUMNS = (
     "patient",
     "label",
     "station",
@@ -247,7 +250,7 @@ def simulate(
     given_as_stage: float = GIVEN_AS_STAGE,
     small: bool = False,
 ) -> None:
-    """Write a simulated cohort: ``cohort.csv``, the images it names, ``node_truth.csv``, and a README.
+    """Write a simulated cohort: ``cohort.csv``, the images it names, the truth of patients and nodes, and a README.
 
     An interrupted run can be repeated: images that are complete are not made again.
 
@@ -289,19 +292,25 @@ def simulate(
             "preop": preop.__version__,
         },
     )
-    rows, truth, probabilities = [], [], []
-    for number in range(patients):
-        patient = f"simulated_{number + 1:0{len(str(patients))}d}"
+    names = [f"simulated_{number + 1:0{len(str(patients))}d}" for number in range(patients)]
+    folders = [(number, output / "images" / name) for number, name in enumerate(names)]
+    write = functools.partial(_write_images, seed=seed, small=small)
+    for done, (_, error) in enumerate(map_patients(write, folders, description=None), start=1):
+        if error is not None:
+            raise error
+        if progress is not None:
+            progress(done, patients)
+    rows, patient_truth, node_truth = [], [], []
+    for number, name in enumerate(names):
         facts = draw_facts(seed, number)
         reported = _reported(_generator(seed, number, "report"), facts.positive_nodes, given_as_range, given_as_stage)
-        _write_images(seed, number, output / "images" / patient, small=small)
-        rows.append(_row(patient, facts, reported))
-        truth += [{"patient": patient, **asdict(node)} for node in _truth(facts, *_placed(seed, number, facts))]
-        probabilities.append(facts.ceiling.patient)
-        if progress is not None:
-            progress(number + 1, patients)
-    _write_readme(output / "README.md", patients, seed, np.array(probabilities))
-    _write_csv(output / "node_truth.csv", TRUTH_COLUMNS, truth)
+        rows.append(_row(name, facts, reported))
+        patient_truth.append(_truth_row(name, facts))
+        node_truth += [_node_row(name, node) for node in _truth(facts, *_placed(seed, number, facts))]
+    chances = np.array([row["ceiling_probability"] for row in patient_truth])
+    _write_readme(output / "README.md", patients, seed, chances)
+    _write_csv(output / "node_truth.csv", NODE_TRUTH_COLUMNS, node_truth)
+    _write_csv(output / "patient_truth.csv", PATIENT_TRUTH_COLUMNS, patient_truth)
     _write_csv(output / "cohort.csv", COLUMNS, rows)
     write_source(SOURCE, output / "cohort.csv")
 
@@ -362,19 +371,33 @@ def _row(patient: str, facts: PatientFacts, reported: tuple[int, int | None]) ->
     low, high = reported
     return {
         "patient": patient,
-        "ct": f"images/{patient}/ct.mha",
-        "lymph_nodes": f"images/{patient}/lymph_nodes.mha",
+        CT: f"images/{patient}/{CT}.mha",
+        SEGMENTATION: f"images/{patient}/{SEGMENTATION}.mha",
         "centre": facts.centre.name,
+        "lymph_node_metastasis": int(low > 0),
         "positive_nodes_low": low,
         "positive_nodes_high": high,
         "removed_nodes": facts.removed_nodes,
-        "true_probability": round(facts.ceiling.patient, 6),
     }
 
 
-def _write_images(seed: int, number: int, folder: Path, *, small: bool) -> None:
-    """Write a patient's images if they are not there yet."""
-    paths = (folder / "ct.mha", folder / "lymph_nodes.mha")
+def _truth_row(patient: str, facts: PatientFacts) -> dict[str, Any]:
+    return {
+        "patient": patient,
+        "tumour_side": facts.tumour_side,
+        "positive_nodes_on_ct": int(facts.nodes.positive.sum()),
+        "ceiling_probability": round(facts.ceiling.patient, 6),
+    }
+
+
+def _node_row(patient: str, node: NodeTruth) -> dict[str, Any]:
+    return {"patient": patient, **asdict(node), "positive": int(node.positive)}
+
+
+def _write_images(patient: tuple[int, Path], *, seed: int, small: bool) -> None:
+    """Write the images of a patient, by number, into a folder if they are not there yet."""
+    number, folder = patient
+    paths = (folder / f"{CT}.mha", folder / f"{SEGMENTATION}.mha")
     if all(path.exists() for path in paths):
         return
     made = draw_small_patient(seed, number) if small else draw_patient(seed, number)
@@ -401,13 +424,12 @@ nothing about patients.
 
 `cohort.csv` has one row a patient. `positive_nodes_low` and `positive_nodes_high` hold the pathologist's count of
 positive nodes, which is exact where both are equal; an empty `positive_nodes_high` means that the report says only
-that there are some. `lymph_nodes` has one label a node. The count is not that of the positive nodes in it: one in
+that there are some. `lymph-node-segmentation` has one label a node. The count is not that of the positive nodes in it: one in
 thirty of those was not found, and some metastases lie elsewhere.
 
 `node_truth.csv` has one row a node, with all that decided how it looks and whether it is positive; no algorithm may
-see it. `ceiling_probability` is the chance that the node is positive for an observer who knows all this, and
-`true_probability` of `cohort.csv` the chance that this observer gives the patient's pN+, which no algorithm may see
-either. That observer can expect an AUC of {ceiling_auc(probabilities):.3f} for pN+ on these patients; no algorithm can expect more.
+see it. `ceiling_probability` is the chance that the node is positive for an observer who knows all this; in
+`patient_truth.csv` it is the chance that this observer gives pN+. That observer can expect an AUC of {ceiling_auc(probabilities):.3f} for pN+ on these patients; no algorithm can expect more.
 """,
         encoding="utf-8",
     )

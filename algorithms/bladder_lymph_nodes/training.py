@@ -12,6 +12,7 @@ import datetime as dt
 import math
 import platform
 import shutil
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -43,8 +44,8 @@ from .network import NetworkSettings, make_network, mirrored
 
 LOW, HIGH, OUTCOME = "positive_nodes_low", "positive_nodes_high", "lymph_node_metastasis"
 NODE_TRUTH_FILE, PATIENT_TRUTH_FILE = "node_truth.csv", "patient_truth.csv"
-DEFINED_ON = 0.95
-"""Radiomics features that are not defined on so many of the nodes are left out."""
+DEFINED_ON = 0.5
+"""Radiomics features that are not defined on so many of the nodes, for these are too small, are left out."""
 _SOFTWARE = ("preop", "torch", "monai", "numpy", "SimpleITK")
 
 
@@ -162,7 +163,7 @@ def prepare(cohort: Cohort, network: NetworkSettings, work: Path) -> tuple[list[
             raise InvalidInputError(f"Patient {patient.name}: {result}") from result
     stored = [read_json(work / patient.name / "nodes.json") for patient in cohort.patients]
     measured = _measured([row for each in stored for row in each["radiomics"]])
-    truths = _node_truth(cohort)
+    truths = {(row["patient"], int(row["label"])): int(row["positive"]) for row in _truth(cohort, NODE_TRUTH_FILE)}
     prepared = []
     for patient, each in zip(cohort.patients, stored, strict=True):
         low, high = reports[patient.name]
@@ -227,8 +228,8 @@ def _prepare(patient: Patient, *, work: Path, instances: str) -> None:
 
 def _measured(rows: Sequence[Mapping[str, float]]) -> tuple[str, ...]:
     """Names of the features that are defined on nearly all nodes."""
-    names = sorted({name for row in rows for name in row})
-    return tuple(name for name in names if sum(name in row for row in rows) >= DEFINED_ON * len(rows))
+    defined = Counter(name for row in rows for name in row)
+    return tuple(sorted(name for name, count in defined.items() if count >= DEFINED_ON * len(rows)))
 
 
 def _instances(
@@ -241,37 +242,28 @@ def _instances(
     return cubes, torch.tensor(stored["sizes"])
 
 
-def _node_truth(cohort: Cohort) -> dict[tuple[str, int], int]:
-    """Which nodes are positive, by patient and label, where ``node_truth.csv`` beside the cohort table says so."""
-    rows = _rows(cohort.path.with_name(NODE_TRUTH_FILE))
-    return {(row["patient"], int(row["label"])): int(row["positive"] in {"1", "True"}) for row in rows}
-
-
-def _ceiling(cohort: Cohort) -> dict[str, float] | None:
-    """AUCs of an observer who knows what the simulated patients were made from."""
-    patients = {row["patient"]: float(row["ceiling_probability"]) for row in _truth_rows(cohort, PATIENT_TRUTH_FILE)}
-    nodes = [row for row in _truth_rows(cohort, NODE_TRUTH_FILE) if row["patient"] in patients]
-    if not patients:
-        return None
-    positive = {row["patient"] for row in nodes if row["positive"] == "1"}
-    inside = [row for row in nodes if row["patient"] in positive]
-    return {
-        "patient_auc": ceiling_auc(np.array(list(patients.values()))),
-        "instance_auc": auc(
-            [int(row["positive"]) for row in inside], [float(row["ceiling_probability"]) for row in inside]
-        ),
-    }
-
-
-def _truth_rows(cohort: Cohort, name: str) -> list[dict[str, str]]:
-    return [row for row in _rows(cohort.path.with_name(name)) if row.get("ceiling_probability")]
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
+def _truth(cohort: Cohort, name: str) -> list[dict[str, str]]:
+    """Rows of a table of the truth beside the cohort table, where there is one."""
+    path = cohort.path.with_name(name)
     if not path.is_file():
         return []
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
+
+
+def _ceiling(cohort: Cohort) -> dict[str, float] | None:
+    """AUCs of an observer who knows what the simulated patients were made from."""
+    patients, nodes = _truth(cohort, PATIENT_TRUTH_FILE), _truth(cohort, NODE_TRUTH_FILE)
+    if not patients or not nodes:
+        return None
+    positive = {row["patient"] for row in nodes if row["positive"] == "1"}
+    inside = [row for row in nodes if row["patient"] in positive]
+    return {
+        "patient_auc": ceiling_auc(np.array([float(row["ceiling_probability"]) for row in patients])),
+        "instance_auc": auc(
+            [int(row["positive"]) for row in inside], [float(row["ceiling_probability"]) for row in inside]
+        ),
+    }
 
 
 def _threshold(prepared: Sequence[Prepared], held_out: Sequence[HeldOut]) -> float:
@@ -308,6 +300,7 @@ def _evidence(
         "rule": {
             "name": "size rule",
             "score_name": "largest short axis",
+            "instance_score_name": "short axis",
             "unit": "mm",
             "threshold": SIZE_RULE_MM,
         },

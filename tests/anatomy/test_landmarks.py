@@ -113,6 +113,14 @@ def test_an_airway_that_does_not_split_ends_at_its_carina(simple: Image) -> None
     assert any("does not split" in note for note in found.notes)
 
 
+def test_a_stray_branch_behind_the_carina_is_not_the_inferior_vein(simple: Image, landmarks: Landmarks) -> None:
+    voxels = simple.voxels.copy()
+    z, y, x = np.rint(simple.geometry.index_zyx(np.array([(-25.0, 12.0, -20.0)]))[0]).astype(int)
+    voxels[z : z + 2, y : y + 3, x : x + 3] = TOTAL_CLASSES["pulmonary_vein"]
+    found = map_stations(Organs(simple.with_voxels(voxels))).landmarks
+    assert found.bronchus_intermedius_bottom == landmarks.bronchus_intermedius_bottom
+
+
 def height_of_slice(index: float) -> float:
     """World height of a slice of the real thorax: 1.5 mm apart from -61 mm."""
     return -61 + 1.5 * index

@@ -6,7 +6,7 @@ import pytest
 from preop.anatomy import STATIONS, TOTAL_CLASSES, Organs, StationMap, map_stations, stations_of_points
 from preop.anatomy.organs import LUNGS, VERTEBRAE
 from preop.errors import InvalidInputError
-from preop.imaging import Geometry, Image, resample_like
+from preop.imaging import Geometry, Image, crop, resample, resample_like
 from preop.staging import Station
 from tests.anatomy import conftest as known
 
@@ -81,8 +81,6 @@ def moved(labels: Image, axes: tuple[int, int, int], flips: tuple[int, ...]) -> 
 
 def cropped(labels: Image, axis: int, part: slice) -> Image:
     """The labels of a scan that shows a part of the chest only."""
-    from preop.imaging import crop
-
     box = [slice(0, size) for size in labels.shape]
     box[axis] = slice(*part.indices(labels.shape[axis])[:2])
     return crop(labels, tuple(box))
@@ -270,3 +268,11 @@ def test_a_real_person_lacks_no_station(real_map: StationMap) -> None:
 def test_a_flipped_real_scan_has_the_same_stations(real: Image, real_map: StationMap) -> None:
     other = map_stations(Organs(moved(real, (0, 1, 2), (1, 2))))
     assert np.array_equal(other.labels.voxels, real_map.labels.voxels)
+
+
+def test_labels_at_3_mm_give_a_real_person_the_same_stations(real: Image, real_map: StationMap) -> None:
+    coarse = map_stations(Organs(resample(real, (3.0, 3.0, 3.0), interpolation="nearest")))
+    there, here = coarse.on(real_map.labels.geometry).voxels, real_map.labels.voxels
+    both = (there > 0) & (here > 0)
+    assert (there == here)[both].mean() > 0.95
+    assert both.sum() / (here > 0).sum() > 0.9

@@ -22,7 +22,9 @@ from bladder_lymph_nodes.simulation import (
     draw_small_patient,
     simulate,
 )
+from preop.cohort import read_cohort
 from preop.errors import InvalidInputError, InvalidOutputError
+from preop.grandchallenge.algorithm import read_algorithm
 from preop.grandchallenge.models import DataSource
 from preop.imaging import read_image
 from preop.simulation import ceiling_auc
@@ -367,7 +369,7 @@ def test_impossible_cohorts_are_refused(tmp_path: Path, number: int, seed: int) 
 def test_a_patient_does_not_depend_on_the_rest_of_the_cohort(cohort: Path, patients: list[SimulatedPatient]) -> None:
     for row, patient in zip(_rows(cohort / "cohort.csv"), patients, strict=True):
         assert row["centre"] == patient.facts.centre.name
-        for column, image in (("ct", patient.ct), ("lymph_nodes", patient.lymph_nodes)):
+        for column, image in ((simulation.CT, patient.ct), (simulation.SEGMENTATION, patient.lymph_nodes)):
             written = read_image(cohort / row[column])
             assert written.geometry.difference(image.geometry) is None
             np.testing.assert_array_equal(written.voxels, image.voxels)
@@ -376,7 +378,15 @@ def test_a_patient_does_not_depend_on_the_rest_of_the_cohort(cohort: Path, patie
 def test_node_truth_has_every_node_in_the_order_of_its_labels(cohort: Path, patients: list[SimulatedPatient]) -> None:
     truth = _rows(cohort / "node_truth.csv")
     assert [row["label"] for row in truth] == [str(node.label) for patient in patients for node in patient.nodes]
-    assert [row["positive"] for row in truth] == [str(node.positive) for patient in patients for node in patient.nodes]
+    positive = [node.positive for patient in patients for node in patient.nodes]
+    assert [row["positive"] for row in truth] == ["1" if each else "0" for each in positive]
+
+
+def test_the_cohort_is_one_that_the_algorithm_reads(cohort: Path) -> None:
+    algorithm = read_algorithm(Path(simulation.__file__).parent)
+    patients = read_cohort(cohort / "cohort.csv", algorithm).patients
+    assert [patient.name for patient in patients] == [row["patient"] for row in _rows(cohort / "patient_truth.csv")]
+    assert len(np.unique(patients[0].case.image(simulation.SEGMENTATION).voxels)) > 10
 
 
 def test_the_cohort_says_that_it_is_simulated(cohort: Path) -> None:

@@ -43,6 +43,12 @@ SHORTEST_LEFT_BRONCHUS_MM = 15.0
 LONGEST_LEFT_BRONCHUS_MM = 40.0
 """A label that reaches lower than this below the carina followed a lobar bronchus."""
 
+SHORTEST_INTERMEDIUS_MM = 25.0
+LONGEST_INTERMEDIUS_MM = 65.0
+"""Bounds, below the carina, within which the top of the right inferior vein stands for the bronchus' lower border."""
+
+VEIN_GAP_MM = 4.0
+
 EDGE_MM = 4.0
 """An organ that comes this near to the end of the scan is taken to be cut by it."""
 
@@ -277,8 +283,7 @@ def find_airway(thorax: Thorax, trachea: Mask, carina: tuple[float, float, float
     inner = _inner_walls(thorax, trachea, carina)
     heights = thorax.slices_of(above)
     if not heights.size:
-        flat = [Profile(np.zeros(1), np.array([value])) for value in carina[:2]]
-        midline, depth = flat
+        midline, depth = (Profile(np.zeros(1), np.array([position])) for position in carina[:2])
         return Airway(midline, midline, midline, depth, depth, *inner, top=math.inf)
     z = thorax.z[heights]
     half = (thorax.x[1] - thorax.x[0]) / 2
@@ -458,7 +463,11 @@ def find_left_artery_top(
 def find_inferior_vein(
     thorax: Thorax, carina: tuple[float, float, float], side: str, notes: list[str]
 ) -> tuple[float, float]:
-    """Find top and bottom of an inferior pulmonary vein: the parts of the veins behind the front wall of the carina."""
+    """Find top and bottom of an inferior pulmonary vein: the parts of the veins behind the front wall of the carina.
+
+    Of several runs of slices the longest counts: a branch of the superior vein may pass behind, too. The top is not a
+    number where the vein was not found.
+    """
     from scipy import ndimage
 
     right = side == "right"
@@ -470,7 +479,9 @@ def find_inferior_vein(
         if any(thorax.y[round(row)] > carina[1] - AIRWAY_HALF_DEPTH_MM for row, _ in centres):
             heights.append(float(thorax.z[index]))
     if heights:
-        return max(heights), min(heights)
+        runs = np.split(heights, np.flatnonzero(np.diff(heights) > VEIN_GAP_MM) + 1)
+        longest = max(runs, key=len)
+        return float(longest[-1]), float(longest[0])
     level = carina[2] - INFERIOR_VEINS_BELOW_CARINA_MM
     if math.isfinite(level):
         notes.append(
@@ -482,7 +493,8 @@ def find_inferior_vein(
 
 def find_bronchus_intermedius_bottom(carina_z: float, right_vein: tuple[float, float], notes: list[str]) -> float:
     """Find the lower border of the bronchus intermedius: the top of the right inferior pulmonary vein lies behind it."""
-    if not math.isnan(right_vein[0]):
+    length = carina_z - right_vein[0]
+    if math.isinf(length) or SHORTEST_INTERMEDIUS_MM <= length <= LONGEST_INTERMEDIUS_MM:
         return right_vein[0]
     if math.isfinite(carina_z):
         notes.append(

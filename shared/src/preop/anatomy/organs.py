@@ -193,12 +193,12 @@ def in_patient_axes(organs: Organs) -> Thorax:
 
 
 def _voxels_of(voxels: NDArray[Any], indices: Mapping[str, int], names: tuple[str, ...]) -> Mask:
-    wanted = [indices[name] for name in names if name in indices]
-    if len(wanted) == 1:
-        return np.asarray(voxels == wanted[0])
-    chosen = np.zeros(max([int(voxels.max()), *wanted], default=0) + 1, dtype=bool)
-    chosen[wanted] = True
-    return np.asarray(chosen[voxels])
+    # One comparison a label: a table look-up would need eight bytes a voxel for the indices.
+    mask = np.zeros(voxels.shape, dtype=bool)
+    for name in names:
+        if name in indices:
+            mask |= voxels == indices[name]
+    return mask
 
 
 def _world_box(geometry: Geometry, box: tuple[slice, ...]) -> tuple[Coordinates, Coordinates]:

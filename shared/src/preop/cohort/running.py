@@ -19,7 +19,7 @@ Result = TypeVar("Result")
 
 
 def map_patients(
-    function: Callable[[Item], Result], patients: Sequence[Item], *, description: str
+    function: Callable[[Item], Result], patients: Sequence[Item], *, description: str | None
 ) -> Iterator[tuple[Item, Result | PreopError]]:
     """Call ``function`` for each patient in processes of their own; give each result as soon as it is there.
 
@@ -32,7 +32,7 @@ def map_patients(
     patients
         What it is called with: rows of a cohort, or anything that stands for a patient.
     description
-        What the progress bar says.
+        What the progress bar says; None where the caller shows one.
     """
     if not patients:
         return
@@ -43,7 +43,12 @@ def map_patients(
     ) as pool:
         running = {pool.submit(_caught, function, patient): patient for patient in patients}
         finished = track(
-            as_completed(running), description, total=len(running), console=Console(stderr=True), transient=True
+            as_completed(running),
+            description or "",
+            total=len(running),
+            console=Console(stderr=True),
+            transient=True,
+            disable=description is None,
         )
         for future in finished:
             yield running[future], future.result()
