@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import importlib
 import json
+import multiprocessing.process
+import socket
+import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,7 +33,7 @@ THREE_MM, SIX_MM = plans_of(spacing=(3, 3, 3)), plans_of(spacing=(6, 6, 6))
 
 
 def ct_of(direction: Sequence[float] = TURNED) -> Image:
-    return scan_of((50, 85, 100), (2.5, 1.2, 1.1), seed=4, direction=direction)
+    return scan_of((42, 60, 70), (2.5, 1.2, 1.1), seed=4, direction=direction)
 
 
 def small_network(folder: Path, plans: dict[str, Any], **options: Any) -> Path:
@@ -104,7 +107,7 @@ def test_five_networks_of_1_5_mm_and_only_those_needed(
             dataset_of([names[label] for label in sorted(names)]),
             trainer="nnUNetTrainerNoMirroring",
         )
-    ct = scan_of((20, 36, 30), (2.0, 1.5, 1.4))
+    ct = scan_of((20, 25, 28), (2.0, 1.5, 1.4))
     expected = total_segmentator(ct, tmp_path / "weights")
     every = load_organ_networks(
         tmp_path / "weights", [*WANTED, "rib_left_1", "vertebrae_T1", "hip_left"], quality="full"
@@ -128,7 +131,7 @@ def test_a_task_that_looks_around_the_lungs_crops_to_them(
         dataset_of(["lung_airways", "lung_airways_wall", "lung_arteries", "lung_veins"]),
         trainer="nnUNetTrainerSkeletonRecall",
     )
-    ct = scan_of((24, 36, 40), (2.5, 1.2, 1.1), seed=4, direction=TURNED)
+    ct = scan_of((13, 24, 26), (2.5, 1.2, 1.1), seed=4, direction=TURNED)
     expected = total_segmentator(ct, tmp_path / "weights", task="lung_vessels")
     seen: list[int] = []
     vessels = load_organ_networks(tmp_path / "weights", ["lung_arteries", "lung_veins"], task="lung_vessels")
@@ -146,6 +149,17 @@ def test_a_small_network_computes_only_the_classes_it_has_learned(tmp_path: Path
     network = load_network(folder, device="cpu")
     given = network._module(torch.zeros(1, 1, 32, 32, 32))
     assert given.shape[1] == len(WANTED) + 1
+
+
+def test_no_process_is_started_and_no_network_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError
+
+    small_network(tmp_path / "weights", THREE_MM)
+    monkeypatch.setattr(multiprocessing.process.BaseProcess, "start", refuse)
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    monkeypatch.setattr(socket, "socket", refuse)
+    assert segment_anatomy(ct_of(), WANTED, tmp_path / "weights", device="cpu").labels.voxels.any()
 
 
 def test_missing_weights_are_named_with_the_command_that_fetches_them(tmp_path: Path) -> None:

@@ -13,9 +13,11 @@ from preop.segmentation.pet import (
     liver_threshold,
     segment_pet,
 )
+from preop.segmentation.training import Case, TrainingSettings, train_network
 
 __all__ = [
     "PHYSIOLOGICAL",
+    "Case",
     "FixedSuv",
     "FractionOfMaximum",
     "LiverBased",
@@ -24,12 +26,14 @@ __all__ = [
     "OrganNetworks",
     "Organs",
     "Threshold",
+    "TrainingSettings",
     "liver_threshold",
     "load_network",
     "load_organ_networks",
     "read_model_folder",
     "segment_anatomy",
     "segment_pet",
+    "train_network",
     "write_network",
     "write_organ_network",
 ]

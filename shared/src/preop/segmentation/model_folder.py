@@ -88,7 +88,7 @@ def read_model_folder(folder: Path, folds: Sequence[int | str] | None = None) ->
     dataset = _read_json(folder, DATASET_FILE, ("labels",))
     names = _folds_of(folder) if folds is None else tuple(str(fold) for fold in folds)
     files = [folder / f"fold_{name}" / CHECKPOINT_FILE for name in names]
-    checkpoints = [_read_checkpoint(folder, file) for file in files]
+    checkpoints = [read_checkpoint(folder, file) for file in files]
     first = checkpoints[0]
     if any(_facts(checkpoint) != _facts(first) for checkpoint in checkpoints):
         raise InvalidModelError(
@@ -271,7 +271,7 @@ def _folds_of(folder: Path) -> tuple[str, ...]:
     return tuple(name for name in found if name != "all") or tuple(found)
 
 
-def _read_checkpoint(folder: Path, file: Path) -> dict[str, Any]:
+def read_checkpoint(folder: Path, file: Path) -> dict[str, Any]:
     """Read weights without running anything: torch refuses all but tensors and plain values."""
     import torch
 

@@ -33,7 +33,7 @@ Device = Literal["auto", "cpu", "cuda"]
 Progress = Callable[[int, int], None]
 """Called with the number of tiles done and the number of all."""
 
-_SLAB_VOXELS = 2**17
+_SLAB_VOXELS = 2**19
 
 
 @dataclass(frozen=True, eq=False)

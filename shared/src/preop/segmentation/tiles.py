@@ -10,8 +10,9 @@ from preop.errors import InvalidModelError
 
 Tile = tuple[slice | int, ...]
 
-# As many classes as a core's cache holds the tiles of.
-_HEADS_AT_ONCE = 4
+# Sums are formed by so many values: fewer fit the cache better, but threads wait for each other after every step, which
+# takes long where other work is on the cores.
+_VALUES_AT_ONCE = 2**22
 
 
 def predict_scores(
@@ -112,16 +113,17 @@ def _accumulate(
     weights = torch.zeros(scan.shape[1:], dtype=torch.half, device=place)
     # The same numbers in float32: a CPU multiplies them several times faster.
     factor = weight.float() if place.type == "cpu" else weight
+    at_once = max(1, _VALUES_AT_ONCE // weight.numel())
     with torch.inference_mode(), torch.autocast(device.type, enabled=device.type == "cuda"):
         for tile in tiles:
             patch_scores = _mirrored(network, scan[tile][None].to(device), flips)[0].to(place)
-            for start in range(0, heads, _HEADS_AT_ONCE):
-                some = slice(start, start + _HEADS_AT_ONCE)
+            for start in range(0, heads, at_once):
+                some = slice(start, start + at_once)
                 _add(scores[some][tile], patch_scores[some].mul_(factor))
             _add(weights[tile[1:]], factor)
             done()
         scores /= weights
-    if any(torch.isinf(head).any() for head in scores):
+    if not all(torch.isfinite(head.float().sum()) for head in scores):
         raise InvalidModelError(
             "The segmentation network gives scores beyond the range of float16: its weights are damaged, or the scan "
             "is far outside of what it has learned from."
