@@ -28,6 +28,7 @@ from preop.grandchallenge.values import Point, multiple_points
 from preop.imaging import Image
 from preop.mil import Ensemble, Prediction, read_ensemble
 from preop.report.charts import count_chart, share_chart
+from preop.segmentation import Network, load_network
 from preop.toml import first_problem
 
 from .instances import bag_of
@@ -68,12 +69,12 @@ class Description(BaseModel):
 
 @dataclass(frozen=True)
 class Model:
-    """A trained model, and where it comes from."""
+    """A trained model, where it comes from, and the network that finds nodes where it has one."""
 
     info: ModelInfo
-    folder: Path
     description: Description
     ensemble: Ensemble
+    segmentation: Network | None
 
 
 def load_model(folder: Path, algorithm: Algorithm) -> Model:
@@ -88,7 +89,8 @@ def load_model(folder: Path, algorithm: Algorithm) -> Model:
             f"The model in {folder} is damaged: {DESCRIPTION_FILE}, {first_problem(error)}."
         ) from None
     ensemble = read_ensemble(folder, lambda: make_encoder(description.network, len(description.measured)))
-    return Model(info, folder, description, ensemble)
+    network = folder / SEGMENTATION_NETWORK
+    return Model(info, description, ensemble, load_network(network) if network.is_dir() else None)
 
 
 def predict(case: Case, model: Model) -> dict[str, Output]:
@@ -111,15 +113,12 @@ def predict(case: Case, model: Model) -> dict[str, Output]:
 
 def _segment(ct: Image, model: Model) -> Image:
     """Find the nodes with the network of the model folder."""
-    folder = model.folder / SEGMENTATION_NETWORK
-    if not folder.is_dir():
+    if model.segmentation is None:
         raise InvalidModelError(
-            f"No {SEGMENTATION} is given, and the model folder holds no network that could draw it ({folder.name}/): give "
-            "the nodes, or a model with such a network."
+            f"No {SEGMENTATION} is given, and the model folder holds no network that could draw it "
+            f"({SEGMENTATION_NETWORK}/): give the nodes, or a model with such a network."
         )
-    from preop.segmentation import load_network
-
-    found = load_network(folder).segment(ct)
+    found = model.segmentation.segment(ct)
     if not found.voxels.any():
         raise InvalidInputError(
             "The segmentation network found no lymph node on the CT, and without nodes nothing can be said: draw them."

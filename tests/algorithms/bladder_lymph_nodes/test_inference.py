@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bladder_lymph_nodes.inference import CT, MOST_COUNTED, SEGMENTATION, load_model, predict
+from bladder_lymph_nodes.inference import CT, MOST_COUNTED, SEGMENTATION, SEGMENTATION_NETWORK, load_model, predict
+from preop.errors import InvalidModelError
+from preop.folders import sha256
 from preop.grandchallenge.algorithm import read_algorithm
 from preop.grandchallenge.cases import Case, item_of, read_case
 from preop.grandchallenge.outputs import check_outputs
@@ -20,6 +22,7 @@ from preop.grandchallenge.runtime import run_algorithm
 from preop.grandchallenge.values import to_json
 from preop.imaging import Geometry, Image, read_image, write_image
 from tests.conftest import ROOT
+from tests.segmentation.networks import dataset_of, make_network, plans_of
 
 FOLDER = ROOT / "algorithms" / "bladder_lymph_nodes"
 ALGORITHM = read_algorithm(FOLDER)
@@ -117,6 +120,35 @@ def test_the_chart_is_valid_vega_lite() -> None:
     chart = outputs_of()["positive-lymph-nodes-chart"]
     alt.Chart.from_dict(chart, validate=True)
     assert "Likelihood of pN+" in json.dumps(chart)
+
+
+@pytest.fixture
+def with_network(roots: Roots) -> Path:
+    """The shipped model with a small segmentation network of random weights."""
+    folder = make_network(
+        roots.model / SEGMENTATION_NETWORK, plans_of(spacing=(5.0, 1.5, 1.5)), dataset_of(["lymph_node"])
+    )
+    info = json.loads((roots.model / "model.json").read_text())
+    info["files"] |= {str(path.relative_to(roots.model)): sha256(path) for path in folder.rglob("*") if path.is_file()}
+    (roots.model / "model.json").write_text(json.dumps(info))
+    return roots.model
+
+
+def test_ct_alone_is_segmented_by_the_network_of_the_model(with_network: Path) -> None:
+    ct, _ = bundled()
+    model = load_model(with_network, ALGORITHM)
+    assert model.segmentation is not None
+    drawn = model.segmentation.segment(ct)
+    alone = predict(Case(ALGORITHM, "case", {CT: Path("ct")}, {}, {CT: ct}), model)
+    assert drawn.voxels.any()
+    assert alone["lymph-node-table"] == predict(in_memory(ct, drawn), model)["lymph-node-table"]
+
+
+def test_a_changed_file_of_the_segmentation_network_is_refused(with_network: Path) -> None:
+    path = with_network / SEGMENTATION_NETWORK / "plans.json"
+    path.write_text(path.read_text() + " ")
+    with pytest.raises(InvalidModelError, match="node_segmentation/plans.json is not the file that was written"):
+        load_model(with_network, ALGORITHM)
 
 
 class Drawn(NamedTuple):
