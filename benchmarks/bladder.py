@@ -26,7 +26,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from bladder_lymph_nodes.instances import measure
-from bladder_lymph_nodes.lymph_nodes import cut_cubes, find_lymph_nodes, sizes_of
+from bladder_lymph_nodes.lymph_nodes import cut_cubes, find_lymph_nodes, measures_of
 from bladder_lymph_nodes.network import NetworkSettings, make_network, mirrored
 from bladder_lymph_nodes.simulation import draw_facts, draw_patient
 from preop.cohort import map_patients
@@ -73,8 +73,8 @@ def print_table(folder: Path, seeds: Sequence[int]) -> None:
     positive = np.array([int(each["count"] > 0) for each in test])
     inside = [number for number, each in enumerate(test) if each["count"] > 0 and each["positive"].any()]
     truth = np.concatenate([test[number]["positive"] for number in inside]).astype(int)
-    largest = [float(each["sizes"][:, 0].max()) for each in test]
-    size = [float(score) for number in inside for score in test[number]["sizes"][:, 0]]
+    largest = [float(each["measures"][:, 0].max()) for each in test]
+    size = [float(score) for number in inside for score in test[number]["measures"][:, 0]]
     known = [float(score) for number in inside for score in test[number]["ceiling"]]
     chances = np.array([draw_facts(TEST_SEED, number).ceiling.patient for number in range(TEST_PATIENTS)])
     print(
@@ -120,7 +120,7 @@ def _simulate(patient: tuple[int, int], *, folder: Path) -> None:
     np.savez(
         partial_file,
         cubes=cut_cubes(made.ct, nodes)[:, :, middle, middle, middle],
-        sizes=sizes_of(nodes.nodes),
+        measures=measures_of(nodes.nodes),
         radiomics=np.array([[row.get(name, np.nan) for name in names] for row in rows]),
         positive=np.array([truth[node.number].positive for node in nodes.nodes]),
         ceiling=np.array([truth[node.number].ceiling_probability for node in nodes.nodes]),
@@ -180,7 +180,7 @@ def _radiomics(training: Sequence[Any], test: Sequence[Any]) -> list[float]:
 
 def _bag(name: str, stored: Any) -> Bag:
     count = float(stored["count"])
-    instances = torch.from_numpy(stored["cubes"]), torch.from_numpy(stored["sizes"])
+    instances = torch.from_numpy(stored["cubes"]), torch.from_numpy(stored["measures"])
     return Bag(name, instances, count, count, torch.from_numpy(stored["positive"]))
 
 

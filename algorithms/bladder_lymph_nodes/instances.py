@@ -13,7 +13,7 @@ from preop.imaging import Image, crop
 from preop.mil import Bag
 from preop.radiomics import FixedBinSize, Settings, compute_features
 
-from .lymph_nodes import Box, LymphNodes, cut_cubes, sizes_of
+from .lymph_nodes import Box, LymphNodes, cut_cubes, measures_of
 from .network import NetworkSettings
 
 RADIOMICS = Settings(spacing_mm=(1.0, 1.0, 1.0), discretisation=FixedBinSize(width=10.0))
@@ -48,7 +48,7 @@ def bag_of(
             torch.tensor([[row.get(feature, math.nan) for feature in measured] for row in rows]),
         )
     else:
-        instances = (torch.from_numpy(cut_cubes(ct, nodes)), torch.from_numpy(sizes_of(nodes.nodes)))
+        instances = (torch.from_numpy(cut_cubes(ct, nodes)), torch.from_numpy(measures_of(nodes.nodes)))
     return Bag(name, instances, low, high, centre=centre)
 
 

@@ -157,10 +157,10 @@ def cut_cubes(ct: Image, nodes: LymphNodes) -> NDArray[np.uint8]:
     return cubes
 
 
-def sizes_of(nodes: Sequence[LymphNode]) -> NDArray[np.float32]:
-    """Short axis in mm and volume in ml of each node: (nodes, 2)."""
-    rows = [(node.short_axis_mm, node.volume_ml) for node in nodes]
-    return np.array(rows, dtype=np.float32).reshape(-1, 2)
+def measures_of(nodes: Sequence[LymphNode]) -> NDArray[np.float32]:
+    """Short axis in mm, volume in ml and density of the inner voxels in HU of each node: (nodes, 3)."""
+    rows = [(node.short_axis_mm, node.volume_ml, node.core_hu) for node in nodes]
+    return np.array(rows, dtype=np.float32).reshape(-1, 3)
 
 
 def _told_apart(segmentation: Image) -> tuple[Image, list[str]]:

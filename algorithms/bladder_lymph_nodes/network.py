@@ -14,11 +14,11 @@ from preop.mil.heads import CountHead
 
 from .lymph_nodes import CUBE_VOXELS, NEIGHBOUR, OWN
 
-# Middle and spread of the logarithms of short axis (mm) and volume (ml) of pelvic nodes: 5 mm and 0.15 ml, times or
-# divided by 1.6 and 3. They only bring the numbers near 1; what matters of them is learned.
-_LOG_SIZE_CENTRE = (1.6, -1.9)
-_LOG_SIZE_SPREAD = (0.5, 1.1)
-_SIZES = len(_LOG_SIZE_CENTRE)
+# Middle and spread of what is measured of pelvic nodes: logarithms of 5 mm and 0.15 ml, times or divided by 1.6 and 3,
+# and 60 HU, give or take 25. They only bring the numbers near 1; what matters of them is learned.
+_CENTRE = (1.6, -1.9, 60.0)
+_SPREAD = (0.5, 1.1, 25.0)
+_MEASURES = len(_CENTRE)
 
 
 class NetworkSettings(BaseModel):
@@ -52,22 +52,22 @@ class NetworkSettings(BaseModel):
 
 
 class CubeEncoder(nn.Module):
-    """MONAI's 3D ResNet-10 on density, node and neighbours, then the size beside its features."""
+    """MONAI's 3D ResNet-10 on density, node and neighbours, then size and density beside its features."""
 
     def __init__(self, channels: tuple[int, int, int, int], cube_mm: int, stride: int) -> None:
         super().__init__()
         self.cube_mm = cube_mm
-        self.features = channels[-1] + _SIZES
+        self.features = channels[-1] + _MEASURES
         self.body = residual_network(3, channels, stride=stride, pooled=cube_mm == CUBE_VOXELS)
 
-    def forward(self, cubes: Tensor, sizes: Tensor) -> Tensor:
-        """Features (n, f) of cubes (n, 2, 48, 48, 48) as they are cut, or their middle, and sizes (n, 2) in mm and ml."""
+    def forward(self, cubes: Tensor, measures: Tensor) -> Tensor:
+        """Features (n, f) of cubes (n, 2, 48, 48, 48) as they are cut, or their middle, and of measures (n, 3)."""
         margin = (cubes.shape[-1] - self.cube_mm) // 2
         middle = slice(margin, margin + self.cube_mm)
         density, place = cubes[:, :, middle, middle, middle].unbind(1)
         channels = torch.stack([density / 127.5 - 1, (place == OWN).float(), (place == NEIGHBOUR).float()], dim=1)
         body = self.body(channels.to(memory_format=torch.channels_last_3d))
-        return torch.cat([body, _scaled(sizes)], dim=1)
+        return torch.cat([body, _scaled(measures)], dim=1)
 
 
 class RadiomicsEncoder(nn.Module):
@@ -107,17 +107,13 @@ def make_encoder(settings: NetworkSettings, measured: int = 0) -> CubeEncoder | 
 
 
 def mirrored(instances: tuple[Tensor, ...], generator: torch.Generator) -> tuple[Tensor, ...]:
-    """Mirror the cubes of a batch along a random choice of axes, and shift their density by up to 8 HU.
-
-    A mirrored pelvis is as plausible as the original: which way a node lies says nothing about it.
-    """
-    cubes, sizes = instances
+    """Mirror the cubes of a batch along a random choice of axes: which way a node lies says nothing about it."""
+    cubes, measures = instances
     axes = [axis for axis in (2, 3, 4) if torch.rand((), generator=generator) < 0.5]
-    shift = torch.zeros(2, device=cubes.device)
-    shift[0] = 10 * (torch.rand((), generator=generator) - 0.5)
-    return torch.flip(cubes, axes) + shift[None, :, None, None, None], sizes
+    return torch.flip(cubes, axes), measures
 
 
-def _scaled(sizes: Tensor) -> Tensor:
-    centre, spread = sizes.new_tensor(_LOG_SIZE_CENTRE), sizes.new_tensor(_LOG_SIZE_SPREAD)
-    return (sizes.clamp(min=1e-3).log() - centre) / spread
+def _scaled(measures: Tensor) -> Tensor:
+    sizes, density = measures[:, :2], measures[:, 2:]
+    known = torch.cat([sizes.clamp(min=1e-3).log(), density], dim=1)
+    return ((known - known.new_tensor(_CENTRE)) / known.new_tensor(_SPREAD)).clamp(-4, 4)

@@ -39,7 +39,7 @@ from preop.statistics import auc, youden_threshold
 
 from .inference import CT, DESCRIPTION_FILE, SEGMENTATION, Description, Range
 from .instances import measure
-from .lymph_nodes import SIZE_RULE_MM, cut_cubes, find_lymph_nodes, sizes_of
+from .lymph_nodes import SIZE_RULE_MM, cut_cubes, find_lymph_nodes, measures_of
 from .network import NetworkSettings, make_network, mirrored
 
 LOW, HIGH, OUTCOME = "positive_nodes_low", "positive_nodes_high", "lymph_node_metastasis"
@@ -215,7 +215,7 @@ def _prepare(patient: Patient, *, work: Path, instances: str) -> None:
         np.save(partial_folder / "cubes.npy", cut_cubes(ct, nodes))
     content = {
         "slice_mm": max(ct.spacing_mm),
-        "sizes": sizes_of(nodes.nodes).tolist(),
+        "measures": measures_of(nodes.nodes).tolist(),
         "nodes": [
             {"number": node.number, "short_axis_mm": node.short_axis_mm, "core_hu": node.core_hu}
             for node in nodes.nodes
@@ -239,7 +239,7 @@ def _instances(
         return (torch.tensor([[row.get(name, math.nan) for name in measured] for row in stored["radiomics"]]),)
     # Read from the disk when it is needed: the cubes of 250 patients take 2.4 GB.
     cubes = torch.from_numpy(np.load(folder / "cubes.npy", mmap_mode="c"))
-    return cubes, torch.tensor(stored["sizes"])
+    return cubes, torch.tensor(stored["measures"])
 
 
 def _truth(cohort: Cohort, name: str) -> list[dict[str, str]]:

@@ -10,7 +10,7 @@ from preop.mil.encoders import residual_network
 
 
 @pytest.mark.parametrize(("voxels", "pooled"), [(24, False), (48, True)])
-def test_a_volume_becomes_features_whatever_else_is_in_the_batch(voxels: int, *, pooled: bool) -> None:
+def test_a_trained_encoder_reads_a_volume_whatever_else_is_in_the_batch(voxels: int, *, pooled: bool) -> None:
     torch.manual_seed(0)
     network = residual_network(3, (8, 8, 16, 16), stride=2, pooled=pooled).eval()
     volumes = torch.randn(3, 3, voxels, voxels, voxels)

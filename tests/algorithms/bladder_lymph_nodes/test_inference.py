@@ -147,7 +147,7 @@ def test_ct_alone_is_segmented_by_the_network_of_the_model(with_network: Path) -
 def test_a_changed_file_of_the_segmentation_network_is_refused(with_network: Path) -> None:
     path = with_network / SEGMENTATION_NETWORK / "plans.json"
     path.write_text(path.read_text() + " ")
-    with pytest.raises(InvalidModelError, match="node_segmentation/plans.json is not the file that was written"):
+    with pytest.raises(InvalidModelError, match=r"node_segmentation/plans\.json is not the file that was written"):
         load_model(with_network, ALGORITHM)
 
 

@@ -11,7 +11,7 @@ from bladder_lymph_nodes.lymph_nodes import (
     LymphNodes,
     cut_cubes,
     find_lymph_nodes,
-    sizes_of,
+    measures_of,
 )
 from preop.errors import InvalidInputError
 from preop.imaging import Geometry, Image
@@ -178,4 +178,4 @@ def test_a_scan_stored_the_other_way_round_gives_the_same_cubes_and_sides(two: N
     assert [node.side for node in turned.nodes] == [node.side for node in straight.nodes]
     # Half way between two voxels, which one is nearer depends on the order of storage.
     assert (cut_cubes(turned_ct, turned) == cut_cubes(ct, straight)).mean() > 0.99
-    assert sizes_of(turned.nodes) == pytest.approx(sizes_of(straight.nodes))
+    assert measures_of(turned.nodes) == pytest.approx(measures_of(straight.nodes))
