@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("PREOP_DATA", ROOT.parent / "shared" / "data"))
 IMAGES = ROOT / "docs" / "images"
 SARCOMA = ROOT / "algorithms" / "sarcoma_lung_metastasis"
+BLADDER = ROOT / "algorithms" / "bladder_lymph_nodes"
 PAGE_WIDTH, PAGE_HEIGHT = 1000, 1560
 CLEAR_UPTAKE_SUV = 12
 
@@ -33,13 +34,19 @@ def main() -> None:
     sys.path.insert(0, str(ROOT / "algorithms"))
     IMAGES.mkdir(exist_ok=True)
     result_page()
-    chart = read_json(SARCOMA / "test" / "ct_t1_pet" / "expected" / "lung-metastasis-contributions.json")
-    (IMAGES / "sarcoma-contributions.png").write_bytes(
-        vl_convert.vegalite_to_png(chart, vl_version=VEGA_LITE_VERSION, scale=1.5)
+    chart_of(
+        SARCOMA / "test" / "ct_t1_pet" / "expected" / "lung-metastasis-contributions.json", "sarcoma-contributions"
     )
+    chart_of(BLADDER / "test" / "positive" / "expected" / "positive-lymph-nodes-chart.json", "bladder-counts")
     simulated_patient()
     simulated_pelvis()
     station_pictures(DATA / "anatomy" / "thorax_totalsegmentator_labels.nii.gz", IMAGES)
+
+
+def chart_of(output: Path, name: str) -> None:
+    """Draw a chart that an algorithm gave."""
+    drawn = vl_convert.vegalite_to_png(read_json(output), vl_version=VEGA_LITE_VERSION, scale=1.5)
+    (IMAGES / f"{name}.png").write_bytes(drawn)
 
 
 def result_page() -> None:
