@@ -199,7 +199,7 @@ def _table(nodes: LymphNodes, by_node: NDArray[np.float32], model: Model) -> lis
             "long_axis_mm": round(node.long_axis_mm, 1),
             "volume_ml": round(node.volume_ml, 3),
             "side": node.side,
-            "core_hu": round(node.core_hu),
+            "p90_hu": round(node.p90_hu),
             "suspicious_by_size": node.suspicious_by_size,
             "cut_by_edge": node.cut_by_edge,
             "position_mm": [round(coordinate, 1) for coordinate in node.centre_mm],
@@ -221,7 +221,7 @@ def _most_telling_first(nodes: Sequence[LymphNode], by_node: NDArray[np.float32]
 def _warnings(nodes: LymphNodes, ct: Image, model: Model) -> list[str]:
     """Tell in words what a reader should know before trusting the numbers."""
     learned = model.description
-    density = float(np.median([node.core_hu for node in nodes.nodes]))
+    density = float(np.median([node.p90_hu for node in nodes.nodes]))
     slices_mm = max(ct.spacing_mm)
     warnings = []
     if density < learned.median_hu.low:

@@ -68,8 +68,8 @@ class LymphNode:
         World position (x, y, z) of the voxel of the node that is nearest to its centroid.
     side
         left, right, or midline, of the patient.
-    core_hu
-        Mean density of its inner voxels, where the fat around it has no part.
+    p90_hu
+        90th percentile of its density: fat in the hilum, necrosis and the blurred rim have no part in it.
     cut_by_edge
         Whether it reaches the edge of the scan, so that it may be larger.
     """
@@ -81,7 +81,7 @@ class LymphNode:
     long_axis_mm: float
     volume_ml: float
     side: str
-    core_hu: float
+    p90_hu: float
     cut_by_edge: bool
 
     @property
@@ -158,8 +158,8 @@ def cut_cubes(ct: Image, nodes: LymphNodes) -> NDArray[np.uint8]:
 
 
 def measures_of(nodes: Sequence[LymphNode]) -> NDArray[np.float32]:
-    """Short axis in mm, volume in ml and density of the inner voxels in HU of each node: (nodes, 3)."""
-    rows = [(node.short_axis_mm, node.volume_ml, node.core_hu) for node in nodes]
+    """Short axis in mm, volume in ml and 90th percentile of the density in HU of each node: (nodes, 3)."""
+    rows = [(node.short_axis_mm, node.volume_ml, node.p90_hu) for node in nodes]
     return np.array(rows, dtype=np.float32).reshape(-1, 3)
 
 
@@ -261,15 +261,9 @@ def _measured(
         long_axis_mm=diameters.long_axis_mm,
         volume_ml=len(inside) * ct.geometry.voxel_volume_mm3 / 1000,
         side="midline" if abs(x - middle_mm) <= MIDLINE_MM else "left" if x > middle_mm else "right",
-        core_hu=float(ct.voxels[_core(mask, ct.spacing_mm)].mean()),
+        p90_hu=float(np.percentile(ct.voxels[mask], 90)),
         cut_by_edge=any(part.start == 0 or part.stop == size for part, size in zip(box, whole.shape, strict=True)),
     )
-
-
-def _core(mask: NDArray[np.bool_], spacing_mm: tuple[float, ...]) -> NDArray[np.bool_]:
-    """Voxels at least half as deep inside as the deepest."""
-    depth_mm = ndimage.distance_transform_edt(np.pad(mask, 1), sampling=spacing_mm)[1:-1, 1:-1, 1:-1]
-    return np.asarray(depth_mm >= depth_mm.max() / 2)
 
 
 def _middle_of_body_mm(ct: Image) -> float:

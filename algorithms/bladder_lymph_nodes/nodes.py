@@ -80,21 +80,21 @@ class Kind:
 
 # Reactive nodes are large, bright and uneven as metastases are, but keep shape and hilum; any patient has some.
 BENIGN = (
-    Kind(0.94, (math.log(4.3), 0.23), (math.log(0.50), 0.45), (50, 9), (math.log(5.0), 0.35), hilum=0.4, necrosis=0.01),
+    Kind(0.94, (math.log(4.3), 0.23), (math.log(0.50), 0.45), (50, 9), (math.log(5.0), 0.35), hilum=0.3, necrosis=0.01),
     Kind(
-        0.06, (math.log(6.5), 0.18), (math.log(0.50), 0.45), (60, 11), (math.log(5.3), 0.35), hilum=0.4, necrosis=0.03
+        0.06, (math.log(6.5), 0.18), (math.log(0.50), 0.45), (62, 12), (math.log(5.3), 0.35), hilum=0.3, necrosis=0.03
     ),
 )
 POSITIVE = (
     Kind(
-        0.85, (math.log(6.0), 0.31), (math.log(0.46), 0.48), (68, 10), (math.log(5.3), 0.35), hilum=0.33, necrosis=0.02
+        0.85, (math.log(6.2), 0.31), (math.log(0.46), 0.48), (78, 13), (math.log(5.3), 0.35), hilum=0.2, necrosis=0.02
     ),
     Kind(
-        0.15, (math.log(7.2), 0.28), (math.log(0.44), 0.50), (68, 10), (math.log(5.8), 0.35), hilum=0.25, necrosis=1.0
+        0.15, (math.log(7.2), 0.28), (math.log(0.44), 0.50), (78, 13), (math.log(5.8), 0.35), hilum=0.15, necrosis=1.0
     ),
 )
 # The same for benign and positive nodes that have one, as part of the volume.
-HILAR_PART = (0.08, 0.30)
+HILAR_PART = (0.08, 0.25)
 NECROTIC_PART = (0.10, 0.45)
 
 

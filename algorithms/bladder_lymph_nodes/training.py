@@ -126,7 +126,7 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> dict[s
         measured=measured,
         threshold=threshold,
         nodes=_range([len(each.nodes) for each in prepared]),
-        median_hu=_range([float(np.median([node["core_hu"] for node in each.nodes])) for each in prepared], digits=0),
+        median_hu=_range([float(np.median([node["p90_hu"] for node in each.nodes])) for each in prepared], digits=0),
         slice_mm=_range([each.slice_mm for each in prepared]),
     )
     files = {**ensemble.to_files(), DESCRIPTION_FILE: to_json(description.model_dump(mode="json")).encode()}
@@ -217,8 +217,7 @@ def _prepare(patient: Patient, *, work: Path, instances: str) -> None:
         "slice_mm": max(ct.spacing_mm),
         "measures": measures_of(nodes.nodes).tolist(),
         "nodes": [
-            {"number": node.number, "short_axis_mm": node.short_axis_mm, "core_hu": node.core_hu}
-            for node in nodes.nodes
+            {"number": node.number, "short_axis_mm": node.short_axis_mm, "p90_hu": node.p90_hu} for node in nodes.nodes
         ],
         "radiomics": measure(ct, nodes) if instances == "radiomics" else [],
     }

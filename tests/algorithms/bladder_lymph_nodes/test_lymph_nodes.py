@@ -61,7 +61,7 @@ def test_a_node_is_measured_in_millimetres_and_on_its_side(two: NDArray[np.int32
     assert (large.side, small.side) == ("right", "left")
     assert large.suspicious_by_size
     assert not small.suspicious_by_size
-    assert large.core_hu == NODE_HU
+    assert large.p90_hu == NODE_HU
 
 
 def test_a_binary_mask_is_split_into_nodes_by_falling_size(two: NDArray[np.int32]) -> None:

@@ -143,11 +143,11 @@ def test_an_observer_who_knows_the_variables_reaches_the_stated_ceiling(facts: l
     patient = np.array([each.ceiling.patient for each in facts])
     by_count = np.array([each.ceiling.patient_by_count for each in facts])
     labels = np.array([each.positive_nodes > 0 for each in facts])
-    assert 0.86 < auc(labels, by_count) < 0.93
-    assert auc(labels, by_count) < auc(labels, patient) < 0.95
+    assert 0.90 < auc(labels, by_count) < 0.95
+    assert auc(labels, by_count) < auc(labels, patient) < 0.96
     assert ceiling_auc(patient) == pytest.approx(auc(labels, patient), abs=0.03)
     within = [auc(each.nodes.positive, each.ceiling.node) for each in facts if each.nodes.positive.any()]
-    assert 0.92 < np.mean(within) < 0.96
+    assert 0.95 < np.mean(within) < 0.99
 
 
 def test_ceiling_probabilities_are_calibrated(facts: list[PatientFacts]) -> None:
@@ -193,8 +193,14 @@ def test_each_suspicious_sign_raises_the_probability(suspicious: dict[str, float
 def test_a_node_beside_positive_ones_is_more_likely_positive() -> None:
     rng = np.random.default_rng(0)
     nodes = draw_nodes(rng, "left")
-    calm = replace(nodes, necrotic_part=np.zeros(len(nodes)), short_axis_mm=np.full(len(nodes), 4.0))
-    alarming = replace(calm, necrotic_part=np.r_[0.0, np.full(5, 0.3), np.zeros(len(nodes) - 6)])
+    count = len(nodes)
+    calm = replace(
+        nodes,
+        necrotic_part=np.zeros(count),
+        short_axis_mm=np.full(count, 5.0),
+        enhancement_hu=np.full(count, 62.0),
+    )
+    alarming = replace(calm, necrotic_part=np.r_[0.0, np.full(5, 0.3), np.zeros(count - 6)])
     assert ceiling(alarming, "left").node[0] > 1.05 * ceiling(calm, "left").node[0]
 
 
