@@ -25,8 +25,7 @@ from sklearn.linear_model import LogisticRegressionCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from bladder_lymph_nodes.instances import measure
-from bladder_lymph_nodes.lymph_nodes import cut_cubes, find_lymph_nodes, measures_of
+from bladder_lymph_nodes.lymph_nodes import cut_cubes, find_lymph_nodes, measures_of, radiomics_of
 from bladder_lymph_nodes.network import NetworkSettings, make_network, mirrored
 from bladder_lymph_nodes.simulation import draw_facts, draw_patient
 from preop.cohort import map_patients
@@ -112,7 +111,7 @@ def _simulate(patient: tuple[int, int], *, folder: Path) -> None:
     nodes = find_lymph_nodes(made.ct, made.lymph_nodes)
     middle = slice(MARGIN, 48 - MARGIN)
     truth = {node.label: node for node in made.nodes}
-    rows = measure(made.ct, nodes)
+    rows = radiomics_of(made.ct, nodes)
     names = sorted(max(rows, key=len))
     path = _file(folder, seed, number)
     path.parent.mkdir(parents=True, exist_ok=True)

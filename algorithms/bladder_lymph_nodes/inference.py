@@ -32,10 +32,9 @@ from preop.segmentation import Network, load_network
 from preop.toml import first_problem
 
 from .instances import bag_of
-from .lymph_nodes import SIZE_RULE_MM, LymphNode, LymphNodes, find_lymph_nodes
+from .lymph_nodes import CT, SEGMENTATION, SIZE_RULE_MM, LymphNode, LymphNodes, find_lymph_nodes
 from .network import NetworkSettings, make_encoder
 
-CT, SEGMENTATION = "ct-image", "lymph-node-segmentation"
 DESCRIPTION_FILE = "lymph-nodes.json"
 SEGMENTATION_NETWORK = "node_segmentation"
 MOST_COUNTED = 20

@@ -6,7 +6,8 @@ where any pelvic node has a short axis over 8 mm, the lower of the limits in use
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,8 +25,11 @@ from preop.imaging import (
     resample_like,
     split_touching,
 )
+from preop.radiomics import FixedBinSize, Settings, compute_features
 
 Box = tuple[slice, ...]
+
+CT, SEGMENTATION = "ct-image", "lymph-node-segmentation"
 
 SIZE_RULE_MM = 8.0
 """Short axis above which a node is suspicious to clinicians."""
@@ -41,6 +45,12 @@ RAGGED = 0.2
 
 MIDLINE_MM = 5.0
 """A node this near to the middle of the body is on neither side."""
+
+RADIOMICS = Settings(spacing_mm=(1.0, 1.0, 1.0), discretisation=FixedBinSize(width=10.0))
+"""Nodes are small: voxels of 1 mm, and bins of about the noise."""
+
+RADIOMICS_MARGIN_MM = 5.0
+"""Around a node, for interpolation."""
 
 CUBE_VOXELS = 48
 CUBE_SPACING_MM = 1.0
@@ -161,6 +171,11 @@ def measures_of(nodes: Sequence[LymphNode]) -> NDArray[np.float32]:
     """Short axis in mm, volume in ml and 90th percentile of the density in HU of each node: (nodes, 3)."""
     rows = [(node.short_axis_mm, node.volume_ml, node.p90_hu) for node in nodes]
     return np.array(rows, dtype=np.float32).reshape(-1, 3)
+
+
+def radiomics_of(ct: Image, nodes: LymphNodes) -> list[dict[str, float]]:
+    """Radiomics features of each node by the IBSI standard; without those that are not defined on so small a region."""
+    return [_features(crop(ct, box), crop(nodes.labels, box), number) for number, box in _boxes(ct, nodes)]
 
 
 def _told_apart(segmentation: Image) -> tuple[Image, list[str]]:
@@ -293,3 +308,24 @@ def _box_of(grid: Geometry, scan: Geometry) -> Box:
 
 def _counted(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _features(ct: Image, labels: Image, number: int) -> dict[str, float]:
+    try:
+        found = compute_features(ct, labels.with_voxels(labels.voxels == number), RADIOMICS)
+    except InvalidInputError:  # a node thinner than half a voxel of 1 mm vanishes when it is resampled
+        return {}
+    return {name: value for name, value in found.items() if math.isfinite(value)}
+
+
+def _boxes(ct: Image, nodes: LymphNodes) -> Iterator[tuple[int, Box]]:
+    for node in nodes.nodes:
+        yield node.number, _widened(node.box, ct)
+
+
+def _widened(box: Box, ct: Image) -> Box:
+    margins = [math.ceil(RADIOMICS_MARGIN_MM / spacing) for spacing in ct.spacing_mm]
+    return tuple(
+        slice(max(part.start - margin, 0), min(part.stop + margin, size))
+        for part, margin, size in zip(box, margins, ct.shape, strict=True)
+    )

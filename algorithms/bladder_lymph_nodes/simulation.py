@@ -25,6 +25,7 @@ from preop.grandchallenge.models import DataSource
 from preop.imaging import Geometry, Image, write_image
 from preop.simulation import ceiling_auc
 
+from .lymph_nodes import CT, SEGMENTATION
 from .nodes import Ceiling, Nodes, Side, ceiling, draw_nodes, draw_pathology
 from .pelvis import Floats, Pelvis, Sex, random_pelvis
 from .scan import CENTRES, THIN, Centre, scan, scanned_grid
@@ -51,7 +52,6 @@ SOURCE = DataSource(
     licence="Apache-2.0",
     simulated=True,
 )
-CT, SEGMENTATION = "ct-image", "lymph-node-segmentation"
 COLUMNS = (
     "patient",
     CT,

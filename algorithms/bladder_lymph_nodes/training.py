@@ -37,10 +37,10 @@ from preop.report import bag_training_page
 from preop.simulation import ceiling_auc
 from preop.statistics import auc, youden_threshold
 
-from .inference import CT, DESCRIPTION_FILE, SEGMENTATION, Description, Range
-from .instances import measure
-from .lymph_nodes import SIZE_RULE_MM, cut_cubes, find_lymph_nodes, measures_of
+from .inference import DESCRIPTION_FILE, Description, Range
+from .lymph_nodes import SIZE_RULE_MM
 from .network import NetworkSettings, make_network, mirrored
+from .preparation import CUBES_FILE, NODES_FILE, prepare_patient
 
 LOW, HIGH, OUTCOME = "positive_nodes_low", "positive_nodes_high", "lymph_node_metastasis"
 NODE_TRUTH_FILE, PATIENT_TRUTH_FILE = "node_truth.csv", "patient_truth.csv"
@@ -157,11 +157,11 @@ def prepare(cohort: Cohort, network: NetworkSettings, work: Path) -> tuple[list[
     """
     reports = {patient.name: reported_count(patient) for patient in cohort.patients}  # refused before the long work
     todo = [patient for patient in cohort.patients if not (work / patient.name).is_dir()]
-    run = partial(_prepare, work=work, instances=network.instances)
+    run = partial(prepare_patient, work=work, instances=network.instances)
     for patient, result in map_patients(run, todo, description="Cutting out lymph nodes"):
         if isinstance(result, PreopError):
             raise InvalidInputError(f"Patient {patient.name}: {result}") from result
-    stored = [read_json(work / patient.name / "nodes.json") for patient in cohort.patients]
+    stored = [read_json(work / patient.name / NODES_FILE) for patient in cohort.patients]
     measured = _measured([row for each in stored for row in each["radiomics"]])
     truths = {(row["patient"], int(row["label"])): int(row["positive"]) for row in _truth(cohort, NODE_TRUTH_FILE)}
     prepared = []
@@ -205,26 +205,6 @@ def reported_count(patient: Patient) -> tuple[float, float]:
     return low, high
 
 
-def _prepare(patient: Patient, *, work: Path, instances: str) -> None:
-    ct = patient.case.image(CT)
-    nodes = find_lymph_nodes(ct, patient.case.image(SEGMENTATION))
-    partial_folder = work / f".{patient.name}"
-    shutil.rmtree(partial_folder, ignore_errors=True)
-    partial_folder.mkdir(parents=True)
-    if instances == "cubes":
-        np.save(partial_folder / "cubes.npy", cut_cubes(ct, nodes))
-    content = {
-        "slice_mm": max(ct.spacing_mm),
-        "measures": measures_of(nodes.nodes).tolist(),
-        "nodes": [
-            {"number": node.number, "short_axis_mm": node.short_axis_mm, "p90_hu": node.p90_hu} for node in nodes.nodes
-        ],
-        "radiomics": measure(ct, nodes) if instances == "radiomics" else [],
-    }
-    (partial_folder / "nodes.json").write_text(to_json(content), encoding="utf-8")
-    partial_folder.replace(work / patient.name)
-
-
 def _measured(rows: Sequence[Mapping[str, float]]) -> tuple[str, ...]:
     """Names of the features that are defined on nearly all nodes."""
     defined = Counter(name for row in rows for name in row)
@@ -237,7 +217,7 @@ def _instances(
     if network.instances == "radiomics":
         return (torch.tensor([[row.get(name, math.nan) for name in measured] for row in stored["radiomics"]]),)
     # Read from the disk when it is needed: the cubes of 250 patients take 2.4 GB.
-    cubes = torch.from_numpy(np.load(folder / "cubes.npy", mmap_mode="c"))
+    cubes = torch.from_numpy(np.load(folder / CUBES_FILE, mmap_mode="c"))
     return cubes, torch.tensor(stored["measures"])
 
 

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bladder_lymph_nodes.inference import CT, SEGMENTATION, load_model, predict
+from bladder_lymph_nodes.inference import load_model, predict
+from bladder_lymph_nodes.lymph_nodes import CT, SEGMENTATION
 from bladder_lymph_nodes.simulation import CENTRES, SimulatedPatient, draw_facts, draw_patient
 from preop.grandchallenge.algorithm import Algorithm, read_algorithm
 from preop.grandchallenge.cases import INPUTS_FILE, item_of, read_case

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bladder_lymph_nodes.inference import CT, MOST_COUNTED, SEGMENTATION, SEGMENTATION_NETWORK, load_model, predict
+from bladder_lymph_nodes.inference import MOST_COUNTED, SEGMENTATION_NETWORK, load_model, predict
+from bladder_lymph_nodes.lymph_nodes import CT, SEGMENTATION
 from preop.errors import InvalidModelError
 from preop.folders import sha256
 from preop.grandchallenge.algorithm import read_algorithm

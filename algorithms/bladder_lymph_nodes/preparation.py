@@ -1,0 +1,47 @@
+"""What training keeps of a patient: nodes cut out or measured once, in processes of their own that need no torch."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from preop.cohort import Patient
+from preop.grandchallenge.values import to_json
+
+from .lymph_nodes import CT, SEGMENTATION, cut_cubes, find_lymph_nodes, measures_of, radiomics_of
+
+NODES_FILE, CUBES_FILE = "nodes.json", "cubes.npy"
+
+
+def prepare_patient(patient: Patient, *, work: Path, instances: str) -> None:
+    """Write a folder with the name of the patient into ``work``, complete or not at all.
+
+    Parameters
+    ----------
+    instances
+        "cubes" or "radiomics", as in ``network.NetworkSettings``.
+
+    Raises
+    ------
+    InvalidInputError
+        If the patient's images are not what they should be.
+    """
+    ct = patient.case.image(CT)
+    nodes = find_lymph_nodes(ct, patient.case.image(SEGMENTATION))
+    partial = work / f".{patient.name}"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    if instances == "cubes":
+        np.save(partial / CUBES_FILE, cut_cubes(ct, nodes))
+    content = {
+        "slice_mm": max(ct.spacing_mm),
+        "measures": measures_of(nodes.nodes).tolist(),
+        "nodes": [
+            {"number": node.number, "short_axis_mm": node.short_axis_mm, "p90_hu": node.p90_hu} for node in nodes.nodes
+        ],
+        "radiomics": radiomics_of(ct, nodes) if instances == "radiomics" else [],
+    }
+    (partial / NODES_FILE).write_text(to_json(content), encoding="utf-8")
+    partial.replace(work / patient.name)
