@@ -56,7 +56,7 @@ class Settings(BaseModel):
 
     network: NetworkSettings = Field(NetworkSettings(), description="what a node is to the network, and its head")
     training: MilSettings = Field(
-        MilSettings(epochs=30, patience=6, instances_per_batch=256, folds=3),
+        MilSettings(epochs=30, patience=6, learning_rate=2e-3, instances_per_batch=128, folds=3),
         description="of each member of an ensemble: preop.mil",
     )
     folds: int = Field(5, ge=2, description="outer folds of the validation")
