@@ -65,7 +65,7 @@ class CubeEncoder(nn.Module):
         margin = (cubes.shape[-1] - self.cube_mm) // 2
         middle = slice(margin, margin + self.cube_mm)
         density, place = cubes[:, :, middle, middle, middle].unbind(1)
-        channels = torch.stack([density / 127.5 - 1, (place == OWN).float(), (place == NEIGHBOUR).float()], dim=1)
+        channels = torch.stack([density / 127.5 - 1, place == OWN, place == NEIGHBOUR], dim=1)
         body = self.body(channels.to(memory_format=torch.channels_last_3d))
         return torch.cat([body, _scaled(measures)], dim=1)
 

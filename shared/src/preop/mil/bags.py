@@ -29,7 +29,8 @@ class Bag:
     instances
         What the encoder takes: one or more tensors, each with the n instances as its first axis, such as images
         (n, 3, 48, 48, 48) and sizes (n, 2), or stored features alone (n, f). Any number type, to save memory
-        (float16, uint8), also memory-mapped: batches are float32. No instance at all (n = 0) is fine.
+        (float16, uint8), also memory-mapped: fractions reach the encoder as float32, whole numbers as they are, for it
+        may need only a part of them. No instance at all (n = 0) is fine.
     low, high
         Whole numbers: fewest and most positive instances that are possible after the reference standard; ``high`` may
         be infinite.
@@ -106,10 +107,15 @@ class Batch(NamedTuple):
     labels: Tensor | None
 
     def to(self, device: torch.device) -> Batch:
-        """Give the same on a device, in float32; ``sizes`` stay."""
+        """Give the same on a device, fractions in float32; ``sizes`` stay."""
         labels = None if self.labels is None else self.labels.to(device)
-        moved = tuple(part.to(device, torch.float32) for part in self.instances)
+        moved = tuple(moved_to(device, part) for part in self.instances)
         return Batch(moved, self.sizes, self.low.to(device), self.high.to(device), labels)
+
+
+def moved_to(device: torch.device, part: Tensor) -> Tensor:
+    """Put a tensor of instances on a device, fractions in float32."""
+    return part.to(device, torch.float32) if part.is_floating_point() else part.to(device)
 
 
 def collate(bags: Sequence[Bag]) -> Batch:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from preop.mil.bags import Bag, Batch, batches, collate, pad
+from preop.mil.bags import Bag, Batch, batches, collate, moved_to, pad
 from preop.mil.heads import Head, Reading
 
 INSTANCES_PER_CHUNK = 64
@@ -56,9 +56,7 @@ class BagNetwork(nn.Module):
             total = int(batch.sizes.sum())
             chunks = [
                 self._encode(
-                    tuple(
-                        part[first : first + instances_per_chunk].to(device, torch.float32) for part in batch.instances
-                    )
+                    tuple(moved_to(device, part[first : first + instances_per_chunk]) for part in batch.instances)
                 )
                 for first in range(0, max(total, 1), instances_per_chunk)
             ]
@@ -68,7 +66,7 @@ class BagNetwork(nn.Module):
     def _encode(self, instances: tuple[Tensor, ...]) -> Tensor:
         """Features (total, f); without instances the encoder is not called, for not every layer takes nothing."""
         if not len(instances[0]):
-            return instances[0].new_zeros(0, self.head.features)
+            return torch.zeros(0, self.head.features, device=instances[0].device)
         features: Tensor = self.encoder(*instances)
         return features
 
