@@ -187,7 +187,7 @@ def test_one_node_and_five_hundred_are_read_and_warned_of(count: int) -> None:
 
 def test_a_scan_without_contrast_is_warned_of() -> None:
     ct, nodes = bundled()
-    plain = ct.with_voxels(np.where(nodes.voxels > 0, np.minimum(ct.voxels, 30), ct.voxels).astype(np.int16))
+    plain = ct.with_voxels(np.where(nodes.voxels > 0, np.minimum(ct.voxels, 10), ct.voxels).astype(np.int16))
     warnings = predict(in_memory(plain, nodes), MODEL)["positive-lymph-nodes"]["warnings"]
     assert any("this looks like a CT without contrast" in warning for warning in warnings)
 
