@@ -171,7 +171,10 @@ def _radiomics(training: Sequence[Any], test: Sequence[Any]) -> list[float]:
     known, new = (np.array([np.nanmean(each["radiomics"], axis=0) for each in part]) for part in (training, test))
     usable = np.isfinite(known).all(0) & np.isfinite(new).all(0)
     model = make_pipeline(
-        StandardScaler(), LogisticRegressionCV(Cs=8, cv=5, scoring="roc_auc", max_iter=5000, random_state=0)
+        StandardScaler(),
+        LogisticRegressionCV(
+            Cs=8, cv=5, scoring="roc_auc", max_iter=5000, random_state=0, l1_ratios=(0,), use_legacy_attributes=False
+        ),
     )
     model.fit(known[:, usable], [int(each["count"] > 0) for each in training])
     return [float(score) for score in model.predict_proba(new[:, usable])[:, 1]]

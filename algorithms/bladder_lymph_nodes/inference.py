@@ -243,8 +243,26 @@ def _warnings(nodes: LymphNodes, ct: Image, model: Model) -> list[str]:
         warnings.append(
             f"Slices are {slices_mm:g} mm apart, more than in any training patient ({_written(learned.slice_mm)} mm)."
         )
+    warnings += _shown_in_validation(model.info)
     if model.info.training_data.simulated:
         warnings.append("The model was trained on simulated patients: its figures say nothing about real ones.")
+    return warnings
+
+
+def _shown_in_validation(info: ModelInfo) -> list[str]:
+    """Say where the model did no better than what needs no model: the size rule, and the share of pN+ patients."""
+    warnings = [
+        f"In cross-validation the likelihood was not shown to do better than the {each['baseline']} alone."
+        for each in info.validation["comparisons"]
+        if not each["adds"]
+    ]
+    share = (info.training_data.events or 0) / info.training_data.patients
+    brier, of_share = info.validation["brier_score"], share * (1 - share)
+    if brier > of_share:
+        warnings.append(
+            f"In cross-validation the likelihood was further from the truth than the share of pN+ patients alone (Brier "
+            f"score {brier:.2f} against {of_share:.2f}): it can rank patients, and is no probability."
+        )
     return warnings
 
 

@@ -7,7 +7,7 @@ where any pelvic node has a short axis over 8 mm, the lower of the limits in use
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -175,7 +175,11 @@ def measures_of(nodes: Sequence[LymphNode]) -> NDArray[np.float32]:
 
 def radiomics_of(ct: Image, nodes: LymphNodes) -> list[dict[str, float]]:
     """Radiomics features of each node by the IBSI standard; without those that are not defined on so small a region."""
-    return [_features(crop(ct, box), crop(nodes.labels, box), number) for number, box in _boxes(ct, nodes)]
+    rows = []
+    for node in nodes.nodes:
+        box = _widened(node.box, ct)
+        rows.append(_features(crop(ct, box), crop(nodes.labels, box), node.number))
+    return rows
 
 
 def _told_apart(segmentation: Image) -> tuple[Image, list[str]]:
@@ -316,11 +320,6 @@ def _features(ct: Image, labels: Image, number: int) -> dict[str, float]:
     except InvalidInputError:  # a node thinner than half a voxel of 1 mm vanishes when it is resampled
         return {}
     return {name: value for name, value in found.items() if math.isfinite(value)}
-
-
-def _boxes(ct: Image, nodes: LymphNodes) -> Iterator[tuple[int, Box]]:
-    for node in nodes.nodes:
-        yield node.number, _widened(node.box, ct)
 
 
 def _widened(box: Box, ct: Image) -> Box:

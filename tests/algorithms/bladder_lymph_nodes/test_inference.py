@@ -117,6 +117,15 @@ def test_the_shipped_model_says_that_it_was_trained_on_simulated_patients() -> N
     assert "not a medical device" in explanation["disclaimer"]
 
 
+def test_a_model_that_failed_its_validation_says_so_in_every_output() -> None:
+    warnings = outputs_of()["positive-lymph-nodes"]["warnings"]
+    share = MODEL.info.training_data.events / MODEL.info.training_data.patients
+    poor = MODEL.info.validation["brier_score"] > share * (1 - share)
+    assert any("it can rank patients, and is no probability" in warning for warning in warnings) == poor
+    beaten = not MODEL.info.validation["comparisons"][0]["adds"]
+    assert any("was not shown to do better than the size rule alone" in warning for warning in warnings) == beaten
+
+
 def test_the_chart_is_valid_vega_lite() -> None:
     chart = outputs_of()["positive-lymph-nodes-chart"]
     alt.Chart.from_dict(chart, validate=True)
