@@ -5,6 +5,7 @@ from preop.staging.nodal import Edition, N, NodalStage, categories, category_of_
 from preop.staging.probabilities import (
     NodalProbabilities,
     NodeShares,
+    most_likely_explanation,
     probabilities_of_nodes,
     probabilities_of_stations,
     station_probabilities,
@@ -23,6 +24,7 @@ __all__ = [
     "categories",
     "category_of_station",
     "dictate",
+    "most_likely_explanation",
     "nodal_stage",
     "probabilities_of_nodes",
     "probabilities_of_stations",
