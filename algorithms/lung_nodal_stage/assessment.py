@@ -125,8 +125,7 @@ def predict_from_organs(
     found = lesions.primary.side if lesions.primary is not None else None
     side = information.side or found
     uncertain = [NodeShares(malignancy(node), node.shares) for node in nodes]
-    probabilities = probabilities_of_nodes(uncertain, side, information.edition)
-    explanation = _explanation(uncertain, probabilities, side, information.edition)
+    probabilities, explanation = stage_nodes(uncertain, side, information.edition)
     return Assessment(
         lesions=lesions,
         stations=stations,
@@ -142,6 +141,23 @@ def predict_from_organs(
             if station is not None
         ),
     )
+
+
+def stage_nodes(
+    nodes: Sequence[NodeShares], side: Side | None, edition: Edition
+) -> tuple[NodalProbabilities, tuple[Station | None, ...]]:
+    """Give the probability of every category, and for each node its station where it is malignant in the likeliest.
+
+    Many doubtful nodes can make a category likely that no combination of mentionable ones does; then the next category
+    is explained.
+    """
+    probabilities = probabilities_of_nodes(nodes, side, edition)
+    ranked = sorted(probabilities.of, key=lambda category: (-probabilities.of[category], category.severity))
+    for category in ranked:
+        explanation = most_likely_explanation(nodes, category, side, edition)
+        if explanation is not None:
+            return probabilities, explanation
+    return probabilities, (None,) * len(nodes)
 
 
 def reasoning(assessment: Assessment) -> str:
@@ -221,21 +237,6 @@ def lesion_row(lesion: Lesion) -> dict[str, Any]:
         "liver_ratio": None if lesion.liver_ratio is None else round(lesion.liver_ratio, 2),
         "position_mm": [round(coordinate, 1) for coordinate in lesion.centre_mm],
     }
-
-
-def _explanation(
-    nodes: Sequence[NodeShares], probabilities: NodalProbabilities, side: Side | None, edition: Edition
-) -> tuple[Station | None, ...]:
-    """Find the stations that best explain the likeliest category that can be explained.
-
-    Many doubtful nodes can make a category likely that no combination of mentionable ones does; then the next is taken.
-    """
-    ranked = sorted(probabilities.of, key=lambda category: (-probabilities.of[category], category.severity))
-    for category in ranked:
-        explanation = most_likely_explanation(nodes, category, side, edition)
-        if explanation is not None:
-            return explanation
-    return (None,) * len(nodes)
 
 
 def _measures(lesion: Lesion) -> str:

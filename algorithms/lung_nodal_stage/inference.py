@@ -162,8 +162,17 @@ def predict(case: Case, model: Model) -> dict[str, Output]:
 def draw_lesions(ct: Image, suv: Image, organs: Organs, model: Model) -> Image:
     """Draw the lesions by the network of the model, or by their uptake where the model says so."""
     if model.lesions is not None:
-        return model.lesions.segment([ct, suv], mirroring=False)
-    rule = model.description.pet
+        return draw_by_network(ct, suv, model.lesions)
+    return draw_by_uptake(suv, organs, model.description.pet)
+
+
+def draw_by_network(ct: Image, suv: Image, network: Network) -> Image:
+    """Draw lesions on CT and PET, 1 in all of them."""
+    return network.segment([ct, suv], mirroring=False)
+
+
+def draw_by_uptake(suv: Image, organs: Organs, rule: PetThreshold) -> Image:
+    """Draw lesions by thresholds of uptake, one number each."""
     threshold = FractionOfMaximum(rule.fraction, rule.seed_suv, rule.floor_suv)
     return segment_pet(suv, threshold, organs=organs, physiological=TAKES_UP_IN_HEALTH)
 

@@ -1,6 +1,7 @@
 """Nodal staging of lung cancer as pure functions: stations and side in, TNM category, probabilities and words out."""
 
 from preop.staging.dictation import NodeFinding, dictate
+from preop.staging.evidence import NodeEvidence, StagedPatient, StageEvidence, read_stage_evidence, stages_of
 from preop.staging.nodal import Edition, N, NodalStage, categories, category_of_station, nodal_stage
 from preop.staging.probabilities import (
     NodalProbabilities,
@@ -17,9 +18,12 @@ __all__ = [
     "N",
     "NodalProbabilities",
     "NodalStage",
+    "NodeEvidence",
     "NodeFinding",
     "NodeShares",
     "Side",
+    "StageEvidence",
+    "StagedPatient",
     "Station",
     "categories",
     "category_of_station",
@@ -28,5 +32,7 @@ __all__ = [
     "nodal_stage",
     "probabilities_of_nodes",
     "probabilities_of_stations",
+    "read_stage_evidence",
+    "stages_of",
     "station_probabilities",
 ]
