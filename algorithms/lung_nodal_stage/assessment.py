@@ -28,7 +28,7 @@ from preop.staging import (
 from .lesions import Kind, Lesion, Lesions, find_lesions
 from .malignancy import CALLED_AT, above
 
-CT, PET, INFORMATION = "ct-image", "pet-image", "staging-information"
+CT, PET, INFORMATION = "chest-ct", "fdg-pet", "staging-information"
 
 SEEN_MM = 5.0
 """Benign nodes from this short axis are spoken of where no node is involved."""

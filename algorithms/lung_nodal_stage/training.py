@@ -56,13 +56,13 @@ from .inference import (
     draw_by_network,
     draw_by_uptake,
 )
-from .lesions import SEGMENTATION, Lesion
+from .lesions import SEGMENTATION, Kind, Lesion
 from .malignancy import LABELS, Example, Truth, above, features_of
 from .malignancy import fit as fit_malignancy
 
-PATHOLOGY, READER = "pathological_n", "clinical_n"
-SAMPLED, POSITIVE = "sampled_stations", "positive_stations"
-NODE_TRUTH_FILE = "node_truth.csv"
+PATHOLOGY, READER = "n_stage", "clinical_n"
+SAMPLED, POSITIVE = "sampled_stations", "involved_stations"
+LESION_TRUTH_FILE = "lesion_truth.csv"
 MATCH_MM = 6.0
 """A node that was found is the one of the table whose centre is nearest, if not further away than this or half its length."""
 
@@ -377,12 +377,12 @@ def _sampled(patient: Patient) -> dict[Station, bool]:
 
 
 def _node_truth(cohort: Cohort) -> dict[str, list[dict[str, str]]]:
-    """Rows of ``node_truth.csv`` beside the cohort table, by patient; it lists all nodes of each of its patients."""
-    path = cohort.path.with_name(NODE_TRUTH_FILE)
+    """Nodes in ``lesion_truth.csv`` beside the cohort table, by patient; it lists all nodes of each of its patients."""
+    path = cohort.path.with_name(LESION_TRUTH_FILE)
     if not path.is_file():
         return {}
     with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+        rows = [row for row in csv.DictReader(file) if row["kind"] == Kind.NODE]
     return {patient.name: [row for row in rows if row["patient"] == patient.name] for patient in cohort.patients}
 
 
