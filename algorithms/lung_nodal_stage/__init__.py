@@ -1,1 +1,1 @@
-"""Nodal stage of lung cancer, from FDG-PET/CT: stations, N, and why."""
+"""Nodal stage of lung cancer from PET/CT."""
