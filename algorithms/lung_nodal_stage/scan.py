@@ -64,6 +64,8 @@ HEART_HU_SHARE = 0.85  # of the enhancement of arteries
 LUNG_GRADIENT_HU = 0.4  # per mm to the back, where blood collects
 MYOCARDIUM = ((1.7, 2.6), (3.5, 6.0), (7.0, 11.0))  # fasting varies; chances as below
 MYOCARDIUM_CHANCES = (0.5, 0.3, 0.2)
+VENTRICLE_MM = (14.0, 30.0)  # radii of its cavity and of the whole
+FISSURE_HU = 140.0  # how much denser than lung a voxel is that a fissure crosses
 NODE_HU, TUMOUR_HU = 62.0, 55.0
 
 GRAIN_MM, GRAIN_HU, GRAIN_SUV = 5.0, 9.0, 0.08
@@ -142,10 +144,11 @@ def scan(rng: np.random.Generator, body: Body, lumps: list[Lump], centre: Centre
     """
     ct_grid = _grid(rng, body, centre.ct.spacing_mm, centre.matrix)
     grain = _grain(rng, body.tissue.shape)
-    hu, suv = _tissue_maps(rng, body, centre)
+    hu, suv = _tissue_maps(rng, centre)
     lungs = body.organs.mask(*LOBES)
     density = hu[body.tissue.voxels] + np.float32(GRAIN_HU) * grain
     density -= lungs * _gradient(body)
+    density[_fissures(body)] += np.float32(FISSURE_HU)
     for sign in (-1, 1):
         _draw_vessels(rng, body, density, lungs, sign, float(hu[INDICES["pulmonary_vein"]]))
     canvas = sample_aligned(density, body.tissue.geometry, ct_grid)
@@ -174,7 +177,7 @@ def _pet_of(
 # --- tissues ----------------------------------------------------------------------------------------------------------
 
 
-def _tissue_maps(rng: np.random.Generator, body: Body, centre: Centre) -> tuple[Floats, Floats]:
+def _tissue_maps(rng: np.random.Generator, centre: Centre) -> tuple[Floats, Floats]:
     """Draw density in HU and uptake of every label and code of a patient (256,) each."""
     hu, suv = (np.full(256, value, dtype=np.float32) for value in SOFT_TISSUE)
     for name, values in TISSUES.items():
@@ -207,16 +210,29 @@ def _gradient(body: Body) -> Floats:
     return np.asarray(-np.float32(LUNG_GRADIENT_HU) * (y - y.mean()))
 
 
+def _fissures(body: Body) -> NDArray[np.bool_]:
+    """Voxels of lung below or behind which another lobe begins."""
+    labels = body.organs.labels.voxels
+    low, high = (body.organs.indices[name] for name in (LOBES[0], LOBES[-1]))
+    found = np.zeros(labels.shape, dtype=bool)
+    for axis in (0, 1):
+        here, there = (np.take(labels, range(start, labels.shape[axis] - 1 + start), axis) for start in (0, 1))
+        borders = (here != there) & (here >= low) & (here <= high) & (there >= low) & (there <= high)
+        found[tuple(slice(0, size) for size in borders.shape)] |= borders
+    return found
+
+
 def _left_ventricle(body: Body) -> NDArray[np.bool_]:
-    """Lower left part of the heart's label, which holds the muscle that may take up sugar."""
+    """Muscle of the left ventricle: a thick shell in the lower left part of the heart's label."""
     heart = body.organs.mask("heart")
-    x, _, z = coordinates(body.tissue.geometry)
-    slices, columns = np.flatnonzero(heart.any(axis=(1, 2))), np.flatnonzero(heart.any(axis=(0, 1)))
-    if not slices.size:
+    if not heart.any():
         return heart
-    height = z[slices[0]] + 0.4 * (z[slices[-1]] - z[slices[0]])
-    middle = x[..., columns[0]] + 0.5 * (x[..., columns[-1]] - x[..., columns[0]])
-    return np.asarray(heart & (z < height) & (x > middle))
+    points = body.tissue.geometry.world_mm(np.argwhere(heart))
+    centre = [np.quantile(points[:, 0], 0.72), np.quantile(points[:, 1], 0.4), np.quantile(points[:, 2], 0.3)]
+    distance = np.sqrt(
+        sum((p - np.float32(q)) ** 2 for p, q in zip(coordinates(body.tissue.geometry), centre, strict=True))
+    )
+    return np.asarray(heart & (distance < VENTRICLE_MM[1]) & (distance > VENTRICLE_MM[0]))
 
 
 def _myocardium(rng: np.random.Generator) -> float:

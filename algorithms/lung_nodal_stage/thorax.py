@@ -113,12 +113,13 @@ def body_around(organs: Organs) -> Body:
     coarse = labels.voxels[::2, ::2, ::2] != 0
     # Between the organs of a slice nothing is further than 5 cm from two of them, so a closing fills the trunk.
     wide = np.pad(coarse, ((0, 0), (16, 16), (16, 16)))
-    closed = _square(~_square(wide, 14), 14, erase=True)[:, 16:-16, 16:-16]
-    trunk = np.stack([ndimage.binary_fill_holes(each) for each in closed | coarse])
+    closed = ~_widened(~_widened(wide, 14), 14)[:, 16:-16, 16:-16]
+    filled = np.stack([ndimage.binary_fill_holes(each) for each in closed | coarse])
+    trunk = ndimage.gaussian_filter(filled.astype(np.float32), (1, 3, 3)) > 0.4
     bones = np.isin(labels.voxels[::2, ::2, ::2], [INDICES[name] for name in INDICES if name.startswith(_BONES)])
     tissue = np.full(coarse.shape, AIR, dtype=np.uint8)
-    tissue[_square(trunk, 5)] = FAT
-    tissue[_square(bones, 3) & trunk] = MUSCLE
+    tissue[ndimage.gaussian_filter(_widened(filled, 2).astype(np.float32), (1, 3, 3)) > 0.2] = FAT
+    tissue[_widened(bones, 3) & trunk] = MUSCLE
     whole = tissue.repeat(2, 0).repeat(2, 1).repeat(2, 2)[tuple(slice(0, size) for size in labels.shape)]
     return Body.of_tissue(labels.with_voxels(np.where(labels.voxels > 0, labels.voxels, whole).astype(np.uint8)))
 
@@ -150,12 +151,12 @@ def _on_chest_grid(organs: Organs) -> Image:
     return labels.with_voxels(named[np.clip(labels.voxels, 0, 255)])
 
 
-def _square(mask: NDArray[np.bool_], radius: int, *, erase: bool = False) -> NDArray[np.bool_]:
-    """Widen a mask by so many voxels in each slice; or widen and take the complement."""
+def _widened(mask: NDArray[np.bool_], radius: int) -> NDArray[np.bool_]:
+    """Widen a mask by so many voxels in each slice."""
     from scipy import ndimage
 
-    wide = ndimage.maximum_filter(mask.astype(np.uint8), size=(1, 2 * radius + 1, 2 * radius + 1)) > 0
-    return np.asarray(~wide if erase else wide)
+    size = (1, 2 * radius + 1, 2 * radius + 1)
+    return np.asarray(ndimage.maximum_filter(mask.astype(np.uint8), size=size) > 0)
 
 
 # --- the average thorax -----------------------------------------------------------------------------------------------
@@ -382,10 +383,10 @@ def _abdomen(canvas: _Canvas, build: _Build, below: NDArray[np.bool_]) -> None:
     """Paint what lies under the diaphragm; each organ stays within the wall and out of the lungs."""
     down = build.diaphragm
     below = below & (canvas.z < np.float32(-90 + down))
-    canvas.ball("stomach", (48, -48, -168 + down), (44, 44, 38), below)
-    canvas.ball("liver", (-62, -30, -172 + down), (80, 88, 78), below)
-    canvas.ball("liver", (8, -62, -160 + down), (58, 42, 38), below & (canvas.x < 45))
-    canvas.ball("spleen", (100, 34, -172 + down), (30, 36, 42), below)
+    canvas.ball("stomach", (52, -44, -166 + down), (52, 48, 44), below)
+    canvas.ball("liver", (-66, -30, -178 + down), (92, 100, 96), below & (canvas.x < 25))
+    canvas.ball("liver", (8, -62, -156 + down), (58, 44, 40), below & (canvas.x < 45))
+    canvas.ball("spleen", (102, 34, -168 + down), (34, 40, 46), below)
     for side, sign in SIDES:
         canvas.ball(f"kidney_{side}", (sign * 62, 28, -232 + down), (28, 26, 46), below)
         canvas.tube(f"adrenal_gland_{side}", [(sign * 36, 14, -192), (sign * 33, 2, -178 + down / 2)], 4.0)
