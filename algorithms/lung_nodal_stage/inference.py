@@ -143,14 +143,17 @@ def predict(case: Case, model: Model) -> dict[str, Output]:
     organs = model.organs.segment(ct)
     segmentation = case.image(SEGMENTATION) if SEGMENTATION in case else draw_lesions(ct, suv, organs, model)
     assessment = predict_from_organs(suv, organs, segmentation, Information.of(case), model.probability)
+    return outputs_of(assessment, case, organs, model)
+
+
+def outputs_of(assessment: Assessment, case: Case, organs: Organs, model: Model) -> dict[str, Output]:
+    """Tell the stage and what it rests on in the forms that the platform shows."""
+    ct, pet = case.image(CT), case.image(PET)
+    notes = _notes(assessment, ct, pet, organs)
+    warnings = _warnings(assessment, model, organs, ct.spacing_mm[axial_axis(ct.geometry)])
     return {
         "n-stage": str(assessment.stage.category),
-        "n-stage-explanation": _explanation(
-            assessment,
-            model,
-            _notes(assessment, ct, pet, organs),
-            _warnings(assessment, model, organs, ct.spacing_mm[axial_axis(ct.geometry)]),
-        ),
+        "n-stage-explanation": _explanation(assessment, model, notes, warnings),
         "n-stage-chart": _chart(assessment),
         "lymph-node-stations": station_table(assessment),
         "lymph-nodes": _points(assessment),

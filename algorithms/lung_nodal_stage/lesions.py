@@ -38,7 +38,13 @@ BONES = (
 DISTANT_ORGANS = (*BONES, "adrenal_gland_left", "adrenal_gland_right", "liver")
 """Where a lesion is a metastasis, or not of this disease: no station lies there."""
 
-TAKES_UP_IN_HEALTH = (*PHYSIOLOGICAL, "thyroid_gland")
+NEVER_A_NODE = ("esophagus", "thyroid_gland")
+"""Organs that lie among the stations: what is mostly inside of them is no node."""
+
+TAKES_UP_IN_HEALTH = (*PHYSIOLOGICAL, *NEVER_A_NODE)
+
+LARYNX_MM = 25.0
+"""Vocal cords and the muscles of speech lie this near to the midline, above the trachea."""
 
 SHELL_MM = 5.0
 """So far around a lesion organs are looked at: its own voxels may carry no label."""
@@ -169,6 +175,8 @@ class _Site:
     ----------
     box
         Smallest box of voxels around it.
+    centroid_mm
+        World position (x, y, z).
     stations
         Its shares in stations.
     inside, around
@@ -178,6 +186,7 @@ class _Site:
     """
 
     box: Box
+    centroid_mm: NDArray[np.float64]
     stations: NodeStations
     inside: Mapping[str, float]
     around: Mapping[str, float]
@@ -234,7 +243,7 @@ def find_lesions(suv: Image, organs: Organs, stations: StationMap, segmentation:
         notes += _notes_on_primary(primary, sites)
     lesions = []
     for label, site in sites.items():
-        kind = Kind.PRIMARY if label == primary else _kind(label, site, labels, suv, references)
+        kind = Kind.PRIMARY if label == primary else _kind(label, site, labels, suv, references, stations)
         lesion = _measured(label, site, kind, labels, suv, references)
         lesions.append(replace(lesion, touches_primary=label in touching))
     return _numbered(labels, lesions, references, notes)
@@ -260,6 +269,7 @@ def _site(label: int, box: Box, labels: Image, organs: Organs, stations: Station
     points = crop(labels, wide).geometry.world_mm(sample)
     return _Site(
         box=box,
+        centroid_mm=points.mean(axis=0),
         stations=stations_of_points(points, stations),
         inside=_shares(around[mask], organs),
         around=_shares(around[near], organs),
@@ -328,18 +338,26 @@ def _notes_on_primary(primary: int, sites: Mapping[int, _Site]) -> list[str]:
     return notes
 
 
-def _kind(label: int, site: _Site, labels: Image, suv: Image, references: References) -> Kind:
+def _kind(label: int, site: _Site, labels: Image, suv: Image, references: References, stations: StationMap) -> Kind:
     """Say what a lesion is that is not the primary."""
     if site.lies_in(("liver",)) >= MOSTLY:
-        highest = _peak(label, site.box, labels, suv)
-        lesion = references.liver is not None and highest > LIVER_LESION * references.liver
-        return Kind.DISTANT if lesion else Kind.PHYSIOLOGICAL
+        hot = references.liver is not None and _peak(label, site.box, labels, suv) > LIVER_LESION * references.liver
+        return Kind.DISTANT if hot else Kind.PHYSIOLOGICAL
+    in_station = site.stations.station is not None
     healthy = site.lies_in(TAKES_UP_IN_HEALTH)
-    if healthy >= NEARLY_ALL or (healthy >= MOSTLY and site.stations.station is None):
+    if healthy >= NEARLY_ALL or (healthy >= MOSTLY and not in_station) or site.lies_in(NEVER_A_NODE) >= MOSTLY:
         return Kind.PHYSIOLOGICAL
-    if site.lies_in(DISTANT_ORGANS) >= MOSTLY or site.stations.station is None:
+    if not in_station and _in_larynx(site, stations):
+        return Kind.PHYSIOLOGICAL
+    if not in_station or site.lies_in(DISTANT_ORGANS) >= MOSTLY:
         return Kind.DISTANT
     return Kind.NODE
+
+
+def _in_larynx(site: _Site, stations: StationMap) -> bool:
+    x, _, z = site.centroid_mm
+    airway, top = stations.landmarks.airway, stations.landmarks.cricoid
+    return bool(z > top - TOUCHING_MM and abs(x - airway.midline.at(np.array([top]))[0]) <= LARYNX_MM)
 
 
 def _peak(label: int, box: Box, labels: Image, suv: Image) -> float:
