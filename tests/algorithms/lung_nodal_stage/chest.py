@@ -116,7 +116,7 @@ class HotVoxels:
 
     checksums: dict[str, str] = field(default_factory=lambda: {"weights": "1"})
 
-    def segment(self, images: list[Image], *, mirroring: bool) -> Image:
+    def segment(self, images: list[Image], *, mirroring: bool) -> Image:  # noqa: ARG002
         return images[1].with_voxels((images[1].voxels > 3).astype(np.uint8))
 
 

@@ -306,7 +306,7 @@ def stages_of(texts: Sequence[str]) -> list[N]:
     names = {str(category).lower(): category for category in N}
     found = []
     for text in texts:
-        name = text.strip().lower().removeprefix("p").removeprefix("c").removeprefix("y")
+        name = text.strip().lower().removeprefix("y").removeprefix("p").removeprefix("c")
         if name not in names:
             raise InvalidInputError(f"The nodal category is '{text}'; expected one of {', '.join(map(str, N))}.")
         found.append(names[name])
