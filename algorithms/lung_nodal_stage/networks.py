@@ -34,7 +34,7 @@ from .simulation import SOURCE, SimulatedPatient, draw_patient
 Task = Literal["organs", "lesions"]
 Progress = Callable[[int, int], None]
 
-SEED, PATIENTS = 20_000, 64
+SEED, PATIENTS = 20_000, 56
 FIRST_HELD_OUT = 1_000
 """Number of the first patient of the same seed that no network has seen."""
 
@@ -100,7 +100,7 @@ class Recipe:
 RECIPES: Mapping[Task, Recipe] = {
     "organs": Recipe(
         TrainingSettings(
-            labels=ORGANS, spacing_mm=(3.0,) * 3, patch=(64, 64, 64), features=(8, 16, 32, 64, 64), convolutions=2
+            labels=ORGANS, spacing_mm=(3.0,) * 3, patch=(48, 48, 48), features=(8, 16, 32, 64, 64), convolutions=2
         ),
         intensities=((-950.0, 400.0, 0.0, 200.0),),
         steps=1200,
@@ -110,12 +110,12 @@ RECIPES: Mapping[Task, Recipe] = {
             labels=("lesion",),
             channels=("CT", "PET"),
             spacing_mm=(4.0,) * 3,
-            patch=(64, 64, 64),
+            patch=(48, 48, 48),
             features=(8, 16, 32, 64),
             convolutions=2,
         ),
         intensities=((-300.0, 300.0, 0.0, 100.0), (0.0, 15.0, 1.5, 1.5)),
-        steps=550,
+        steps=600,
     ),
 }
 
@@ -194,7 +194,9 @@ def fit(recipe: Recipe, cases: Sequence[Path], state: Path, progress: Progress |
     for step in range(first, recipe.steps):
         data, labels = _tile(np.random.default_rng([SEED, step]), volumes, recipe)
         optimiser.zero_grad()
-        loss = _loss(network(data), labels)
+        with torch.autocast("cpu", torch.bfloat16):  # twice as fast where the processor knows it
+            scores = network(data)
+        loss = _loss(scores.float(), labels)
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
         optimiser.step()
