@@ -184,7 +184,8 @@ def examine(cohort: Cohort, networks: Path, settings: Settings, work: Path) -> l
     work
         Folder where finished patients are kept, so that a stopped run goes on from there.
     """
-    references = {patient.name: _reference(patient) for patient in cohort.patients}  # refused before the long work
+    # A wrong table is refused before the long work.
+    references = {patient.name: (_reference(patient), _sampled(patient)) for patient in cohort.patients}
     truth = _node_truth(cohort)
     work.mkdir(parents=True, exist_ok=True)
     todo = [patient for patient in cohort.patients if not _stored(work, patient).is_file()]
@@ -193,7 +194,7 @@ def examine(cohort: Cohort, networks: Path, settings: Settings, work: Path) -> l
         if isinstance(result, PreopError):
             raise InvalidInputError(f"Patient {patient.name}: {result}") from result
     return [
-        _examined(patient, read_json(_stored(work, patient)), references[patient.name], truth.get(patient.name))
+        _examined(patient, read_json(_stored(work, patient)), *references[patient.name], truth.get(patient.name))
         for patient in cohort.patients
     ]
 
@@ -235,14 +236,18 @@ def _node_content(node: Lesion) -> dict[str, Any]:
 
 
 def _examined(
-    patient: Patient, content: Mapping[str, Any], reference: N, table: Sequence[Mapping[str, str]] | None
+    patient: Patient,
+    content: Mapping[str, Any],
+    reference: N,
+    stations: Mapping[Station, bool],
+    table: Sequence[Mapping[str, str]] | None,
 ) -> Examined:
     nodes = content["nodes"]
     information = Information.of(patient.case)
     side = Side(content["side"]) if content["side"] else None
     truth = Truth(
         nodes=tuple(None if table is None else _is_malignant(node, table) for node in nodes),
-        stations=_sampled(patient),
+        stations=stations,
         category=reference,
         side=side,
         edition=information.edition,
