@@ -291,16 +291,20 @@ def _tree(root: Floats, tips: Floats) -> list[Segment]:
 # --- lesions ----------------------------------------------------------------------------------------------------------
 
 
-def _density_of(lump: Lump) -> float:
-    return NODE_HU if lump.lesion.kind == "node" else TUMOUR_HU
+def _density_of(lump: Lump) -> float | None:
+    """Density in HU; none of its own for physiological uptake, which has no mass."""
+    return {"node": NODE_HU, "physiological": None}.get(lump.lesion.kind, TUMOUR_HU)
 
 
 def _paint_lump(
-    lump: Lump, canvas: Floats, grid: Geometry, parts_mm: float, value: float, labels: NDArray[np.uint8] | None = None
+    lump: Lump,
+    canvas: Floats,
+    grid: Geometry,
+    parts_mm: float,
+    value: float | None,
+    labels: NDArray[np.uint8] | None = None,
 ) -> None:
     """Paint a lesion into the voxels it covers, in part at its edge; label the voxels of which it covers most."""
-    if labels is not None and lump.lesion.kind == "physiological":
-        canvas = canvas.copy()  # uptake without a mass
     box = _box(lump, grid, AROUND_MM)
     if _empty(box):
         return
@@ -308,7 +312,8 @@ def _paint_lump(
     fine = finer(part, tuple(math.ceil(spacing / parts_mm) for spacing in grid.spacing_mm))
     inside = occupancy(lump.distance_mm(*coordinates(fine)), min(fine.spacing_mm))
     cover = average(Image(inside, fine), part).voxels
-    paint(canvas[box], cover, value)
+    if value is not None:
+        paint(canvas[box], cover, value)
     if labels is not None:
         covered = cover > min(0.5, float(cover.max()) * 0.99)
         labels[box][covered & (labels[box] == 0)] = lump.lesion.label

@@ -89,6 +89,10 @@ class Density:
     ----------
     share
         Share of the benign or malignant nodes.
+    ln_short_axis_mm, ln_suv
+        Mean and standard deviation of normal distributions.
+    range_mm
+        Smallest and largest short axis.
     """
 
     share: float

@@ -62,6 +62,9 @@ AIR, FAT, MUSCLE, VEIN, AIRWAY = 0, 201, 202, 203, 204
 SPACING_MM = 2.0
 FRAME_LOW_MM, FRAME_HIGH_MM = (-186.0, -142.0, -236.0), (186.0, 132.0, 146.0)
 
+_BONES = ("rib_", "vertebrae_", "sternum", "clavicula", "scapula", "humerus", "costal")
+NECK_ABOVE_LUNGS_MM, ABDOMEN_BELOW_LUNGS_MM = 60.0, 30.0
+
 # How patients differ (standard deviations): lengths along x, y, z, the warp that bends them, and places of parts.
 SCALE = (0.05, 0.06, 0.05)
 WARP_MM, WARP_CORRELATION_MM = 3.0, (110.0, 80.0, 80.0)
@@ -124,10 +127,6 @@ def body_around(organs: Organs) -> Body:
     return Body.of_tissue(labels.with_voxels(np.where(labels.voxels > 0, labels.voxels, whole).astype(np.uint8)))
 
 
-_BONES = ("rib_", "vertebrae_", "sternum", "clavicula", "scapula", "humerus", "costal")
-NECK_ABOVE_LUNGS_MM, ABDOMEN_BELOW_LUNGS_MM = 60.0, 30.0
-
-
 def _on_chest_grid(organs: Organs) -> Image:
     """Bring labels to 2 mm along the patient's axes, from below the lungs to the neck; other organs are left out."""
     geometry = organs.labels.geometry
@@ -141,14 +140,14 @@ def _on_chest_grid(organs: Organs) -> Image:
     x, y, z = low.tolist()
     grid = Geometry.axis_aligned(tuple(shape.tolist()), (SPACING_MM,) * 3, (x, y, z))
     labels = resample_like(organs.labels, grid, interpolation="nearest", outside=0)
-    named = np.zeros(256, dtype=np.uint8)
-    for name, index in organs.indices.items():
-        named[index] = INDICES.get(name, 0)
-    known = set(organs.indices.values())
-    for index in INDICES.values():  # labels of TotalSegmentator that the given names leave out
-        if index not in known:
-            named[index] = index
-    return labels.with_voxels(named[np.clip(labels.voxels, 0, 255)])
+    # Labels that are TotalSegmentator's hold organs that the given names may leave out.
+    names = {name: index for name, index in organs.indices.items() if name in INDICES}
+    if all(INDICES[name] == index for name, index in names.items()):
+        names = dict(INDICES)
+    named = np.zeros(max(256, int(labels.voxels.max()) + 1), dtype=np.uint8)
+    for name, index in names.items():
+        named[index] = INDICES[name]
+    return labels.with_voxels(named[labels.voxels])
 
 
 def _widened(mask: NDArray[np.bool_], radius: int) -> NDArray[np.bool_]:
