@@ -281,13 +281,13 @@ def measure_time(folder: Path, model: Path) -> None:
 
 
 def _time_one(folder: Path, model: Path) -> None:
-    start, steps = time.perf_counter(), {}
+    steps: dict[str, tuple[float, float]] = {}
 
     @contextmanager
     def step(name: str) -> Iterator[None]:
-        begun = time.perf_counter()
+        begun = time.perf_counter(), time.process_time()
         yield
-        steps[name] = time.perf_counter() - begun
+        steps[name] = time.perf_counter() - begun[0], time.process_time() - begun[1]
 
     with step("imports of torch and nnU-Net, networks"):
         import torch
@@ -312,22 +312,29 @@ def _time_one(folder: Path, model: Path) -> None:
         found = predict_from_organs(suv, organs, drawn, Information(), loaded.probability)
     with step("outputs"), tempfile.TemporaryDirectory() as output:
         write_outputs(inference.outputs_of(found, case, organs, loaded), case, Path(output))
-    whole = time.perf_counter() - start
     memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
     size = " x ".join(map(str, reversed(ct.shape)))
-    print(f"{size} voxels, {len(found.lesions.all)} lesions: {whole:.1f} s, peak memory {memory_mb:.0f} MB")
-    for name, seconds in steps.items():
-        print(f"  {name:42}{seconds:7.1f} s")
+    whole, processor = (sum(each[place] for each in steps.values()) for place in (0, 1))
+    print(f"{size} voxels, {len(found.lesions.all)} lesions, peak memory {memory_mb:.0f} MB")
     for name, network in {"organs": loaded.organs.networks[0][0], "lesions": loaded.lesions}.items():
-        patch = network._configuration.patch_size  # noqa: SLF001  (a benchmark looks inside)
-        shape = np.rint(np.multiply(ct.shape, ct.spacing_mm) / network._configuration.spacing).astype(int)  # noqa: SLF001
-        number = count_tiles(shape, patch, loaded.organs.step if name == "organs" else 0.5)
-        tile = torch.randn(1, len(network.channels), *patch)
-        begun = time.perf_counter()
-        with torch.inference_mode():
+        number, tile = _tiles(network, ct, loaded.organs.step if name == "organs" else 0.5)
+        with step(f"bare forward pass, {name}, {number} tiles"), torch.inference_mode():
             for _ in range(number):
-                network._module(tile)  # noqa: SLF001
-        print(f"  bare forward pass, {name}, {number} tiles{'':12}{time.perf_counter() - begun:7.1f} s")
+                network._module(tile)  # noqa: SLF001  (a benchmark looks inside)
+    print(f"{'':44}{'seconds':>9}{'of a processor':>16}")
+    print(f"{'all steps':44}{whole:9.1f}{processor:16.1f}")
+    for name, (seconds, of_processor) in steps.items():
+        print(f"  {name:42}{seconds:9.1f}{of_processor:16.1f}")
+
+
+def _tiles(network: Any, ct: Image, step: float) -> tuple[int, Any]:
+    """Give the number of tiles that a network lays over a CT, and one of random voxels."""
+    import torch
+
+    configuration = network._configuration  # noqa: SLF001
+    shape = np.rint(np.multiply(ct.shape, ct.spacing_mm) / configuration.spacing).astype(int)
+    number = count_tiles(shape, configuration.patch_size, step)
+    return number, torch.randn(1, len(network.channels), *configuration.patch_size)
 
 
 if __name__ == "__main__":
