@@ -15,7 +15,7 @@ import numpy as np
 import SimpleITK as sitk
 import vl_convert
 from numpy.typing import NDArray
-from station_pictures import station_pictures
+from station_pictures import station_colour, station_pictures
 
 from preop.grandchallenge.values import read_json
 from preop.report.charts import VEGA_LITE_VERSION
@@ -27,6 +27,7 @@ SARCOMA = ROOT / "algorithms" / "sarcoma_lung_metastasis"
 BLADDER = ROOT / "algorithms" / "bladder_lymph_nodes"
 PAGE_WIDTH, PAGE_HEIGHT = 1000, 1560
 CLEAR_UPTAKE_SUV = 12
+CLEAR_LUNG_UPTAKE_SUV = 8
 
 
 def main() -> None:
@@ -40,6 +41,7 @@ def main() -> None:
     chart_of(BLADDER / "test" / "positive" / "expected" / "positive-lymph-nodes-chart.json", "bladder-counts")
     simulated_patient()
     simulated_pelvis()
+    simulated_chest()
     station_pictures(DATA / "anatomy" / "thorax_totalsegmentator_labels.nii.gz", IMAGES)
 
 
@@ -116,6 +118,58 @@ def simulated_pelvis() -> None:
         views.append(np.pad(view, ((0, 0), (0, 12), (0, 0)), constant_values=255))
     picture = sitk.GetImageFromArray(np.concatenate(views, axis=1), isVector=True)
     sitk.WriteImage(picture, str(IMAGES / "bladder-simulation.png"))
+
+
+def simulated_chest() -> None:
+    """Show a simulated chest: CT with its lesions, the stations of that slice, and the PET from the front.
+
+    Benign nodes in yellow, the primary and metastases in red.
+    """
+    from lung_nodal_stage.simulation import draw_facts, draw_patient
+    from preop.anatomy import STATIONS
+    from preop.staging import N
+
+    wanted = {"4R", "10R"}  # both show in one slice
+    number = next(
+        i
+        for i in range(2000)
+        if wanted <= set(draw_facts(7, i).involved)
+        and draw_facts(7, i).n_tnm9 is N.N2B
+        and {"4R", "10L", "5"} & {lesion.station for lesion in draw_facts(7, i).lesions if not lesion.malignant}
+    )
+    patient = draw_patient(7, number)
+    lesions, spacing_mm = patient.lesions.voxels, patient.ct.spacing_mm[1]
+    malignant = [lesion.label for lesion in patient.facts.lesions if lesion.malignant]
+    shown = max(range(len(lesions)), key=lambda z: np.unique(lesions[z]).size)
+    grey = np.clip((patient.ct.voxels[shown] + 160.0) / 400.0, 0, 1)
+    with_lesions = _enlarged(grey, np.isin(lesions[shown], malignant), spacing_mm, colour=(240, 60, 40))
+    benign = _enlarged(
+        grey, (lesions[shown] > 0) & ~np.isin(lesions[shown], malignant), spacing_mm, colour=(250, 210, 60)
+    )
+    drawn = (benign == (250, 210, 60)).all(axis=-1)
+    with_lesions[drawn] = benign[drawn]
+    stations = patient.stations.on(patient.ct.geometry).voxels[shown]
+    with_stations = _enlarged(grey, np.zeros(grey.shape, dtype=bool), spacing_mm)
+    rows, columns = (
+        np.minimum((np.arange(size) * (old / size)).astype(int), old - 1)
+        for size, old in zip(with_stations.shape, stations.shape, strict=False)
+    )
+    enlarged = stations[np.ix_(rows, columns)]
+    for label, name in enumerate(STATIONS, 1):
+        inside = enlarged == label
+        with_stations[inside] = (0.45 * with_stations[inside] + 0.55 * np.array(station_colour(name))).astype(np.uint8)
+    projection = patient.pet.voxels[::-1].max(axis=1)
+    height = with_lesions.shape[0]
+    pixels_per_mm = height / (projection.shape[0] * patient.pet.spacing_mm[0])
+    pet = _enlarged(
+        1 - np.clip(projection / CLEAR_LUNG_UPTAKE_SUV, 0, 1),
+        np.zeros(projection.shape, dtype=bool),
+        patient.pet.spacing_mm[0] * pixels_per_mm / 2,
+    )
+    views = [view[:height] for view in (with_lesions, with_stations, pet)]
+    padded = [np.pad(view, ((0, height - view.shape[0]), (0, 12), (0, 0)), constant_values=255) for view in views]
+    picture = sitk.GetImageFromArray(np.concatenate(padded, axis=1), isVector=True)
+    sitk.WriteImage(picture, str(IMAGES / "lung-simulation.png"))
 
 
 def _enlarged(

@@ -133,11 +133,11 @@ def _coloured(stations: StationMap, cut: Callable[[NDArray[Any]], NDArray[Any]])
     for names, colour in ORGANS.items():
         colours[cut(thorax.mask(*names))] = colour
     for label, name in enumerate(STATIONS, 1):
-        colours[labels == label] = _colour(name)
+        colours[labels == label] = station_colour(name)
     return colours, labels
 
 
-def _colour(name: str) -> tuple[int, int, int]:
+def station_colour(name: str) -> tuple[int, int, int]:
     """One hue a station, the left side darker."""
     number = name.rstrip("RL")
     value = VALUES.get(number, 0.92) * (0.8 if name.endswith("L") else 1.0)
@@ -207,7 +207,7 @@ def _legend(width: int, top: int) -> list[str]:
     parts = []
     for number, name in enumerate(STATIONS):
         x, y = (number % 14) * step + 4, top + (number // 14) * 20
-        red, green, blue = _colour(name)
+        red, green, blue = station_colour(name)
         parts.append(f'<rect x="{x}" y="{y}" width="14" height="14" fill="rgb({red},{green},{blue})"/>')
         parts.append(_text(x + 18, y + 12, name, size=12, anchor="start"))
     return parts

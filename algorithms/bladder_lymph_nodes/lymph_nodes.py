@@ -15,16 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from preop.errors import InvalidInputError
-from preop.imaging import (
-    Geometry,
-    Image,
-    axial_diameters,
-    bounding_box,
-    components,
-    crop,
-    resample_like,
-    split_touching,
-)
+from preop.imaging import SPECK_MM3, Geometry, Image, axial_diameters, crop, resample_like, tell_apart
 from preop.radiomics import FixedBinSize, Settings, compute_features
 
 Box = tuple[slice, ...]
@@ -33,15 +24,6 @@ CT, SEGMENTATION = "ct-image", "lymph-node-segmentation"
 
 SIZE_RULE_MM = 8.0
 """Short axis above which a node is suspicious to clinicians."""
-
-WAIST_MM = 1.0
-"""Two nodes in one are split where the distance from their outline dips by this much between them."""
-
-SPECK_MM3 = 5.0
-"""Smaller parts of a mask (a sphere of 2 mm) are slips of the pen, not nodes."""
-
-RAGGED = 0.2
-"""A detached part of a label that is smaller than this share of its largest one belongs to the same node."""
 
 MIDLINE_MM = 5.0
 """A node this near to the middle of the body is on neither side."""
@@ -64,7 +46,6 @@ OWN, NEIGHBOUR = 1, 2
 """In the second channel of a cube: the node itself, and other nodes."""
 
 AIR_HU = -1024.0
-HIGHEST_LABEL = 65535
 
 
 @dataclass(frozen=True)
@@ -206,79 +187,16 @@ def radiomics_of(ct: Image, nodes: LymphNodes) -> list[dict[str, float]]:
 
 def _told_apart(segmentation: Image) -> tuple[Image, list[str]]:
     """Give each node a number of its own, and say what was done to the segmentation."""
-    values = segmentation.voxels
-    if not values.any():
+    labels, notes = tell_apart(segmentation, name=SEGMENTATION, structure="node")
+    if labels.voxels.any():
+        return labels, notes
+    if segmentation.voxels.any():
         raise InvalidInputError(
-            "The lymph-node-segmentation is empty: not one lymph node is drawn, and without nodes nothing can be said; "
-            "draw them first."
+            f"The {SEGMENTATION} holds nothing larger than {SPECK_MM3:g} mm3: no lymph node is drawn."
         )
-    low, high = float(values.min()), float(values.max())
-    if low < 0 or high > HIGHEST_LABEL or (values.dtype.kind == "f" and (values != np.round(values)).any()):
-        raise InvalidInputError(
-            f"The lymph-node-segmentation holds values from {low:g} to {high:g}; expected whole numbers from 0 to "
-            f"{HIGHEST_LABEL}, one for each node."
-        )
-    box = bounding_box(values)
-    drawn = crop(segmentation, box)
-    drawn = drawn.with_voxels(drawn.voxels.astype(np.int32))
-    if len(np.unique(drawn.voxels[drawn.voxels > 0])) == 1:
-        parts, names, notes = _parts_of_mask(drawn)
-    else:
-        parts, names, notes = _parts_of_labels(drawn)
-    names, specks = _without_specks(parts, names)
-    if specks:
-        notes.append(f"{_counted(specks, 'part')} of the segmentation left out: under {SPECK_MM3:g} mm3, too small.")
-    if not names.any():
-        raise InvalidInputError(
-            f"The lymph-node-segmentation holds nothing larger than {SPECK_MM3:g} mm3: no lymph node is drawn."
-        )
-    numbers = np.zeros(segmentation.shape, dtype=np.int32)
-    numbers[box] = names[parts.voxels]
-    return segmentation.with_voxels(numbers), notes
-
-
-def _parts_of_mask(drawn: Image) -> tuple[Image, NDArray[np.int32], list[str]]:
-    """Take connected parts of a mask for nodes, split at waists, and number them by falling size."""
-    parts, count = split_touching(drawn, waist_mm=WAIST_MM)
-    splits = count - components(drawn)[1]
-    notes = [f"Nodes that touch each other were split at their waist, {_counted(splits, 'time')}."] if splits else []
-    return parts, np.arange(count + 1, dtype=np.int32), notes
-
-
-def _parts_of_labels(drawn: Image) -> tuple[Image, NDArray[np.int32], list[str]]:
-    """Keep the reader's numbers; of detached parts with the same number, large ones get new numbers behind them.
-
-    A small one is a ragged outline; a large one is another node, as where left nodes are 1 and right ones 2.
-    """
-    parts = np.zeros(drawn.shape, dtype=np.int32)
-    names = [0]
-    unnamed: list[int] = []
-    for label, box in enumerate(ndimage.find_objects(drawn.voxels), start=1):
-        if box is None:
-            continue
-        here, count = components(crop(drawn, box).with_voxels(drawn.voxels[box] == label))
-        sizes = np.bincount(here.voxels.ravel(), minlength=count + 1)[1:]
-        inside = here.voxels > 0
-        parts[box][inside] = here.voxels[inside] + len(names) - 1
-        unnamed += [len(names) + place for place in range(1, count) if sizes[place] >= RAGGED * sizes[0]]
-        names += [label] * count
-    for new, place in enumerate(unnamed, start=max(names) + 1):
-        names[place] = new
-    notes = []
-    if unnamed:
-        what = _counted(len(unnamed), "detached part")
-        notes.append(
-            f"Labels of the segmentation have {what}, taken as nodes of their own: the {len(unnamed)} last numbers."
-        )
-    return drawn.with_voxels(parts), np.array(names, dtype=np.int32), notes
-
-
-def _without_specks(parts: Image, names: NDArray[np.int32]) -> tuple[NDArray[np.int32], int]:
-    """Take the number from nodes that are too small; one of two voxels in a thick scan is not."""
-    voxel_mm3 = parts.geometry.voxel_volume_mm3
-    volumes = np.bincount(names[parts.voxels].ravel(), minlength=int(names.max()) + 1) * voxel_mm3
-    small = np.flatnonzero((volumes > 0) & (volumes < min(SPECK_MM3, 2 * voxel_mm3)))
-    return np.where(np.isin(names, small), 0, names).astype(np.int32), len(small)
+    raise InvalidInputError(
+        f"The {SEGMENTATION} is empty: not one lymph node is drawn, and without nodes nothing can be said; draw them first."
+    )
 
 
 def _measured(number: int, labels: Image, ct: Image, box: Box, middle_mm: float) -> LymphNode:

@@ -13,6 +13,7 @@ from preop.staging import (
     NodeShares,
     Side,
     Station,
+    most_likely_explanation,
     nodal_stage,
     probabilities_of_nodes,
     probabilities_of_stations,
@@ -129,3 +130,49 @@ def test_what_is_no_probability_is_refused(probability: float) -> None:
 def test_shares_above_the_whole_are_refused() -> None:
     with pytest.raises(InvalidInputError, match="at most 1"):
         NodeShares(0.5, {Station("7"): 0.7, Station("4R"): 0.7})
+
+
+def most_likely_fate(
+    nodes: list[NodeShares], category: N, primary: Side | None, edition: Edition
+) -> tuple[float, tuple[Station | None, ...]] | None:
+    """Try every fate of every node."""
+    choices = []
+    for node in nodes:
+        hits = [(station, node.probability * share) for station, share in node.shares.items()]
+        choices.append([(None, 1 - sum(p for _, p in hits)), *hits])
+    fitting = [
+        (float(np.prod([p for _, p in fate])), tuple(station for station, _ in fate))
+        for fate in product(*choices)
+        if nodal_stage([s for s, _ in fate if s is not None], primary, edition).category is category
+    ]
+    return max(fitting, key=lambda pair: pair[0], default=None)
+
+
+@pytest.mark.parametrize("edition", Edition)
+@pytest.mark.parametrize("primary", PRIMARIES)
+@pytest.mark.parametrize("seed", range(3))
+def test_an_explanation_is_the_most_likely_of_all_fates(seed: int, primary: Side | None, edition: Edition) -> None:
+    rng = np.random.default_rng(seed)
+    nodes = []
+    for _ in range(5):
+        first, second = rng.choice(len(Station), size=2, replace=False)
+        share = float(rng.uniform(0.55, 0.8))
+        shares = {list(Station)[first]: share, list(Station)[second]: 1 - share}
+        nodes.append(NodeShares(float(rng.uniform(0.2, 0.9)), shares))
+    for category in N:
+        best = most_likely_fate(nodes, category, primary, edition)
+        assert most_likely_explanation(nodes, category, primary, edition) == (best[1] if best else None)
+
+
+def test_many_doubtful_nodes_are_explained_by_one_of_them() -> None:
+    nodes = [NodeShares(0.3, {Station.parse(name): 1.0}) for name in ("4L", "10L", "2L", "5")]
+    assert probabilities_of_nodes(nodes, Side.RIGHT).most_likely is N.N3
+    explanation = most_likely_explanation(nodes, N.N3, Side.RIGHT)
+    assert explanation is not None
+    assert sum(station is not None for station in explanation) == 1
+
+
+def test_a_node_that_is_almost_surely_benign_is_never_the_reason() -> None:
+    nodes = [NodeShares(0.01, {Station.parse("4R"): 1.0})]
+    assert most_likely_explanation(nodes, N.N2A, Side.RIGHT) is None
+    assert most_likely_explanation(nodes, N.N0, Side.RIGHT) == (None,)

@@ -22,6 +22,7 @@ from preop.report.charts import (
     to_svg,
 )
 from preop.report.pages import evaluation_page
+from preop.report.stages import stage_training_page
 from preop.report.training import training_page
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "roc_comparison_chart",
     "score_chart",
     "share_chart",
+    "stage_training_page",
     "strip_chart",
     "survival_chart",
     "to_svg",

@@ -8,18 +8,32 @@ from preop.simulation.fields import correlated_noise, random_field
 from preop.simulation.outcomes import LogisticOutcome, ceiling_auc
 from preop.simulation.readers import draw_contour
 from preop.simulation.scanners import CtScanner, MrScanner, PetScanner
-from preop.simulation.shapes import Blob, Tube, distance_map, ellipse_distance_mm, occupancy, random_blob
-from preop.simulation.volumes import average, finer, paint, slabs
+from preop.simulation.shapes import (
+    Blob,
+    Ellipsoid,
+    Segment,
+    Shape,
+    Tube,
+    distance_map,
+    ellipse_distance_mm,
+    occupancy,
+    random_blob,
+)
+from preop.simulation.volumes import average, coordinates, finer, paint, sample_aligned, slabs
 
 __all__ = [
     "Blob",
     "CtScanner",
+    "Ellipsoid",
     "LogisticOutcome",
     "MrScanner",
     "PetScanner",
+    "Segment",
+    "Shape",
     "Tube",
     "average",
     "ceiling_auc",
+    "coordinates",
     "correlated_noise",
     "distance_map",
     "draw_contour",
@@ -29,5 +43,6 @@ __all__ = [
     "paint",
     "random_blob",
     "random_field",
+    "sample_aligned",
     "slabs",
 ]

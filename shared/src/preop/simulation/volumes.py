@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -45,3 +46,38 @@ def average(fine: Image, grid: Geometry) -> Image:
 def paint(canvas: Floats, inside: Floats, value: Floats | float) -> None:
     """Lay a tissue over what the canvas shows, in place, as far as the voxels lie ``inside`` (0 to 1) its shape."""
     canvas += inside * (value - canvas)
+
+
+def coordinates(grid: Geometry) -> tuple[Floats, Floats, Floats]:
+    """World x (1, 1, nx), y (1, ny, 1) and z (nz, 1, 1) of a grid along the world's axes, float32."""
+    x, y, z = (
+        (start + step * np.arange(size)).astype(np.float32)
+        for start, step, size in zip(grid.origin_mm, grid.spacing_mm[::-1], grid.shape[::-1], strict=True)
+    )
+    return x[None, None, :], y[None, :, None], z[:, None, None]
+
+
+def sample_aligned(
+    voxels: Floats, source: Geometry, grid: Geometry, *, averaged_axes: tuple[int, ...] = (0,)
+) -> Floats:
+    """Interpolate linearly to another grid along the same axes; at the nearest edge beyond the source.
+
+    A product of one matrix an axis takes a sixth of the time of a general resampling.
+
+    Parameters
+    ----------
+    averaged_axes
+        Axes along which a voxel holds the mean over its width, not the value at its centre: slices are thick.
+    """
+    matrices = []
+    for axis in range(3):
+        start = (grid.origin_mm[2 - axis] - source.origin_mm[2 - axis]) / source.spacing_mm[axis]
+        step = grid.spacing_mm[axis] / source.spacing_mm[axis]
+        parts = math.ceil(2 * step) if axis in averaged_axes else 1
+        within = (np.arange(parts) + 0.5) / parts - 0.5
+        at = start + step * (np.arange(grid.shape[axis])[:, None, None] + within[:, None])
+        hat = np.maximum(1 - np.abs(np.clip(at, 0, source.shape[axis] - 1) - np.arange(source.shape[axis])), 0)
+        matrices.append(hat.mean(axis=1).astype(np.float32))
+    along_z, along_y, along_x = matrices
+    slices = np.tensordot(along_z, voxels, 1)
+    return np.asarray(along_y @ (slices @ along_x.T))

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from preop.errors import InvalidInputError
-from preop.staging.nodal import Edition, N, categories, category_of_station
+from preop.staging.nodal import Edition, N, categories, category_of_station, nodal_stage
 from preop.staging.stations import Side, Station
 
 SURE_LOGIT = 700.0
@@ -22,7 +22,13 @@ SURE_LOGIT = 700.0
 
 SHARE_TOLERANCE = 1e-6
 
+NEVER_MENTIONED = 0.02
+"""A node malignant in a station with less probability than this is not given as the reason of a category."""
+
 State = frozenset[str]
+
+_Explanation = tuple[float, tuple[Station | None, ...]]
+"""Probability of a combination, and each node's station in it, None where the node is benign."""
 
 
 @dataclass(frozen=True)
@@ -150,6 +156,42 @@ def probabilities_of_nodes(
     for state, weight in distribution.items():
         of[_category(state)] += weight
     return _tidy(of, edition)
+
+
+def most_likely_explanation(
+    nodes: Sequence[NodeShares], category: N, primary: Side | None, edition: Edition = Edition.NINTH
+) -> tuple[Station | None, ...] | None:
+    """Find which nodes are malignant, and in which of their stations, where the category is known to be this one.
+
+    Of all combinations that make the category, the most probable one, followed from node to node as in
+    :func:`probabilities_of_nodes`. Nodes below ``NEVER_MENTIONED`` are not considered.
+
+    Returns
+    -------
+    For each node its station, None where it is benign; None for the whole where no combination makes the category.
+    """
+    best: dict[frozenset[Station], _Explanation] = {frozenset(): (1.0, ())}
+    for node in nodes:
+        following: dict[frozenset[Station], _Explanation] = {}
+        for involved, (weight, before) in best.items():
+            for station, probability in _alternatives(node):
+                state = involved if station is None else involved | {station}
+                if weight * probability > following.get(state, (0.0, ()))[0]:
+                    following[state] = (weight * probability, (*before, station))
+        best = following
+    fitting = [
+        explanation
+        for involved, explanation in best.items()
+        if nodal_stage(involved, primary, edition).category is category
+    ]
+    return max(fitting, key=lambda explanation: explanation[0])[1] if fitting else None
+
+
+def _alternatives(node: NodeShares) -> list[tuple[Station | None, float]]:
+    """What a node may be, with its probability: benign (or in no regional station), or malignant in a station."""
+    malignant = [(station, node.probability * share) for station, share in node.shares.items()]
+    mentioned = [(station, probability) for station, probability in malignant if probability >= NEVER_MENTIONED]
+    return [(None, 1 - sum(probability for _, probability in mentioned)), *mentioned]
 
 
 def _of_unknown_side(involved: Mapping[Station, float], edition: Edition) -> NodalProbabilities:

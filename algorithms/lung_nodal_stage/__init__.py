@@ -1,0 +1,1 @@
+"""Nodal stage of lung cancer from PET/CT."""

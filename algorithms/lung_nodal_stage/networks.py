@@ -1,0 +1,415 @@
+"""The small networks that are shipped, trained on simulated patients: ``python -m lung_nodal_stage.networks --model MODEL``.
+
+The organ network stands where TotalSegmentator's own weights would (task total at 3 mm), the lesion network in nnU-Net's
+layout, so that real ones take their place without a change. Both are plain U-Nets of nnU-Net; a simulated thorax needs
+neither its augmentation nor its number of steps, so they are fitted here by a short loop. A run that was stopped goes on
+when called again, and ends with the same weights. What they have learned are simulated patients: nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from preop.anatomy import TOTAL_CLASSES, Organs, map_stations, stations_of_node
+from preop.folders import claim_folder
+from preop.grandchallenge.models import DataSource
+from preop.imaging import Image, components, reorient, resample, resample_like
+from preop.segmentation import Organs as FoundOrgans
+from preop.segmentation import (
+    TrainingSettings,
+    load_network,
+    load_organ_networks,
+    write_network,
+    write_organ_network,
+)
+from preop.segmentation.training import CONFIGURATION, dataset_of, plans_of
+
+from .simulation import SOURCE, SimulatedLesion, SimulatedPatient, draw_patient
+
+Task = Literal["organs", "lesions"]
+Progress = Callable[[int, int], None]
+
+SEED, PATIENTS = 20_000, 56
+FIRST_HELD_OUT = 1_000
+"""Number of the first patient of the same seed that no network has seen."""
+
+SPINE = "vertebrae_T6"
+"""The class that stands for every vertebra: the stations need the spine, not its parts."""
+
+ORGANS = (
+    *(name for name in TOTAL_CLASSES if not name.startswith("vertebrae") and name != "spinal_cord"),
+    SPINE,
+    "liver",
+    "spleen",
+    "kidney_right",
+    "kidney_left",
+    "stomach",
+    "thyroid_gland",
+)
+AVID_SUV = 2.0
+"""Uptake from which a lesion is one for the network: what is fainter than blood nobody would outline on a PET."""
+
+FAMILIAR = 0.65  # share of the tiles around a voxel of a random class
+SAVED_EVERY = 50
+CLEAR_MM = 3.0  # from a border
+HELD_OUT = 20
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a network is, and how it is fitted.
+
+    Attributes
+    ----------
+    settings
+        Network in the terms of the library.
+    intensities
+        For each channel lowest and highest value, mean and standard deviation, in HU or SUV.
+    steps, learning_rate
+        Number of tiles, one a step, and the highest rate of the cycle.
+    """
+
+    settings: TrainingSettings
+    intensities: tuple[tuple[float, float, float, float], ...]
+    steps: int
+    learning_rate: float = 4e-3
+
+    @property
+    def plans(self) -> dict[str, Any]:
+        """Plans as nnU-Net reads them."""
+        return plans_of(
+            self.settings,
+            {
+                str(channel): {
+                    "mean": mean,
+                    "median": mean,
+                    "std": deviation,
+                    "min": low,
+                    "max": high,
+                    "percentile_00_5": low,
+                    "percentile_99_5": high,
+                }
+                for channel, (low, high, mean, deviation) in enumerate(self.intensities)
+            },
+        )
+
+
+RECIPES: Mapping[Task, Recipe] = {
+    "organs": Recipe(
+        TrainingSettings(
+            labels=ORGANS, spacing_mm=(3.0,) * 3, patch=(48, 48, 48), features=(8, 16, 32, 64, 64), convolutions=2
+        ),
+        intensities=((-950.0, 400.0, 0.0, 200.0),),
+        steps=1200,
+    ),
+    "lesions": Recipe(
+        TrainingSettings(
+            labels=("lesion",),
+            channels=("CT", "PET"),
+            spacing_mm=(4.0,) * 3,
+            patch=(48, 48, 48),
+            features=(8, 16, 32, 64),
+            convolutions=2,
+        ),
+        intensities=((-300.0, 300.0, 0.0, 100.0), (0.0, 15.0, 1.5, 1.5)),
+        steps=600,
+    ),
+}
+
+
+def train_networks(
+    model: Path, work: Path, tasks: Sequence[Task] = ("organs", "lesions"), progress: Progress | None = None
+) -> None:
+    """Fit networks and write them into a model folder, with where they come from.
+
+    Parameters
+    ----------
+    model
+        Folder that gets ``organs`` and ``lesions``.
+    work
+        Folder of what is needed to go on after a stop; it may be removed in the end.
+    progress
+        Called with the number of steps done and all of them, for each network.
+    """
+    claim_folder(work, {"seed": SEED, "patients": PATIENTS, **{task: repr(recipe) for task, recipe in RECIPES.items()}})
+    cases = prepare_cases(work)
+    for task in tasks:
+        recipe = RECIPES[task]
+        weights = fit(recipe, cases[task], work / f"{task}.pt", progress)
+        folder = model / task
+        if task == "organs":
+            write_organ_network(folder, recipe.plans, weights, ORGANS)
+        else:
+            write_network(folder, recipe.plans, dataset_of(recipe.settings, PATIENTS), weights)
+        (folder / "provenance.json").write_text(json.dumps(_provenance(task), indent=2) + "\n")
+
+
+def training_case(task: Task, patient: SimulatedPatient) -> tuple[list[Image], Image]:
+    """Scans and labels of a patient on the network's grid, turned as nnU-Net's reader turns them."""
+    recipe = RECIPES[task]
+    ct = resample(reorient(patient.ct, "RAS"), recipe.settings.spacing_mm, interpolation="linear")
+    if task == "organs":
+        labels = np.zeros(ct.shape, dtype=np.uint8)
+        organs = resample_like(patient.organs.labels, ct.geometry, interpolation="nearest", outside=0)
+        for value, name in enumerate(ORGANS, 1):
+            names = [other for other in patient.organs.indices if other.startswith("vertebrae")]
+            for each in names if name == SPINE else [name]:
+                labels[organs.voxels == patient.organs.indices[each]] = value
+        return [ct], ct.with_voxels(labels)
+    pet = resample_like(patient.pet, ct.geometry, interpolation="linear")
+    lesions = resample_like(patient.lesions, ct.geometry, interpolation="nearest", outside=0)
+    avid = [lesion.label for lesion in avid_lesions(patient)]
+    return [ct, pet], ct.with_voxels(np.isin(lesions.voxels, avid).astype(np.uint8))
+
+
+def avid_lesions(patient: SimulatedPatient) -> list[SimulatedLesion]:
+    """What the lesion network is to find: primary, nodes and distant lesions that take up more than blood."""
+    return [
+        lesion for lesion in patient.facts.lesions if lesion.kind != "physiological" and lesion.suv_max_true >= AVID_SUV
+    ]
+
+
+def fit(recipe: Recipe, cases: Sequence[Path], state: Path, progress: Progress | None = None) -> dict[str, Any]:
+    """Fit a network to tiles of prepared cases; give its weights.
+
+    Parameters
+    ----------
+    cases
+        Files of :func:`prepare_cases`.
+    state
+        File that holds a fit that was stopped.
+    """
+    torch.manual_seed(SEED)
+    network = _network(recipe)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=1e-4)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.learning_rate, total_steps=recipe.steps)
+    parts = {"network": network, "optimiser": optimiser, "schedule": schedule}
+    first = 0
+    if state.is_file():
+        content = torch.load(state, weights_only=True)
+        first = content["step"]
+        for name, part in parts.items():
+            part.load_state_dict(content[name])
+    volumes = [dict(np.load(case)) for case in cases]
+    for step in range(first, recipe.steps):
+        data, labels = _tile(np.random.default_rng([SEED, step]), volumes, recipe)
+        optimiser.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16):  # twice as fast where the processor knows it
+            scores = network(data)
+        loss = _loss(scores.float(), labels)
+        torch.autograd.backward(loss)
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+        optimiser.step()
+        schedule.step()
+        if (step + 1) % SAVED_EVERY == 0 or step + 1 == recipe.steps:
+            partial = state.with_suffix(".partial")
+            torch.save({"step": step + 1, **{name: part.state_dict() for name, part in parts.items()}}, partial)
+            partial.replace(state)
+        if progress is not None:
+            progress(step + 1, recipe.steps)
+    return dict(network.state_dict())
+
+
+def prepare_cases(folder: Path, patients: int = PATIENTS) -> dict[Task, list[Path]]:
+    """Simulate patients and keep what each network learns from them."""
+    files: dict[Task, list[Path]] = {task: [] for task in RECIPES}
+    for number in range(patients):
+        paths = {task: folder / f"{task}_{number}.npz" for task in RECIPES}
+        for task, path in paths.items():
+            files[task].append(path)
+        if all(path.is_file() for path in paths.values()):
+            continue
+        patient = draw_patient(SEED, number)
+        for task, path in paths.items():
+            scans, labels = training_case(task, patient)
+            partial = path.with_name(f".{path.name}")
+            np.savez(partial, scans=np.stack([scan.voxels for scan in scans]).astype(np.float16), labels=labels.voxels)
+            partial.replace(path)
+    return files
+
+
+def validate_networks(model: Path, patients: int, progress: Progress | None = None) -> dict[str, Any]:
+    """Try the networks of a model folder on simulated patients that they have not seen, and note what comes out.
+
+    Returns
+    -------
+    Mean Dice coefficient of each organ; share of the nodes more than 3 mm from a border whose station is the same by
+    predicted organs as by the true ones, and of all nodes; share of the malignant lesions that are found, benign avid
+    ones too, and how many more are found in a patient.
+    """
+    organ_networks = load_organ_networks(model / "organs", ORGANS)
+    lesion_network = load_network(model / "lesions")
+    dice: dict[str, list[float]] = {name: [] for name in ORGANS}
+    nodes: list[tuple[bool, float]] = []
+    lesions: list[tuple[bool, bool]] = []
+    false: list[int] = []
+    for done in range(patients):
+        patient = draw_patient(SEED, FIRST_HELD_OUT + done)
+        found = organ_networks.segment(patient.ct)
+        for name, value in _dice(found, patient).items():
+            dice[name].append(value)
+        nodes += _stations_kept(Organs(found.labels, found.values), patient)
+        pet = resample_like(patient.pet, patient.ct.geometry, interpolation="linear")
+        detected, more = _detected(lesion_network.segment([patient.ct, pet], mirroring=False), patient)
+        lesions += detected
+        false.append(more)
+        if progress is not None:
+            progress(done + 1, patients)
+    same, border_mm = np.array(nodes).T
+    hit, malignant = np.array(lesions).T
+    return {
+        "patients": patients,
+        "dice": {name: round(float(np.nanmean(values)), 3) for name, values in dice.items()},
+        "nodes": len(nodes),
+        "station_same": round(float(same.mean()), 3),
+        "station_same_over_3_mm_from_a_border": round(float(same[border_mm > CLEAR_MM].mean()), 3),
+        "malignant_lesions_found": round(float(hit[malignant == 1].mean()), 3),
+        "avid_lesions_found": round(float(hit.mean()), 3),
+        "more_found_per_patient": round(float(np.mean(false)), 2),
+    }
+
+
+def _dice(found: FoundOrgans, patient: SimulatedPatient) -> dict[str, float]:
+    """Dice coefficient of each organ on the CT's grid; of the whole spine for the class that stands for it."""
+    truth = resample_like(patient.organs.labels, found.labels.geometry, interpolation="nearest", outside=0).voxels
+    values = {}
+    for name in ORGANS:
+        names = (
+            [other for other in patient.organs.indices if other.startswith("vertebrae")] if name == SPINE else [name]
+        )
+        true = np.isin(truth, [patient.organs.indices[each] for each in names])
+        called = found.mask(name)
+        total = int(true.sum() + called.sum())
+        values[name] = 2 * float((true & called).sum()) / total if total else float("nan")
+    return values
+
+
+def _stations_kept(organs: Organs, patient: SimulatedPatient) -> list[tuple[bool, float]]:
+    """For each node: whether these organs put it into its true station, and its distance from the border."""
+    stations = map_stations(organs)
+    kept = []
+    for node in patient.facts.lesions:
+        if node.station is not None:
+            drawn = patient.lesions.with_voxels(patient.lesions.voxels == node.label)
+            kept.append((stations_of_node(drawn, stations).station == node.station, node.border_mm))
+    return kept
+
+
+def _detected(found: Image, patient: SimulatedPatient) -> tuple[list[tuple[bool, bool]], int]:
+    """For each avid lesion, whether it was touched and whether it is malignant; and how much was found elsewhere."""
+    touched = np.unique(patient.lesions.voxels[found.voxels > 0])
+    parts, count = components(found)
+    right = np.unique(parts.voxels[patient.lesions.voxels > 0])
+    return [(lesion.label in touched, lesion.malignant) for lesion in avid_lesions(patient)], count - int(
+        (right > 0).sum()
+    )
+
+
+def _network(recipe: Recipe) -> Any:
+    from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
+
+    architecture = recipe.plans["configurations"][CONFIGURATION]["architecture"]
+    return get_network_from_plans(
+        architecture["network_class_name"],
+        architecture["arch_kwargs"],
+        architecture["_kw_requires_import"],
+        len(recipe.settings.channels),
+        1 + len(recipe.settings.labels),
+        deep_supervision=False,
+    )
+
+
+def _tile(
+    rng: np.random.Generator, volumes: Sequence[Mapping[str, NDArray[Any]]], recipe: Recipe
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cut a tile out of a random patient, around a voxel of a random class or anywhere, and vary its intensities."""
+    volume = volumes[int(rng.integers(len(volumes)))]
+    labels, shape = volume["labels"], np.array(volume["labels"].shape)
+    patch = np.array(recipe.settings.patch)
+    centre = rng.integers(shape)
+    present = np.unique(labels)[1:]
+    if present.size and rng.random() < FAMILIAR:
+        voxels = np.argwhere(labels == rng.choice(present))
+        centre = voxels[rng.integers(len(voxels))] + rng.integers(-8, 9, 3)
+    start = np.clip(centre - patch // 2, 0, np.maximum(shape - patch, 0))
+    box = tuple(slice(int(a), int(a + b)) for a, b in zip(start, patch, strict=True))
+    missing = [(0, int(max(b - a, 0))) for a, b in zip(shape, patch, strict=True)]
+    channels = []
+    for scan, (low, high, mean, deviation) in zip(volume["scans"], recipe.intensities, strict=True):
+        varied = scan[box].astype(np.float32) * np.float32(np.exp(rng.normal(0, 0.05)))
+        varied += np.float32(rng.normal(0, 0.05) * deviation)
+        normal = (np.clip(varied, low, high) - mean) / deviation
+        channels.append(np.pad(normal, missing))
+    target = np.pad(labels[box], missing)
+    return torch.from_numpy(np.stack(channels)[None]), torch.from_numpy(target[None].astype(np.int64))
+
+
+def _loss(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy plus one minus the mean Dice coefficient of the classes in view."""
+    classes = scores.shape[1]
+    entropy = functional.cross_entropy(scores, labels)
+    probability = torch.softmax(scores, dim=1)
+    flat = labels.flatten()
+    right = probability.gather(1, labels[:, None]).flatten()
+    shared = torch.zeros(classes).index_add(0, flat, right)
+    size = torch.bincount(flat, minlength=classes).float()
+    dice = (2 * shared + 1) / (probability.sum(dim=(0, 2, 3, 4)) + size + 1)
+    seen = size > 0
+    seen[0] = False
+    return entropy + (1 - dice[seen].mean() if seen.any() else 0 * entropy)
+
+
+def _provenance(task: Task) -> dict[str, Any]:
+    source: DataSource = SOURCE
+    packages = ("preop", "torch", "nnunetv2", "TotalSegmentator", "numpy")
+    return {
+        "training_data": {**source.model_dump(), "patients": PATIENTS, "seed": SEED},
+        "classes": list(RECIPES[task].settings.labels),
+        "steps": RECIPES[task].steps,
+        "software": {"python": platform.python_version(), **{name: version(name) for name in packages}},
+        "made_by": "python -m lung_nodal_stage.networks",
+    }
+
+
+def main() -> None:
+    """Train from the command line."""
+    from rich.progress import Progress as Bars
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", type=Path, required=True, help="model folder that gets the networks")
+    parser.add_argument("--work", type=Path, help="folder to go on from after a stop; by default beside the model")
+    parser.add_argument("--only", choices=("organs", "lesions"), help="one of the networks")
+    parser.add_argument("--validate", action="store_true", help="train nothing, try the networks on unseen patients")
+    arguments = parser.parse_args()
+    if arguments.validate:
+        figures = validate_networks(arguments.model, HELD_OUT)
+        (arguments.model / "networks.json").write_text(json.dumps(figures, indent=2) + "\n")
+        print(json.dumps(figures, indent=2))
+        return
+    tasks: Sequence[Task] = (arguments.only,) if arguments.only else ("organs", "lesions")
+    work = arguments.work or arguments.model.with_name(f".{arguments.model.name}-networks")
+    with Bars() as bars:
+        for task in tasks:
+            bar = bars.add_task(task, total=RECIPES[task].steps)
+
+            def report(done: int, _: int, bar: Any = bar) -> None:
+                bars.update(bar, completed=done)
+
+            train_networks(arguments.model, work, [task], report)
+    print(f"The networks are in {arguments.model}")
+
+
+if __name__ == "__main__":
+    main()

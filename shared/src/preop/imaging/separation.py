@@ -1,0 +1,123 @@
+"""The structures of a drawn segmentation, each with a number of its own, whatever way it was drawn."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preop.errors import InvalidInputError
+from preop.imaging.images import Image
+from preop.imaging.regions import bounding_box, components, crop, split_touching
+
+WAIST_MM = 1.0
+"""Two structures in one are split where the distance from their outline dips by this much between them."""
+
+SPECK_MM3 = 5.0
+"""Smaller parts of a mask (a sphere of 2 mm) are slips of the pen."""
+
+RAGGED = 0.2
+"""A detached part of a label that is smaller than this share of its largest one belongs to the same structure."""
+
+HIGHEST_LABEL = 65535
+
+
+def tell_apart(segmentation: Image, *, name: str, structure: str) -> tuple[Image, list[str]]:
+    """Give each structure of a segmentation a number of its own.
+
+    Of labels, each keeps its number; large detached parts of a label get new numbers behind them. In a mask of a single
+    value, connected parts are structures, those that touch are split at their waist, and the largest is 1.
+
+    Parameters
+    ----------
+    segmentation
+        One whole number a structure and 0 elsewhere, or one number for all.
+    name
+        What the segmentation is called in messages.
+    structure
+        What one of its structures is called, "lymph node" for example.
+
+    Returns
+    -------
+    The label map (int32), which may be empty, and what was done to the segmentation, in sentences.
+
+    Raises
+    ------
+    InvalidInputError
+        If it holds values that are no labels.
+    """
+    values = segmentation.voxels
+    low, high = float(values.min()), float(values.max())
+    if low < 0 or high > HIGHEST_LABEL or (values.dtype.kind == "f" and (values != np.round(values)).any()):
+        raise InvalidInputError(
+            f"The {name} holds values from {low:g} to {high:g}; expected whole numbers from 0 to {HIGHEST_LABEL}, one for "
+            f"each {structure}."
+        )
+    numbers = np.zeros(segmentation.shape, dtype=np.int32)
+    if high == 0:
+        return segmentation.with_voxels(numbers), []
+    box = bounding_box(values)
+    drawn = crop(segmentation, box)
+    drawn = drawn.with_voxels(drawn.voxels.astype(np.int32))
+    if len(np.unique(drawn.voxels[drawn.voxels > 0])) == 1:
+        parts, names, notes = _parts_of_mask(drawn, structure)
+    else:
+        parts, names, notes = _parts_of_labels(drawn, structure)
+    names, specks = _without_specks(parts, names)
+    if specks:
+        notes.append(f"{_counted(specks, 'part')} of the segmentation left out: under {SPECK_MM3:g} mm3, too small.")
+    numbers[box] = names[parts.voxels]
+    return segmentation.with_voxels(numbers), notes
+
+
+def _parts_of_mask(drawn: Image, structure: str) -> tuple[Image, NDArray[np.int32], list[str]]:
+    """Take connected parts of a mask for structures, split at waists, and number them by falling size."""
+    parts, count = split_touching(drawn, waist_mm=WAIST_MM)
+    splits = count - components(drawn)[1]
+    notes = []
+    if splits:
+        notes.append(
+            f"{structure.capitalize()}s that touch each other were split at their waist, {_counted(splits, 'time')}."
+        )
+    return parts, np.arange(count + 1, dtype=np.int32), notes
+
+
+def _parts_of_labels(drawn: Image, structure: str) -> tuple[Image, NDArray[np.int32], list[str]]:
+    """Keep the reader's numbers; of detached parts with the same number, large ones get new numbers behind them.
+
+    A small one is a ragged outline; a large one is another structure, as where left nodes are 1 and right ones 2.
+    """
+    from scipy import ndimage
+
+    parts = np.zeros(drawn.shape, dtype=np.int32)
+    names = [0]
+    unnamed: list[int] = []
+    for label, box in enumerate(ndimage.find_objects(drawn.voxels), start=1):
+        if box is None:
+            continue
+        here, count = components(crop(drawn, box).with_voxels(drawn.voxels[box] == label))
+        sizes = np.bincount(here.voxels.ravel(), minlength=count + 1)[1:]
+        inside = here.voxels > 0
+        parts[box][inside] = here.voxels[inside] + len(names) - 1
+        unnamed += [len(names) + place for place in range(1, count) if sizes[place] >= RAGGED * sizes[0]]
+        names += [label] * count
+    for new, place in enumerate(unnamed, start=max(names) + 1):
+        names[place] = new
+    notes = []
+    if unnamed:
+        what = _counted(len(unnamed), "detached part")
+        notes.append(
+            f"Labels of the segmentation have {what}, taken as {structure}s of their own: the {len(unnamed)} last numbers."
+        )
+    return drawn.with_voxels(parts), np.array(names, dtype=np.int32), notes
+
+
+def _without_specks(parts: Image, names: NDArray[np.int32]) -> tuple[NDArray[np.int32], int]:
+    """Take the number from structures that are too small; one of two voxels in a thick scan is not."""
+    voxel_mm3 = parts.geometry.voxel_volume_mm3
+    volumes = np.bincount(names[parts.voxels].ravel(), minlength=int(names.max()) + 1) * voxel_mm3
+    small = np.flatnonzero((volumes > 0) & (volumes < min(SPECK_MM3, 2 * voxel_mm3)))
+    return np.where(np.isin(names, small), 0, names).astype(np.int32), len(small)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

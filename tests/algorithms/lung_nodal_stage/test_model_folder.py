@@ -1,0 +1,90 @@
+"""A model folder: complete, or refused with one sentence; networks of the same layout may take the place of others."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lung_nodal_stage.inference import digests, load_model
+from preop.errors import InvalidModelError
+from preop.grandchallenge.models import write_model
+from preop.segmentation import write_organ_network
+from tests.algorithms.lung_nodal_stage.chest import ALGORITHM, model
+from tests.segmentation.networks import dataset_of, make_network, plans_of, weights_of
+
+CLASSES = ("aorta", "heart", "lung_upper_lobe_right")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A model with small networks of random weights."""
+    made = model()
+    content = made.description.model_dump_json().encode()
+    write_model(tmp_path / "model", made.info.model_dump(exclude={"files"}), {"malignancy.json": content})
+    plans = plans_of(spacing=(3, 3, 3))
+    write_organ_network(tmp_path / "model" / "organs", plans, weights_of(plans, 1, 1 + len(CLASSES), seed=1), CLASSES)
+    both = plans_of(spacing=(4, 4, 4), schemes=("CTNormalization", "CTNormalization"))
+    make_network(tmp_path / "model" / "lesions", both, dataset_of(["lesion"], ["CT", "PET"]))
+    return tmp_path / "model"
+
+
+def test_a_complete_model_is_loaded(folder: Path) -> None:
+    loaded = load_model(folder, ALGORITHM)
+    assert loaded.lesions is not None
+    assert loaded.lesions.channels == ("CT", "PET")
+
+
+def test_other_networks_take_the_place_of_the_shipped_ones_and_are_told_apart(folder: Path) -> None:
+    before = load_model(folder, ALGORITHM)
+    plans = plans_of(spacing=(3, 3, 3))
+    shutil.rmtree(folder / "organs")
+    write_organ_network(folder / "organs", plans, weights_of(plans, 1, 1 + len(CLASSES), seed=2), CLASSES)
+    after = load_model(folder, ALGORITHM)
+    one, other = (digests(each.organs, each.lesions) for each in (before, after))
+    assert one["organs"] != other["organs"]
+    assert one["lesions"] == other["lesions"]
+
+
+def edited(folder: Path, change: Callable[[dict], object]) -> None:
+    """Change the description, and its checksum with it."""
+    path = folder / "malignancy.json"
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+    info = json.loads((folder / "model.json").read_text())
+    info["files"][path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    (folder / "model.json").write_text(json.dumps(info))
+
+
+BAD_MODELS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "no organ weights": (
+        lambda folder: shutil.rmtree(folder / "organs"),
+        "TotalSegmentator's weights are missing: .* totalseg_download_weights -t total_fast fetches them",
+    ),
+    "no lesion network": (lambda folder: shutil.rmtree(folder / "lesions"), "There is no segmentation network at"),
+    "no lesion weights": (lambda folder: shutil.rmtree(folder / "lesions" / "fold_0"), "has no weights"),
+    "no probabilities": (lambda folder: (folder / "malignancy.json").unlink(), "malignancy.json is missing"),
+    "changed probabilities": (
+        lambda folder: (folder / "malignancy.json").write_text("{}"),
+        "malignancy.json is not the file that was written",
+    ),
+    "a wrong description": (lambda folder: edited(folder, lambda content: content.pop("slice_mm")), "slice_mm"),
+    "a wrong model": (
+        lambda folder: edited(folder, lambda content: content["malignancy"].pop("terms")),
+        "malignancy.json, malignancy",
+    ),
+    "no model": (lambda folder: (folder / "model.json").unlink(), "There is no model in"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_MODELS)
+def test_a_model_that_is_not_whole_is_refused_with_the_reason(folder: Path, name: str) -> None:
+    spoil, sentence = BAD_MODELS[name]
+    spoil(folder)
+    with pytest.raises(InvalidModelError, match=sentence):
+        load_model(folder, ALGORITHM)
