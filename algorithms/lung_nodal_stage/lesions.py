@@ -410,7 +410,7 @@ def _in_words(organ: str) -> str:
 
 def _side(site: _Site) -> Side | None:
     right, left = site.lies_near(RIGHT_LOBES), site.lies_near(LEFT_LOBES)
-    if max(right, left) < IN_LUNG:
+    if right + left < IN_LUNG:  # labels of a network may mix the sides in places
         return None
     return Side.RIGHT if right >= left else Side.LEFT
 
