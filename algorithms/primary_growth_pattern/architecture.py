@@ -143,7 +143,7 @@ _GLAND_UM = 130.0
 _LUMEN_SHARE = 0.13
 _LESS_MATURE_SHARE = 0.45
 
-_TUMOUR_CELL_UM = 8.5
+_TUMOUR_CELL_UM = 9.5
 _AGGREGATE_CELL_UM = 7.0
 _PER_MM2 = {
     TissueLabel.MATURE_STROMA: 900.0,
@@ -164,7 +164,9 @@ _BUD_TO_BUD_UM = 40.0
 _BEYOND_FRONT_UM = (250.0, 900.0)
 
 
-def draw_architecture(rng: np.random.Generator, biology: Biology, shape: tuple[int, int], *, artefacts: bool) -> Architecture:
+def draw_architecture(
+    rng: np.random.Generator, biology: Biology, shape: tuple[int, int], *, artefacts: bool
+) -> Architecture:
     """Draw a slide.
 
     Parameters
@@ -258,7 +260,9 @@ def _tissue(rng: np.random.Generator, biology: Biology, wall: _Wall) -> tuple[ND
     # The rim counts as stroma, so that inside the tumour there is less of it than in all.
     wanted = (1 - biology.stroma_share) * (rest.sum() + (rim & ~wall.tumour).sum()) / max(rest.sum(), 1)
     epithelium = _highest(glands, rest, min(wanted, 0.97))
-    necrosis = _highest(smooth_field(rng, wall.shape, 300), epithelium, _part(biology.necrosis_share, wall.tumour, epithelium))
+    necrosis = _highest(
+        smooth_field(rng, wall.shape, 300), epithelium, _part(biology.necrosis_share, wall.tumour, epithelium)
+    )
     labels[mucus] = TissueLabel.MUCUS
     labels[epithelium] = TissueLabel.TUMOUR
     labels[necrosis] = TissueLabel.NECROSIS
@@ -277,7 +281,9 @@ def _stroma(rng: np.random.Generator, maturity: Maturity, shape: tuple[int, int]
     return labels
 
 
-def _add_aggregates(rng: np.random.Generator, biology: Biology, wall: _Wall, labels: NDArray[np.uint8]) -> Floats:
+def _add_aggregates(
+    rng: np.random.Generator, biology: Biology, wall: _Wall, labels: NDArray[np.uint8]
+) -> NDArray[np.float64]:
     """Put lymphoid aggregates beyond the front, as far as there is room; centre y, x and diameter of each (a, 3)."""
     nearest, furthest = _BEYOND_FRONT_UM
     allowed = np.isin(labels, [TissueLabel.MUSCLE, TissueLabel.FAT]) & (wall.relative < 0.93)
@@ -297,7 +303,7 @@ def _add_aggregates(rng: np.random.Generator, biology: Biology, wall: _Wall, lab
         inside = (np.hypot(y - centre[0], x - centre[1]) * wobble < diameter / 2) & (labels != TissueLabel.BACKGROUND)
         labels[inside & ~wall.tumour] = TissueLabel.LYMPHOID
         found.append((*centre, diameter))
-    return np.array(found).reshape(-1, 3)
+    return np.array(found, np.float64).reshape(-1, 3)
 
 
 Cells = tuple[NDArray[np.float64], NDArray[np.uint8], NDArray[np.float64]]
@@ -306,12 +312,14 @@ Cells = tuple[NDArray[np.float64], NDArray[np.uint8], NDArray[np.float64]]
 def _tumour_cells(rng: np.random.Generator, labels: NDArray[np.uint8], lumens: Mask, direction: Floats) -> Cells:
     points = _packed(rng, (labels == TissueLabel.TUMOUR) & ~lumens, _TUMOUR_CELL_UM)
     rows, columns = _pixel(points)
-    return points, np.full(len(points), Cell.TUMOUR, np.uint8), direction[rows, columns] + 0.25 * rng.standard_normal(len(points))
+    return (
+        points,
+        np.full(len(points), Cell.TUMOUR, np.uint8),
+        direction[rows, columns] + 0.25 * rng.standard_normal(len(points)),
+    )
 
 
-def _lymphocytes(
-    rng: np.random.Generator, labels: NDArray[np.uint8], lumens: Mask, til_per_mm2: float
-) -> list[Cells]:
+def _lymphocytes(rng: np.random.Generator, labels: NDArray[np.uint8], lumens: Mask, til_per_mm2: float) -> list[Cells]:
     """Infiltrating lymphocytes, denser in the stroma than in the epithelium; stray ones; and those of the aggregates."""
     epithelium = (labels == TissueLabel.TUMOUR) & ~lumens
     stroma = np.isin(labels, list(STROMA.values()))
@@ -353,7 +361,7 @@ def _buds(
             chosen.append(place)
             small = number < wanted + others
             sizes.append(int(rng.choice(4, p=_BUD_CELLS)) + 1 if small else int(rng.integers(5, 9)))
-    points = np.array(chosen).reshape(-1, 2)
+    points = np.array(chosen, np.float64).reshape(-1, 2)
     count = np.array(sizes, dtype=np.int64)
     cells = [_grouped(rng, point, size) for point, size in zip(points, count.tolist(), strict=True)]
     all_cells = np.concatenate(cells) if cells else np.zeros((0, 2))
@@ -379,13 +387,13 @@ def _spaced(rng: np.random.Generator, pool: Floats, chosen: list[NDArray[np.floa
     return None
 
 
-def _grouped(rng: np.random.Generator, centre: Floats, size: int) -> Floats:
+def _grouped(rng: np.random.Generator, centre: Floats, size: int) -> NDArray[np.float64]:
     """Cells of a group, side by side around its centre."""
     if size == 1:
-        return np.asarray(centre)[None]
+        return np.asarray(centre, np.float64)[None]
     angles = rng.uniform(0, 2 * math.pi) + 2 * math.pi * np.arange(size) / size
     radius = 5.0 + 1.6 * max(0, size - 3)
-    return np.asarray(centre + radius * np.stack([np.sin(angles), np.cos(angles)], axis=1))
+    return np.asarray(centre + radius * np.stack([np.sin(angles), np.cos(angles)], axis=1), np.float64)
 
 
 def _artefacts(rng: np.random.Generator, wall: _Wall) -> tuple[Mask, Mask, Mask]:

@@ -37,7 +37,7 @@ def test_bags_of_regions_are_learned() -> None:
     """A bag is positive if two tiles of a kind lie in one region; each kind alone is everywhere."""
     generator = torch.Generator().manual_seed(0)
 
-    def bag(name: str, positive: bool) -> Bag:
+    def bag(name: str, *, positive: bool) -> Bag:
         tiles = 0.1 * torch.randn(6, 4, 3, generator=generator)
         tiles[:3, 0, 0] += 2
         tiles[3:, 1, 1] += 2
@@ -45,7 +45,7 @@ def test_bags_of_regions_are_learned() -> None:
             tiles[0, 2, 1] += 2
         return Bag(name, (tiles.half(), torch.ones(6, 4).bool()), *((1, math.inf) if positive else (0, 0)))
 
-    bags = [bag(str(number), number % 2 == 0) for number in range(60)]
+    bags = [bag(str(number), positive=number % 2 == 0) for number in range(60)]
 
     def make_network() -> BagNetwork:
         return BagNetwork(RegionEncoder(3, width=16, places=4, dropout=0), make_head("gated_attention", 16))

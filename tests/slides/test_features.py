@@ -128,7 +128,11 @@ def test_regions_hold_the_tiles_of_their_square() -> None:
         (0, 0, 1),
         (1, 0, 0),
     ]
-    assert regions.present.tolist() == [[True, True, False, True], [True, False, False, False], [False, False, True, False]]
+    assert regions.present.tolist() == [
+        [True, True, False, True],
+        [True, False, False, False],
+        [False, False, True, False],
+    ]
     assert regions.values[..., 0].tolist() == [[0, 1, 0, 2], [3, 0, 0, 0], [0, 0, 4, 0]]
 
 

@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -154,7 +155,7 @@ class FeatureStore:
                 advance(first + len(part), len(tiling))
         features = TileFeatures(path.name, tiling, np.concatenate(values))
         partial = stored.with_name(f".{stored.name}")
-        arrays = {"values": features.values, "rows": tiling.rows, "columns": tiling.columns}
+        arrays: dict[str, NDArray[Any]] = {"values": features.values, "rows": tiling.rows, "columns": tiling.columns}
         save_file(arrays, partial, metadata=made_of | {"um_per_pixel": repr(tiling.um_per_pixel)})
         partial.replace(stored)
         shutil.rmtree(parts)
@@ -241,4 +242,6 @@ def _check_alike(slides: Sequence[TileFeatures]) -> None:
         raise InvalidInputError("A patient has no slides; expected at least one.")
     widths = {slide.values.shape[1] for slide in slides}
     if len(widths) > 1:
-        raise InvalidInputError(f"The slides of a patient have {widths} features a tile; expected those of one encoder.")
+        raise InvalidInputError(
+            f"The slides of a patient have {widths} features a tile; expected those of one encoder."
+        )
