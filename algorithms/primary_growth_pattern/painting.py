@@ -309,7 +309,7 @@ def _mature(rng: np.random.Generator) -> tuple[Floats, Floats]:
 def _intermediate(rng: np.random.Generator) -> tuple[Floats, Floats]:
     """Broad bands of hyalinised collagen, like keloid (Ueno 2004)."""
     bands = _wavy(_noise(rng, 16, 110), 2, 40)
-    return 0.04 + 0.02 * _noise(rng, 5, 5), 0.28 + 0.34 * np.clip(1.5 * bands + 0.5, 0, 1) + 0.04 * _noise(rng, 2, 10)
+    return 0.04 + 0.02 * _noise(rng, 5, 5), 0.28 + 0.34 * np.clip(1.5 * bands + 0.5, 0, 1) + 0.06 * _noise(rng, 1.5, 10)
 
 
 def _immature(rng: np.random.Generator) -> tuple[Floats, Floats]:
@@ -321,12 +321,14 @@ def _immature(rng: np.random.Generator) -> tuple[Floats, Floats]:
 def _muscle(rng: np.random.Generator) -> tuple[Floats, Floats]:
     fibres = _wavy(_noise(rng, 5, 150), 1, 14)
     clefts = _wavy(_noise(rng, 9, 160), 1, 14) > 2.0
-    return 0.09 + 0.02 * fibres, (0.55 + 0.10 * fibres) * np.where(clefts, 0.1, 1)
+    fine = _noise(rng, 1.5, 40)
+    return 0.09 + 0.02 * fibres, (0.55 + 0.10 * fibres + 0.06 * fine) * np.where(clefts, 0.1, 1)
 
 
 def _mucus(rng: np.random.Generator) -> tuple[Floats, Floats]:
     swirls = _wavy(_noise(rng, 8, 70), 3, 40)
-    return 0.09 + 0.04 * swirls + 0.01 * _noise(rng, 3, 3), 0.02 + 0.01 * _noise(rng, 4, 4)
+    strands = np.abs(_wavy(_noise(rng, 6, 40), 2, 30)) < 0.06
+    return 0.09 + 0.04 * swirls + 0.09 * strands + 0.02 * _noise(rng, 1.5, 1.5), 0.03 + 0.01 * _noise(rng, 2, 2)
 
 
 def _necrosis(rng: np.random.Generator) -> tuple[Floats, Floats]:

@@ -32,7 +32,7 @@ _TILE_PX = 64 * _CELL_PX
 _WHITE_RANGE = (200, 255)
 
 # Sum of the three densities. Between the two, Otsu's threshold decides.
-_PALEST_TISSUE = (0.06, 0.25)
+_PALEST_TISSUE = (0.05, 0.12)
 _SMALLEST_TISSUE_MM2 = 0.03
 _SMALLEST_HOLE_MM2 = 0.01  # gland lumens and fat cells belong to the tissue
 
@@ -47,20 +47,22 @@ _BLACK = (
     (0.06, 0.6),
     (0.12, 2.0),
 )  # greatest difference of the shares and least density of black ink: alone, on tissue
+_PALEST_INK = 0.25
 _SMALLEST_PEN_MM2 = 0.02
 _PEN_RIM_CELLS = 2
 
-# Tissue that lies twice over itself holds twice as much of both dyes as what surrounds it; dense epithelium and lymphoid
-# tissue hold more haematoxylin alone.
-_SURROUNDINGS_MM = 0.4
-_MORE_DYE = (1.25, 1.6)  # haematoxylin, eosin; nuclei are dark already, so that twice as much shows as less than twice
-_LEAST_DYE = 0.02
-_FOLD_LENGTH_MM = 0.2
+# Tissue that lies twice over itself is about twice as dense as what is usual around it, with twice the eosin, in the same
+# colour; and a fold is long and narrow, unlike glands.
+_SURROUNDINGS_CELLS = 26  # 0.4 mm; a fold is narrower than half of that
+_DENSER = 1.4
+_SAME_COLOUR = 0.05
+_FOLD_LENGTH_MM = 0.3
+_FOLD_LENGTH_BY_WIDTH = 3.0
 
 # Energy of fine detail by that of coarser detail: on the real region, stored as the platform stores it, .27 or more in 99 %
 # of tissue; .12 to .24 when it is blurred by a Gaussian of 2 micrometres, .05 to .08 by one of 4.
 _SHARP = 0.13
-_LEAST_CONTRAST = 1.5  # of the coarser detail, in squared grey values: without any, focus cannot be told
+_LEAST_CONTRAST = 8.0  # of the coarser detail, in squared grey values: without any, focus cannot be told
 _FOCUS_CELLS = 7
 
 
@@ -129,7 +131,7 @@ def _labels(colour: Floats, fine: Floats, coarse: Floats) -> NDArray[np.uint8]:
     labels = np.zeros(total.shape, np.uint8)
     labels[tissue] = Tissue.TISSUE
     labels[tissue & _blurred(fine, coarse)] = Tissue.BLUR
-    labels[_folds(density, tissue)] = Tissue.FOLD
+    labels[_folds(density, total, share, tissue)] = Tissue.FOLD
     labels[pen] = Tissue.PEN
     return labels
 
@@ -141,7 +143,7 @@ def _pen(total: Floats, share: Floats) -> Mask:
     coloured = (red > _MOST_RED_OF_TISSUE) | (blue > _MOST_BLUE_OF_TISSUE) | (green < _MOST_GREEN_OF_GREEN_INK)
     coloured |= blue < _LEAST_BLUE_OF_TISSUE
     black = np.any([(np.ptp(share, axis=2) < spread) & (total > least) for spread, least in _BLACK], axis=0)
-    ink = ndimage.binary_opening((coloured | black) & (total > _PALEST_TISSUE[1]), iterations=1)
+    ink = ndimage.binary_opening((coloured | black) & (total > _PALEST_INK), iterations=1)
     kept = _components_of(ink, _SMALLEST_PEN_MM2)
     # The rim of a stroke is too pale to be told by its colour.
     return np.asarray(ndimage.binary_dilation(kept, iterations=_PEN_RIM_CELLS))
@@ -158,24 +160,46 @@ def _tissue(total: Floats, share: Floats, pen: Mask) -> Mask:
     return np.asarray((tissue | small_holes) & ~pen)
 
 
-def _folds(density: Floats, tissue: Mask) -> Mask:
+def _folds(density: Floats, total: Floats, share: Floats, tissue: Mask) -> Mask:
     from scipy import ndimage
 
-    around = _SURROUNDINGS_MM * UM_PER_MM / _CELL_UM
-    weight = np.maximum(ndimage.gaussian_filter(tissue.astype(np.float32), around), 1e-6)
-    dense = tissue.copy()
-    for dye, more in zip(np.moveaxis(dyes(density), 2, 0), _MORE_DYE, strict=True):
-        usual = ndimage.gaussian_filter(np.where(tissue, dye, 0).astype(np.float32), around) / weight
-        dense &= ndimage.gaussian_filter(dye, 1) > more * np.maximum(usual, _LEAST_DYE)
-    band = ndimage.binary_opening(ndimage.binary_closing(np.pad(dense, 2), iterations=2)[2:-2, 2:-2], iterations=1)
-    labels, _ = ndimage.label(band, structure=np.ones((3, 3)))
-    long_enough = [
+    measures = np.stack([total, dyes(density)[..., 1], share[..., 0], share[..., 2]])
+    usual = np.stack([_usual(values, tissue) for values in measures])
+    denser = (measures[:2] > _DENSER * usual[:2]).all(axis=0)
+    same = (np.abs(measures - usual)[2:] < _SAME_COLOUR).all(axis=0)
+    dense = tissue & denser & same
+    band = ndimage.binary_opening(ndimage.binary_closing(np.pad(dense, 3), iterations=3)[3:-3, 3:-3], iterations=1)
+    labels, count = ndimage.label(band, structure=np.ones((3, 3)))
+    narrow = [
         number
-        for number, box in enumerate(ndimage.find_objects(labels), start=1)
-        if max(side.stop - side.start for side in box) * _CELL_UM >= _FOLD_LENGTH_MM * UM_PER_MM
+        for number, box in enumerate(ndimage.find_objects(labels, count), start=1)
+        if _is_long_and_narrow(labels[box] == number)
     ]
     # The edge of a fold slopes, so that smoothing and opening leave it out.
-    return np.asarray(ndimage.binary_dilation(np.isin(labels, long_enough)) & tissue)
+    return np.asarray(ndimage.binary_dilation(np.isin(labels, narrow)) & tissue)
+
+
+def _is_long_and_narrow(mask: Mask) -> bool:
+    """Whether the ellipse with the same second moments is."""
+    cells = np.argwhere(mask)
+    if len(cells) < 3:
+        return False
+    width, length = 4 * np.sqrt(np.maximum(np.linalg.eigvalsh(np.cov(cells.T)), 1 / 12))
+    long_enough = length * _CELL_UM >= _FOLD_LENGTH_MM * UM_PER_MM
+    return bool(long_enough and length >= _FOLD_LENGTH_BY_WIDTH * width)
+
+
+def _usual(values: Floats, tissue: Mask) -> Floats:
+    """Median of the tissue around each cell, on every second row and column."""
+    from scipy import ndimage
+
+    coarse, inside = values[::2, ::2], tissue[::2, ::2]
+    reach = _SURROUNDINGS_CELLS / 2
+    weight = np.maximum(ndimage.gaussian_filter(inside.astype(np.float32), reach), 1e-6)
+    mean = ndimage.gaussian_filter(np.where(inside, coarse, 0).astype(np.float32), reach) / weight
+    median = ndimage.median_filter(np.where(inside, coarse, mean), _SURROUNDINGS_CELLS // 2)
+    whole = median.repeat(2, axis=0).repeat(2, axis=1)
+    return np.asarray(whole[: values.shape[0], : values.shape[1]])
 
 
 def _blurred(fine: Floats, coarse: Floats) -> Mask:
