@@ -95,7 +95,8 @@ def make_network(settings: NetworkSettings, measured: int = 0) -> BagNetwork:
         Number of radiomics features, where they are the instances.
     """
     encoder = make_encoder(settings, measured)
-    options = {"found": settings.found, "leak": settings.leak} if settings.counts else {}
+    # Most patients have no metastasis, and where there is one, there are often more.
+    options = {"found": settings.found, "leak": settings.leak, "clustered": True} if settings.counts else {}
     return BagNetwork(encoder, make_head(settings.head, encoder.features, **options))
 
 

@@ -16,7 +16,7 @@ both kinds, and of .89 for pN+; with every node judged by itself and all combine
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Any, Literal
 
@@ -42,8 +42,8 @@ SIDE_OF_TUMOUR, OTHER_SIDE = 1.5, 0.45  # how often a node is positive beside th
 
 # Chance that a cancer has reached the nodes, and how large a part of them then, in an average place: few in most
 # patients, many in some, which makes the count overdispersed.
-SPREAD = 0.365
-BURDENS = ((0.06, 0.34), (0.13, 0.26), (0.26, 0.24), (0.47, 0.16))  # part of the nodes, chance
+SPREAD = 0.41
+BURDENS = ((0.08, 0.44), (0.16, 0.36), (0.32, 0.20))  # part of the nodes, chance
 LARGEST_PART = 0.9
 
 # The nodes that the pathologist counts and those on CT are not the same: some positive nodes of the CT are missed or
@@ -65,8 +65,8 @@ class Kind:
     ln_short_axis_mm, ln_excess_length, enhancement_hu, ln_heterogeneity_hu
         Mean and standard deviation of normal distributions. The length of a node is ``1 + excess`` times its short
         axis; the short axis is cut off at ``SHORT_AXIS_RANGE_MM``.
-    hilum, necrosis
-        Chance of a fatty hilum, and of a necrosis.
+    hilum, necrosis, stranding
+        Chance of a fatty hilum, of a necrosis, and of infiltrated fat around the node.
     """
 
     share: float
@@ -76,26 +76,59 @@ class Kind:
     ln_heterogeneity_hu: tuple[float, float]
     hilum: float
     necrosis: float
+    stranding: float
 
 
-# Reactive nodes are large, bright and uneven as metastases are, but keep shape and hilum; any patient has some.
-BENIGN = (
-    Kind(0.94, (math.log(4.3), 0.23), (math.log(0.50), 0.45), (50, 9), (math.log(5.0), 0.35), hilum=0.3, necrosis=0.01),
-    Kind(
-        0.06, (math.log(6.5), 0.18), (math.log(0.50), 0.45), (62, 12), (math.log(5.3), 0.35), hilum=0.3, necrosis=0.03
-    ),
+# Reactive nodes are large, bright and uneven as metastases are, but keep shape and hilum. Their part differs between
+# patients (an infection, an operation on the bladder): a beta distribution.
+REACTIVE_PART = (0.8, 8.0)
+BENIGN = Kind(
+    1,
+    (math.log(4.5), 0.25),
+    (math.log(0.50), 0.45),
+    (50, 9),
+    (math.log(5.0), 0.35),
+    hilum=0.40,
+    necrosis=0.01,
+    stranding=0.05,
+)
+REACTIVE = Kind(
+    1,
+    (math.log(6.5), 0.20),
+    (math.log(0.50), 0.45),
+    (60, 12),
+    (math.log(5.3), 0.35),
+    hilum=0.40,
+    necrosis=0.03,
+    stranding=0.15,
 )
 POSITIVE = (
     Kind(
-        0.85, (math.log(6.2), 0.31), (math.log(0.46), 0.48), (78, 13), (math.log(5.3), 0.35), hilum=0.2, necrosis=0.02
+        0.85,
+        (math.log(5.3), 0.32),
+        (math.log(0.36), 0.48),
+        (74, 12),
+        (math.log(5.5), 0.35),
+        hilum=0.10,
+        necrosis=0.05,
+        stranding=0.50,
     ),
     Kind(
-        0.15, (math.log(7.2), 0.28), (math.log(0.44), 0.50), (78, 13), (math.log(5.8), 0.35), hilum=0.15, necrosis=1.0
+        0.15,
+        (math.log(7.0), 0.28),
+        (math.log(0.34), 0.50),
+        (74, 12),
+        (math.log(6.0), 0.35),
+        hilum=0.05,
+        necrosis=1.0,
+        stranding=0.60,
     ),
 )
-# The same for benign and positive nodes that have one, as part of the volume.
-HILAR_PART = (0.08, 0.25)
+# The same for benign and positive nodes that have one, as part of the volume; and how much of the fat in a shell around
+# a node is infiltrated.
+HILAR_PART = (0.10, 0.30)
 NECROTIC_PART = (0.10, 0.45)
+STRANDING = (0.30, 0.70)
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +151,10 @@ class Nodes:
         Standard deviation of their texture.
     hilar_part, necrotic_part
         Parts of the volume that are fat and necrosis; 0 where there is none.
+    stranding
+        Part of the fat in a shell around it that is infiltrated; 0 where none is.
+    reactive_part
+        Which part of the patient's benign nodes is reactive, on average.
     """
 
     station: NDArray[np.str_]
@@ -129,6 +166,8 @@ class Nodes:
     heterogeneity_hu: Floats
     hilar_part: Floats
     necrotic_part: Floats
+    stranding: Floats
+    reactive_part: float
 
     def __len__(self) -> int:
         return len(self.positive)
@@ -163,7 +202,8 @@ def draw_nodes(rng: np.random.Generator, tumour_side: Side) -> Nodes:
     levels, chances = _burdens()
     part = rng.choice(levels, p=chances)
     positive = rng.random(count) < np.minimum(part * _proneness(station, side, tumour_side), LARGEST_PART)
-    return Nodes(station, side, positive, **_draw_variables(rng, positive))
+    reactive_part = float(rng.beta(*REACTIVE_PART))
+    return Nodes(station, side, positive, **_draw_variables(rng, positive, reactive_part), reactive_part=reactive_part)
 
 
 def ceiling(nodes: Nodes, tumour_side: Side) -> Ceiling:
@@ -191,7 +231,7 @@ def ceiling(nodes: Nodes, tumour_side: Side) -> Ceiling:
 
 def log_likelihood_ratio(nodes: Nodes) -> Floats:
     """Log of how much likelier each node's variables are in a positive than in a benign one (n,)."""
-    return _log_density(nodes, POSITIVE) - _log_density(nodes, BENIGN)
+    return _log_density(nodes, POSITIVE) - _log_density(nodes, _benign(nodes.reactive_part))
 
 
 def draw_pathology(rng: np.random.Generator, nodes: Nodes) -> tuple[int, int]:
@@ -222,11 +262,16 @@ def _found(probability: Floats) -> Floats:
     return np.asarray(1 - math.exp(-POSITIVE_ELSEWHERE) * np.prod(1 - FOUND_AT_PATHOLOGY * probability, axis=-1))
 
 
-def _draw_variables(rng: np.random.Generator, positive: NDArray[np.bool_]) -> dict[str, Any]:
+def _benign(reactive_part: float) -> tuple[Kind, Kind]:
+    return replace(BENIGN, share=1 - reactive_part), replace(REACTIVE, share=reactive_part)
+
+
+def _draw_variables(rng: np.random.Generator, positive: NDArray[np.bool_], reactive_part: float) -> dict[str, Any]:
     """Draw what the nodes look like (n,), given which are positive."""
     n = len(positive)
-    kinds = (*BENIGN, *POSITIVE)
-    benign, metastatic = (rng.choice(2, size=n, p=[kind.share for kind in pair]) for pair in (BENIGN, POSITIVE))
+    pairs = _benign(reactive_part), POSITIVE
+    kinds = (*pairs[0], *pairs[1])
+    benign, metastatic = (rng.choice(2, size=n, p=[kind.share for kind in pair]) for pair in pairs)
     chosen = [kinds[i] for i in np.where(positive, 2 + metastatic, benign).tolist()]
 
     def normal(name: str) -> Floats:
@@ -239,6 +284,7 @@ def _draw_variables(rng: np.random.Generator, positive: NDArray[np.bool_]) -> di
         ln_short_axis = np.where(outside, normal("ln_short_axis_mm"), ln_short_axis)
     hilum = rng.random(n) < np.array([kind.hilum for kind in chosen])
     necrosis = rng.random(n) < np.array([kind.necrosis for kind in chosen])
+    stranding = rng.random(n) < np.array([kind.stranding for kind in chosen])
     return {
         "short_axis_mm": np.exp(ln_short_axis),
         "elongation": 1 + np.exp(normal("ln_excess_length")),
@@ -246,6 +292,7 @@ def _draw_variables(rng: np.random.Generator, positive: NDArray[np.bool_]) -> di
         "heterogeneity_hu": np.exp(normal("ln_heterogeneity_hu")),
         "hilar_part": np.where(hilum, rng.uniform(*HILAR_PART, n), 0.0),
         "necrotic_part": np.where(necrosis, rng.uniform(*NECROTIC_PART, n), 0.0),
+        "stranding": np.where(stranding, rng.uniform(*STRANDING, n), 0.0),
     }
 
 
@@ -265,7 +312,8 @@ def _log_density(nodes: Nodes, kinds: tuple[Kind, ...]) -> Floats:
         for name, value in values.items():
             mean, deviation = getattr(kind, name)
             term += -0.5 * ((value - mean) / deviation) ** 2 - math.log(deviation)
-        for part, chance in ((nodes.hilar_part, kind.hilum), (nodes.necrotic_part, kind.necrosis)):
+        parts = (nodes.hilar_part, kind.hilum), (nodes.necrotic_part, kind.necrosis), (nodes.stranding, kind.stranding)
+        for part, chance in parts:
             with np.errstate(divide="ignore"):  # a kind that always has a necrosis
                 term += np.log(np.where(part > 0, chance, 1 - chance))
         terms.append(term)

@@ -77,6 +77,7 @@ NODE_TRUTH_COLUMNS = (
     "heterogeneity_hu",
     "hilar_part",
     "necrotic_part",
+    "stranding",
     "positive",
     "ceiling_probability",
 )
@@ -120,6 +121,7 @@ class NodeTruth:
     heterogeneity_hu: float
     hilar_part: float
     necrotic_part: float
+    stranding: float
     positive: bool
     ceiling_probability: float
 
@@ -344,6 +346,7 @@ def _truth(facts: PatientFacts, pelvis: Pelvis, shift: Floats) -> tuple[NodeTrut
                 heterogeneity_hu=round(float(nodes.heterogeneity_hu[i]), 2),
                 hilar_part=round(float(nodes.hilar_part[i]), 4),
                 necrotic_part=round(float(nodes.necrotic_part[i]), 4),
+                stranding=round(float(nodes.stranding[i]), 4),
                 positive=bool(nodes.positive[i]),
                 ceiling_probability=round(float(facts.ceiling.node[i]), 6),
             )

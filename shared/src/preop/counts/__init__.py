@@ -17,6 +17,6 @@ torch.
 """
 
 from preop.counts.distribution import log_probabilities
-from preop.counts.observations import log_likelihood, posterior
+from preop.counts.observations import log_likelihood, log_sum_exp, posterior
 
-__all__ = ["log_likelihood", "log_probabilities", "posterior"]
+__all__ = ["log_likelihood", "log_probabilities", "log_sum_exp", "posterior"]

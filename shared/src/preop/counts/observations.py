@@ -29,7 +29,7 @@ def log_likelihood(
     cells = log_probabilities(logits, mask, found=found, leak=leak, most=most)
     counts = torch.arange(most + 1, device=logits.device)
     inside = (counts >= low.to(logits.device)[:, None]) & (counts <= high.to(logits.device)[:, None])
-    return _log_sum_exp(cells.masked_fill(~inside, IMPOSSIBLE))
+    return log_sum_exp(cells.masked_fill(~inside, IMPOSSIBLE))
 
 
 def posterior(
@@ -52,7 +52,7 @@ def posterior(
     return probability if mask is None else probability.masked_fill(~mask, 0.0)
 
 
-def _log_sum_exp(values: Tensor) -> Tensor:
+def log_sum_exp(values: Tensor) -> Tensor:
     """Log-sum-exp over the last axis whose gradient is zero, not undefined, where every value is minus infinity."""
     largest = values.detach().amax(-1, keepdim=True)
     largest = largest.masked_fill(largest == IMPOSSIBLE, 0.0)

@@ -85,6 +85,7 @@ class Ensemble:
         by_member = [self._predictions(member, bags, most, instances_per_chunk) for member in self.members]
         return [_mean(predictions) for predictions in zip(*by_member, strict=True)]
 
+    @torch.no_grad()
     def _predictions(self, member: BagNetwork, bags: Sequence[Bag], most: int, chunk: int) -> list[Prediction]:
         found: dict[int, Prediction] = {}
         for numbers, _, reading in member.readings(bags, chunk):

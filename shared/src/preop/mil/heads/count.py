@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from preop.counts import log_likelihood, log_probabilities
+from preop.counts import log_likelihood, log_probabilities, log_sum_exp
 from preop.errors import InvalidInputError
 from preop.mil.bags import Bag
 from preop.mil.heads.base import Head, Reading, is_positive
@@ -21,6 +21,18 @@ LARGEST_LOG_ODDS = 100.0
 PRIOR_RANGE = (-12.0, 6.0)
 """Log odds of an instance in which the prior is looked for."""
 
+BURDENS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7)
+"""Parts of a bag's instances that may be positive, for a head that is ``clustered``."""
+
+NEVER = -60.0
+"""Log odds of an instance in a bag without positive ones: more than anything seen of it can make up for."""
+
+_LEAST_LOG_CHANCE = -10.0
+"""Of a burden, at the start of training: low enough, and can still be learned otherwise."""
+
+STEPS_TO_PRIOR = 200
+"""Of expectation and maximisation, for the chances of the burdens; each is cheap, and more change nothing."""
+
 
 class CountHead(Head):
     """A log odds for each instance; a bag's label is an interval of the number of positive instances.
@@ -28,6 +40,12 @@ class CountHead(Head):
     Instances are positive independently of each other, given what is seen of them, so that their number has a
     Poisson-binomial distribution (:mod:`preop.counts`), and the loss is the negative log-likelihood of what was
     reported: an exact count, a range, pN0 or pN+, mixed in one cohort.
+
+    Positives may come together: most patients have no metastasis, some have many. A head that is ``clustered`` knows a
+    burden, the part of a bag's instances that is positive before any of them is looked at; one of ``BURDENS``, each
+    with a chance that is learned. Given the burden, instances are independent. What is seen of all instances says how
+    likely each burden is (Bayes' rule: the evidence of an instance is its likelihood ratio), and so a node is judged in
+    the light of the others, and a bag is no more likely to be positive for being large.
 
     Contributions: probability of each instance; they add up, times ``found`` and with ``leak``, to the expected count.
 
@@ -37,37 +55,47 @@ class CountHead(Head):
         Probability that a positive instance enters the reported count.
     leak
         Mean number of reported positives that are none of the instances.
+    clustered
+        Whether positives come together.
     """
 
     name = "count"
+    burdens: Tensor
 
-    def __init__(self, features: int, found: float = 1.0, leak: float = 0.0) -> None:
-        super().__init__(features, found=found, leak=leak)
+    def __init__(self, features: int, found: float = 1.0, leak: float = 0.0, *, clustered: bool = False) -> None:
+        super().__init__(features, found=found, leak=leak, clustered=clustered)
         if not 0 < found <= 1 or leak < 0:
             raise InvalidInputError(
                 f"The head {self.name} was given found {found:g} and leak {leak:g}; expected a probability above 0, and "
                 "a mean of at least 0."
             )
-        self.found, self.leak = found, leak
+        self.found, self.leak, self.clustered = found, leak, clustered
         self.classifier = nn.Linear(features, 1)
+        self.log_chances = nn.Parameter(torch.zeros(len(BURDENS))) if clustered else None
+        self.register_buffer("burdens", torch.tensor(BURDENS).logit().clamp(min=NEVER), persistent=False)
 
     def forward(self, features: Tensor, mask: Tensor) -> Reading:
-        """See :class:`Head`; ``logits`` is there."""
+        """See :class:`Head`; ``logits`` is there: of a clustered head the log of each instance's likelihood ratio."""
         return self.read(self.classifier(features)[..., 0], mask)
 
     def read(self, logits: Tensor, mask: Tensor) -> Reading:
-        """Reading of bags whose instances have these log odds (b, n)."""
+        """Reading of bags whose instances have these log odds, or log likelihood ratios (b, n)."""
         cells = self.distribution(logits, mask, most=1)
+        given, log_chance = self._given_burden(logits, mask)
         return Reading(
             (cells[:, 1] - cells[:, 0]).clamp(-LARGEST_LOG_ODDS, LARGEST_LOG_ODDS),
-            torch.sigmoid(logits) * mask,
+            (torch.sigmoid(given) * log_chance.exp()[..., None]).sum(dim=1) * mask,
             mask,
             logits=logits * mask,
         )
 
     def distribution(self, logits: Tensor, mask: Tensor, *, most: int) -> Tensor:
         """Log-probability of 0, 1, ... reported positives, of ``most`` or more in the last place, (b, most + 1)."""
-        return log_probabilities(logits, mask, found=self.found, leak=self.leak, most=most)
+        given, log_chance = self._given_burden(logits, mask)
+        cells = log_probabilities(
+            given.flatten(0, 1), _repeated(mask, given), found=self.found, leak=self.leak, most=most
+        )
+        return log_sum_exp((cells.view(*log_chance.shape, -1) + log_chance[..., None]).transpose(1, 2))
 
     def expected(self, reading: Reading) -> Tensor:
         """Mean number of reported positives of each bag (b,)."""
@@ -75,7 +103,22 @@ class CountHead(Head):
 
     def deviance(self, reading: Reading, low: Tensor, high: Tensor) -> Tensor:
         """Negative log-likelihood of the reported counts (b,)."""
-        return -log_likelihood(_logits(reading), low, high, reading.mask, found=self.found, leak=self.leak)
+        given, log_chance = self._given_burden(_logits(reading), reading.mask)
+        return -log_sum_exp(self._log_likelihoods(given, low, high, reading.mask) + log_chance)
+
+    def _given_burden(self, logits: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Log odds of each instance given each burden (b, m, n), and the log of the burdens' chances (b, m)."""
+        if self.log_chances is None:
+            return logits[:, None], torch.zeros_like(logits[:, :1])
+        given = logits[:, None] + self.burdens[:, None]
+        evidence = (functional.softplus(given) - functional.softplus(self.burdens)[:, None]) * mask[:, None]
+        return given, functional.log_softmax(self.log_chances.log_softmax(0) + evidence.sum(dim=2), dim=1)
+
+    def _log_likelihoods(self, given: Tensor, low: Tensor, high: Tensor, mask: Tensor) -> Tensor:
+        """Log-likelihood of the reported counts given each burden (b, m)."""
+        repeated = [_repeated(part, given) for part in (low, high, mask)]
+        found = log_likelihood(given.flatten(0, 1), *repeated, found=self.found, leak=self.leak)
+        return found.view(given.shape[:2])
 
     def at_temperature(self, reading: Reading, temperature: float) -> Reading:
         """Give the reading with the log odds of each instance divided by a temperature."""
@@ -94,16 +137,26 @@ class CountHead(Head):
         """See :class:`Head`."""
         return [self.classifier]
 
+    def start_from(self, bags: Sequence[Bag]) -> None:
+        """See :class:`Head`; of a clustered head, the chances of the burdens, with instances that say nothing."""
+        if self.log_chances is None:
+            super().start_from(bags)
+            return
+        nothing, mask, low, high = _labels_of(bags)
+        with torch.no_grad():
+            given, log_chances = self._given_burden(nothing, mask)
+            likelihoods = self._log_likelihoods(given, low, high, mask)
+            for _ in range(STEPS_TO_PRIOR):
+                log_chances = (likelihoods + log_chances).log_softmax(1).logsumexp(0).log_softmax(0)
+            self.log_chances.copy_(log_chances.clamp(min=_LEAST_LOG_CHANCE))
+            self.classifier.bias.zero_()
+
     def prior_logit(self, bags: Sequence[Bag]) -> float:
         """Log odds by which all labels together are most likely, if all instances had the same."""
-        sizes = torch.tensor([bag.size for bag in bags])
-        mask = torch.arange(max(1, int(sizes.max()))) < sizes[:, None]
-        low = torch.tensor([float(bag.low) for bag in bags])
-        high = torch.tensor([float(bag.high) for bag in bags])
+        nothing, mask, low, high = _labels_of(bags)
 
         def deviance(logit: float) -> float:
-            logits = torch.full(mask.shape, logit)
-            likelihood = log_likelihood(logits, low, high, mask, found=self.found, leak=self.leak)
+            likelihood = log_likelihood(nothing + logit, low, high, mask, found=self.found, leak=self.leak)
             return -float(likelihood[likelihood.isfinite()].sum())
 
         return minimise(deviance, *PRIOR_RANGE)
@@ -156,8 +209,10 @@ class InstanceLabelHead(CountHead):
             raise InvalidInputError(
                 "The labels of the instances are missing; the head instance_labels learns from them."
             )
-        each = functional.binary_cross_entropy_with_logits(_logits(reading), labels, reduction="none")
-        return (each * reading.mask).sum(dim=1)
+        given, log_chance = self._given_burden(_logits(reading), reading.mask)
+        truth = labels[:, None].expand_as(given)
+        each = -functional.binary_cross_entropy_with_logits(given, truth, reduction="none") * reading.mask[:, None]
+        return -log_sum_exp(each.sum(dim=2) + log_chance)
 
     def check(self, bags: Sequence[Bag]) -> None:
         """Refuse bags whose instances have no labels."""
@@ -168,6 +223,20 @@ class InstanceLabelHead(CountHead):
                     f"The bag {bag.name} has no labels of its instances, from which the head {self.name} learns: give them, "
                     "or choose the head count."
                 )
+
+
+def _labels_of(bags: Sequence[Bag]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Logits of 0 and the mask of bags (b, n), and their fewest and most positives (b,)."""
+    sizes = torch.tensor([bag.size for bag in bags])
+    mask = torch.arange(max(1, int(sizes.max()))) < sizes[:, None]
+    low = torch.tensor([float(bag.low) for bag in bags])
+    high = torch.tensor([float(bag.high) for bag in bags])
+    return torch.zeros(mask.shape), mask, low, high
+
+
+def _repeated(values: Tensor, given: Tensor) -> Tensor:
+    """What belongs to a bag (b, ...), once for each burden (b m, ...)."""
+    return values.repeat_interleave(given.shape[1], dim=0)
 
 
 def _logits(reading: Reading) -> Tensor:
