@@ -14,6 +14,7 @@ from preop.slides.levels import Pixels
 
 OVERVIEW_UM = 4.0
 DETAIL_UM = 0.5
+SIDE_PX = 6144
 GAP_PX = 8
 TILE_COLOUR = (0, 90, 200)
 COLOURS = {
@@ -32,7 +33,7 @@ def slide_pictures(real: Path, images: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         simulated = {centre: Path(folder) / f"{centre}.tif" for centre in CENTRES}
         for number, (centre, path) in enumerate(simulated.items()):
-            draw_patient(6, number, centre=centre).write_slide(path)
+            draw_patient(6, number, shape_px=(SIDE_PX, SIDE_PX), centre=centre).write_slide(path)
         _save(_beside(_tissue_and_tiles(real), _tissue_and_tiles(simulated["A"])), images / "slides-tissue.png")
         _save(_stacked([_overview_and_details(path) for path in simulated.values()]), images / "slides-simulated.png")
 

@@ -268,8 +268,14 @@ def _stored(haematoxylin: Floats, eosin: Floats) -> Bytes:
 
 
 def _noise(rng: np.random.Generator, y_um: float, x_um: float) -> Floats:
-    """Field that repeats without a seam, of different correlation lengths down and across."""
-    return correlated_noise(rng, (PATCH_PX,) * 2, (PIXEL_UM,) * 2, (y_um, x_um))
+    """Field that repeats without a seam, of different correlation lengths down and across.
+
+    As ``preop.simulation.correlated_noise``, but by Fourier transform, for filters nearly as wide as the patch.
+    """
+    y, x = np.fft.fftfreq(PATCH_PX, PIXEL_UM)[:, None], np.fft.rfftfreq(PATCH_PX, PIXEL_UM)
+    gain = np.exp(-((np.pi * y * y_um) ** 2 + (np.pi * x * x_um) ** 2) / 2)
+    field = np.fft.irfft2(np.fft.rfft2(rng.standard_normal((PATCH_PX,) * 2)) * gain)
+    return np.asarray(field / field.std(), np.float32)
 
 
 def _wavy(texture: Floats, waves: int, height_px: float) -> Floats:
@@ -287,10 +293,20 @@ def _distances(rng: np.random.Generator, count: int) -> tuple[Floats, Floats]:
     side = math.isqrt(count)
     grid = (np.stack(np.meshgrid(np.arange(side), np.arange(side), indexing="ij"), -1).reshape(-1, 2) + 0.5) / side
     points = (grid + rng.uniform(-0.3, 0.3, grid.shape) / side) % 1 * PATCH_PX
-    places = np.stack(np.meshgrid(np.arange(PATCH_PX), np.arange(PATCH_PX), indexing="ij"), -1).reshape(-1, 2)
+    half = np.arange(0, PATCH_PX, 2) + 0.5
+    places = np.stack(np.meshgrid(half, half, indexing="ij"), -1).reshape(-1, 2)
     found, _ = cKDTree(points, boxsize=PATCH_PX).query(places, k=2)
-    nearest, second = found.T.reshape(2, PATCH_PX, PATCH_PX)
+    nearest, second = (_doubled(found[:, number].reshape(len(half), len(half))) for number in range(2))
     return nearest, second
+
+
+def _doubled(field: Floats) -> Floats:
+    """Interpolate a patch that repeats to twice as many pixels."""
+    from PIL import Image
+
+    padded = Image.fromarray(np.pad(field, 1, mode="wrap").astype(np.float32))
+    side = len(field)
+    return np.asarray(padded.resize((2 * side,) * 2, Image.Resampling.BILINEAR, box=(1, 1, side + 1, side + 1)))
 
 
 def _background(rng: np.random.Generator) -> tuple[Floats, Floats]:

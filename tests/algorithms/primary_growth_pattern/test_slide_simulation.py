@@ -82,7 +82,9 @@ def test_buds_lie_in_the_stroma_apart_from_the_tumour_and_have_at_most_four_cell
 
 
 def test_the_hot_spot_is_the_disc_with_most_buds() -> None:
-    ring = [(1000 + 480 * math.sin(angle), 1000 + 480 * math.cos(angle)) for angle in np.linspace(0, 2 * math.pi, 9)[:-1]]
+    ring = [
+        (1000 + 480 * math.sin(angle), 1000 + 480 * math.cos(angle)) for angle in np.linspace(0, 2 * math.pi, 9)[:-1]
+    ]
     buds, (y, x) = hot_spot(np.array([*ring, (3000, 3000), (3000, 3100)]))
     assert buds == 8
     assert (y, x) == pytest.approx((1000, 1000), abs=30)
@@ -133,9 +135,7 @@ def test_a_strip_does_not_depend_on_where_it_begins() -> None:
 
 def test_lymphocytes_are_painted_where_they_are() -> None:
     architecture, _ = drawn(til_per_mm2=30)
-    (strip,) = [
-        strip for number, strip in enumerate(strips(architecture, Stain(unevenness=0), seed=0)) if number == 5
-    ]
+    (strip,) = [strip for number, strip in enumerate(strips(architecture, Stain(unevenness=0), seed=0)) if number == 5]
     haematoxylin = dyes(densities(strip, 244.0))[..., 0]
     points = architecture.cells_um[architecture.kinds == Cell.LYMPHOCYTE] / PIXEL_UM - (5 * 512, 0)
     inside = points[(points[:, 0] > 4) & (points[:, 0] < 508)].round().astype(int)
