@@ -80,7 +80,7 @@ SMALL = EncoderInfo(
     licence="Apache-2.0",
     source="trained with this project",
 )
-"""The encoder that ships: half a million weights before its classifier, 8 ms of one core a tile."""
+"""The encoder that ships: a million weights, 8 ms of one core a tile."""
 
 
 @dataclass(frozen=True, eq=False)
