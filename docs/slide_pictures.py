@@ -14,7 +14,7 @@ from preop.slides.levels import Pixels
 
 OVERVIEW_UM = 4.0
 DETAIL_UM = 0.5
-SIDE_PX = 6144
+SIDE_PX = 4096
 GAP_PX = 8
 TILE_COLOUR = (0, 90, 200)
 COLOURS = {
@@ -27,15 +27,15 @@ COLOURS = {
 
 
 def slide_pictures(real: Path, images: Path) -> None:
-    """Draw ``slides-tissue.png`` and ``slides-simulated.png``; the folder ``algorithms`` must be on the path."""
+    """Draw ``slides-tissue.jpg`` and ``slides-simulated.jpg``; the folder ``algorithms`` must be on the path."""
     from primary_growth_pattern.simulation import CENTRES, draw_patient
 
     with tempfile.TemporaryDirectory() as folder:
         simulated = {centre: Path(folder) / f"{centre}.tif" for centre in CENTRES}
         for number, (centre, path) in enumerate(simulated.items()):
             draw_patient(6, number, shape_px=(SIDE_PX, SIDE_PX), centre=centre).write_slide(path)
-        _save(_beside(_tissue_and_tiles(real), _tissue_and_tiles(simulated["A"])), images / "slides-tissue.png")
-        _save(_stacked([_overview_and_details(path) for path in simulated.values()]), images / "slides-simulated.png")
+        _save(_beside(_tissue_and_tiles(real), _tissue_and_tiles(simulated["A"])), images / "slides-tissue.jpg")
+        _save(_stacked([_overview_and_details(path) for path in simulated.values()]), images / "slides-simulated.jpg")
 
 
 def _tissue_and_tiles(path: Path) -> Pixels:
@@ -87,4 +87,4 @@ def _stacked(pictures: list[Pixels]) -> Pixels:
 
 
 def _save(picture: Pixels, path: Path) -> None:
-    Pillow.fromarray(picture).quantize(128).save(path, optimize=True)
+    Pillow.fromarray(picture).save(path, quality=80)

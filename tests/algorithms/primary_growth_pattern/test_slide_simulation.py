@@ -137,7 +137,7 @@ def test_lymphocytes_are_painted_where_they_are() -> None:
     haematoxylin = dyes(densities(strip, 244.0))[..., 0]
     points = architecture.cells_um[architecture.kinds == Cell.LYMPHOCYTE] / PIXEL_UM - (5 * 512, 0)
     inside = points[(points[:, 0] > 4) & (points[:, 0] < 508)].round().astype(int)
-    assert len(inside) > 20
+    assert len(inside) > 10
     assert np.median(haematoxylin[inside[:, 0], inside[:, 1]]) > 2 * np.median(haematoxylin)
 
 
