@@ -62,7 +62,9 @@ class Description(BaseModel):
     measured: tuple[str, ...] = Field((), description="radiomics features, in the order the network takes them")
     threshold: float = Field(ge=0, le=1, description="likelihood from which a patient is called pN+")
     nodes: Range = Field(description="number of nodes of a patient")
-    median_hu: Range = Field(description="median density of a patient's nodes")
+    median_hu: Range = Field(
+        description="median density of a patient's nodes: from the 5th to the 95th percentile of patients"
+    )
     slice_mm: Range = Field(description="distance of slices")
 
 
@@ -225,13 +227,13 @@ def _warnings(nodes: LymphNodes, ct: Image, model: Model) -> list[str]:
     warnings = []
     if density < learned.median_hu.low:
         warnings.append(
-            f"The nodes have a median density of {density:.0f} HU, less than in any training patient "
+            f"The nodes have a median density of {density:.0f} HU, less than in 95 % of the training patients "
             f"({_written(learned.median_hu)} HU): this looks like a CT without contrast, or of an early phase, on which the "
             "model was not trained."
         )
     elif density > learned.median_hu.high:
         warnings.append(
-            f"The nodes have a median density of {density:.0f} HU, more than in any training patient "
+            f"The nodes have a median density of {density:.0f} HU, more than in 95 % of the training patients "
             f"({_written(learned.median_hu)} HU): is it lymph nodes that are drawn, and is this CT in HU?"
         )
     if not learned.nodes.low <= len(nodes.nodes) <= learned.nodes.high:

@@ -28,6 +28,9 @@ SIZE_RULE_MM = 8.0
 MIDLINE_MM = 5.0
 """A node this near to the middle of the body is on neither side."""
 
+AROUND_MM = 2.5
+"""How far from a node the fat around it is looked at: where a metastasis that grows out of its node would show."""
+
 RADIOMICS = Settings(spacing_mm=(1.0, 1.0, 1.0), discretisation=FixedBinSize(width=10.0))
 """Nodes are small: voxels of 1 mm, and bins of about the noise."""
 
@@ -61,6 +64,11 @@ class LymphNode:
         left, right, or midline, of the patient.
     p90_hu
         90th percentile of its density: fat in the hilum, necrosis and the blurred rim have no part in it.
+    p10_hu
+        10th percentile of its density: low with a fatty hilum or a necrosis.
+    fat_around_hu
+        25th percentile of the density around it: that of the fat, beside vessels and muscle too; infiltrated, it is
+        higher. Not a number where nothing but other nodes is around.
     cut_by_edge
         Whether it reaches the edge of the scan, so that it may be larger.
     """
@@ -73,6 +81,8 @@ class LymphNode:
     volume_ml: float
     side: str
     p90_hu: float
+    p10_hu: float
+    fat_around_hu: float
     cut_by_edge: bool
 
     @property
@@ -118,9 +128,7 @@ def find_lymph_nodes(ct: Image, segmentation: Image) -> LymphNodes:
     boxes = ndimage.find_objects(labels.voxels)
     middle_mm = _middle_of_body_mm(ct)
     nodes = tuple(
-        _measured(number, crop(labels, box).voxels == number, crop(ct, box), box, ct.geometry, middle_mm)
-        for number, box in enumerate(boxes, start=1)
-        if box is not None
+        _measured(number, labels, ct, box, middle_mm) for number, box in enumerate(boxes, start=1) if box is not None
     )
     if cut := [str(node.number) for node in nodes if node.cut_by_edge]:
         notes.append(
@@ -149,16 +157,30 @@ def cut_cubes(ct: Image, nodes: LymphNodes) -> NDArray[np.uint8]:
 
 
 def measures_of(nodes: Sequence[LymphNode]) -> NDArray[np.float32]:
-    """Short axis in mm, volume in ml and 90th percentile of the density in HU of each node: (nodes, 3)."""
-    rows = [(node.short_axis_mm, node.volume_ml, node.p90_hu) for node in nodes]
-    return np.array(rows, dtype=np.float32).reshape(-1, 3)
+    """What a radiologist would measure of each node: (nodes, 6).
+
+    Short axis in mm, volume in ml, long axis as a multiple of the short one, 90th and 10th percentile of the density
+    and density of the fat around, in HU.
+    """
+    rows = [
+        (
+            node.short_axis_mm,
+            node.volume_ml,
+            node.long_axis_mm / node.short_axis_mm,
+            node.p90_hu,
+            node.p10_hu,
+            node.fat_around_hu,
+        )
+        for node in nodes
+    ]
+    return np.array(rows, dtype=np.float32).reshape(-1, 6)
 
 
 def radiomics_of(ct: Image, nodes: LymphNodes) -> list[dict[str, float]]:
     """Radiomics features of each node by the IBSI standard; without those that are not defined on so small a region."""
     rows = []
     for node in nodes.nodes:
-        box = _widened(node.box, ct)
+        box = _widened(node.box, ct, RADIOMICS_MARGIN_MM)
         rows.append(_features(crop(ct, box), crop(nodes.labels, box), node.number))
     return rows
 
@@ -177,19 +199,15 @@ def _told_apart(segmentation: Image) -> tuple[Image, list[str]]:
     )
 
 
-def _measured(
-    number: int,
-    mask: NDArray[np.bool_],
-    ct: Image,
-    box: Box,
-    whole: Geometry,
-    middle_mm: float,
-) -> LymphNode:
-    """Measure one node in its box."""
+def _measured(number: int, labels: Image, ct: Image, box: Box, middle_mm: float) -> LymphNode:
+    """Measure one node, whose voxels lie in a box."""
+    drawn, density = crop(labels, box), crop(ct, box)
+    mask = drawn.voxels == number
     inside = np.argwhere(mask)
     nearest = inside[np.linalg.norm((inside - inside.mean(0)) * ct.spacing_mm, axis=1).argmin()]
-    x, y, z = ct.geometry.world_mm(nearest[None])[0].tolist()
-    diameters = axial_diameters(ct.with_voxels(mask))
+    x, y, z = drawn.geometry.world_mm(nearest[None])[0].tolist()
+    diameters = axial_diameters(drawn.with_voxels(mask))
+    p10_hu, p90_hu = np.percentile(density.voxels[mask], (10, 90)).tolist()
     return LymphNode(
         number=number,
         box=box,
@@ -198,9 +216,19 @@ def _measured(
         long_axis_mm=diameters.long_axis_mm,
         volume_ml=len(inside) * ct.geometry.voxel_volume_mm3 / 1000,
         side="midline" if abs(x - middle_mm) <= MIDLINE_MM else "left" if x > middle_mm else "right",
-        p90_hu=float(np.percentile(ct.voxels[mask], 90)),
-        cut_by_edge=any(part.start == 0 or part.stop == size for part, size in zip(box, whole.shape, strict=True)),
+        p90_hu=p90_hu,
+        p10_hu=p10_hu,
+        fat_around_hu=_fat_around_hu(number, labels, ct, box),
+        cut_by_edge=any(part.start == 0 or part.stop == size for part, size in zip(box, ct.shape, strict=True)),
     )
+
+
+def _fat_around_hu(number: int, labels: Image, ct: Image, box: Box) -> float:
+    wide = _widened(box, ct, AROUND_MM + max(ct.spacing_mm))
+    drawn = crop(labels, wide).voxels
+    distance_mm = ndimage.distance_transform_edt(drawn != number, sampling=ct.spacing_mm)
+    shell = (drawn == 0) & (distance_mm <= max(AROUND_MM, min(ct.spacing_mm)))
+    return float(np.percentile(crop(ct, wide).voxels[shell], 25)) if shell.any() else math.nan
 
 
 def _middle_of_body_mm(ct: Image) -> float:
@@ -240,8 +268,8 @@ def _features(ct: Image, labels: Image, number: int) -> dict[str, float]:
     return {name: value for name, value in found.items() if math.isfinite(value)}
 
 
-def _widened(box: Box, ct: Image) -> Box:
-    margins = [math.ceil(RADIOMICS_MARGIN_MM / spacing) for spacing in ct.spacing_mm]
+def _widened(box: Box, ct: Image, margin_mm: float) -> Box:
+    margins = [math.ceil(margin_mm / spacing) for spacing in ct.spacing_mm]
     return tuple(
         slice(max(part.start - margin, 0), min(part.stop + margin, size))
         for part, margin, size in zip(box, margins, ct.shape, strict=True)

@@ -14,11 +14,11 @@ from preop.mil.heads import CountHead
 
 from .lymph_nodes import CUBE_VOXELS, NEIGHBOUR, OWN
 
-# Middle and spread of what is measured of pelvic nodes: logarithms of 5 mm and 0.15 ml, times or divided by 1.6 and 3,
-# and 90 HU, give or take 25. They only bring the numbers near 1; what matters of them is learned.
-_CENTRE = (1.6, -1.9, 90.0)
-_SPREAD = (0.5, 1.1, 25.0)
-_MEASURES = len(_CENTRE)
+# Middle and spread of what is measured of pelvic nodes (lymph_nodes.measures_of), the first two as logarithms: 5 mm and
+# 0.15 ml, times or divided by 1.6 and 3. They only bring the numbers near 1; what matters of them is learned.
+_CENTRE = (1.6, -1.9, 1.5, 90.0, 40.0, -80.0)
+_SPREAD = (0.5, 1.1, 0.4, 25.0, 30.0, 25.0)
+MEASURES = len(_CENTRE)
 
 
 class NetworkSettings(BaseModel):
@@ -30,8 +30,10 @@ class NetworkSettings(BaseModel):
     channels: tuple[int, int, int, int] = Field(
         (8, 16, 32, 64), description="of the four stages of the encoder of cubes"
     )
-    cube_mm: Literal[24, 32, 48] = Field(48, description="the middle of a cube, all that the encoder looks at")
-    stride: Literal[2, 3] = Field(3, description="of the first layer of the encoder; 3 takes a third of the time of 2")
+    cube_mm: Literal[16, 24, 32, 48] = Field(
+        24, description="the middle of a cube, all that the encoder looks at; 48 takes eight times as long as 24"
+    )
+    stride: Literal[2, 3] = Field(2, description="of the first layer of the encoder; 3 takes a third of the time of 2")
     head: str = Field("count", description="of preop.mil")
     found: float = Field(
         0.97, gt=0, le=1, description="chance that a positive node on CT enters the pathologist's count"
@@ -52,22 +54,26 @@ class NetworkSettings(BaseModel):
 
 
 class CubeEncoder(nn.Module):
-    """MONAI's 3D ResNet-10 on density, node and neighbours, then size and density beside its features."""
+    """MONAI's 3D ResNet-10 on density in and around the node, node and neighbours; then measures beside its features.
+
+    The density inside has a channel of its own: a node of 4 mm is a hundredth of its cube, and would be averaged away.
+    """
 
     def __init__(self, channels: tuple[int, int, int, int], cube_mm: int, stride: int) -> None:
         super().__init__()
         self.cube_mm = cube_mm
-        self.features = channels[-1] + _MEASURES
-        self.body = residual_network(3, channels, stride=stride, pooled=cube_mm == CUBE_VOXELS)
+        self.features = channels[-1] + MEASURES
+        self.body = residual_network(4, channels, stride=stride, pooled=cube_mm == CUBE_VOXELS)
 
     def forward(self, cubes: Tensor, measures: Tensor) -> Tensor:
-        """Features (n, f) of cubes (n, 2, 48, 48, 48) as they are cut, or their middle, and of measures (n, 3)."""
+        """Features (n, f) of cubes (n, 2, 48, 48, 48) as they are cut, or their middle, and of measures (n, 6)."""
         margin = (cubes.shape[-1] - self.cube_mm) // 2
         middle = slice(margin, margin + self.cube_mm)
         density, place = cubes[:, :, middle, middle, middle].unbind(1)
-        channels = torch.stack([density / 127.5 - 1, place == OWN, place == NEIGHBOUR], dim=1)
+        density, own = density / 127.5 - 1, (place == OWN).float()
+        channels = torch.stack([density * own, density * (1 - own), own, place == NEIGHBOUR], dim=1)
         body = self.body(channels.to(memory_format=torch.channels_last_3d))
-        return torch.cat([body, _scaled(measures)], dim=1)
+        return torch.cat([body, scaled(measures)], dim=1)
 
 
 class RadiomicsEncoder(nn.Module):
@@ -114,7 +120,9 @@ def mirrored(instances: tuple[Tensor, ...], generator: torch.Generator) -> tuple
     return torch.flip(cubes, axes), measures
 
 
-def _scaled(measures: Tensor) -> Tensor:
-    sizes, density = measures[:, :2], measures[:, 2:]
-    known = torch.cat([sizes.clamp(min=1e-3).log(), density], dim=1)
-    return ((known - known.new_tensor(_CENTRE)) / known.new_tensor(_SPREAD)).clamp(-4, 4)
+def scaled(measures: Tensor) -> Tensor:
+    """Measures of nodes (n, 6) brought near 1, as a network takes them."""
+    sizes, others = measures[:, :2], measures[:, 2:]
+    known = torch.cat([sizes.clamp(min=1e-3).log(), others], dim=1)
+    scaled = (known - known.new_tensor(_CENTRE)) / known.new_tensor(_SPREAD)
+    return scaled.nan_to_num(0.0).clamp(-4, 4)  # what cannot be measured is taken as usual

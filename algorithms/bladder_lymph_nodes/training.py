@@ -46,6 +46,8 @@ LOW, HIGH, OUTCOME = "positive_nodes_low", "positive_nodes_high", "lymph_node_me
 NODE_TRUTH_FILE, PATIENT_TRUTH_FILE = "node_truth.csv", "patient_truth.csv"
 DEFINED_ON = 0.5
 """Radiomics features that are not defined on so many of the nodes, for these are too small, are left out."""
+USUAL_PERCENTILES = (5, 95)
+"""Of the training patients' densities: the extremes are single scans, beside which little would look unusual."""
 _SOFTWARE = ("preop", "torch", "monai", "numpy", "SimpleITK")
 
 
@@ -121,12 +123,13 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> dict[s
     threshold = _threshold(prepared, held_out)
     evidence = _evidence(cohort, prepared, held_out, by_centre, threshold, settings)
     validation = {"protocol": evidence["protocol"], **figures(evidence)}
+    densities = [float(np.median([node["p90_hu"] for node in each.nodes])) for each in prepared]
     description = Description(
         network=settings.network,
         measured=measured,
         threshold=threshold,
         nodes=_range([len(each.nodes) for each in prepared]),
-        median_hu=_range([float(np.median([node["p90_hu"] for node in each.nodes])) for each in prepared], digits=0),
+        median_hu=_range(np.percentile(densities, USUAL_PERCENTILES).tolist(), digits=0),
         slice_mm=_range([each.slice_mm for each in prepared]),
     )
     files = {**ensemble.to_files(), DESCRIPTION_FILE: to_json(description.model_dump(mode="json")).encode()}
