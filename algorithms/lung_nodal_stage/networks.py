@@ -61,10 +61,31 @@ ORGANS = (
 AVID_SUV = 2.0
 """Uptake from which a lesion is one for the network: what is fainter than blood nobody would outline on a PET."""
 
+WIDE = (64, 64, 96)
 FAMILIAR = 0.65  # share of the tiles around a voxel of a random class
+WARMING_UP = 0.12  # share of the steps
 SAVED_EVERY = 50
 CLEAR_MM = 3.0  # from a border
 HELD_OUT = 20
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a fit: so many tiles of one size, one a step, with a learning rate that rises and falls.
+
+    Attributes
+    ----------
+    patch
+        Size of the tiles in voxels (z, y, x): small ones first, in which organs are large; then such as show both sides.
+    steps
+        Number of tiles.
+    learning_rate
+        The highest.
+    """
+
+    patch: tuple[int, int, int]
+    steps: int
+    learning_rate: float
 
 
 @dataclass(frozen=True)
@@ -77,14 +98,18 @@ class Recipe:
         Network in the terms of the library.
     intensities
         For each channel lowest and highest value, mean and standard deviation, in HU or SUV.
-    steps, learning_rate
-        Number of tiles, one a step, and the highest rate of the cycle.
+    parts
+        Parts of the fit, in order.
     """
 
     settings: TrainingSettings
     intensities: tuple[tuple[float, float, float, float], ...]
-    steps: int
-    learning_rate: float = 4e-3
+    parts: tuple[Part, ...]
+
+    @property
+    def steps(self) -> int:
+        """Number of tiles of all parts."""
+        return sum(part.steps for part in self.parts)
 
     @property
     def plans(self) -> dict[str, Any]:
@@ -109,10 +134,10 @@ class Recipe:
 RECIPES: Mapping[Task, Recipe] = {
     "organs": Recipe(
         TrainingSettings(
-            labels=ORGANS, spacing_mm=(3.0,) * 3, patch=(48, 48, 48), features=(8, 16, 32, 64, 64), convolutions=2
+            labels=ORGANS, spacing_mm=(3.0,) * 3, patch=WIDE, features=(16, 32, 64, 64, 64), convolutions=1
         ),
         intensities=((-950.0, 400.0, 0.0, 200.0),),
-        steps=1200,
+        parts=(Part((48, 48, 48), 800, 3e-3), Part(WIDE, 700, 2e-3)),
     ),
     "lesions": Recipe(
         TrainingSettings(
@@ -124,7 +149,7 @@ RECIPES: Mapping[Task, Recipe] = {
             convolutions=2,
         ),
         intensities=((-300.0, 300.0, 0.0, 100.0), (0.0, 15.0, 1.5, 1.5)),
-        steps=600,
+        parts=(Part((48, 48, 48), 600, 3e-3),),
     ),
 }
 
@@ -193,33 +218,45 @@ def fit(recipe: Recipe, cases: Sequence[Path], state: Path, progress: Progress |
     """
     torch.manual_seed(SEED)
     network = _network(recipe)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=1e-4)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.learning_rate, total_steps=recipe.steps)
-    parts = {"network": network, "optimiser": optimiser, "schedule": schedule}
-    first = 0
-    if state.is_file():
-        content = torch.load(state, weights_only=True)
-        first = content["step"]
-        for name, part in parts.items():
-            part.load_state_dict(content[name])
     volumes = [dict(np.load(case)) for case in cases]
-    for step in range(first, recipe.steps):
-        data, labels = _tile(np.random.default_rng([SEED, step]), volumes, recipe)
-        optimiser.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16):  # twice as fast where the processor knows it
-            scores = network(data)
-        loss = _loss(scores.float(), labels)
-        torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-        optimiser.step()
-        schedule.step()
-        if (step + 1) % SAVED_EVERY == 0 or step + 1 == recipe.steps:
-            partial = state.with_suffix(".partial")
-            torch.save({"step": step + 1, **{name: part.state_dict() for name, part in parts.items()}}, partial)
-            partial.replace(state)
-        if progress is not None:
-            progress(step + 1, recipe.steps)
+    done = 0
+    for part in recipe.parts:
+        before, done = done, done + part.steps
+        optimiser = torch.optim.AdamW(network.parameters(), lr=part.learning_rate, weight_decay=1e-4)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimiser, part.learning_rate, total_steps=part.steps, pct_start=WARMING_UP
+        )
+        kept = {"network": network, "optimiser": optimiser, "schedule": schedule}
+        for step in range(_taken_up(state, kept, before, done), done):
+            data, labels = _tile(np.random.default_rng([SEED, step]), volumes, recipe, part.patch)
+            optimiser.zero_grad()
+            with torch.autocast("cpu", torch.bfloat16):  # twice as fast where the processor knows it
+                scores = network(data)
+            torch.autograd.backward(_loss(scores.float(), labels))
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+            optimiser.step()
+            schedule.step()
+            if (step + 1) % SAVED_EVERY == 0 or step + 1 == done:
+                partial = state.with_suffix(".partial")
+                torch.save({"step": step + 1, **{name: each.state_dict() for name, each in kept.items()}}, partial)
+                partial.replace(state)
+            if progress is not None:
+                progress(step + 1, recipe.steps)
     return dict(network.state_dict())
+
+
+def _taken_up(state: Path, kept: Mapping[str, Any], first: int, last: int) -> int:
+    """Load a fit that was stopped after the first step of a part; give the step to go on with."""
+    if not state.is_file():
+        return first
+    content = torch.load(state, weights_only=True)
+    if content["step"] <= first:
+        return first
+    kept["network"].load_state_dict(content["network"])
+    if content["step"] <= last:
+        kept["optimiser"].load_state_dict(content["optimiser"])
+        kept["schedule"].load_state_dict(content["schedule"])
+    return min(int(content["step"]), last)
 
 
 def prepare_cases(folder: Path, patients: int = PATIENTS) -> dict[Task, list[Path]]:
@@ -332,12 +369,15 @@ def _network(recipe: Recipe) -> Any:
 
 
 def _tile(
-    rng: np.random.Generator, volumes: Sequence[Mapping[str, NDArray[Any]]], recipe: Recipe
+    rng: np.random.Generator,
+    volumes: Sequence[Mapping[str, NDArray[Any]]],
+    recipe: Recipe,
+    size: tuple[int, int, int],
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Cut a tile out of a random patient, around a voxel of a random class or anywhere, and vary its intensities."""
     volume = volumes[int(rng.integers(len(volumes)))]
     labels, shape = volume["labels"], np.array(volume["labels"].shape)
-    patch = np.array(recipe.settings.patch)
+    patch = np.array(size)
     centre = rng.integers(shape)
     present = np.unique(labels)[1:]
     if present.size and rng.random() < FAMILIAR:
@@ -357,14 +397,18 @@ def _tile(
 
 
 def _loss(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy plus one minus the mean Dice coefficient of the classes in view."""
+    """Cross-entropy plus one minus the mean Dice coefficient of the classes in view.
+
+    In the cross-entropy a class weighs as the square root of its voxels, or small organs would wait for the large.
+    """
     classes = scores.shape[1]
-    entropy = functional.cross_entropy(scores, labels)
-    probability = torch.softmax(scores, dim=1)
     flat = labels.flatten()
+    size = torch.bincount(flat, minlength=classes).float()
+    weights = torch.where(size > 0, size.clamp(min=1) ** -0.5, 0.0)
+    entropy = functional.cross_entropy(scores, labels, weight=weights)
+    probability = torch.softmax(scores, dim=1)
     right = probability.gather(1, labels[:, None]).flatten()
     shared = torch.zeros(classes).index_add(0, flat, right)
-    size = torch.bincount(flat, minlength=classes).float()
     dice = (2 * shared + 1) / (probability.sum(dim=(0, 2, 3, 4)) + size + 1)
     seen = size > 0
     seen[0] = False

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lung_nodal_stage import networks
-from lung_nodal_stage.networks import ORGANS, RECIPES, SPINE, Recipe, fit, training_case
+from lung_nodal_stage.networks import ORGANS, RECIPES, SPINE, Part, Recipe, fit, training_case
 from lung_nodal_stage.simulation import SimulatedPatient, draw_small_patient
 from preop.segmentation import load_network, load_organ_networks
 
@@ -22,7 +22,7 @@ def patient() -> SimulatedPatient:
 def tiny() -> Recipe:
     recipe = RECIPES["lesions"]
     settings = replace(recipe.settings, patch=(16, 16, 16), features=(2, 4, 4), convolutions=1)
-    return replace(recipe, settings=settings, steps=6)
+    return replace(recipe, settings=settings, parts=(Part((8, 8, 8), 3, 1e-2), Part((16, 16, 16), 5, 1e-2)))
 
 
 @pytest.fixture
@@ -41,12 +41,14 @@ def test_a_fit_that_was_stopped_ends_with_the_same_weights(
     whole = fit(tiny, cases, tmp_path / "whole.pt")
     monkeypatch.setattr(networks, "SAVED_EVERY", 2)
 
-    def stop(done: int, _: int) -> None:
-        if done == 4:
-            raise KeyboardInterrupt
+    for last in (2, 3, 6):  # within a part, at its end, and within the next
 
-    with pytest.raises(KeyboardInterrupt):
-        fit(tiny, cases, tmp_path / "state.pt", stop)
+        def stop(done: int, _: int, last: int = last) -> None:
+            if done == last:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            fit(tiny, cases, tmp_path / "state.pt", stop)
     resumed = fit(tiny, cases, tmp_path / "state.pt")
     assert all(torch.equal(resumed[name], whole[name]) for name in whole)
 
