@@ -38,6 +38,7 @@ from preop.segmentation import (
     load_network,
     load_organ_networks,
     segment_pet,
+    without_strays,
 )
 from preop.staging import N, NodalStage
 from preop.tabular import LogisticModel
@@ -140,7 +141,7 @@ def predict(case: Case, model: Model) -> dict[str, Output]:
     ct, pet = case.image(CT), case.image(PET)
     check_suv(pet)
     suv, _ = to_common_frame(pet, ct)
-    organs = model.organs.segment(ct)
+    organs = without_strays(model.organs.segment(ct))
     segmentation = case.image(SEGMENTATION) if SEGMENTATION in case else draw_lesions(ct, suv, organs, model)
     assessment = predict_from_organs(suv, organs, segmentation, Information.of(case), model.probability)
     return outputs_of(assessment, case, organs, model)

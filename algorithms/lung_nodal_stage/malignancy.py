@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from preop.errors import InvalidInputError
 from preop.staging import Edition, N, NodeShares, Side, Station, probabilities_of_nodes
 from preop.tabular import LogisticModel
 from preop.tabular.logistic import Term
@@ -103,7 +104,17 @@ def fit(examples: Sequence[Example], *, penalty: float, folds: Sequence[Sequence
         Of the squared coefficients, which are those of standardised features.
     folds
         Patients of each fold, as places in ``examples``.
+
+    Raises
+    ------
+    InvalidInputError
+        If no patient has a node.
     """
+    if not any(example.rows for example in examples):
+        raise InvalidInputError(
+            f"No lymph node was found in any of {len(examples)} patients, and without nodes nothing can be learned: look at "
+            "what the networks draw, or give the lesions."
+        )
     scale = _Scale.of([row for example in examples for row in example.rows])
     prepared = [_Prepared.of(example, scale) for example in examples]
     weights = _fitted(prepared, penalty)

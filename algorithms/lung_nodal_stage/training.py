@@ -28,7 +28,7 @@ from preop.grandchallenge.models import TrainingData, write_model
 from preop.grandchallenge.values import read_json, to_json
 from preop.imaging import axial_axis, check_suv, to_common_frame
 from preop.report import stage_training_page
-from preop.segmentation import OrganNetworks, load_network, load_organ_networks
+from preop.segmentation import OrganNetworks, load_network, load_organ_networks, without_strays
 from preop.segmentation.network import Network
 from preop.staging import (
     Edition,
@@ -205,7 +205,7 @@ def _examine(patient: Patient, *, networks: Path, settings: Settings, work: Path
     ct, pet = patient.case.image(CT), patient.case.image(PET)
     check_suv(pet)
     suv, _ = to_common_frame(pet, ct)
-    organs = organ_networks.segment(ct)
+    organs = without_strays(organ_networks.segment(ct))
     if settings.lesions == "given":
         segmentation = patient.case.image(SEGMENTATION)
     elif network is not None:

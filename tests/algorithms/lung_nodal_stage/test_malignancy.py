@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from lung_nodal_stage.malignancy import LABELS, OCCULT, Example, Truth, fit, log_likelihood
+from preop.errors import InvalidInputError
 from preop.staging import N, Side, Station, nodal_stage
 from preop.statistics import auc
 from preop.tabular import LogisticModel
@@ -101,3 +102,8 @@ def test_a_feature_that_nobody_has_says_nothing() -> None:
     assert next(term.coefficient for term in model.terms if term.name == "log_liver_ratio") == pytest.approx(
         0, abs=1e-3
     )
+
+
+def test_without_any_node_there_is_nothing_to_learn() -> None:
+    with pytest.raises(InvalidInputError, match="No lymph node was found in any of 2 patients"):
+        fit([example(Truth(())), example(Truth(()))], penalty=1.0, folds=[[0], [1]])

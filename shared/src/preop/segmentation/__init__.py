@@ -3,7 +3,7 @@
 from preop.segmentation.model_folder import ModelFolder, read_model_folder, write_network
 from preop.segmentation.network import Network, load_network
 from preop.segmentation.organ_networks import OrganNetworks, load_organ_networks, segment_anatomy, write_organ_network
-from preop.segmentation.organs import Organs
+from preop.segmentation.organs import Organs, without_strays
 from preop.segmentation.pet import (
     PHYSIOLOGICAL,
     FixedSuv,
@@ -34,6 +34,7 @@ __all__ = [
     "segment_anatomy",
     "segment_pet",
     "train_network",
+    "without_strays",
     "write_network",
     "write_organ_network",
 ]
