@@ -41,7 +41,7 @@ def test_features_are_those_of_the_tiles_of_tissue(write: Write, tmp_path: Path)
     found = FeatureStore(tmp_path / "features", MeanColour()).features(write(disc(1024)))
     assert found.values.shape == (len(found.tiling), 3)
     assert np.hypot(*(found.tiling.corners_um + 16 - 256).T).max() < 0.35 * 512 + 32
-    assert found.values[:, 1].max() < 200  # none is white
+    assert found.values[:, 1].max() < 230  # none is white, which is 255
 
 
 def test_a_slide_is_encoded_once(write: Write, tmp_path: Path) -> None:
