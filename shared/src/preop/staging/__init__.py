@@ -1,6 +1,18 @@
-"""Nodal staging of lung cancer as pure functions: stations and side in, TNM category, probabilities and words out."""
+"""Staging as pure functions: nodal stations to TNM category, shares of growth patterns to the pattern of a patient."""
 
 from preop.staging.dictation import NodeFinding, dictate
+from preop.staging.growth_patterns import (
+    MAJORITY,
+    PARTS,
+    PURE,
+    REPORTS,
+    PatientPattern,
+    Pattern,
+    Resemblance,
+    ShareDistribution,
+    Shares,
+    patient_pattern,
+)
 from preop.staging.nodal import Edition, N, NodalStage, categories, category_of_station, nodal_stage
 from preop.staging.probabilities import (
     NodalProbabilities,
@@ -12,18 +24,28 @@ from preop.staging.probabilities import (
 from preop.staging.stations import Side, Station
 
 __all__ = [
+    "MAJORITY",
+    "PARTS",
+    "PURE",
+    "REPORTS",
     "Edition",
     "N",
     "NodalProbabilities",
     "NodalStage",
     "NodeFinding",
     "NodeShares",
+    "PatientPattern",
+    "Pattern",
+    "Resemblance",
+    "ShareDistribution",
+    "Shares",
     "Side",
     "Station",
     "categories",
     "category_of_station",
     "dictate",
     "nodal_stage",
+    "patient_pattern",
     "probabilities_of_nodes",
     "probabilities_of_stations",
     "station_probabilities",
