@@ -14,7 +14,17 @@ from numpy.typing import NDArray
 
 from preop.imaging import Geometry, Image, crop_geometry
 from preop.imaging.regions import Box
-from preop.simulation import CtScanner, average, correlated_noise, draw_contour, finer, occupancy, paint, random_field
+from preop.simulation import (
+    CtScanner,
+    average,
+    correlated_noise,
+    draw_contour,
+    finer,
+    occupancy,
+    paint,
+    random_field,
+    sample_along_axes,
+)
 
 from .nodes import Nodes
 from .pelvis import SKIN_MM, Floats, Pelvis, PlacedNode, Shape, Structure, Tissue
@@ -225,7 +235,7 @@ def _anatomy(rng: np.random.Generator, pelvis: Pelvis, grid: Geometry, densities
     canvas = np.full(shape, -1000.0, dtype=np.float32)
     grain = correlated_noise(rng, shape, ANATOMY_MM, GRAIN_MM)
     field = random_field(rng, coarse, WOBBLE_CORRELATION_MM)
-    wobble = _sampled(field.voxels, field.geometry, coarse)
+    wobble = sample_along_axes(field, coarse)
     outline: tuple[Tissue, Tissue] = ("skin", "fat")
     body = [Structure(tissue, (pelvis.trunk,), depth, 1.5) for tissue, depth in zip(outline, (0, SKIN_MM), strict=True)]
     for structure in (*body, *pelvis.organs):
@@ -238,26 +248,7 @@ def _anatomy(rng: np.random.Generator, pelvis: Pelvis, grid: Geometry, densities
                 distance = part.distance_mm(*_coordinates(crop_geometry(coarse, box)))
                 distance = distance + np.float32(structure.wobble_mm) * wobble[box] + np.float32(structure.inset_mm)
                 paint(canvas[box], occupancy(distance, ANATOMY_MM[-1]), mean + spread * grain[box])
-    return _sampled(canvas, coarse, grid)
-
-
-def _sampled(voxels: Floats, source: Geometry, grid: Geometry) -> Floats:
-    """Interpolate linearly to another grid along the same axes, averaged over the thickness of its slices.
-
-    A product of one matrix an axis takes a sixth of the time of a general resampling.
-    """
-    matrices = []
-    for axis in range(3):
-        start = (grid.origin_mm[2 - axis] - source.origin_mm[2 - axis]) / source.spacing_mm[axis]
-        step = grid.spacing_mm[axis] / source.spacing_mm[axis]
-        parts = math.ceil(2 * step) if axis == 0 else 1
-        within = (np.arange(parts) + 0.5) / parts - 0.5
-        at = start + step * (np.arange(grid.shape[axis])[:, None, None] + within[:, None])
-        hat = np.maximum(1 - np.abs(np.clip(at, 0, source.shape[axis] - 1) - np.arange(source.shape[axis])), 0)
-        matrices.append(hat.mean(axis=1).astype(np.float32))
-    along_z, along_y, along_x = matrices
-    slices = np.tensordot(along_z, voxels, 1)
-    return np.asarray(along_y @ (slices @ along_x.T))
+    return sample_along_axes(Image(canvas, coarse), grid)
 
 
 def _paint_vessel(canvas: Floats, grid: Geometry, shape: Shape, hu: float) -> None:

@@ -9,7 +9,7 @@ from preop.simulation.outcomes import LogisticOutcome, ceiling_auc
 from preop.simulation.readers import draw_contour
 from preop.simulation.scanners import CtScanner, MrScanner, PetScanner
 from preop.simulation.shapes import Blob, Tube, distance_map, ellipse_distance_mm, occupancy, random_blob
-from preop.simulation.volumes import average, finer, paint, slabs
+from preop.simulation.volumes import average, finer, paint, sample_along_axes, slabs
 
 __all__ = [
     "Blob",
@@ -29,5 +29,6 @@ __all__ = [
     "paint",
     "random_blob",
     "random_field",
+    "sample_along_axes",
     "slabs",
 ]

