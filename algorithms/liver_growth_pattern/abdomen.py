@@ -122,7 +122,7 @@ def random_abdomen(rng: np.random.Generator, hu: dict[Tissue, float], texture_hu
     lay("fat", trunk + wall_mm + 14)
     dome = ball((15, 5, 120), (150, 105, 78))
     lay("lung", np.maximum(dome.distance_mm(x, y, z), trunk + wall_mm + 14) + 0.5 * wobble)
-    for tissue, organ in (
+    organs: tuple[tuple[Tissue, Ellipsoid], ...] = (
         ("blood", ball((40, -35, 105), (60, 45, 45))),
         ("kidney", ball((-55, 72, -72), (27, 27, 50))),
         ("kidney", ball((85, 70, -50), (27, 27, 55))),
@@ -132,7 +132,8 @@ def random_abdomen(rng: np.random.Generator, hu: dict[Tissue, float], texture_hu
         ("bone", ball((14, 88, 0), (23, 19, 600))),
         ("blood", ball((22, 58, 0), (11, 11, 600))),
         ("blood", ball((-8, 52, 0), (12, 10, 600))),
-    ):
+    )
+    for tissue, organ in organs:
         lay(tissue, organ.distance_mm(x, y, z) + 0.5 * wobble)
     lay("liver", liver)
     texture = sample_along_axes(random_field(rng, grid, TEXTURE_MM), grid)

@@ -22,7 +22,6 @@ from preop.imaging.regions import Box
 from preop.simulation import (
     CtScanner,
     average,
-    correlated_noise,
     draw_contour,
     finer,
     occupancy,
@@ -30,7 +29,7 @@ from preop.simulation import (
     sample_along_axes,
 )
 
-from .abdomen import HIGH_MM, LOW_MM, Abdomen, Floats, Tissue, Vessel, coordinates, random_abdomen
+from .abdomen import HIGH_MM, LOW_MM, Abdomen, Floats, Tissue, Vessel, coordinates
 from .metastases import Metastases
 
 # Mean HU in the portal venous phase, the liver's apart.
@@ -393,7 +392,7 @@ def _grow_into(hu: Floats, liver: Liver, number: int, seen: _Seen, inside_liver:
     """Paint a metastasis and what it does to the liver beside it, in place."""
     of, pattern = liver.metastases, seen.pattern
     desmoplastic, replacing, pushing = (pattern == kind for kind in range(3))
-    fine_mm = np.float32(grid.spacing_mm[-1])
+    fine_mm = grid.spacing_mm[-1]
     irregular = sample_along_axes(liver.irregular[number], grid)
     surface = seen.surface_mm + np.where(replacing, np.float32(of.roughness_mm[number]) * irregular, 0)
 
@@ -402,7 +401,7 @@ def _grow_into(hu: Floats, liver: Liver, number: int, seen: _Seen, inside_liver:
     capsule = occupancy(np.abs(surface - of.capsule_mm[number] / 2) - of.capsule_mm[number] / 2, fine_mm)
     hu += capsule * desmoplastic * inside_liver * (liver.liver_hu + of.capsule_hu[number] - hu)
 
-    edge_mm = np.where(replacing, np.float32(of.infiltration_mm[number]), fine_mm)
+    edge_mm = np.where(replacing, np.float32(of.infiltration_mm[number]), np.float32(fine_mm))
     inside = np.clip(0.5 - surface / edge_mm, 0, 1)
     depth = np.clip((1 - seen.centre_mm / seen.radius_mm) / (1 - RIM_OF_RADIUS), 0, 1)
     tumour = liver.liver_hu + of.rim_hu[number] + (of.centre_hu[number] - of.rim_hu[number]) * depth
