@@ -169,7 +169,7 @@ def agreement_of(reported: Reported, said: Said) -> Agreement | None:
 
 
 def comparisons(evidence: Json, reported: Reported, said: Mapping[str, Said]) -> list[dict[str, Any]]:
-    """The combination beside each part and beside not looking: does it add, is it worse?
+    """The combination beside each part and beside not looking: whether it adds, and whether it is worse.
 
     A difference of errors below 0, or of AUCs above 0, speaks for the combination.
     """

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from safetensors import SafetensorError
 from safetensors.torch import load as read_safetensors
 from safetensors.torch import save as to_safetensors
@@ -38,7 +38,7 @@ from preop.staging import MAJORITY, Pattern, ShareDistribution
 from preop.toml import first_problem
 
 from .combination import Beside, Learner, PatientPrediction, Stack, predict_patient
-from .learning import Fitted, Patient
+from .learning import COMBINATION, MODELS, Fitted, Patient
 from .lesions import CT, REGIONS, SEGMENTATION, Lesions, Seen, find_lesions
 from .network import NetworkSettings, make_network
 from .regression import Regression
@@ -71,14 +71,22 @@ class Description(BaseModel):
     network: NetworkSettings
     networks: int = Field(ge=1, description="number of networks, whose outputs are averaged")
     regression: Regression
-    stack: Stack
-    beside: Beside
+    stacks: Mapping[str, Stack] = Field(description="of both learners together, and of each alone")
+    besides: Mapping[str, Beside] = Field(description="the same models' resemblance of metastases")
+    mean_shares: tuple[float, float, float] = Field(description="of the reported metastases in training")
     typical: Mapping[Learner, tuple[float, float, float, float]] = Field(description="mean outputs of each learner")
     threshold: float = Field(ge=0, le=1, description="likelihood from which a patient is called non-desmoplastic")
     lesions: Range = Field(description="number of metastases of a patient")
     long_axis_mm: Range = Field(description="of metastases")
     liver_hu: Range = Field(description="density of the liver around metastases")
     slice_mm: Range = Field(description="distance of slices")
+
+    @field_validator("stacks", "besides")
+    @classmethod
+    def _each_model_is_there(cls, known: Mapping[str, Any]) -> Mapping[str, Any]:
+        if set(known) != set(MODELS):
+            raise ValueError(f"names {', '.join(known)}; expected {', '.join(MODELS)}")
+        return known
 
 
 @dataclass(frozen=True)
@@ -90,6 +98,16 @@ class Model:
     fitted: Fitted
     detection: Network | None
     organs: OrganNetworks | None
+
+    @property
+    def stack(self) -> Stack:
+        """How both learners are added."""
+        return self.description.stacks[COMBINATION]
+
+    @property
+    def beside(self) -> Beside:
+        """How far metastases of a patient resemble each other."""
+        return self.description.besides[COMBINATION]
 
 
 def load_model(folder: Path, algorithm: Algorithm) -> Model:
@@ -108,8 +126,8 @@ def load_model(folder: Path, algorithm: Algorithm) -> Model:
     fitted = Fitted(
         regression=description.regression,
         networks=_read_networks(weights, description, folder),
-        stacks={"combination": description.stack},
-        besides={"combination": description.beside},
+        stacks=description.stacks,
+        besides=description.besides,
         typical={name: np.array(values) for name, values in description.typical.items()},
     )
     detection, organs = folder / DETECTION_NETWORK, folder / ORGAN_NETWORKS
@@ -145,7 +163,7 @@ def predict(case: Case, model: Model) -> dict[str, Output]:
     lesions = find_lesions(ct, segmentation, liver)
     patient = _patient(case.name, lesions)
     (outputs,) = model.fitted.outputs([patient])
-    prediction = predict_patient(model.description.stack.combine(outputs), model.description.beside)
+    prediction = predict_patient(model.stack.combine(outputs), model.beside)
     return {
         "non-desmoplastic-likelihood": prediction.non_desmoplastic,
         "growth-patterns": _result(prediction, lesions, ct, model, found_by_network),
@@ -204,7 +222,7 @@ def _result(
             | ({"pattern_by_detection": found_by_network[seen.lesion.number]} if found_by_network else {})
             for said, seen in zip(prediction.lesions, lesions.seen, strict=True)
         ],
-        "resemblance_of_metastases": model.description.beside.correlation,
+        "resemblance_of_metastases": model.beside.correlation,
         "notes": list(lesions.notes),
         "warnings": _warnings(lesions, ct, model),
         "model": {
@@ -287,7 +305,7 @@ def _explanation(
     patient: Patient, outputs: Mapping[Learner, NDArray[np.float64]], lesions: Lesions, model: Model
 ) -> dict[str, Any]:
     """What raises or lowers the log odds that a metastasis is not purely desmoplastic, beside a typical one."""
-    weights = model.description.stack.pure_weights
+    weights = model.stack.pure_weights
     typical = model.fitted.typical
     rows = []
     for number, seen in enumerate(lesions.seen):
