@@ -1,4 +1,4 @@
-"""A trained model on patients it has never seen, in one command, with the page of figures that training writes:
+"""A trained model on patients it has never seen, in one command, with the page of figures that training writes.
 
     python -m liver_growth_pattern.external COHORT MODEL OUTPUT
 
