@@ -363,7 +363,8 @@ def _told_apart(segmentation: Image) -> tuple[Image, list[str]]:
     labels = values.astype(np.int32)
     notes = []
     if len(np.unique(labels[labels > 0])) == 1:
-        labels = components(segmentation)[0].voxels
+        parts, count = components(segmentation)
+        labels = parts.voxels if count > 1 else labels  # one metastasis keeps its number
     elif detached := _detached(segmentation.with_voxels(labels)):
         notes.append(
             f"Labels in several large parts, each taken as one metastasis: {', '.join(map(str, detached))}; give parts that "

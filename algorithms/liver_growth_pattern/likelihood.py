@@ -53,7 +53,7 @@ class Known(NamedTuple):
 
 def log_report_probabilities(outputs: Tensor) -> Tensor:
     """Log-probability of each report (..., 231), float64, from outputs (..., 4)."""
-    pure = outputs[..., :1].double().clamp(-_LOG_ODDS, _LOG_ODDS)
+    pure = _pure(outputs.double())[..., None]
     others = log_probabilities_of_parts(outputs[..., 1:].clamp(*_LOG_CONCENTRATIONS), _COUNTS)[..., :PURE]
     others = others - others.logsumexp(dim=-1, keepdim=True)
     return torch.cat([others + logsigmoid(-pure), logsigmoid(pure)], dim=-1)
@@ -67,18 +67,31 @@ def log_likelihood(outputs: Tensor, known: Known) -> Tensor:
     outputs
         Of the metastases (lesions, 4).
     """
-    table = log_report_probabilities(outputs)
+    outputs = outputs.double()
     reported = known.reports != UNKNOWN
-    each = table.gather(1, known.reports.clamp(min=0)[:, None])[:, 0]
-    of_patients = table.new_zeros(len(known.states))
+    log_pure = logsigmoid(_pure(outputs))
+    each = torch.where(known.reports == PURE, log_pure, _log_other(outputs, known.reports.clamp(min=0)))
+    of_patients = outputs.new_zeros(len(known.states))
     total = of_patients.index_add(0, known.patients, torch.where(reported, each, 0.0))
     # What the pattern of the patient adds, if it says anything of the metastases that nobody reported.
-    open_pure = of_patients.index_add(0, known.patients, torch.where(reported, 0.0, table[:, PURE]))
+    open_pure = of_patients.index_add(0, known.patients, torch.where(reported, 0.0, log_pure))
     is_open = of_patients.index_add(0, known.patients, (~reported).double()) > 0
     explained = of_patients.index_add(0, known.patients, (reported & (known.reports != PURE)).double()) > 0
     some_other = torch.log(-torch.expm1(open_pure.clamp(max=_NEARLY_SURE)))
     total = total + torch.where((known.states == 0) & is_open, open_pure, 0.0)
     return total + torch.where((known.states == 1) & is_open & ~explained, some_other, 0.0)
+
+
+def _pure(outputs: Tensor) -> Tensor:
+    return outputs[..., 0].clamp(-_LOG_ODDS, _LOG_ODDS)
+
+
+def _log_other(outputs: Tensor, reports: Tensor) -> Tensor:
+    """Log-probability of reports that are not pure (lesions,): the table's cells, without computing the others."""
+    cells = _COUNTS[torch.stack([reports, torch.full_like(reports, PURE)], dim=1)]
+    found = log_probabilities_of_parts(outputs[:, 1:].clamp(*_LOG_CONCENTRATIONS), cells)
+    log_not_pure = torch.log(-torch.expm1(found[:, 1].clamp(max=-1e-9)))
+    return logsigmoid(-_pure(outputs)) + found[:, 0] - log_not_pure
 
 
 def distributions(outputs: NDArray[np.floating[Any]]) -> list[ShareDistribution]:

@@ -50,6 +50,15 @@ def test_outputs_are_one_distribution_over_all_reports() -> None:
     assert table[0, :PURE].numpy() == pytest.approx(0.5 / 230)
 
 
+def test_the_likelihood_of_a_report_is_that_of_the_table() -> None:
+    outputs = 2 * torch.randn(60, 4, generator=torch.Generator().manual_seed(0))
+    reports = torch.randint(0, 231, (60,), generator=torch.Generator().manual_seed(1))
+    reports[:5] = PURE
+    one_each = Known(reports, torch.arange(60), torch.full((60,), UNKNOWN))
+    expected = log_report_probabilities(outputs)[torch.arange(60), reports]
+    assert log_likelihood(outputs, one_each).numpy() == pytest.approx(expected.numpy(), abs=1e-9)
+
+
 def test_reported_metastases_add_up_and_the_patients_pattern_adds_nothing() -> None:
     outputs = torch.zeros(2, 4)
     one = log_likelihood(outputs, known([PURE, MIXED], [0, 0], [1]))

@@ -108,6 +108,12 @@ def test_labels_and_a_mask_give_the_same_metastases() -> None:
     np.testing.assert_array_equal(by_label.seen[0].cubes, by_mask.seen[0].cubes)
 
 
+def test_a_single_metastasis_keeps_its_number() -> None:
+    ct, labels = scan(IN_THE_MIDDLE)
+    (seen,) = find_lesions(ct, labels.with_voxels(labels.voxels * 4)).seen
+    assert seen.lesion.number == 4
+
+
 def test_a_scan_stored_from_head_to_foot_gives_the_same_metastasis() -> None:
     ct, labels = scan(IN_THE_MIDDLE)
 

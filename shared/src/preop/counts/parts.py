@@ -19,7 +19,8 @@ def log_probabilities_of_parts(log_concentrations: Tensor, parts: Tensor) -> Ten
     log_concentrations
         Logarithms of the Dirichlet's parameters (..., kinds).
     parts
-        Counts (cells, kinds), each row with the same sum.
+        Counts (cells, kinds), each row with the same sum; or cells of their own for each row of concentrations
+        (..., cells, kinds).
 
     Returns
     -------
@@ -27,7 +28,7 @@ def log_probabilities_of_parts(log_concentrations: Tensor, parts: Tensor) -> Ten
     probabilities sum to 1.
     """
     counts = parts.to(log_concentrations.device, torch.float64)
-    total = counts[0].sum()
+    total = counts.sum(dim=-1).flatten()[0]
     concentrations = log_concentrations.double().exp()
     strength = concentrations.sum(dim=-1, keepdim=True)
     alpha = concentrations.unsqueeze(-2)
