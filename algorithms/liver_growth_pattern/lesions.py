@@ -172,12 +172,13 @@ class Surroundings:
 
     def region(self, name: str) -> Mask:
         """Voxels of the core or of a ring; both rings only where metastasis and liver meet."""
-        depth = -self.distance_mm
+        # From voxel to voxel, as in preop.radiomics.regions: half a voxel more than to the surface between them.
+        depth, height = 0.5 - self.distance_mm, self.distance_mm + 0.5
         if name == "core":
             return np.asarray((self.tissue == OWN) & (depth > INNER_RING_MM))
         liver = self.tissue == LIVER
         if name == "outer_ring":
-            return np.asarray(liver & (self.distance_mm <= OUTER_RING_MM))
+            return np.asarray(liver & (height <= OUTER_RING_MM))
         if not liver.any():
             return np.zeros(liver.shape, dtype=bool)
         beside = distances_mm(liver, self.density.spacing_mm) <= INNER_RING_MM + 1

@@ -2,13 +2,16 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import altair as alt
 import numpy as np
 import pytest
+import torch
 
+from liver_growth_pattern import inference
 from liver_growth_pattern.inference import DETECTION_NETWORK, ORGAN_NETWORKS, load_model, predict
 from liver_growth_pattern.lesions import CT, SEGMENTATION
 from liver_growth_pattern.simulation import CENTRES, draw_facts, draw_patient
@@ -186,11 +189,12 @@ def with_networks(tmp_path: Path) -> Path:
     """The shipped model with small networks of random weights that find metastases and the liver."""
     folder = tmp_path / "model"
     shutil.copytree(FOLDER / "model", folder)
-    plans = plans_of(spacing=(5.0, 1.5, 1.5))
-    make_network(folder / DETECTION_NETWORK, plans, dataset_of(PATTERNS))
-    weights = weights_of(plans_of(spacing=(3.0, 3.0, 3.0)), 1, 2, seed=0)
-    weights = {name: value + (20.0 if name.endswith("seg_layers.1.bias") else 0.0) for name, value in weights.items()}
-    write_organ_network(folder / ORGAN_NETWORKS, plans_of(spacing=(3.0, 3.0, 3.0)), weights, ["liver"])
+    make_network(folder / DETECTION_NETWORK, plans_of(spacing=(5.0, 1.5, 1.5)), dataset_of(PATTERNS))
+    plans = plans_of(spacing=(3.0, 3.0, 3.0))
+    weights = weights_of(plans, 1, 2, seed=0)
+    outputs = max(name for name in weights if name.endswith("bias") and "seg_layers" in name)
+    weights[outputs] = weights[outputs] + torch.tensor([0.0, 100.0])  # everything is liver
+    write_organ_network(folder / ORGAN_NETWORKS, plans, weights, ["liver"])
     sealed(folder)
     return folder
 
@@ -208,19 +212,48 @@ def test_ct_alone_without_a_network_is_refused() -> None:
         predict(Case(ALGORITHM, "case", {CT: Path("ct")}, {}, {CT: ct}), MODEL)
 
 
-def test_ct_alone_is_drawn_and_classified_by_the_networks_of_the_model(with_networks: Path) -> None:
+def test_the_network_of_the_model_finds_and_classifies_in_one_pass(with_networks: Path) -> None:
     ct, _ = bundled()
+    labels, patterns = inference._detect(ct, load_model(with_networks, ALGORITHM))
+    assert labels.geometry.difference(ct.geometry) is None
+    assert sorted(patterns) == list(range(1, int(labels.voxels.max()) + 1))
+    assert set(patterns.values()) <= set(PATTERNS)
+
+
+def test_ct_alone_gives_what_the_same_segmentation_would(with_networks: Path) -> None:
+    ct, lesions = bundled()
     model = load_model(with_networks, ALGORITHM)
-    assert model.detection is not None
-    assert model.organs is not None
-    found = model.detection.segment(ct)
-    assert found.voxels.any()
-    try:
-        result = predict(Case(ALGORITHM, "case", {CT: Path("ct")}, {}, {CT: ct}), model)["growth-patterns"]
-    except InvalidInputError as error:
-        pytest.skip(f"the network of random weights found nothing in the liver: {error}")
-    assert all(row["pattern_by_detection"] in PATTERNS for row in result["metastases"])
-    assert not any("told by density" in note for note in result["notes"])
+
+    class Found:
+        """A detection network that draws these metastases, and sees another pattern in each."""
+
+        labels = dict(zip(PATTERNS, (1, 2, 3), strict=True))
+
+        def segment(self, ct: Image) -> Image:
+            return lesions
+
+    by_network = replace(model, detection=Found())  # type: ignore[arg-type]
+    alone = predict(Case(ALGORITHM, "case", {CT: Path("ct")}, {}, {CT: ct}), by_network)
+    drawn = predict(in_memory(ct, lesions), model)
+    assert alone["non-desmoplastic-likelihood"] == pytest.approx(drawn["non-desmoplastic-likelihood"], abs=1e-5)
+    for row in alone["growth-patterns"]["metastases"]:
+        place = ct.geometry.index_zyx(np.array([row["position_mm"]]))[0].round().astype(int)
+        assert row["pattern_by_detection"] == PATTERNS[lesions.voxels[tuple(place)] - 1]
+    assert not any("told by density" in note for note in alone["growth-patterns"]["notes"])
+
+
+def test_a_network_that_finds_nothing_is_said_so() -> None:
+    ct, _ = bundled()
+
+    class Nothing:
+        labels = dict(zip(PATTERNS, (1, 2, 3), strict=True))
+
+        def segment(self, ct: Image) -> Image:
+            return ct.with_voxels(np.zeros(ct.shape, dtype=np.uint8))
+
+    model = replace(MODEL, detection=Nothing())  # type: ignore[arg-type]
+    with pytest.raises(InvalidInputError, match="found no metastasis on the CT"):
+        predict(Case(ALGORITHM, "case", {CT: Path("ct")}, {}, {CT: ct}), model)
 
 
 def test_a_detection_network_without_a_class_for_each_pattern_is_refused(with_networks: Path) -> None:
