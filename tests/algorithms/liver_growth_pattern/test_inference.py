@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import altair as alt
@@ -224,15 +225,9 @@ def test_ct_alone_gives_what_the_same_segmentation_would(with_networks: Path) ->
     ct, lesions = bundled()
     model = load_model(with_networks, ALGORITHM)
 
-    class Found:
-        """A detection network that draws these metastases, and sees another pattern in each."""
-
-        labels = dict(zip(PATTERNS, (1, 2, 3), strict=True))
-
-        def segment(self, ct: Image) -> Image:
-            return lesions
-
-    by_network = replace(model, detection=Found())  # type: ignore[arg-type]
+    # A detection network that draws these metastases, and sees another pattern in each.
+    found = SimpleNamespace(labels=dict(zip(PATTERNS, (1, 2, 3), strict=True)), segment=lambda ct: lesions)
+    by_network = replace(model, detection=found)  # type: ignore[arg-type]
     alone = predict(Case(ALGORITHM, "case", {CT: Path("ct")}, {}, {CT: ct}), by_network)
     drawn = predict(in_memory(ct, lesions), model)
     assert alone["non-desmoplastic-likelihood"] == pytest.approx(drawn["non-desmoplastic-likelihood"], abs=1e-5)
@@ -245,13 +240,11 @@ def test_ct_alone_gives_what_the_same_segmentation_would(with_networks: Path) ->
 def test_a_network_that_finds_nothing_is_said_so() -> None:
     ct, _ = bundled()
 
-    class Nothing:
-        labels = dict(zip(PATTERNS, (1, 2, 3), strict=True))
-
-        def segment(self, ct: Image) -> Image:
-            return ct.with_voxels(np.zeros(ct.shape, dtype=np.uint8))
-
-    model = replace(MODEL, detection=Nothing())  # type: ignore[arg-type]
+    nothing = SimpleNamespace(
+        labels=dict(zip(PATTERNS, (1, 2, 3), strict=True)),
+        segment=lambda ct: ct.with_voxels(np.zeros(ct.shape, dtype=np.uint8)),
+    )
+    model = replace(MODEL, detection=nothing)  # type: ignore[arg-type]
     with pytest.raises(InvalidInputError, match="found no metastasis on the CT"):
         predict(Case(ALGORITHM, "case", {CT: Path("ct")}, {}, {CT: ct}), model)
 
