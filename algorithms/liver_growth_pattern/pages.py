@@ -270,9 +270,18 @@ def _method(evidence: Json, source: str) -> Section:
             "One distribution over the 231 reports in steps of 5 % gives all answers. A patient is desmoplastic only if the "
             "whole interface of every metastasis is; metastases of a patient resemble each other as in the training patients.",
             f"Source of the patients: {source}",
-            *([f"Settings: {'; '.join(f'{name} {value}' for name, value in settings.items())}."] if settings else []),
+            *([f"Settings: {'; '.join(_setting(*item) for item in settings.items())}."] if settings else []),
         ],
     )
+
+
+def _setting(name: str, value: Any) -> str:
+    words = name.replace("_", " ")
+    if isinstance(value, Mapping):
+        return f"{words} ({', '.join(_setting(*item) for item in value.items())})"
+    if isinstance(value, list | tuple):
+        return f"{words} {' / '.join(map(str, value))}"
+    return f"{words} {value}"
 
 
 def _table_of_patients(evidence: Json) -> Section:

@@ -226,7 +226,7 @@ def test_ct_alone_gives_what_the_same_segmentation_would(with_networks: Path) ->
     model = load_model(with_networks, ALGORITHM)
 
     # A detection network that draws these metastases, and sees another pattern in each.
-    found = SimpleNamespace(labels=dict(zip(PATTERNS, (1, 2, 3), strict=True)), segment=lambda ct: lesions)
+    found = SimpleNamespace(labels=dict(zip(PATTERNS, (1, 2, 3), strict=True)), segment=lambda _: lesions)
     by_network = replace(model, detection=found)  # type: ignore[arg-type]
     alone = predict(Case(ALGORITHM, "case", {CT: Path("ct")}, {}, {CT: ct}), by_network)
     drawn = predict(in_memory(ct, lesions), model)
