@@ -59,20 +59,6 @@ class Stack(BaseModel):
         return total
 
 
-class Beside(BaseModel):
-    """How far metastases of a patient resemble each other; see ``preop.staging.Resemblance``."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    prevalence: float
-    correlation: float
-
-    @property
-    def resemblance(self) -> Resemblance:
-        """The same as a model that computes."""
-        return Resemblance(self.prevalence, self.correlation)
-
-
 @dataclass(frozen=True, eq=False)
 class PatientPrediction:
     """What is said of a patient.
@@ -89,13 +75,13 @@ class PatientPrediction:
     lesions: tuple[ShareDistribution, ...]
 
 
-def predict_patient(outputs: Floats, beside: Beside) -> PatientPrediction:
+def predict_patient(outputs: Floats, resemblance: Resemblance) -> PatientPrediction:
     """Bring what is said of each metastasis (lesions, 4) together by the consensus rule."""
     alone = distributions(outputs)
     pure = np.array([each.pure_desmoplastic for each in alone])
-    together = beside.resemblance.each_desmoplastic(pure)
+    together = resemblance.each_desmoplastic(pure)
     lesions = tuple(each.with_pure_desmoplastic(float(p)) for each, p in zip(alone, together, strict=True))
-    return PatientPrediction(1 - beside.resemblance.all_desmoplastic(pure), lesions)
+    return PatientPrediction(1 - resemblance.all_desmoplastic(pure), lesions)
 
 
 def fit_stack(outputs: Mapping[Learner, Floats], known: Known) -> Stack:
@@ -124,7 +110,7 @@ def fit_stack(outputs: Mapping[Learner, Floats], known: Known) -> Stack:
     )
 
 
-def fit_beside(outputs: Floats, known: Known) -> Beside:
+def fit_resemblance(outputs: Floats, known: Known) -> Resemblance:
     """Find how far metastases resemble each other, by the likelihood of which are pure; of several to a patient."""
     pure = np.array([each.pure_desmoplastic for each in distributions(outputs)])
     reports, patients, states = (part.numpy() for part in known)
@@ -142,7 +128,7 @@ def fit_beside(outputs: Floats, known: Known) -> Beside:
         return -sum(float(np.log(max(_chance(model, *group), 1e-12))) for group in groups)
 
     correlation = minimise(deviance, 0.0, _HIGHEST_CORRELATION) if groups else 0.0
-    return Beside(prevalence=prevalence, correlation=correlation)
+    return Resemblance(prevalence=prevalence, correlation=correlation)
 
 
 def _chance(model: Resemblance, pure: Floats, found: Sequence[bool | None], state: int) -> float:

@@ -34,10 +34,10 @@ from preop.mil import BagNetwork
 from preop.radiomics import describe
 from preop.report.charts import composition_chart
 from preop.segmentation import Network, OrganNetworks, load_network, load_organ_networks
-from preop.staging import MAJORITY, Pattern, ShareDistribution
+from preop.staging import MAJORITY, Pattern, Resemblance, ShareDistribution
 from preop.toml import first_problem
 
-from .combination import Beside, Learner, PatientPrediction, Stack, predict_patient
+from .combination import Learner, PatientPrediction, Stack, predict_patient
 from .learning import COMBINATION, MODELS, Fitted, Patient
 from .lesions import CT, REGIONS, SEGMENTATION, Lesions, Seen, find_lesions
 from .network import NetworkSettings, make_network
@@ -72,7 +72,7 @@ class Description(BaseModel):
     networks: int = Field(ge=1, description="number of networks, whose outputs are averaged")
     regression: Regression
     stacks: Mapping[str, Stack] = Field(description="of both learners together, and of each alone")
-    besides: Mapping[str, Beside] = Field(description="the same models' resemblance of metastases")
+    resemblances: Mapping[str, Resemblance] = Field(description="of metastases of a patient, by the same models")
     mean_shares: tuple[float, float, float] = Field(description="of the reported metastases in training")
     typical: Mapping[Learner, tuple[float, float, float, float]] = Field(description="mean outputs of each learner")
     threshold: float = Field(ge=0, le=1, description="likelihood from which a patient is called non-desmoplastic")
@@ -81,7 +81,7 @@ class Description(BaseModel):
     liver_hu: Range = Field(description="density of the liver around metastases")
     slice_mm: Range = Field(description="distance of slices")
 
-    @field_validator("stacks", "besides")
+    @field_validator("stacks", "resemblances")
     @classmethod
     def _each_model_is_there(cls, known: Mapping[str, Any]) -> Mapping[str, Any]:
         if set(known) != set(MODELS):
@@ -105,9 +105,9 @@ class Model:
         return self.description.stacks[COMBINATION]
 
     @property
-    def beside(self) -> Beside:
+    def resemblance(self) -> Resemblance:
         """How far metastases of a patient resemble each other."""
-        return self.description.besides[COMBINATION]
+        return self.description.resemblances[COMBINATION]
 
 
 def load_model(folder: Path, algorithm: Algorithm) -> Model:
@@ -127,7 +127,7 @@ def load_model(folder: Path, algorithm: Algorithm) -> Model:
         regression=description.regression,
         networks=_read_networks(weights, description, folder),
         stacks=description.stacks,
-        besides=description.besides,
+        resemblances=description.resemblances,
         typical={name: np.array(values) for name, values in description.typical.items()},
     )
     detection, organs = folder / DETECTION_NETWORK, folder / ORGAN_NETWORKS
@@ -163,7 +163,7 @@ def predict(case: Case, model: Model) -> dict[str, Output]:
     lesions = find_lesions(ct, segmentation, liver)
     patient = _patient(case.name, lesions)
     (outputs,) = model.fitted.outputs([patient])
-    prediction = predict_patient(model.stack.combine(outputs), model.beside)
+    prediction = predict_patient(model.stack.combine(outputs), model.resemblance)
     return {
         "non-desmoplastic-likelihood": prediction.non_desmoplastic,
         "growth-patterns": _result(prediction, lesions, ct, model, found_by_network),
@@ -222,7 +222,7 @@ def _result(
             | ({"pattern_by_detection": found_by_network[seen.lesion.number]} if found_by_network else {})
             for said, seen in zip(prediction.lesions, lesions.seen, strict=True)
         ],
-        "resemblance_of_metastases": model.beside.correlation,
+        "resemblance_of_metastases": model.resemblance.correlation,
         "notes": list(lesions.notes),
         "warnings": _warnings(lesions, ct, model),
         "model": {

@@ -21,15 +21,14 @@ from torch import Tensor
 
 from preop.mil import Bag, BagNetwork, stratified_folds, train
 from preop.mil import Settings as MilSettings
-from preop.staging import PURE, REPORTS
+from preop.staging import PURE, REPORTS, Resemblance
 
 from .combination import (
     LEARNERS,
-    Beside,
     Learner,
     PatientPrediction,
     Stack,
-    fit_beside,
+    fit_resemblance,
     fit_stack,
     predict_patient,
 )
@@ -99,7 +98,7 @@ class Fitted:
     ----------
     regression, networks
         The learners.
-    stacks, besides
+    stacks, resemblances
         How each of ``MODELS`` comes from their outputs.
     typical
         Mean outputs (4,) of each learner on patients it has not seen: what a contribution is counted from.
@@ -108,7 +107,7 @@ class Fitted:
     regression: Regression
     networks: Sequence[BagNetwork]
     stacks: Mapping[str, Stack]
-    besides: Mapping[str, Beside]
+    resemblances: Mapping[str, Resemblance]
     typical: Mapping[Learner, Floats]
 
     def outputs(self, patients: Sequence[Patient]) -> list[dict[Learner, Floats]]:
@@ -125,8 +124,8 @@ class Fitted:
 
     def predict(self, patients: Sequence[Patient], model: str = COMBINATION) -> list[PatientPrediction]:
         """Say what one of ``MODELS`` thinks of patients, in their order."""
-        stack, beside = self.stacks[model], self.besides[model]
-        return [predict_patient(stack.combine(outputs), beside) for outputs in self.outputs(patients)]
+        stack, resemblance = self.stacks[model], self.resemblances[model]
+        return [predict_patient(stack.combine(outputs), resemblance) for outputs in self.outputs(patients)]
 
 
 def fit_model(
@@ -172,7 +171,7 @@ def fit_model(
         regression=fit_regression(_rows(patients), known, penalty=penalty),
         networks=networks,
         stacks=stacks,
-        besides={name: fit_beside(stack.combine(outputs), known) for name, stack in stacks.items()},
+        resemblances={name: fit_resemblance(stack.combine(outputs), known) for name, stack in stacks.items()},
         typical={name: values.mean(axis=0) for name, values in outputs.items()},
     )
 

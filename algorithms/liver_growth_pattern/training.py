@@ -325,7 +325,7 @@ def _description(prepared: Sequence[Prepared], fitted: Fitted, settings: Setting
         networks=len(fitted.networks),
         regression=fitted.regression,
         stacks=fitted.stacks,
-        besides=fitted.besides,
+        resemblances=fitted.resemblances,
         mean_shares=tuple(mean_shares([each.patient for each in prepared]).tolist()),
         typical={name: tuple(values.tolist()) for name, values in fitted.typical.items()},
         threshold=threshold,

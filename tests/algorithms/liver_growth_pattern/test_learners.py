@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from liver_growth_pattern.combination import Beside, fit_beside, fit_stack, predict_patient
+from liver_growth_pattern.combination import fit_resemblance, fit_stack, predict_patient
 from liver_growth_pattern.likelihood import UNKNOWN, Known, distributions, log_likelihood, log_report_probabilities
 from liver_growth_pattern.network import NetworkSettings, make_network, outputs_of, turned
 from liver_growth_pattern.regression import fit_regression
 from preop.mil import Bag
-from preop.staging import PURE, REPORTS, Shares
+from preop.staging import PURE, REPORTS, Resemblance, Shares
 
 MIXED = Shares(0.4, 0.6, 0).report
 
@@ -199,7 +199,7 @@ def test_resemblance_is_found_where_there_is_some() -> None:
     outputs = np.zeros((450, 4))
     outputs[:, 0] = np.log(0.3 / 0.7)
     found = [
-        fit_beside(outputs, known([PURE if each else MIXED for each in pure], patients.tolist(), [UNKNOWN] * 150))
+        fit_resemblance(outputs, known([PURE if each else MIXED for each in pure], patients.tolist(), [UNKNOWN] * 150))
         for pure in (alike, apart)
     ]
     assert found[0].correlation > 0.85
@@ -209,9 +209,9 @@ def test_resemblance_is_found_where_there_is_some() -> None:
 
 def test_a_patient_is_as_likely_desmoplastic_as_all_metastases_are() -> None:
     outputs = np.array([[2.0, 0, 0, 0], [1.0, 0, 0, 0]])
-    alone = predict_patient(outputs, Beside(prevalence=0.3, correlation=0.0))
+    alone = predict_patient(outputs, Resemblance(prevalence=0.3, correlation=0.0))
     expected = 1 / (1 + np.exp(-2)) / (1 + np.exp(-1))
     assert 1 - alone.non_desmoplastic == pytest.approx(expected)
-    together = predict_patient(outputs, Beside(prevalence=0.3, correlation=0.8))
+    together = predict_patient(outputs, Resemblance(prevalence=0.3, correlation=0.8))
     assert together.non_desmoplastic < alone.non_desmoplastic
     assert 1 - together.non_desmoplastic <= min(each.pure_desmoplastic for each in together.lesions)
