@@ -26,10 +26,9 @@ import torch
 from sklearn.linear_model import LogisticRegressionCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from torch import nn
 
 from bladder_lymph_nodes.lymph_nodes import find_lymph_nodes, measures_of, radiomics_of
-from bladder_lymph_nodes.network import MEASURES, scaled
+from bladder_lymph_nodes.network import MeasuresEncoder
 from bladder_lymph_nodes.simulation import draw_facts, draw_patient
 from preop.cohort import map_patients
 from preop.mil import HEADS as MIL_HEADS
@@ -40,7 +39,6 @@ from preop.statistics import auc, auc_delong
 
 TRAINING_PATIENTS, TEST_PATIENTS = 250, 500
 TEST_SEED, FIRST_TRAINING_SEED = 99, 1000
-HIDDEN = 32
 FOUND, LEAK = 0.97, 0.05
 SETTINGS = Settings(epochs=60, patience=15, learning_rate=4e-3, instances_per_batch=256)
 HEADS = {"instance_labels": "node labels", "count": "exact count", "gated_attention": "gated attention, patient label"}
@@ -170,7 +168,8 @@ def _network(head: str, seed: int, training: Sequence[Any], test: Sequence[Any],
 def _make_network(head: str) -> BagNetwork:
     counts = issubclass(MIL_HEADS[head], CountHead)
     options = {"found": FOUND, "leak": LEAK, "clustered": True} if counts else {}
-    return BagNetwork(nn.Sequential(nn.Linear(MEASURES, HIDDEN), nn.ReLU()), make_head(head, HIDDEN, **options))
+    encoder = MeasuresEncoder()
+    return BagNetwork(encoder, make_head(head, encoder.features, **options))
 
 
 def _radiomics(training: Sequence[Any], test: Sequence[Any]) -> list[float]:
@@ -189,8 +188,7 @@ def _radiomics(training: Sequence[Any], test: Sequence[Any]) -> list[float]:
 
 def _bag(name: str, stored: Any) -> Bag:
     count = float(stored["count"])
-    instances = scaled(torch.from_numpy(stored["measures"]))
-    return Bag(name, (instances,), count, count, torch.from_numpy(stored["positive"]))
+    return Bag(name, (torch.from_numpy(stored["measures"]),), count, count, torch.from_numpy(stored["positive"]))
 
 
 def _load(folder: Path, seed: int, number: int) -> Any:

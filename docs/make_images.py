@@ -15,6 +15,7 @@ import numpy as np
 import SimpleITK as sitk
 import vl_convert
 from numpy.typing import NDArray
+from slide_pictures import slide_pictures
 from station_pictures import station_colour, station_pictures
 
 from preop.grandchallenge.values import read_json
@@ -43,6 +44,7 @@ def main() -> None:
     simulated_pelvis()
     simulated_chest()
     station_pictures(DATA / "anatomy" / "thorax_totalsegmentator_labels.nii.gz", IMAGES)
+    slide_pictures(DATA / "slides" / "cmu_1_small_region.svs", IMAGES)
 
 
 def chart_of(output: Path, name: str) -> None:

@@ -12,7 +12,7 @@ installed() { [ -f ".venv/installed-$1" ] && [ "$(cat ".venv/installed-$1")" = "
 holders() {
     case "$1" in
         imaging) echo imaging training learning development ;;
-        training | learning) echo "$1" development ;;
+        training | learning | pathology) echo "$1" development ;;
         *) echo "$1" ;;
     esac
 }

@@ -40,6 +40,8 @@ def bag_of(
         instances: tuple[Tensor, ...] = (
             torch.tensor([[row.get(feature, math.nan) for feature in measured] for row in rows]),
         )
+    elif settings.instances == "measures":
+        instances = (torch.from_numpy(measures_of(nodes.nodes)),)
     else:
         instances = (torch.from_numpy(cut_cubes(ct, nodes)), torch.from_numpy(measures_of(nodes.nodes)))
     return Bag(name, instances, low, high, centre=centre)

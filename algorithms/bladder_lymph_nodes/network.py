@@ -26,7 +26,9 @@ class NetworkSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    instances: Literal["cubes", "radiomics"] = Field("cubes", description="what is known of a node")
+    instances: Literal["cubes", "measures", "radiomics"] = Field(
+        "cubes", description="what is known of a node: voxels and measures, measures alone, or radiomics features"
+    )
     channels: tuple[int, int, int, int] = Field(
         (8, 16, 32, 64), description="of the four stages of the encoder of cubes"
     )
@@ -76,6 +78,19 @@ class CubeEncoder(nn.Module):
         return torch.cat([body, scaled(measures)], dim=1)
 
 
+class MeasuresEncoder(nn.Module):
+    """A layer on what is measured of a node: for cohorts too small to learn from voxels."""
+
+    def __init__(self, features: int = 32) -> None:
+        super().__init__()
+        self.features = features
+        self.layer = nn.Sequential(nn.Linear(MEASURES, features), nn.ReLU())
+
+    def forward(self, measures: Tensor) -> Tensor:
+        """Features (n, f) of measures (n, 6)."""
+        return torch.as_tensor(self.layer(scaled(measures)))
+
+
 class RadiomicsEncoder(nn.Module):
     """A layer on radiomics features, standardised by what was seen in training."""
 
@@ -106,8 +121,10 @@ def make_network(settings: NetworkSettings, measured: int = 0) -> BagNetwork:
     return BagNetwork(encoder, make_head(settings.head, encoder.features, **options))
 
 
-def make_encoder(settings: NetworkSettings, measured: int = 0) -> CubeEncoder | RadiomicsEncoder:
+def make_encoder(settings: NetworkSettings, measured: int = 0) -> CubeEncoder | MeasuresEncoder | RadiomicsEncoder:
     """Make the encoder with new weights."""
+    if settings.instances == "measures":
+        return MeasuresEncoder()
     if settings.instances == "radiomics":
         return RadiomicsEncoder(measured)
     return CubeEncoder(settings.channels, settings.cube_mm, settings.stride)

@@ -21,7 +21,7 @@ def prepare_patient(patient: Patient, *, work: Path, instances: str) -> None:
     Parameters
     ----------
     instances
-        "cubes" or "radiomics", as in ``network.NetworkSettings``.
+        "cubes", "measures" or "radiomics", as in ``network.NetworkSettings``.
 
     Raises
     ------

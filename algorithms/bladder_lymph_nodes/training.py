@@ -219,6 +219,8 @@ def _instances(
 ) -> tuple[torch.Tensor, ...]:
     if network.instances == "radiomics":
         return (torch.tensor([[row.get(name, math.nan) for name in measured] for row in stored["radiomics"]]),)
+    if network.instances == "measures":
+        return (torch.tensor(stored["measures"]),)
     # Read from the disk when it is needed: the cubes of 250 patients take 2.4 GB.
     cubes = torch.from_numpy(np.load(folder / CUBES_FILE, mmap_mode="c"))
     return cubes, torch.tensor(stored["measures"])

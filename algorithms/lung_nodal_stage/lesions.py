@@ -180,7 +180,7 @@ class _Site:
     stations
         Its shares in stations.
     inside, around
-        Share of its own voxels, and of these and the shell around them, in each organ.
+        Share of its own voxels, and of the shell around them, in each organ: a network leaves a tumour of the lung out.
     volume_ml
         Its volume.
     """
@@ -197,7 +197,7 @@ class _Site:
         return sum(self.inside.get(name, 0.0) for name in names)
 
     def lies_near(self, names: Sequence[str]) -> float:
-        """Share of its voxels and the shell around them in some organs."""
+        """Share of the shell around it in some organs."""
         return sum(self.around.get(name, 0.0) for name in names)
 
     @property
@@ -272,7 +272,7 @@ def _site(label: int, box: Box, labels: Image, organs: Organs, stations: Station
         centroid_mm=points.mean(axis=0),
         stations=stations_of_points(points, stations),
         inside=_shares(around[mask], organs),
-        around=_shares(around[near], organs),
+        around=_shares(around[near & ~mask], organs),
         volume_ml=len(places) * labels.geometry.voxel_volume_mm3 / 1000,
     )
 
@@ -410,7 +410,7 @@ def _in_words(organ: str) -> str:
 
 def _side(site: _Site) -> Side | None:
     right, left = site.lies_near(RIGHT_LOBES), site.lies_near(LEFT_LOBES)
-    if max(right, left) < IN_LUNG:
+    if right + left < IN_LUNG:  # labels of a network may mix the sides in places
         return None
     return Side.RIGHT if right >= left else Side.LEFT
 

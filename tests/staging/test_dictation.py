@@ -34,7 +34,7 @@ def dictated(primary: Side | None, *nodes: tuple[str, float, float], edition: Ed
         (
             Side.LEFT,
             [("10R", 8, 5)],
-            "N3: contralateral hilar (10R, 8 mm, SUVmax 5.0); no hilar, mediastinal or supraclavicular uptake.",
+            "N3: contralateral hilar (10R, 8 mm, SUVmax 5.0); no ipsilateral hilar, mediastinal or supraclavicular uptake.",
         ),
         (
             Side.RIGHT,

@@ -7,6 +7,7 @@ from preop.mil.bags import Bag, Batch, batches, collate, pad
 from preop.mil.ensembles import Ensemble, Prediction, read_ensemble
 from preop.mil.heads import HEADS, Head, Reading, make_head
 from preop.mil.network import BagNetwork
+from preop.mil.regions import RegionEncoder
 from preop.mil.training import Augmentation, Settings, mean_deviance, train
 from preop.mil.validation import HeldOut, cross_validate, fit, stratified_folds
 
@@ -21,6 +22,7 @@ __all__ = [
     "HeldOut",
     "Prediction",
     "Reading",
+    "RegionEncoder",
     "Settings",
     "batches",
     "collate",

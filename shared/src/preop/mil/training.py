@@ -110,6 +110,7 @@ def train(
     return network.eval()
 
 
+@torch.no_grad()
 def mean_deviance(network: BagNetwork, bags: Sequence[Bag], instances_per_chunk: int = INSTANCES_PER_CHUNK) -> float:
     """Mean negative log-likelihood of the bags' labels."""
     total = 0.0

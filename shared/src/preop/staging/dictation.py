@@ -59,7 +59,12 @@ def dictate(stage: NodalStage, findings: Sequence[NodeFinding] = ()) -> str:
         _clause(region, findings, measured=stage.category is N.NX or _weight(region) == deciding, stage=stage)
         for region in present
     ]
-    free = [region.words for region in reversed(regions) if not region.stations]
+    named = {region.name for region in present}
+    free = [
+        f"ipsilateral {region.words}" if f"contralateral {region.words}" in named else region.words
+        for region in reversed(regions)
+        if not region.stations
+    ]
     if free:
         spoken.append(f"no {_or(list(dict.fromkeys(free)))} uptake")
     if stage.category is N.NX:

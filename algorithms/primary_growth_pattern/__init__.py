@@ -1,0 +1,1 @@
+"""Growth pattern of colorectal liver metastases from the slide of the primary tumour."""

@@ -1,0 +1,32 @@
+"""Slides in micrometres: reading, tissue, tiles, encoders and stored features; studies are not known."""
+
+from preop.slides.encoders import Encoder, EncoderInfo, adopt_encoder, new_small_encoder, read_encoder, write_encoder
+from preop.slides.features import FeatureStore, Regions, TileFeatures, flat, in_regions
+from preop.slides.levels import Level
+from preop.slides.slide import Slide, Tile, in_micrometres
+from preop.slides.tiling import Tiling
+from preop.slides.tissue import Tissue, assessable, find_tissue
+from preop.slides.writing import write_slide
+
+__all__ = [
+    "Encoder",
+    "EncoderInfo",
+    "FeatureStore",
+    "Level",
+    "Regions",
+    "Slide",
+    "Tile",
+    "TileFeatures",
+    "Tiling",
+    "Tissue",
+    "adopt_encoder",
+    "assessable",
+    "find_tissue",
+    "flat",
+    "in_micrometres",
+    "in_regions",
+    "new_small_encoder",
+    "read_encoder",
+    "write_encoder",
+    "write_slide",
+]

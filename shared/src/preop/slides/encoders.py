@@ -1,0 +1,340 @@
+"""Encoders of tiles behind one interface: a folder that says what they are, and weights whose checksum it states.
+
+A folder holds ``encoder.json`` (:class:`EncoderInfo`) and one file of weights:
+
+- of an architecture of timm as safetensors, which cannot run code (the small encoder that ships is one of these);
+- or a TorchScript archive. Such an archive is a program, which ``torch.jit.load`` prepares and every call runs (PyTorch,
+  SECURITY.md, "TorchScript models"): it is loaded only where the caller has said so, and its checksum is the stated one.
+
+Nothing is ever downloaded, and no bare pickle is read: PyTorch's own checkpoints are taken over with ``weights_only``.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from preop.errors import InvalidInputError, InvalidModelError, InvalidOutputError
+from preop.folders import sha256
+from preop.slides.levels import WHITE, Pixels
+from preop.toml import first_problem
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+INFO_FILE = "encoder.json"
+TIMM_WEIGHTS = "weights.safetensors"
+TORCHSCRIPT_WEIGHTS = "weights.ts"
+
+# Of ImageNet, with which most encoders were trained.
+USUAL_MEAN = (0.485, 0.456, 0.406)
+USUAL_STD = (0.229, 0.224, 0.225)
+
+
+class EncoderInfo(BaseModel):
+    """What an encoder is, and what it expects of tiles."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal[1] = 1
+    name: str
+    kind: Literal["timm", "torchscript"]
+    architecture: str = Field("", description="name of the model in timm")
+    options: dict[str, bool | int | float | str] = Field(
+        default_factory=dict, description="of timm's constructor, such as init_values or reg_tokens"
+    )
+    pooling: Literal["model", "mean", "class_and_mean"] = Field(
+        "model",
+        description="the model's own; the mean over places; or the class token beside the mean of the patch tokens",
+    )
+    features: int = Field(gt=0, description="numbers that describe a tile")
+    tile_px: int = Field(gt=0)
+    um_per_pixel: float = Field(gt=0)
+    mean: tuple[float, float, float] = USUAL_MEAN
+    std: tuple[float, float, float] = USUAL_STD
+    licence: str = "not stated"
+    source: str = "not stated"
+    sha256: str = Field("", description="of the weights")
+
+    @property
+    def weights_file(self) -> str:
+        """Name of the file of weights."""
+        return TIMM_WEIGHTS if self.kind == "timm" else TORCHSCRIPT_WEIGHTS
+
+
+SMALL = EncoderInfo(
+    name="small",
+    kind="timm",
+    architecture="mobilenetv4_conv_small_050",
+    pooling="mean",
+    features=480,
+    tile_px=256,
+    um_per_pixel=0.5,
+    licence="Apache-2.0",
+    source="trained with this project",
+)
+"""The encoder that ships: a million weights, 8 ms of one core a tile."""
+
+
+@dataclass(frozen=True, eq=False)
+class Encoder:
+    """A network that describes tiles.
+
+    Attributes
+    ----------
+    network
+        In evaluation mode, on its device.
+    """
+
+    info: EncoderInfo
+    network: nn.Module
+
+    def encode(self, tiles: Pixels) -> NDArray[np.float16]:
+        """Describe tiles.
+
+        Parameters
+        ----------
+        tiles
+            RGB (n, side, side, 3), of the size and resolution that ``info`` states.
+
+        Returns
+        -------
+        Features (n, f).
+
+        Raises
+        ------
+        InvalidInputError
+            If tiles have another size.
+        """
+        import torch
+
+        side = self.info.tile_px
+        if tiles.shape[1:] != (side, side, 3):
+            raise InvalidInputError(
+                f"The tiles have the shape {tiles.shape[1:]}; the encoder {self.info.name} expects {side} x {side} pixels of RGB."
+            )
+        device = next(iter(self.network.parameters()), torch.empty(0)).device
+        with torch.inference_mode(), torch.autocast("cuda", torch.float16, enabled=device.type == "cuda"):
+            features = _pooled(
+                self.network, self.info.pooling, _normalised(self.info, torch.from_numpy(tiles).to(device))
+            )
+        return np.asarray(features.to(torch.float16).cpu().numpy())
+
+
+def new_small_encoder(seed: int, info: EncoderInfo = SMALL) -> Encoder:
+    """Make the small encoder with new weights, for training."""
+    import torch
+
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return Encoder(info, _timm_network(info).eval())
+
+
+def write_encoder(folder: Path, encoder: Encoder) -> EncoderInfo:
+    """Write an encoder of timm's architectures; the folder then loads with :func:`read_encoder`.
+
+    Raises
+    ------
+    InvalidOutputError
+        If the encoder is a TorchScript archive, which :func:`adopt_encoder` copies.
+    """
+    from safetensors.torch import save_file
+
+    if encoder.info.kind != "timm":
+        raise InvalidOutputError(f"The encoder {encoder.info.name} is a TorchScript archive; copy its folder instead.")
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / f".{TIMM_WEIGHTS}"
+    state = {name: value.detach().cpu().contiguous() for name, value in encoder.network.state_dict().items()}
+    save_file(state, partial)
+    return _finish(folder, encoder.info, partial)
+
+
+def adopt_encoder(weights: Path, folder: Path, info: EncoderInfo) -> EncoderInfo:
+    """Make an encoder's folder of weights that were downloaded, and see that they are what ``info`` says.
+
+    Parameters
+    ----------
+    weights
+        For timm safetensors or a checkpoint of PyTorch (``.bin``, ``.pth``), of which only tensors are read; for
+        TorchScript the archive. **An archive is run here: adopt only one whose publisher you trust.**
+
+    Raises
+    ------
+    InvalidModelError
+        If the weights cannot be read, hold code in a checkpoint, or do not fit.
+    """
+    if not weights.is_file():
+        raise InvalidModelError(f"There are no weights at {weights}; name the file that was downloaded.")
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / f".{info.weights_file}"
+    if info.kind == "timm" and weights.suffix != ".safetensors":
+        _convert_checkpoint(weights, partial)
+    else:
+        shutil.copyfile(weights, partial)
+    try:
+        encoder = Encoder(info, _read_network(info, partial, "cpu"))
+        _check_features(encoder)
+    except InvalidModelError:
+        partial.unlink(missing_ok=True)
+        raise
+    return _finish(folder, info, partial)
+
+
+def read_encoder(folder: Path, *, may_run_code: bool = False, device: str | None = None) -> Encoder:
+    """Read an encoder from its folder.
+
+    Parameters
+    ----------
+    may_run_code
+        Whether a TorchScript archive may be loaded. Say so only where the folder is part of a model whose ``model.json``
+        has been checked, or one that you have made yourself.
+    device
+        Of PyTorch; the first GPU where there is one, if not given.
+
+    Raises
+    ------
+    InvalidModelError
+        If the folder is missing, incomplete or damaged, its weights do not fit, or it is a program that may not be run.
+    """
+    import torch
+
+    try:
+        info = EncoderInfo.model_validate_json((folder / INFO_FILE).read_bytes())
+    except OSError:
+        raise InvalidModelError(f"There is no encoder in {folder}: it holds no {INFO_FILE}.") from None
+    except ValidationError as error:
+        raise InvalidModelError(f"The encoder in {folder} is not right: {first_problem(error)}.") from None
+    weights = folder / info.weights_file
+    if not weights.is_file():
+        raise InvalidModelError(f"The encoder in {folder} is incomplete: {info.weights_file} is missing.")
+    if sha256(weights) != info.sha256:
+        raise InvalidModelError(
+            f"The encoder in {folder} is damaged: {info.weights_file} is not the file that was written (its SHA-256 differs)."
+        )
+    if info.kind == "torchscript" and not may_run_code:
+        raise InvalidModelError(
+            f"The encoder in {folder} is a TorchScript archive, which is a program; it is run only as part of a model folder "
+            "that was checked."
+        )
+    chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    encoder = Encoder(info, _read_network(info, weights, chosen))
+    _check_features(encoder)
+    return encoder
+
+
+def _finish(folder: Path, info: EncoderInfo, partial: Path) -> EncoderInfo:
+    """Give the weights their name, then write what they are."""
+    complete = info.model_copy(update={"sha256": sha256(partial)})
+    partial.replace(folder / info.weights_file)
+    partial_info = folder / f".{INFO_FILE}"
+    partial_info.write_text(json.dumps(complete.model_dump(mode="json"), indent=2) + "\n")
+    partial_info.replace(folder / INFO_FILE)
+    return complete
+
+
+def _read_network(info: EncoderInfo, weights: Path, device: str) -> nn.Module:
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if info.kind == "torchscript":
+        try:
+            archive: nn.Module = torch.jit.load(weights, map_location=device)  # type: ignore[no-untyped-call]
+        except RuntimeError as error:
+            raise InvalidModelError(
+                f"The encoder {info.name} is no TorchScript archive: {_first_line(error)}."
+            ) from None
+        return archive.eval()
+    network = _timm_network(info)
+    try:
+        network.load_state_dict(load_file(weights))
+    except SafetensorError as error:
+        raise InvalidModelError(f"The weights of the encoder {info.name} cannot be read: {error}.") from None
+    except RuntimeError as error:
+        raise InvalidModelError(
+            f"The weights of the encoder {info.name} do not fit {info.architecture}: {_first_line(error)}"
+        ) from None
+    return network.to(device).eval()
+
+
+def _timm_network(info: EncoderInfo) -> nn.Module:
+    import timm
+    import torch
+
+    options: dict[str, Any] = dict(info.options)
+    if "mlp_layer" in options:
+        options["mlp_layer"] = getattr(timm.layers, str(options["mlp_layer"]), None)
+    try:
+        network: nn.Module = timm.create_model(info.architecture, pretrained=False, num_classes=0, **options)
+    except (RuntimeError, TypeError) as error:
+        raise InvalidModelError(
+            f"timm {timm.__version__} has no architecture {info.architecture!r} with these options: {_first_line(error)}"
+        ) from None
+    laid_out: nn.Module = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return laid_out
+
+
+def _normalised(info: EncoderInfo, tiles: Tensor) -> Tensor:
+    import torch
+
+    mean, std = (torch.tensor(values, device=tiles.device)[:, None, None] for values in (info.mean, info.std))
+    scaled: Tensor = (tiles.permute(0, 3, 1, 2).float() / WHITE - mean) / std
+    return scaled
+
+
+def _pooled(network: nn.Module, pooling: str, tiles: Tensor) -> Tensor:
+    import torch
+
+    if pooling == "model":
+        features: Tensor = network(tiles)
+        return features
+    places: Tensor = network.forward_features(tiles)  # type: ignore[operator]
+    if pooling == "mean":
+        return places.mean(dim=(2, 3)) if places.ndim == 4 else places.mean(dim=1)
+    first_patch = int(getattr(network, "num_prefix_tokens", 1))
+    return torch.cat([places[:, 0], places[:, first_patch:].mean(dim=1)], dim=1)
+
+
+def _check_features(encoder: Encoder) -> None:
+    """See that a white tile is described by as many numbers as are stated."""
+    side = encoder.info.tile_px
+    try:
+        shape = encoder.encode(np.full((1, side, side, 3), WHITE, np.uint8)).shape
+    except (RuntimeError, AttributeError, AssertionError, IndexError, TypeError) as error:
+        raise InvalidModelError(
+            f"The encoder {encoder.info.name} cannot describe a tile of {side} pixels: {_first_line(error)}"
+        ) from None
+    if shape != (1, encoder.info.features):
+        raise InvalidModelError(
+            f"The encoder {encoder.info.name} describes a tile by the shape {shape[1:]}; expected {encoder.info.features} numbers."
+        )
+
+
+def _convert_checkpoint(source: Path, target: Path) -> None:
+    """Take the tensors, and nothing else, out of a checkpoint of PyTorch."""
+    import pickle
+
+    import torch
+    from safetensors.torch import save_file
+
+    try:
+        state = torch.load(source, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise InvalidModelError(
+            f"{source.name} holds more than weights, or is damaged, and is not read: {_first_line(error)}"
+        ) from None
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise InvalidModelError(f"{source.name} is no dictionary of weights; save the model's state_dict.")
+    # Shared tensors are copied, for safetensors stores each by itself.
+    save_file({name: value.clone().contiguous() for name, value in state.items()}, target)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
