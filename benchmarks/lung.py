@@ -33,7 +33,15 @@ from typing import Any
 
 import numpy as np
 
-from lung_nodal_stage.assessment import CT, PET, Assessment, Information, predict_from_organs
+from lung_nodal_stage.assessment import (
+    CT,
+    PET,
+    Assessment,
+    Information,
+    predict_from_organs,
+    predict_from_stations,
+    stations_of,
+)
 from lung_nodal_stage.lesions import Lesion
 from lung_nodal_stage.simulation import THIN, SimulatedLesion, SimulatedPatient, draw_patient
 from preop.cohort import map_patients
@@ -189,6 +197,7 @@ def _end_to_end(number: int, *, model: Path) -> Row:
     drawn = draw_lesions(patient.ct, suv, by_network, loaded)
     truth = true_organs(patient)
     certain = _true_malignancy(patient.facts.lesions)
+    maps = {id(organs): stations_of(organs) for organs in (by_network, truth)}
     cases: dict[str, tuple[Organs, Image, Callable[[Lesion], float]]] = {
         "networks": (by_network, drawn, loaded.probability),
         "networks, true malignancy": (by_network, drawn, certain),
@@ -197,7 +206,9 @@ def _end_to_end(number: int, *, model: Path) -> Row:
         "true organs and lesions": (truth, patient.lesions, loaded.probability),
     }
     rows: Row = {
-        name: _row(patient, predict_from_organs(suv, organs, lesions, Information(), malignancy))
+        name: _row(
+            patient, predict_from_stations(suv, organs, maps[id(organs)], lesions, Information(), malignancy)
+        )
         for name, (organs, lesions, malignancy) in cases.items()
     }
     rows["seconds"] = time.perf_counter() - start

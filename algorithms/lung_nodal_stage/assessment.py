@@ -119,7 +119,23 @@ def predict_from_organs(
     InvalidInputError
         If there is no lung, or the segmentation holds numbers that are no labels.
     """
-    stations = map_stations(LabelledOrgans(organs.labels, organs.values))
+    return predict_from_stations(suv, organs, stations_of(organs), segmentation, information, malignancy)
+
+
+def stations_of(organs: Organs) -> StationMap:
+    """Map the stations from organs as a network labels them."""
+    return map_stations(LabelledOrgans(organs.labels, organs.values))
+
+
+def predict_from_stations(
+    suv: Image,
+    organs: Organs,
+    stations: StationMap,
+    segmentation: Image,
+    information: Information,
+    malignancy: Callable[[Lesion], float],
+) -> Assessment:
+    """Stage a patient whose stations are mapped already; the rest as in :func:`predict_from_organs`."""
     lesions = find_lesions(suv, organs, stations, segmentation)
     nodes = lesions.of(Kind.NODE)
     found = lesions.primary.side if lesions.primary is not None else None

@@ -180,7 +180,8 @@ class _Site:
     stations
         Its shares in stations.
     inside, around
-        Share of its own voxels, and of the shell around them, in each organ: a network leaves a tumour of the lung out.
+        Share of its own voxels, and of the shell around them outside of all lesions, in each organ: a network leaves a
+        tumour of the lung out.
     volume_ml
         Its volume.
     """
@@ -236,8 +237,8 @@ def find_lesions(suv: Image, organs: Organs, stations: StationMap, segmentation:
     touching: frozenset[int] = frozenset()
     if primary is not None:
         touching = _touching(primary, sites[primary].box, labels)
-        if _is_mask(segmentation):
-            labels = _with_whole_primary(labels, primary, touching, sites)
+        while _is_mask(segmentation) and (parts := _parts_of_primary(touching, sites)):
+            labels = labels.with_voxels(np.where(np.isin(labels.voxels, parts), primary, labels.voxels))
             sites = _sites(labels, organs, stations)
             touching = _touching(primary, sites[primary].box, labels)
         notes += _notes_on_primary(primary, sites)
@@ -263,6 +264,7 @@ def _site(label: int, box: Box, labels: Image, organs: Organs, stations: Station
     wide = _widened(box, labels, SHELL_MM)
     mask = labels.voxels[wide] == label
     near = ndimage.distance_transform_edt(~mask, sampling=labels.spacing_mm) <= SHELL_MM
+    shell = near & (labels.voxels[wide] == 0)
     around = organs.labels.voxels[wide]
     places = np.argwhere(mask)
     sample = places[:: max(1, len(places) // ENOUGH_POINTS)]
@@ -272,7 +274,7 @@ def _site(label: int, box: Box, labels: Image, organs: Organs, stations: Station
         centroid_mm=points.mean(axis=0),
         stations=stations_of_points(points, stations),
         inside=_shares(around[mask], organs),
-        around=_shares(around[near & ~mask], organs),
+        around=_shares(around[shell], organs),
         volume_ml=len(places) * labels.geometry.voxel_volume_mm3 / 1000,
     )
 
@@ -307,14 +309,20 @@ def _touching(label: int, box: Box, labels: Image) -> frozenset[int]:
     return frozenset(np.unique(part[near]).tolist()) - {0, label}
 
 
-def _with_whole_primary(labels: Image, primary: int, touching: frozenset[int], sites: Mapping[int, _Site]) -> Image:
-    """Give the primary back what was split from it: parts that touch it, in the lung, and in no station before 12."""
-    parts = [
+def _parts_of_primary(touching: frozenset[int], sites: Mapping[int, _Site]) -> list[int]:
+    """Labels of what was split from the primary: parts that touch it, in the lung or the wall of the chest.
+
+    In stations 1 to 11 they are nodes; what lies in an organ that takes up FDG in health stays what it is.
+    """
+    return [
         label
-        for label in touching
-        if sites[label].zone in {"outside", "intrapulmonary"} and sites[label].lies_near(LUNGS) >= IN_LUNG
+        for label in sorted(touching)
+        if sites[label].lies_in(TAKES_UP_IN_HEALTH) < MOSTLY
+        and (
+            sites[label].zone == "outside"
+            or (sites[label].zone == "intrapulmonary" and sites[label].lies_near(LUNGS) >= IN_LUNG)
+        )
     ]
-    return labels.with_voxels(np.where(np.isin(labels.voxels, parts), primary, labels.voxels).astype(np.int32))
 
 
 def _notes_on_primary(primary: int, sites: Mapping[int, _Site]) -> list[str]:

@@ -145,11 +145,11 @@ RECIPES: Mapping[Task, Recipe] = {
             channels=("CT", "PET"),
             spacing_mm=(4.0,) * 3,
             patch=(48, 48, 48),
-            features=(8, 16, 32, 64),
-            convolutions=2,
+            features=(16, 32, 64, 64),  # in multiples of 16, in which processors convolve several times as fast
+            convolutions=1,
         ),
         intensities=((-300.0, 300.0, 0.0, 100.0), (0.0, 15.0, 1.5, 1.5)),
-        parts=(Part((48, 48, 48), 600, 3e-3),),
+        parts=(Part((48, 48, 48), 1000, 3e-3),),
     ),
 }
 

@@ -127,6 +127,23 @@ def test_a_primary_with_a_waist_is_one_primary(chest: Chest) -> None:
     assert found.primary.volume_ml == pytest.approx((chest.lesions > 0).sum() * 1.5**3 / 1000)
 
 
+def test_a_primary_with_two_waists_is_one_primary(chest: Chest) -> None:
+    x, y, z = IN_RIGHT_LUNG
+    for height, radius_mm in ((-18, 11), (0, 10), (18, 10)):  # the last touches the middle one alone
+        chest.add((x, y, z + height), radius_mm=radius_mm)
+    assert [lesion.kind for lesion in chest.found(as_mask=True).all] == [Kind.PRIMARY]
+
+
+def test_a_part_of_the_primary_in_the_wall_of_the_chest_belongs_to_it(chest: Chest) -> None:
+    lung = chest.organs.labels.geometry.world_mm(np.argwhere(chest.organs.mask("lung_upper_lobe_right")))
+    x, y, z = lung[lung[:, 1].argmin()].tolist()  # where it lies against the chest in front
+    chest.add((x, y + 10, z), radius_mm=12)
+    chest.add((x, y - 11, z), radius_mm=10)
+    found = chest.found(as_mask=True)
+    assert [lesion.kind for lesion in found.all] == [Kind.PRIMARY]
+    assert any("split at their waist" in note for note in found.notes)
+
+
 def test_a_node_that_touches_the_primary_is_a_node_and_says_so(chest: Chest) -> None:
     x, y, z = chest.deepest("4R")
     chest.add((x - 28, y, z), radius_mm=17)

@@ -242,20 +242,19 @@ def in_pulmonary_ligament(thorax: Thorax, lower_lobe: str) -> Mask:
     Beside the lower lobe (12 mm), not further than 25 mm from the oesophagus, nor more than 20 mm before or 5 mm
     behind it.
     """
-    beside = near(thorax, thorax.mask(lower_lobe), LIGAMENT_DEPTH_MM)
     front, back = _oesophagus(thorax)
     y = thorax.y[None, :, None]
     level = (y >= thorax.column(front - LIGAMENT_BEFORE_OESOPHAGUS_MM)) & (y <= thorax.column(back + 5))
-    return beside & level & near(thorax, thorax.mask("esophagus"), LIGAMENT_FROM_OESOPHAGUS_MM)
+    medial = level & near(thorax, thorax.mask("esophagus"), LIGAMENT_FROM_OESOPHAGUS_MM)
+    return medial & near(thorax, thorax.mask(lower_lobe), LIGAMENT_DEPTH_MM, within=medial)
 
 
-def beside_main_bronchus(thorax: Thorax, landmarks: Landmarks, from_hilum: Coordinates) -> Mask:
+def beside_main_bronchus(thorax: Thorax, landmarks: Landmarks) -> Mask:
     """Station 10: immediately adjacent to main bronchus and hilar vessels (Rusch).
 
     The vessels are the proximal pulmonary veins and the main pulmonary artery; adjacent is within 15 mm of bronchi,
     10 mm of veins and 8 mm of arteries. The heart's label holds the arteries: its part above the left lower lobe
-    bronchus and within 25 mm before or behind the carina stands for them. Where the label of the airway ends early, the
-    line of lobar origins stands for it, of which ``from_hilum`` is the distance.
+    bronchus and within 25 mm before or behind the carina stands for them.
     """
     airway = thorax.mask("trachea") & ~above(thorax, landmarks.azygos_bottom)
     level = np.abs(thorax.y - landmarks.carina[1]) <= ARTERY_FROM_CARINA_MM
@@ -265,8 +264,12 @@ def beside_main_bronchus(thorax: Thorax, landmarks: Landmarks, from_hilum: Coord
         near(thorax, airway, BRONCHIAL_DEPTH_MM)
         | near(thorax, thorax.mask("pulmonary_vein"), VENOUS_DEPTH_MM)
         | near(thorax, arteries, ARTERIAL_DEPTH_MM)
-        | (from_hilum <= BRONCHIAL_DEPTH_MM)
     )
+
+
+def beside_lobar_origins(from_hilum: Coordinates) -> Mask:
+    """Station 10, where the label of the airway ends early: the line of lobar origins stands for the main bronchus."""
+    return from_hilum <= BRONCHIAL_DEPTH_MM
 
 
 def lateral_to_inner_wall(thorax: Thorax, landmarks: Landmarks, side: str) -> Mask:
@@ -325,17 +328,28 @@ def distance_from_hilum(thorax: Thorax, hilum: Hilum) -> Coordinates:
     return np.asarray(np.sqrt(flat + thorax.column(beyond) ** 2))
 
 
-def near(thorax: Thorax, mask: Mask, distance_mm: float) -> Mask:
-    """Within a distance of a mask, computed in its neighbourhood only."""
+def near(thorax: Thorax, mask: Mask, distance_mm: float, *, within: Mask | None = None) -> Mask:
+    """Within a distance of a mask, computed in its neighbourhood only, and where ``within`` is given only there."""
     from scipy import ndimage
 
+    spacing = thorax.labels.spacing_mm
+    margin = tuple(math.ceil(distance_mm / size) for size in spacing)
     result = np.zeros(mask.shape, dtype=bool)
+    if within is not None:
+        mask = _inside_box(mask, within, margin)
     if mask.any():
-        spacing = thorax.labels.spacing_mm
-        margin = tuple(math.ceil(distance_mm / size) for size in spacing)
         box = bounding_box(mask, margin_voxels=margin)
         result[box] = ndimage.distance_transform_edt(~mask[box], sampling=spacing) <= distance_mm
-    return result
+    return result if within is None else result & within
+
+
+def _inside_box(mask: Mask, region: Mask, margin: tuple[int, ...]) -> Mask:
+    """The part of a mask in the box around a region."""
+    part = np.zeros_like(mask)
+    if region.any():
+        box = bounding_box(region, margin_voxels=margin)
+        part[box] = mask[box]
+    return part
 
 
 def _front_of_clavicles(thorax: Thorax) -> Coordinates:

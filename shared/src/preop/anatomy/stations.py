@@ -72,11 +72,12 @@ def _regions(thorax: Thorax, landmarks: Landmarks) -> list[tuple[str, Mask]]:
     """Stations in the order in which they claim a voxel."""
     between_lungs = borders.mediastinum(thorax) & borders.before_spine(thorax, landmarks)
     space = thorax.free & between_lungs
+    hilar = borders.beside_main_bronchus(thorax, landmarks)
     return [
         *_superior(thorax, landmarks, space),
         *_inferior(thorax, landmarks, space),
-        *_of_one_side(thorax, landmarks, space, "right"),
-        *_of_one_side(thorax, landmarks, space, "left"),
+        *_of_one_side(thorax, landmarks, space, hilar, "right"),
+        *_of_one_side(thorax, landmarks, space, hilar, "left"),
         *_low_cervical(thorax, landmarks, thorax.free & ~between_lungs),
     ]
 
@@ -143,7 +144,7 @@ def _inferior(thorax: Thorax, landmarks: Landmarks, space: Mask) -> list[tuple[s
     ]
 
 
-def _of_one_side(thorax: Thorax, landmarks: Landmarks, space: Mask, side: str) -> list[tuple[str, Mask]]:
+def _of_one_side(thorax: Thorax, landmarks: Landmarks, space: Mask, hilar: Mask, side: str) -> list[tuple[str, Mask]]:
     """Stations 9 to 14 of a side: pulmonary ligament, hilum and lung."""
     pairs: tuple[tuple[str, str], ...]
     if side == "right":
@@ -159,7 +160,7 @@ def _of_one_side(thorax: Thorax, landmarks: Landmarks, space: Mask, side: str) -
     from_hilum = borders.distance_from_hilum(thorax, hilum)
     under = borders.below_inferior_vein(thorax, vein)
     lateral = borders.lateral_to_hilum(thorax, hilum, side)
-    adjacent = borders.beside_main_bronchus(thorax, landmarks, from_hilum)
+    adjacent = hilar | borders.beside_lobar_origins(from_hilum)
     inner = borders.lateral_to_inner_wall(thorax, landmarks, side)
     ligament = borders.in_pulmonary_ligament(thorax, pairs[0][1])
     lung = thorax.mask(*(lobe for pair in pairs for lobe in pair))
