@@ -13,6 +13,7 @@ LIBRARY = ROOT / "shared" / "src" / "preop"
 FLOORS = {
     "errors": 0,
     "folders": 1,
+    "progress": 1,
     "toml": 1,
     "imaging": 1,
     "statistics": 1,

@@ -1,8 +1,8 @@
 """Fits the probability of malignancy on a cohort that pathology has staged, and validates the stage that follows.
 
-Organs and lesions are found once for each patient, by networks that are taken from a model folder (or, for lesions,
-trained here when asked); what learns on top of them does so inside the folds. Clinical staging and the clinical rule stand
-beside it.
+Organs and lesions are found once for each patient, by networks that are taken from a model folder; the network of
+lesions may be trained here, and then a patient's are found by one that has not seen the patient. What learns on top of
+them does so inside the folds. Clinical staging and the clinical rule stand beside it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import functools
 import platform
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -56,6 +56,7 @@ from .inference import (
     draw_by_network,
     draw_by_uptake,
 )
+from .lesion_training import LesionNetwork, train_lesion_networks
 from .lesions import SEGMENTATION, Kind, Lesion
 from .malignancy import LABELS, Example, Truth, above, features_of
 from .malignancy import fit as fit_malignancy
@@ -68,6 +69,12 @@ MATCH_MM = 6.0
 
 ALGORITHM, CLINICAL = "the algorithm", "clinical staging (cN)"
 RULES = {"blood_pool": "uptake above the mediastinum", "liver": "uptake above the liver"}
+_LEARNED = {
+    False: "the probability of malignancy and its calibration learn on the other folds, the networks on patients of their "
+    "own",
+    True: "the network of lesions, the probability of malignancy and its calibration learn on the other folds, the "
+    "networks of organs on patients of their own",
+}
 _SOFTWARE = ("preop", "torch", "nnunetv2", "TotalSegmentator", "numpy", "scipy", "SimpleITK")
 
 
@@ -76,11 +83,13 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    lesions: Literal["given", "network", "pet"] = Field(
+    lesions: Literal["given", "network", "pet", "train"] = Field(
         "network",
-        description="what draws the lesions of the training patients: the cohort's lesion-segmentation, the network, or "
-        "thresholds of uptake; the model then draws by the network, or by thresholds where that is said",
+        description="what draws the lesions of the training patients: the cohort's lesion-segmentation, the network, "
+        "thresholds of uptake, or networks that are trained on the cohort's lesion-segmentation first; the model then "
+        "draws by the network, or by thresholds where that is said",
     )
+    lesion_network: LesionNetwork = Field(LesionNetwork(), description="what is trained, where it is")
     networks: Path | None = Field(
         None, description="folder that holds organs/ and lesions/; by default the networks that come with the algorithm"
     )
@@ -88,6 +97,23 @@ class Settings(BaseModel):
     penalty: float = Field(1.0, gt=0, description="of the squared coefficients of the probability of malignancy")
     folds: int = Field(5, ge=2, description="outer folds of the validation, and inner ones of the calibration")
     seed: int = Field(0, ge=0, description="of the folds")
+
+
+@dataclass(frozen=True)
+class Networks:
+    """Where the networks lie that find organs and lesions.
+
+    Attributes
+    ----------
+    organs, lesions
+        Folders in the layouts of TotalSegmentator and nnU-Net; none for lesions where uptake alone draws them.
+    fold_of
+        By patient, the fold whose network of lesions has not seen the patient; empty where none was trained on them.
+    """
+
+    organs: Path
+    lesions: Path | None
+    fold_of: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -137,15 +163,15 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> dict[s
     The validation figures, as they stand in ``model.json``.
     """
     claim_folder(report, {"cohort": cohort.sha256, "settings": settings.model_dump_json()})
-    networks = settings.networks or cohort.algorithm.folder / "model"
     work = report / "work"
+    folds = _folds([_reference(patient) for patient in cohort.patients], settings)
+    networks = _sources(cohort, folds, settings, work)
     examined = examine(cohort, networks, settings, work)
-    folds = _folds(examined, settings)
     held_out = _validated(examined, folds, settings)
     final = fit_malignancy([each.example for each in examined], penalty=settings.penalty, folds=list(folds.values()))
     evidence = _evidence(examined, folds, held_out, final, settings)
     validation = evidence.figures()
-    organs, lesions = _networks(networks, settings.lesions)
+    organs, lesions = _networks(networks.organs, networks.lesions)
     description = Description(
         lesions="pet" if settings.lesions == "pet" else "network",
         pet=settings.pet,
@@ -158,9 +184,9 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> dict[s
         _provenance(cohort, examined, settings, validation),
         {DESCRIPTION_FILE: to_json(description.model_dump(mode="json")).encode()},
     )
-    for name in (ORGANS_FOLDER, *((LESIONS_FOLDER,) if lesions is not None else ())):
-        if (networks / name).resolve() != (model / name).resolve():
-            shutil.copytree(networks / name, model / name, dirs_exist_ok=True)
+    for source, name in ((networks.organs, ORGANS_FOLDER), (networks.lesions, LESIONS_FOLDER)):
+        if source is not None and source.resolve() != (model / name).resolve():
+            shutil.copytree(source, model / name, dirs_exist_ok=True)
     content = evidence.model_dump(mode="json")
     (report / "evidence.json").write_text(to_json(content), encoding="utf-8")
     stage_training_page(
@@ -174,13 +200,24 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> dict[s
     return validation
 
 
-def examine(cohort: Cohort, networks: Path, settings: Settings, work: Path) -> list[Examined]:
+def _sources(cohort: Cohort, folds: Mapping[str, Sequence[int]], settings: Settings, work: Path) -> Networks:
+    """Say where the networks lie, after training those of the lesions where that is asked."""
+    folder = settings.networks or cohort.algorithm.folder / "model"
+    if settings.lesions == "train":
+        trained = work / LESIONS_FOLDER
+        train_lesion_networks(cohort, list(folds.values()), settings.lesion_network, trained, seed=settings.seed)
+        fold_of = {
+            cohort.patients[place].name: number for number, places in enumerate(folds.values()) for place in places
+        }
+        return Networks(folder / ORGANS_FOLDER, trained, fold_of)
+    return Networks(folder / ORGANS_FOLDER, None if settings.lesions == "pet" else folder / LESIONS_FOLDER)
+
+
+def examine(cohort: Cohort, networks: Networks, settings: Settings, work: Path) -> list[Examined]:
     """Find organs, stations and lesions of all patients.
 
     Parameters
     ----------
-    networks
-        Folder of the networks.
     work
         Folder where finished patients are kept, so that a stopped run goes on from there.
     """
@@ -199,9 +236,9 @@ def examine(cohort: Cohort, networks: Path, settings: Settings, work: Path) -> l
     ]
 
 
-def _examine(patient: Patient, *, networks: Path, settings: Settings, work: Path) -> None:
+def _examine(patient: Patient, *, networks: Networks, settings: Settings, work: Path) -> None:
     """Write what was found in a patient."""
-    organ_networks, network = _networks(networks, settings.lesions)
+    organ_networks, network = _networks(networks.organs, networks.lesions, networks.fold_of.get(patient.name))
     ct, pet = patient.case.image(CT), patient.case.image(PET)
     check_suv(pet)
     suv, _ = to_common_frame(pet, ct)
@@ -298,8 +335,7 @@ def _evidence(
 ) -> StageEvidence:
     fold_of = {place: name for name, places in folds.items() for place in places}
     return StageEvidence(
-        protocol=f"{settings.folds}-fold cross-validation by patient; the probability of malignancy and its calibration "
-        "learn on the other folds, the networks on patients of their own",
+        protocol=f"{settings.folds}-fold cross-validation by patient; {_LEARNED[settings.lesions == 'train']}",
         raters=(ALGORITHM, CLINICAL, *RULES.values()),
         terms={LABELS[term.name]: term.coefficient for term in final.terms},
         settings=settings.model_dump(mode="json", exclude={"networks"}),
@@ -345,17 +381,17 @@ def _by_rule(each: Examined, rule: str) -> N | None:
     return nodal_stage(stations, each.side, each.edition).category
 
 
-def _folds(examined: Sequence[Examined], settings: Settings) -> dict[str, list[int]]:
+def _folds(references: Sequence[N], settings: Settings) -> dict[str, list[int]]:
     """Divide the patients at random, each category evenly."""
     rng = np.random.default_rng(settings.seed)
-    shuffled = rng.permutation(len(examined)).tolist()
-    ordered = sorted(shuffled, key=lambda place: examined[place].reference.severity)
+    shuffled = rng.permutation(len(references)).tolist()
+    ordered = sorted(shuffled, key=lambda place: references[place].severity)
     folds: dict[str, list[int]] = {
         str(number): sorted(ordered[number :: settings.folds]) for number in range(settings.folds)
     }
     if any(not places for places in folds.values()):
         raise InvalidInputError(
-            f"{len(examined)} patients cannot be divided into {settings.folds} folds: give more patients or fewer folds."
+            f"{len(references)} patients cannot be divided into {settings.folds} folds: give more patients or fewer folds."
         )
     return folds
 
@@ -396,10 +432,11 @@ def _stored(work: Path, patient: Patient) -> Path:
 
 
 @functools.cache
-def _networks(folder: Path, lesions: str) -> tuple[OrganNetworks, Network | None]:
+def _networks(organs: Path, lesions: Path | None, fold: int | None = None) -> tuple[OrganNetworks, Network | None]:
     """Load the networks once in each process, on one thread: the patients share the cores already."""
-    network = load_network(folder / LESIONS_FOLDER, threads=1) if lesions != "pet" else None
-    return load_organ_networks(folder / ORGANS_FOLDER, ORGANS, threads=1), network
+    folds = None if fold is None else [fold]
+    network = None if lesions is None else load_network(lesions, folds=folds, threads=1)
+    return load_organ_networks(organs, ORGANS, threads=1), network
 
 
 def _provenance(

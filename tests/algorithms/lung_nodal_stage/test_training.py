@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from lung_nodal_stage import training
+from lung_nodal_stage import lesion_training, training
 from lung_nodal_stage.assessment import CT, PET
 from lung_nodal_stage.inference import Description
+from lung_nodal_stage.lesion_training import LesionNetwork, train_lesion_networks
+from lung_nodal_stage.lesions import SEGMENTATION
 from lung_nodal_stage.malignancy import features_of
-from lung_nodal_stage.training import Settings, examine, fit
+from lung_nodal_stage.training import Networks, Settings, examine, fit
 from preop.anatomy import StationMap
 from preop.cohort import Cohort, Patient, read_cohort
 from preop.errors import InvalidInputError
 from preop.grandchallenge.cases import Case
 from preop.grandchallenge.models import read_model_info
 from preop.imaging import Image, write_image
-from preop.segmentation import Organs
+from preop.segmentation import Organs, load_network
 from preop.staging import N, Side, Station, nodal_stage
 from preop.tabular import LogisticModel
 from tests.algorithms.lung_nodal_stage.chest import ALGORITHM, IN_RIGHT_LUNG, VALUES, Chest, HotVoxels, TrueOrgans
 
+NETWORKS = Networks(Path("organs"), Path("lesions"))
+SCANS = (CT, PET, SEGMENTATION)
+SMALL = LesionNetwork(spacing_mm=8, patch=16, features=(4, 8, 8), convolutions=1, epochs=1, iterations=1)
 NODES: tuple[dict[str, float], ...] = (
     {},
     {"4R": 9.0},
@@ -65,8 +71,8 @@ def scans(
             x, y, z = patient.deepest(station)
             row = {"patient": f"p{number}", "kind": "node", "x_mm": x, "y_mm": y, "z_mm": z, "malignant": int(suv > 5)}
             truth.append(row)
-        case = patient.case(given=False)
-        for slug in (CT, PET):
+        case = patient.case()
+        for slug in SCANS:
             write_image(case.image(slug), folder / f"p{number}" / f"{slug}.mha")
     return folder, truth
 
@@ -82,7 +88,7 @@ def cohort(scans: tuple[Path, list[dict[str, Any]]], tmp_path: Path) -> Cohort:
         rows.append(
             {
                 "patient": f"p{number}",
-                **{slug: str(folder / f"p{number}" / f"{slug}.mha") for slug in (CT, PET)},
+                **{slug: str(folder / f"p{number}" / f"{slug}.mha") for slug in SCANS},
                 "n_stage": f"p{stage}",
                 "clinical_n": "N1",
                 "sampled_stations": "4R 7",
@@ -128,10 +134,8 @@ def test_a_trained_model_knows_uptake_and_says_how_well_it_stages(
     assert not (tmp_path / "report" / "work").exists()
 
 
-def test_the_truth_of_a_node_is_that_of_the_nearest_in_the_table(
-    cohort: Cohort, networks: Path, tmp_path: Path
-) -> None:
-    examined = examine(cohort, networks, Settings(), tmp_path / "work")
+def test_the_truth_of_a_node_is_that_of_the_nearest_in_the_table(cohort: Cohort, tmp_path: Path) -> None:
+    examined = examine(cohort, NETWORKS, Settings(), tmp_path / "work")
     for each, nodes in zip(examined, NODES, strict=True):
         found = {
             str(station): malignant for station, malignant in zip(each.nodes, each.example.truth.nodes, strict=True)
@@ -141,24 +145,73 @@ def test_the_truth_of_a_node_is_that_of_the_nearest_in_the_table(
         assert each.example.truth.stations[Station.parse("7")] == (nodes.get("7", 0) > 5)
 
 
-def test_an_interrupted_examination_goes_on(cohort: Cohort, networks: Path, tmp_path: Path) -> None:
-    examine(cohort, networks, Settings(), tmp_path / "work")
+def test_an_interrupted_examination_goes_on(cohort: Cohort, tmp_path: Path) -> None:
+    examine(cohort, NETWORKS, Settings(), tmp_path / "work")
     times = {path: path.stat().st_mtime_ns for path in (tmp_path / "work").iterdir()}
-    examine(cohort, networks, Settings(), tmp_path / "work")
+    examine(cohort, NETWORKS, Settings(), tmp_path / "work")
     assert times == {path: path.stat().st_mtime_ns for path in (tmp_path / "work").iterdir()}
     assert len(times) == len(NODES)
 
 
-def test_without_a_table_of_nodes_their_truth_is_open(cohort: Cohort, networks: Path, tmp_path: Path) -> None:
+def test_without_a_table_of_nodes_their_truth_is_open(cohort: Cohort, tmp_path: Path) -> None:
     cohort.path.with_name("lesion_truth.csv").unlink()
-    examined = examine(cohort, networks, Settings(), tmp_path / "work")
+    examined = examine(cohort, NETWORKS, Settings(), tmp_path / "work")
     assert {malignant for each in examined for malignant in each.example.truth.nodes} == {None}
     assert [each.reference for each in examined][:3] == [N.N0, N.N2A, N.N1]
 
 
-def test_lesions_by_uptake_need_no_network(cohort: Cohort, networks: Path, tmp_path: Path) -> None:
-    examined = examine(cohort, networks, Settings(lesions="pet"), tmp_path / "work")
+def test_lesions_by_uptake_need_no_network(cohort: Cohort, tmp_path: Path) -> None:
+    examined = examine(cohort, Networks(Path("organs"), None), Settings(lesions="pet"), tmp_path / "work")
     assert [str(station) for station in examined[3].nodes] == ["7", "4R"]
+
+
+def test_networks_of_lesions_are_trained_on_the_other_folds_and_go_on_after_a_stop(
+    cohort: Cohort, tmp_path: Path
+) -> None:
+    three = dataclasses.replace(cohort, patients=cohort.patients[:3])
+    folds = [[0, 2], [1]]
+    train_lesion_networks(three, folds, SMALL, tmp_path / "networks", seed=0)
+    assert load_network(tmp_path / "networks").channels == ("CT", "PET")
+    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "networks").glob("fold_*/*")}
+    train_lesion_networks(three, folds, SMALL, tmp_path / "networks", seed=0)
+    assert times == {path: path.stat().st_mtime_ns for path in (tmp_path / "networks").glob("fold_*/*")}
+    assert [path.parent.name for path in sorted(times)] == ["fold_0", "fold_1"]
+
+
+def test_without_outlines_no_network_of_lesions_is_trained(cohort: Cohort, tmp_path: Path) -> None:
+    bare = dataclasses.replace(
+        cohort,
+        patients=tuple(dataclasses.replace(each, case=Case(ALGORITHM, each.name, {}, {})) for each in cohort.patients),
+    )
+    with pytest.raises(InvalidInputError, match="8 of 8 patients have no lesion-segmentation"):
+        train_lesion_networks(bare, [[0], [1]], SMALL, tmp_path, seed=0)
+
+
+def test_the_lesions_of_a_patient_are_found_by_a_network_that_has_not_seen_the_patient(
+    cohort: Cohort, networks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learned: dict[int, list[str]] = {}
+    asked: list[int | None] = []
+
+    def learn(cases: Mapping[str, Any], *_: Any, fold: int, **__: Any) -> None:
+        learned[fold] = list(cases)
+
+    def loaded(_: Path, lesions: Path | None, fold: int | None = None) -> tuple[TrueOrgans, HotVoxels]:
+        assert lesions == tmp_path / "report" / "work" / "lesions"
+        lesions.mkdir(exist_ok=True)
+        asked.append(fold)
+        return TrueOrgans(), HotVoxels()
+
+    monkeypatch.setattr(lesion_training, "train_network", learn)
+    monkeypatch.setattr(training, "_networks", loaded)
+    fit(cohort, tmp_path / "model", tmp_path / "report", Settings(networks=networks, folds=2, lesions="train"))
+    by_patient = dict(zip((each.name for each in cohort.patients), asked, strict=False))
+    assert sorted(learned) == [0, 1]
+    for name, fold in by_patient.items():
+        assert fold is not None
+        assert name not in learned[fold]
+        assert name in learned[1 - fold]
+    assert asked[-1] is None  # the model holds all of them
 
 
 def patient(**row: str) -> Patient:
@@ -179,7 +232,7 @@ def test_a_reference_that_cannot_be_is_refused_before_the_long_work(
 ) -> None:
     cohort = Cohort(tmp_path / "cohort.csv", ALGORITHM, None, (patient(**row),))  # type: ignore[arg-type]
     with pytest.raises(InvalidInputError, match=sentence):
-        examine(cohort, tmp_path, Settings(), tmp_path / "work")
+        examine(cohort, NETWORKS, Settings(), tmp_path / "work")
 
 
 def test_features_are_logarithms_of_what_a_reader_measures(chest: Chest) -> None:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from preop.errors import InvalidInputError
 from preop.folders import claim_folder
@@ -20,6 +17,7 @@ from preop.mil.bags import Bag, digest
 from preop.mil.ensembles import Ensemble, Prediction, fit_temperature
 from preop.mil.network import BagNetwork
 from preop.mil.training import Augmentation, Settings, train
+from preop.progress import progress_bar
 
 FOLD_STREAM = 0x666F6C64  # keeps the draws of the folds apart from all others of the same seed
 
@@ -72,7 +70,9 @@ def fit(
     """
     _check(make_network, bags, settings.seed)
     _claim(folder, make_network, bags, settings)
-    with _progress("Training", settings.epochs * len(stratified_folds(bags, settings.folds, settings.seed))) as advance:
+    with progress_bar(
+        "Training", settings.epochs * len(stratified_folds(bags, settings.folds, settings.seed))
+    ) as advance:
         return _fit(make_network, bags, settings, folder, augment, advance)
 
 
@@ -114,7 +114,7 @@ def cross_validate(
     inner = sum(len(stratified_folds(part, settings.folds, settings.seed)) for part in training.values())
     _claim(folder, make_network, bags, settings, by, folds)
     found: dict[int, HeldOut] = {}
-    with _progress("Validating", settings.epochs * inner) as advance:
+    with progress_bar("Validating", settings.epochs * inner) as advance:
         for number, (name, rows) in enumerate(outer.items()):
             place = folder / f"outer_{number}" if folder else None
             ensemble = _fit(make_network, training[name], settings, place, augment, advance)
@@ -232,11 +232,3 @@ def _claim(
             "protocol": repr(more),
         },
     )
-
-
-@contextmanager
-def _progress(description: str, epochs: int) -> Iterator[Callable[[int], None]]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(description, total=epochs)
-        yield lambda done: progress.advance(task, done)

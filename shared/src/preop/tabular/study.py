@@ -15,10 +15,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from preop.errors import InvalidInputError
+from preop.progress import progress_bars
 from preop.statistics import (
     adjust_p_values,
     cohort_table,
@@ -137,7 +136,7 @@ def train_and_validate(
     pairs = _pairs(table, question, eligible)
     wanted = {(name, tuple(rows)) for name, rows in eligible.items()}
     wanted |= {(name, tuple(rows)) for model, baseline, rows in pairs for name in (model, baseline)}
-    with _progress() as progress:
+    with progress_bars() as progress:
         task = progress.add_task("Validating", total=len(wanted) * splits.repeats)
         for name, rows in eligible.items():
             part = table.rows(rows).select(question.columns(name))
@@ -386,14 +385,3 @@ def _check(question: Question, table: FeatureTable) -> None:
         if name not in question.models:
             raise InvalidInputError(f"The baseline {name} is no model; expected one of {', '.join(question.models)}.")
     table.select([name for columns in question.groups.values() for name in columns])
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    )
