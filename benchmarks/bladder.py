@@ -5,9 +5,9 @@ pN0/pN+ by gated attention; beside them a logistic regression on the mean radiom
 short axis, and the ceiling of an observer who knows what the patients were made from. Every seed has training patients
 of its own; the test patients are the same for all.
 
-The encoder is smaller than the default one, so that all runs fit two cores: a hidden layer on what is measured of each
-node (size, shape, density, the fat around), without the convolutions on its cube. All that is measured is measured on
-the simulated CT.
+The encoder is smaller than the one of cubes, so that all runs fit two cores: the algorithm's own for radiomics, a hidden
+layer on standardised features of each node, with what a radiologist would measure of it among them. So all rows of the
+table but the size know the same of a node, and differ in the loss alone. All is measured on the simulated CT.
 Finished parts are kept in FOLDER, and a run that was stopped goes on from there.
 """
 
@@ -23,12 +23,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegressionCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from bladder_lymph_nodes.lymph_nodes import find_lymph_nodes, measures_of, radiomics_of
-from bladder_lymph_nodes.network import MeasuresEncoder
+from bladder_lymph_nodes.network import RadiomicsEncoder
 from bladder_lymph_nodes.simulation import draw_facts, draw_patient
 from preop.cohort import map_patients
 from preop.mil import HEADS as MIL_HEADS
@@ -40,7 +41,7 @@ from preop.statistics import auc, auc_delong
 TRAINING_PATIENTS, TEST_PATIENTS = 250, 500
 TEST_SEED, FIRST_TRAINING_SEED = 99, 1000
 FOUND, LEAK = 0.97, 0.05
-SETTINGS = Settings(epochs=60, patience=15, learning_rate=4e-3, instances_per_batch=256)
+SETTINGS = Settings(epochs=40, patience=10, learning_rate=1e-3, weight_decay=0.1, instances_per_batch=256)
 HEADS = {"instance_labels": "node labels", "count": "exact count", "gated_attention": "gated attention, patient label"}
 Scores = dict[str, Any]
 
@@ -151,7 +152,7 @@ def _network(head: str, seed: int, training: Sequence[Any], test: Sequence[Any],
     folds = stratified_folds(bags, 5, seed)
     held_out = folds["0"]
     trained = train(
-        partial(_make_network, head),
+        partial(_make_network, head, _instances(training[0]).shape[1]),
         [bag for number, bag in enumerate(bags) if number not in held_out],
         SETTINGS,
         held_out=[bags[number] for number in held_out],
@@ -165,10 +166,10 @@ def _network(head: str, seed: int, training: Sequence[Any], test: Sequence[Any],
     }
 
 
-def _make_network(head: str) -> BagNetwork:
+def _make_network(head: str, measured: int) -> BagNetwork:
     counts = issubclass(MIL_HEADS[head], CountHead)
     options = {"found": FOUND, "leak": LEAK, "clustered": True} if counts else {}
-    encoder = MeasuresEncoder()
+    encoder = RadiomicsEncoder(measured)
     return BagNetwork(encoder, make_head(head, encoder.features, **options))
 
 
@@ -188,7 +189,12 @@ def _radiomics(training: Sequence[Any], test: Sequence[Any]) -> list[float]:
 
 def _bag(name: str, stored: Any) -> Bag:
     count = float(stored["count"])
-    return Bag(name, (torch.from_numpy(stored["measures"]),), count, count, torch.from_numpy(stored["positive"]))
+    return Bag(name, (torch.from_numpy(_instances(stored)),), count, count, torch.from_numpy(stored["positive"]))
+
+
+def _instances(stored: Any) -> NDArray[np.float32]:
+    """What is measured of each node, and its radiomics (nodes, features)."""
+    return np.hstack([stored["measures"], stored["radiomics"]]).astype(np.float32)
 
 
 def _load(folder: Path, seed: int, number: int) -> Any:
