@@ -91,6 +91,8 @@ def simulated() -> NDArray[np.uint8]:
             "infiltration_mm": 5.0,
             "roughness_mm": 1.8,
             "displacement_mm": 7.0,
+            "edge_mm": 1.5,
+            "halo_hu": 0.0,
             "centre_hu": -52.0,
             "rim_hu": -34.0,
             "texture_hu": 6.0,

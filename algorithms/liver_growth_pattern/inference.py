@@ -1,7 +1,7 @@
 """The growth pattern of colorectal liver metastases on portal venous CT, pure and mixed.
 
 The pattern shows where metastasis and liver meet. So each metastasis is looked at there in two ways: by radiomics of its
-core and of rings below and above its surface, and by a network on small cubes spread over the surface. Stacked, they give
+core and of rings below and above its surface, and by a network on patches of the unrolled interface. Stacked, they give
 one distribution over what a pathologist may report of it in steps of 5 %, from which all answers follow: shares with
 intervals, the predominant pattern, and whether it is purely desmoplastic. A patient is desmoplastic only if every
 metastasis is, all along its interface; the probability of that takes into account that metastases resemble each other.
@@ -175,8 +175,8 @@ def predict(case: Case, model: Model) -> dict[str, Output]:
 
 
 def _patient(name: str, lesions: Lesions) -> Patient:
-    cubes = torch.from_numpy(np.stack([each.cubes for each in lesions.seen]))
-    return Patient(name, "", [each.features for each in lesions.seen], cubes, [-1] * len(lesions.seen))
+    patches = torch.from_numpy(np.stack([each.patches for each in lesions.seen]))
+    return Patient(name, "", [each.features for each in lesions.seen], patches, [-1] * len(lesions.seen))
 
 
 def _detect(ct: Image, model: Model) -> tuple[Image, dict[int, str]]:

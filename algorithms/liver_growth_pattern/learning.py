@@ -49,7 +49,7 @@ class Settings(BaseModel):
 
     network: NetworkSettings = Field(NetworkSettings(), description="the network on the interface")
     training: MilSettings = Field(
-        MilSettings(epochs=12, learning_rate=2e-3, instances_per_batch=32, folds=3),
+        MilSettings(epochs=30, learning_rate=2e-3, instances_per_batch=16, folds=3),
         description="of each network: preop.mil; all epochs are used, there is no early stopping",
     )
     penalties: tuple[float, ...] = Field(
@@ -68,8 +68,8 @@ class Patient:
         Of the patient.
     rows
         Features of each metastasis.
-    cubes
-        Of each metastasis (n, points, 3, 20, 20, 20), uint8.
+    patches
+        Of each metastasis (n, points, 2, 18, 5, 5), uint8.
     reports
         Number of the report of each metastasis in ``REPORTS``, or ``UNKNOWN``.
     state
@@ -79,7 +79,7 @@ class Patient:
     name: str
     centre: str
     rows: Sequence[Row]
-    cubes: Tensor
+    patches: Tensor
     reports: Sequence[int] = field(default_factory=tuple)
     state: int = UNKNOWN
 
@@ -87,7 +87,7 @@ class Patient:
     def bag(self) -> Bag:
         """The same for ``preop.mil``; non-desmoplastic is positive."""
         low, high = {0: (0.0, 0.0), 1: (1.0, math.inf)}.get(self.state, (0.0, math.inf))
-        return Bag(self.name, (self.cubes,), low, high, torch.tensor(self.reports), centre=self.centre)
+        return Bag(self.name, (self.patches,), low, high, torch.tensor(self.reports), centre=self.centre)
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,7 +205,10 @@ def state_of(reports: Sequence[int], stated: int) -> int:
 def _best_penalty(
     patients: Sequence[Patient], folds: Sequence[Sequence[int]], settings: Settings
 ) -> tuple[float, Floats]:
-    """Penalty of the regression that makes held-out reports likeliest, and outputs (lesions, 4) of held-out patients."""
+    """Penalty of the regression that makes held-out reports likeliest, and outputs (lesions, 4) of held-out patients.
+
+    Judged as it is used: stacked, which takes back what a weak penalty makes too extreme.
+    """
     known = known_of(patients)
     best: tuple[float, float, Floats] | None = None
     for penalty in settings.penalties:
@@ -216,7 +219,9 @@ def _best_penalty(
             regression = fit_regression(_rows(others), known_of(others), penalty=penalty)
             said |= {row: regression.predict(patients[row].rows) for row in rows}
         outputs = np.concatenate([said[row] for row in range(len(patients))])
-        likelihood = float(log_likelihood(torch.from_numpy(outputs), known).mean())
+        by_radiomics: dict[Learner, Floats] = {"radiomics": outputs}
+        stacked = fit_stack(by_radiomics, known).combine(by_radiomics)
+        likelihood = float(log_likelihood(torch.from_numpy(stacked), known).mean())
         if best is None or likelihood > best[0]:
             best = (likelihood, penalty, outputs)
     assert best is not None  # noqa: S101 - there is a penalty

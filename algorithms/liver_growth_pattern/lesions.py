@@ -2,8 +2,8 @@
 
 Around each metastasis the scan is brought to voxels of 1 mm, and its density is taken beside that of the patient's own
 liver, so that phase and scanner matter less. There lie three regions, in mm: the core, the inner ring below the surface,
-and the outer ring in the liver; and, spread evenly over the surface, small cubes whose first axis leads from the
-metastasis into the liver.
+and the outer ring in the liver; and, spread evenly over the surface, patches of the unrolled interface, whose first axis
+leads from the metastasis into the liver.
 
 Where the liver ends is told by an organ network if there is one; else by density: what is nearly as dense as the liver
 around this metastasis. That leaves out fat, lung, gas and bone, but neither muscle nor spleen.
@@ -54,15 +54,16 @@ BELOW_LIVER_HU, ABOVE_LIVER_HU = 40.0, 90.0
 """How much less or more dense than the liver its tissue may be: infiltrated borders, and vessels."""
 
 GRID_MM = (1.0, 1.0, 1.0)
-CUBE_VOXELS = 20
-POINTS = 8
-"""Cubes of a metastasis."""
+POINTS = 24
+"""Patches of a metastasis: they cover the whole surface of a ball of 28 mm."""
+PATCH_VOXELS, STEP_MM = 5, 2.0
+"""Of a patch along the surface."""
+DEPTHS_MM = tuple(range(-7, 11))
+"""Distances from the surface at which the interface is looked at."""
 MARGIN_MM = 18.0
-"""Of the scan around a metastasis: half the diagonal of a cube."""
-WINDOW_HU = 120.0
-"""Densities in a cube reach so far below and above the liver's, in 256 steps of about 1 HU."""
-REACH_MM = CUBE_VOXELS / 2
-"""Distances from the surface in a cube reach so far inwards and outwards."""
+"""Of the scan around a metastasis: what rings, patches and the liver's own density need."""
+WINDOW_HU = 100.0
+"""Densities in a patch reach so far below and above the liver's, in 256 steps of less than 1 HU."""
 ELSEWHERE, LIVER, OWN, OTHER = range(4)
 """What lies at a place."""
 
@@ -116,14 +117,13 @@ class Seen:
         What was measured of it.
     features
         Radiomics of core and rings by name, without those that are not defined on it.
-    cubes
-        On the surface (points, 3, 20, 20, 20), uint8: density beside the liver's, distance to the surface, and which
-        of ``ELSEWHERE``, ``LIVER``, ``OWN`` and ``OTHER`` lies there.
+    patches
+        Of the unrolled interface (points, 2, 18, 5, 5), uint8: density beside the liver's, and how much of a voxel is liver.
     """
 
     lesion: Lesion
     features: dict[str, float]
-    cubes: NDArray[np.uint8]
+    patches: NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,7 +210,7 @@ def find_lesions(ct: Image, segmentation: Image, liver: Image | None = None) -> 
             outside.append(number)
             continue
         lesion = _measured(ct, labels, number, box, around)
-        seen.append(Seen(lesion, radiomics_of(around), cut_cubes(around)))
+        seen.append(Seen(lesion, radiomics_of(around), unroll(around)))
     if not seen:
         raise InvalidInputError(
             f"None of the {_counted(len(outside), 'metastasis', 'metastases')} of the {SEGMENTATION} lies in the liver: "
@@ -276,23 +276,35 @@ def radiomics_of(around: Surroundings) -> dict[str, float]:
     return found
 
 
-def cut_cubes(around: Surroundings) -> NDArray[np.uint8]:
-    """Cut cubes of 20 mm, centred on evenly spread points of the surface where it meets the liver."""
+def unroll(around: Surroundings) -> NDArray[np.uint8]:
+    """Unroll the interface around evenly spread points of the surface (points, 2, 18, 5, 5).
+
+    The first axis of a patch is the distance from the drawn surface, from inside out; the others lie along the surface,
+    which is followed where it bends. Values are means over 2 mm along the surface: that lowers the noise, and leaves a thin
+    capsule as it is.
+    """
     points = _spread_points(around)
-    smooth = ndimage.gaussian_filter(around.distance_mm, 2.0)
-    outwards = np.stack(np.gradient(smooth), axis=-1)
-    steps = np.arange(CUBE_VOXELS) - (CUBE_VOXELS - 1) / 2
-    offsets = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1)
+    smooth = ndimage.gaussian_filter(around.distance_mm, 1.5)
+    slope = np.stack(np.gradient(smooth))
+    aside = (np.arange(2 * PATCH_VOXELS) - (2 * PATCH_VOXELS - 1) / 2) * (STEP_MM / 2)
+    offsets = np.stack(np.meshgrid(aside, aside, indexing="ij"), axis=-1).reshape(-1, 2)
     window = np.clip((around.density.voxels + WINDOW_HU) * (255 / (2 * WINDOW_HU)), 0, 255)
-    distance = np.clip((around.distance_mm + REACH_MM) * (255 / (2 * REACH_MM)), 0, 255)
-    cubes = np.empty((POINTS, 3, *(CUBE_VOXELS,) * 3), dtype=np.uint8)
-    for cube, point in zip(cubes, points, strict=True):
-        frame = _frame_along(outwards[tuple(point)])
-        places = np.moveaxis(point + offsets @ frame, -1, 0)
-        cube[0] = np.rint(ndimage.map_coordinates(window, places, order=1, mode="constant"))
-        cube[1] = np.rint(ndimage.map_coordinates(distance, places, order=1, mode="nearest"))
-        cube[2] = ndimage.map_coordinates(around.tissue, places, order=0, mode="constant", cval=ELSEWHERE)
-    return cubes
+    liver = (around.tissue == LIVER).astype(np.float32)
+    patches = np.empty((POINTS, 2, len(DEPTHS_MM), PATCH_VOXELS, PATCH_VOXELS), dtype=np.uint8)
+    for patch, point in zip(patches, points, strict=True):
+        outwards, *along = _frame_along(slope[(slice(None), *point)])
+        flat = (point + offsets @ np.stack(along)).T
+        # From the plane that touches the surface down to the surface itself.
+        surface = flat - ndimage.map_coordinates(smooth, flat, order=1, mode="nearest") * outwards[:, None]
+        places = surface[:, None] + np.array(DEPTHS_MM)[:, None] * outwards[:, None, None]
+        patch[0] = _mean_of_pairs(ndimage.map_coordinates(window, places, order=1, mode="constant"))
+        patch[1] = _mean_of_pairs(255 * ndimage.map_coordinates(liver, places, order=1, mode="constant"))
+    return patches
+
+
+def _mean_of_pairs(values: Floats) -> Floats:
+    """Mean over two by two places along the surface, of values (depths, places)."""
+    return np.asarray(np.rint(values.reshape(-1, PATCH_VOXELS, 2, PATCH_VOXELS, 2).mean(axis=(2, 4))))
 
 
 def _spread_points(around: Surroundings) -> NDArray[np.intp]:

@@ -33,8 +33,8 @@ FIDELITY = 6.0
 EXCEPTION_SHARES = (7.0, 2.0, 1.0)
 TRACE = 0.02  # what is less is none
 
-FIELDS = 40  # that the pathologist looks at
-MISREAD = 0.02  # chance that something else than fibrous tissue is seen in a pure metastasis
+FIELDS = 16  # that the pathologist looks at
+MISREAD = 0.04  # chance that something else than fibrous tissue is seen in a pure metastasis
 
 RADIUS_MM = (np.log(11.0), 0.42)  # mean and standard deviation of the logarithm
 RADIUS_RANGE_MM = (5.0, 32.0)
@@ -56,6 +56,9 @@ class Metastases:
         Over what width tumour and liver mix where it replaces, and how irregular the border is there.
     displacement_mm
         How far vessels are pressed aside where it pushes.
+    edge_mm, halo_hu
+        Whatever the pattern: over what width the border is blurred by partial volume and motion, and how much denser or
+        less dense the liver beside it is, for its blood flow changes.
     centre_hu, rim_hu, texture_hu
         Density in the middle and at the edge, beside that of the liver (below 0), and its unevenness.
     """
@@ -67,6 +70,8 @@ class Metastases:
     infiltration_mm: Floats
     roughness_mm: Floats
     displacement_mm: Floats
+    edge_mm: Floats
+    halo_hu: Floats
     centre_hu: Floats
     rim_hu: Floats
     texture_hu: Floats
@@ -102,11 +107,13 @@ def draw_metastases(rng: np.random.Generator) -> Metastases:
     return Metastases(
         shares=shares,
         radius_mm=radius,
-        capsule_mm=rng.uniform(1.6, 3.4, n),
-        capsule_hu=rng.normal(14, 9, n),
-        infiltration_mm=rng.uniform(2.5, 6.0, n),
-        roughness_mm=rng.uniform(0.8, 2.2, n),
+        capsule_mm=rng.uniform(1.2, 3.0, n),
+        capsule_hu=rng.normal(9, 10, n),
+        infiltration_mm=rng.uniform(2.0, 5.0, n),
+        roughness_mm=rng.uniform(0.6, 1.8, n),
         displacement_mm=np.minimum(rng.uniform(4, 9, n), 0.5 * radius),
+        edge_mm=rng.uniform(0.9, 3.5, n),
+        halo_hu=rng.normal(0, 7, n),
         centre_hu=rng.normal(-52, 9, n),
         rim_hu=rng.normal(-32, 7, n),
         texture_hu=rng.uniform(4, 9, n),

@@ -1,12 +1,12 @@
-"""From cubes on the surface of a metastasis to the distribution of growth patterns: a residual network, the same for all.
+"""From the unrolled interface of a metastasis to the distribution of growth patterns: a small 3D network, the same for all.
 
-The pattern may change along the interface, and its shares are shares of it. So the network looks at evenly spread places,
-and takes the mean over them; beside it the largest value of each feature, for one place of another pattern is enough to
-make a metastasis impure.
+The pattern may change along the interface, and its shares are shares of it. So the network looks at patches that are evenly
+spread, and takes the mean of what it sees over them.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,12 +15,18 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from preop.mil import Bag, BagNetwork, Head, Reading
-from preop.mil.encoders import residual_network
+from preop.staging import PURE, REPORTS
 
-from .lesions import LIVER, OTHER
+from .lesions import DEPTHS_MM, PATCH_VOXELS, WINDOW_HU
 from .likelihood import OUTPUTS, UNKNOWN, Known, log_likelihood
 
-_START = (-1.0, 0.5, 0.3, -0.5)  # outputs of a network that has seen nothing: 27 % pure, else any mixture
+PATCH, KERNEL = (len(DEPTHS_MM), PATCH_VOXELS, PATCH_VOXELS), (5, 3, 3)
+CONTRAST_HU = 20.0
+"""What counts as 1 to the network: about what a capsule or a border changes."""
+CONCENTRATION = 2.0
+"""Sum of the Dirichlet's parameters before anything is learned: shares of a metastasis are far from the mean ones."""
+SHIFT_STEPS = 3.0
+"""By how many of 256 steps densities are shifted in training, in the mean: the liver's own is known no better."""
 
 
 class NetworkSettings(BaseModel):
@@ -28,26 +34,39 @@ class NetworkSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    channels: tuple[int, int, int, int] = Field((12, 24, 32, 48), description="of the four stages")
-    dropout: float = Field(0.2, ge=0, lt=1, description="of the features of a metastasis")
+    channels: tuple[int, int, int] = Field((16, 24, 32), description="of the three layers")
+    dropout: float = Field(0.3, ge=0, lt=1, description="of the features of a metastasis")
 
 
 class InterfaceEncoder(nn.Module):
-    """MONAI's 3D ResNet-10 on each cube, then mean and maximum over the cubes of a metastasis."""
+    """Three layers on each patch, then the mean over the patches of a metastasis.
+
+    The first two look at pieces of the interface, 5 mm from inside out and 6 mm along, wherever they lie; the third at the
+    whole way from inside out. Batch normalisation, as in ``preop.mil.encoders``: it keeps what density means.
+    """
 
     def __init__(self, settings: NetworkSettings) -> None:
         super().__init__()
-        self.features = 2 * settings.channels[-1]
-        self.body = residual_network(4, settings.channels, stride=2, pooled=False)
+        first, second, self.features = settings.channels
+        depths, places = (size - 2 * (kernel - 1) for size, kernel in zip(PATCH[:2], KERNEL[:2], strict=True))
+        self.body = nn.Sequential(
+            *_layer(2, first, KERNEL),
+            *_layer(first, second, KERNEL),
+            *_layer(second, self.features, (depths, places, places)),
+        )
         self.dropout = nn.Dropout(settings.dropout)
 
-    def forward(self, cubes: Tensor) -> Tensor:
-        """Features (n, f) of metastases with cubes (n, points, 3, 20, 20, 20) as they are cut."""
-        lesions, points = cubes.shape[:2]
-        density, distance, tissue = cubes.flatten(0, 1).unbind(1)
-        channels = torch.stack([density / 127.5 - 1, distance / 127.5 - 1, tissue == LIVER, tissue >= OTHER], dim=1)
-        of_cubes = self.body(channels.to(memory_format=torch.channels_last_3d)).view(lesions, points, -1)
-        return torch.as_tensor(self.dropout(torch.cat([of_cubes.mean(dim=1), of_cubes.amax(dim=1)], dim=1)))
+    def forward(self, patches: Tensor) -> Tensor:
+        """Features (n, f) of metastases with patches (n, points, 2, 18, 5, 5) as they are unrolled."""
+        density, liver = patches.flatten(0, 1).float().unbind(1)
+        seen = torch.stack([(density / 127.5 - 1) * (WINDOW_HU / CONTRAST_HU), liver / 255], dim=1)
+        of_patches = self.body(seen).view(*patches.shape[:2], self.features)
+        return torch.as_tensor(self.dropout(of_patches.mean(dim=1)))
+
+
+def _layer(inputs: int, outputs: int, kernel: tuple[int, int, int]) -> tuple[nn.Module, ...]:
+    # Its own bias is that of the normalisation.
+    return nn.Conv3d(inputs, outputs, kernel, bias=False), nn.BatchNorm3d(outputs), nn.ReLU()
 
 
 class GrowthPatternHead(Head):
@@ -94,11 +113,21 @@ class GrowthPatternHead(Head):
     def check(self, bags: Sequence[Bag]) -> None:
         """Nothing is refused: what is open about a patient is left open."""
 
-    def start_from(self, bags: Sequence[Bag]) -> None:  # noqa: ARG002
-        """Begin with the usual shares of patterns."""
+    def start_from(self, bags: Sequence[Bag]) -> None:
+        """Begin with what would be said without looking: how often reports are pure, and the mean shares of the others."""
+        reports = [
+            report
+            for bag in bags
+            if bag.instance_labels is not None
+            for report in bag.instance_labels.tolist()
+            if report >= 0
+        ]
+        pure = (sum(report == PURE for report in reports) + 1) / (len(reports) + 4)
+        others = REPORTS[[report for report in reports if report != PURE]]
+        shares = (others.sum(axis=0) + 1 / 3) / (len(others) + 1)
+        start = [math.log(pure / (1 - pure)), *(math.log(CONCENTRATION * share) for share in shares.tolist())]
         with torch.no_grad():
-            self.outputs.bias.copy_(torch.tensor(_START))
-            self.outputs.weight.mul_(0.1)
+            self.outputs.bias.copy_(torch.tensor(start))
 
 
 def make_network(settings: NetworkSettings) -> BagNetwork:
@@ -108,17 +137,17 @@ def make_network(settings: NetworkSettings) -> BagNetwork:
 
 
 def turned(instances: tuple[Tensor, ...], generator: torch.Generator) -> tuple[Tensor, ...]:
-    """Turn the cubes of a batch about the way out of the metastasis, and shift their density by some HU."""
-    (cubes,) = instances
+    """Turn the patches of a batch about the way out of the metastasis, and shift their density by some HU."""
+    (patches,) = instances
 
     def drawn(most: int) -> int:
         return int(torch.randint(most, (), generator=generator))
 
-    changed = torch.rot90(cubes, drawn(4), (-2, -1))
+    changed = torch.rot90(patches, drawn(4), (-2, -1))
     changed = changed.flip(-1) if drawn(2) else changed
-    shift = torch.randn(len(cubes), generator=generator).mul(4).round()[:, None, None, None, None]
+    shift = torch.randn(len(patches), generator=generator).mul(SHIFT_STEPS).round()[:, None, None, None, None]
     density = (changed[:, :, 0].float() + shift).clamp(0, 255).to(torch.uint8)
-    return (torch.cat([density[:, :, None], changed[:, :, 1:]], dim=2),)
+    return (torch.stack([density, changed[:, :, 1]], dim=2),)
 
 
 def outputs_of(network: BagNetwork, bags: Sequence[Bag], instances_per_chunk: int = 64) -> list[Any]:

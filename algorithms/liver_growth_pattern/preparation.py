@@ -38,7 +38,7 @@ def prepare_patient(patient: Patient, *, work: Path) -> None:
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     for name, lesions in found.items():
-        np.save(partial / f"{name}.npy", np.stack([each.cubes for each in lesions.seen]))
+        np.save(partial / f"{name}.npy", np.stack([each.patches for each in lesions.seen]))
     content = {"slice_mm": max(ct.spacing_mm), **{name: _rows(lesions) for name, lesions in found.items()}}
     (partial / CONTENT_FILE).write_text(to_json(content), encoding="utf-8")
     partial.replace(work / patient.name)

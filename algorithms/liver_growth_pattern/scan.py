@@ -59,7 +59,8 @@ ROUGHNESS, LOBE = 0.06, 0.8
 PATCH = 0.9
 DIRECTIONS = (90, 180)  # a map of the sphere, polar and azimuthal
 
-PRESSED_MM, PRESSED_HU = 5.0, -9.0  # liver beside a pushing border
+HALO_MM = 4.0  # over which the liver beside a metastasis is changed, whatever the pattern
+PRESSED_MM, PRESSED_HU = 5.0, -7.0  # liver beside a pushing border
 PUSH_REACH_MM = 12.0
 IRREGULAR_MM = (3.5, 3.5, 3.5)  # correlation length of an infiltrating border
 INNER_TEXTURE_MM = (4.0, 4.0, 4.0)
@@ -398,12 +399,14 @@ def _grow_into(hu: Floats, liver: Liver, number: int, seen: _Seen, inside_liver:
     irregular = _sampled(liver.irregular[number], grid)
     surface = seen.surface_mm + np.where(replacing, np.float32(of.roughness_mm[number]) * irregular, 0)
 
+    halo = np.clip(1 - surface / np.float32(HALO_MM), 0, 1) * (surface > 0)
+    hu += np.float32(of.halo_hu[number]) * halo * inside_liver
     pressed = np.clip(1 - surface / np.float32(PRESSED_MM), 0, 1) * pushing * (surface > 0)
     hu += np.float32(PRESSED_HU) * pressed * inside_liver
     capsule = occupancy(np.abs(surface - of.capsule_mm[number] / 2) - of.capsule_mm[number] / 2, fine_mm)
     hu += capsule * desmoplastic * inside_liver * (liver.liver_hu + of.capsule_hu[number] - hu)
 
-    edge_mm = np.where(replacing, np.float32(of.infiltration_mm[number]), np.float32(fine_mm))
+    edge_mm = np.where(replacing, np.float32(of.infiltration_mm[number]), np.float32(of.edge_mm[number]))
     inside = np.clip(0.5 - surface / edge_mm, 0, 1)
     depth = np.clip((1 - seen.centre_mm / seen.radius_mm) / (1 - RIM_OF_RADIUS), 0, 1)
     tumour = liver.liver_hu + of.rim_hu[number] + (of.centre_hu[number] - of.rim_hu[number]) * depth

@@ -286,8 +286,8 @@ def _prepared(row: CohortPatient, shares: Mapping[int, Shares], folder: Path) ->
         lesions = [content[name][place] for place in kept]
         reports = [shares[each["number"]].report if each["number"] in shares else UNKNOWN for each in lesions]
         # Read from the disk when it is needed.
-        cubes = torch.from_numpy(np.load(folder / f"{name}.npy", mmap_mode="c"))
-        chosen = cubes if len(kept) == len(cubes) else cubes[list(kept)]
+        patches = torch.from_numpy(np.load(folder / f"{name}.npy", mmap_mode="c"))
+        chosen = patches if len(kept) == len(patches) else patches[list(kept)]
         features = [each["features"] for each in lesions]
         return Patient(row.name, row.centre, features, chosen, reports, state_of(reports, stated))
 

@@ -15,7 +15,7 @@ from tests.conftest import ROOT
 
 ALGORITHM = read_algorithm(ROOT / "algorithms" / "liver_growth_pattern")
 QUICK = Settings(
-    network=NetworkSettings(channels=(4, 4, 4, 4)),
+    network=NetworkSettings(channels=(4, 4, 4)),
     training=MilSettings(epochs=1, folds=2),
     penalties=(0.1,),
     folds=2,

@@ -8,7 +8,8 @@ from liver_growth_pattern.combination import fit_resemblance, fit_stack, predict
 from liver_growth_pattern.likelihood import UNKNOWN, Known, distributions, log_likelihood, log_report_probabilities
 from liver_growth_pattern.network import NetworkSettings, make_network, outputs_of, turned
 from liver_growth_pattern.regression import fit_regression
-from preop.mil import Bag
+from preop.mil import Bag, train
+from preop.mil import Settings as MilSettings
 from preop.staging import PURE, REPORTS, Resemblance, Shares
 
 MIXED = Shares(0.4, 0.6, 0).report
@@ -128,14 +129,13 @@ def test_a_feature_that_is_not_known_counts_as_its_median() -> None:
 
 
 def bag(lesions: int = 2) -> Bag:
-    cubes = torch.randint(0, 256, (lesions, 8, 3, 20, 20, 20), dtype=torch.uint8)
-    cubes[:, :, 2] %= 4
-    return Bag("p", (cubes,), 1.0, float("inf"), torch.tensor([MIXED] * lesions))
+    patches = torch.randint(0, 256, (lesions, 8, 2, 18, 5, 5), dtype=torch.uint8)
+    return Bag("p", (patches,), 1.0, float("inf"), torch.tensor([MIXED] * lesions))
 
 
 def test_the_order_of_places_changes_nothing() -> None:
     torch.manual_seed(0)
-    network = make_network(NetworkSettings(channels=(4, 4, 4, 4)))
+    network = make_network(NetworkSettings(channels=(4, 4, 4)))
     first = bag()
     shuffled = Bag("q", (first.instances[0][:, torch.randperm(8)],))
     one, other = outputs_of(network, [first, shuffled])
@@ -147,7 +147,7 @@ def test_the_loss_of_the_network_is_the_likelihood_of_the_reports() -> None:
     from preop.mil import collate
 
     torch.manual_seed(0)
-    network = make_network(NetworkSettings(channels=(4, 4, 4, 4))).eval()
+    network = make_network(NetworkSettings(channels=(4, 4, 4))).eval()
     bags = [bag(2), Bag("r", bag(1).instances, 0.0, 0.0, torch.tensor([UNKNOWN]))]
     batch = collate(bags)
     reading = network(batch)
@@ -157,14 +157,41 @@ def test_the_loss_of_the_network_is_the_likelihood_of_the_reports() -> None:
     assert loss.detach().numpy() == pytest.approx(-expected.numpy(), rel=1e-4)
 
 
-def test_turning_cubes_keeps_the_way_out_and_the_tissue() -> None:
-    (cubes,) = bag().instances
-    (changed,) = turned((cubes,), torch.Generator().manual_seed(1))
-    assert changed.shape == cubes.shape
-    assert changed.dtype == torch.uint8
-    for plane in (0, 7, 19):
-        before, after = (torch.bincount(each[0, 0, 2, plane].flatten().long()) for each in (cubes, changed))
+def test_turning_patches_keeps_the_way_out_and_the_liver() -> None:
+    (patches,) = bag().instances
+    (changed,) = turned((patches,), torch.Generator().manual_seed(1))
+    assert changed.shape == patches.shape
+    for depth in (0, 7, 17):
+        before, after = (each[0, 0, 1, depth].flatten().sort().values for each in (patches, changed))
         assert before.tolist() == after.tolist()
+
+
+def test_a_network_begins_with_what_would_be_said_without_looking() -> None:
+    bags = [Bag(f"p{i}", bag(1).instances, instance_labels=torch.tensor([PURE if i < 3 else MIXED])) for i in range(10)]
+    network = make_network(NetworkSettings(channels=(4, 4, 4)))
+    network.head.start_from(bags)
+    (said,) = distributions(network.head.outputs.bias.detach().numpy()[None])  # type: ignore[union-attr]
+    assert said.pure_desmoplastic == pytest.approx(0.3, abs=0.02)
+    others = said.with_pure_desmoplastic(0.0).mean
+    assert others == pytest.approx(REPORTS[MIXED], abs=0.08)
+
+
+def test_the_network_learns_in_seconds_where_a_capsule_is_seen() -> None:
+    rng = np.random.default_rng(0)
+
+    def lesion(number: int) -> Bag:
+        share = number % 3 / 2
+        patches = rng.normal(128, 8, (1, 24, 2, 18, 5, 5))
+        patches[:, : round(24 * share), 0, 8:10] += 25
+        report = Shares(share, 1 - share, 0).report
+        return Bag(str(number), (torch.from_numpy(patches.astype(np.uint8)),), instance_labels=torch.tensor([report]))
+
+    training, others = ([lesion(number) for number in range(first, first + 60)] for first in (0, 60))
+    settings = MilSettings(epochs=12, learning_rate=5e-3, instances_per_batch=12)
+    network = train(lambda: make_network(NetworkSettings(channels=(8, 8, 8))), training, settings)
+    said = distributions(np.concatenate(outputs_of(network, others)))
+    error = [abs(each.mean[0] - number % 3 / 2) for each, number in zip(said, range(60, 120), strict=True)]
+    assert np.mean(error) < 0.15
 
 
 # --- stacking

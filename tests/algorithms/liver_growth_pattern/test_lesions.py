@@ -1,15 +1,16 @@
-"""Metastases told apart, their rings in mm bounded by the liver, and cubes that look from inside out."""
+"""Metastases told apart, their rings in mm bounded by the liver, and the interface unrolled from inside out."""
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from liver_growth_pattern.lesions import (
-    CUBE_VOXELS,
+    DEPTHS_MM,
     INNER_RING_MM,
     LIVER,
     OUTER_RING_MM,
     OWN,
+    PATCH_VOXELS,
     POINTS,
     Surroundings,
     find_lesions,
@@ -87,17 +88,27 @@ def test_density_is_taken_beside_the_livers() -> None:
     assert seen.features["outer_ring_stat_p90"] == pytest.approx(0, abs=8)
 
 
-def test_cubes_lead_from_the_metastasis_into_the_liver() -> None:
+def test_the_unrolled_interface_leads_from_the_metastasis_into_the_liver() -> None:
     ct, labels = scan(IN_THE_MIDDLE)
     (seen,) = find_lesions(ct, labels).seen
-    assert seen.cubes.shape == (POINTS, 3, CUBE_VOXELS, CUBE_VOXELS, CUBE_VOXELS)
-    middle = CUBE_VOXELS // 2
-    ways = seen.cubes[:, :, :, middle, middle].astype(float)
-    density, distance, tissue = ways.transpose(1, 0, 2)
-    assert (np.diff(distance, axis=1) >= -3).all()
-    assert (tissue[:, 2] == OWN).all()
-    assert (tissue[:, -3] == LIVER).all()
-    assert (density[:, -5:].mean(axis=1) - density[:, :5].mean(axis=1) > 30).all()
+    assert seen.patches.shape == (POINTS, 2, len(DEPTHS_MM), PATCH_VOXELS, PATCH_VOXELS)
+    density, liver = seen.patches.astype(float).mean(axis=(0, 3, 4)) / 255
+    deep, far = DEPTHS_MM.index(-4), DEPTHS_MM.index(6)
+    assert liver[: deep + 1].max() < 0.02
+    assert liver[far:].min() > 0.98
+    assert density[deep] * 200 - 100 == pytest.approx(-50, abs=3)
+    assert density[far] * 200 - 100 == pytest.approx(0, abs=3)
+
+
+def test_the_surface_is_followed_where_it_bends() -> None:
+    ct, labels = scan(IN_THE_MIDDLE)
+    (seen,) = find_lesions(ct, labels).seen
+    density = np.median(seen.patches[:, 0].astype(float), axis=0) * 200 / 255 - 100
+    corners = np.mean([density[:, i, j] for i in (0, -1) for j in (0, -1)], axis=0)
+    middle, corner = (float(np.interp(-25, profile, DEPTHS_MM)) for profile in (density[:, 2, 2], corners))
+    # A plane that touches a ball of 12 mm is 1.3 mm above it at these corners.
+    assert middle == pytest.approx(0, abs=0.6)
+    assert corner == pytest.approx(middle, abs=0.6)
 
 
 def test_labels_and_a_mask_give_the_same_metastases() -> None:
@@ -105,7 +116,7 @@ def test_labels_and_a_mask_give_the_same_metastases() -> None:
     mask = labels.with_voxels((labels.voxels > 0).astype(np.uint8))
     by_label, by_mask = find_lesions(ct, labels), find_lesions(ct, mask)
     assert [each.lesion for each in by_label.seen] == [each.lesion for each in by_mask.seen]
-    np.testing.assert_array_equal(by_label.seen[0].cubes, by_mask.seen[0].cubes)
+    np.testing.assert_array_equal(by_label.seen[0].patches, by_mask.seen[0].patches)
 
 
 def test_a_single_metastasis_keeps_its_number() -> None:
