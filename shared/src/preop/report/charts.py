@@ -73,6 +73,8 @@ _CONFIG: dict[str, Any] = {
 _ROW_HEIGHT = 26
 # Of a chart that draws every case: more than fill it lie on top of each other.
 _MOST_ROW_HEIGHT = 160
+# Of a table of cases; a cell is at least as wide as its name.
+_CELL, _LETTER = 64, 7
 # A curve has no more points than can be told apart on a page.
 _CURVE_STEPS = 200
 # A smaller part of a bar has no room for its number.
@@ -297,8 +299,8 @@ def confusion_chart(agreement: Agreement, *, title: str = "Stages") -> Spec:
     numbers = base.mark_text(fontSize=14).encode(
         text="cases:Q", color=alt.condition("datum.dark", alt.value("white"), alt.value(_INK))
     )
-    side = 64 * len(stages)
-    return _spec([squares, numbers], rows, title, "number of cases", width=side, height=side)
+    width = max(_CELL, _LETTER * max(map(len, stages), default=0)) * len(stages)
+    return _spec([squares, numbers], rows, title, "number of cases", width=width, height=_CELL * len(stages))
 
 
 def forest_chart(
