@@ -1,6 +1,7 @@
 """Makes the pictures of README.md, of docs and of the model cards anew: python docs/make_images.py.
 
-It needs chromium, and for the lymph node stations the public data beside the repository (or where PREOP_DATA says).
+It needs chromium, and for lymph node stations and growth patterns the public data beside the repository (or where
+PREOP_DATA says).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 import vl_convert
+from liver_pictures import liver_pictures
 from numpy.typing import NDArray
 from slide_pictures import slide_pictures
 from station_pictures import station_colour, station_pictures
@@ -26,6 +28,7 @@ DATA = Path(os.environ.get("PREOP_DATA", ROOT.parent / "shared" / "data"))
 IMAGES = ROOT / "docs" / "images"
 SARCOMA = ROOT / "algorithms" / "sarcoma_lung_metastasis"
 BLADDER = ROOT / "algorithms" / "bladder_lymph_nodes"
+LIVER = ROOT / "algorithms" / "liver_growth_pattern"
 PAGE_WIDTH, PAGE_HEIGHT = 1000, 1560
 CLEAR_UPTAKE_SUV = 12
 CLEAR_LUNG_UPTAKE_SUV = 8
@@ -40,9 +43,11 @@ def main() -> None:
         SARCOMA / "test" / "ct_t1_pet" / "expected" / "lung-metastasis-contributions.json", "sarcoma-contributions"
     )
     chart_of(BLADDER / "test" / "positive" / "expected" / "positive-lymph-nodes-chart.json", "bladder-counts")
+    chart_of(LIVER / "test" / "non_desmoplastic" / "expected" / "growth-pattern-chart.json", "growth-shares")
     simulated_patient()
     simulated_pelvis()
     simulated_chest()
+    liver_pictures(DATA / "liver" / "crlm_ct_1004.nii.gz", IMAGES)
     station_pictures(DATA / "anatomy" / "thorax_totalsegmentator_labels.nii.gz", IMAGES)
     slide_pictures(DATA / "slides" / "cmu_1_small_region.svs", IMAGES)
 

@@ -12,6 +12,7 @@ from preop.report import (
     Contribution,
     ScoredCase,
     calibration_chart,
+    composition_chart,
     confusion_chart,
     contributions_chart,
     count_calibration_chart,
@@ -89,7 +90,28 @@ def strip():
     return strip_chart({"positive": [0.7, 0.9, 0.2], "negative": [0.1, 0.3]}, axis="contribution", title="Nodes")
 
 
-CHARTS = [contributions, roc, calibration, scores, confusion, forest, two_rocs, counts, counted, found, strip]
+def compositions():
+    shares = {
+        "1: 24 mm": {"desmoplastic": 0.7, "replacement": 0.25, "pushing": 0.05},
+        "2: 11 mm": {"desmoplastic": 0.2, "replacement": 0.3, "pushing": 0.5},
+    }
+    return composition_chart(shares, axis="share of the interface", title="Growth patterns")
+
+
+CHARTS = [
+    contributions,
+    roc,
+    calibration,
+    scores,
+    confusion,
+    forest,
+    two_rocs,
+    counts,
+    counted,
+    found,
+    strip,
+    compositions,
+]
 
 
 def texts(spec):
@@ -231,6 +253,16 @@ def test_confusion_chart_holds_every_count():
     assert cells["N1", "N0"] == 2
     assert cells["N2", "N2"] == 3
     assert sum(cells.values()) == 16
+
+
+def test_a_composition_names_what_has_room_and_keeps_the_order_of_the_parts():
+    assert {"70 %", "25 %", "20 %", "30 %", "50 %", "desmoplastic", "2: 11 mm"} <= set(texts(compositions()))
+    assert "5 %" not in texts(compositions())
+    assert compositions()["layer"][0]["encoding"]["color"]["scale"]["domain"] == [
+        "desmoplastic",
+        "replacement",
+        "pushing",
+    ]
 
 
 def test_forest_chart_writes_each_estimate_and_leaves_out_what_is_not_determined():

@@ -93,3 +93,15 @@ def test_a_wrong_order_costs_more_the_further_it_goes():
 def test_unknown_or_missing_stages_are_refused(reference, predicted, message):
     with pytest.raises(InvalidInputError, match=message):
         Agreement.of(reference, predicted, STAGES)
+
+
+def test_kappa_without_weights_by_hand():
+    # Observed 35 of 50, expected by chance 0.5: (0.7 - 0.5) / (1 - 0.5).
+    matrix = np.array([[20, 5], [10, 15]])
+    assert Agreement(("yes", "no"), matrix).kappa.value == pytest.approx(0.4)
+
+
+def test_without_an_order_every_mistake_costs_the_same():
+    near = Agreement.of(["a", "b", "c", "c"], ["b", "b", "c", "c"], ["a", "b", "c"])
+    far = Agreement.of(["b", "a", "c", "c"], ["a", "a", "c", "c"], ["a", "b", "c"])
+    assert near.kappa.value == pytest.approx(far.kappa.value)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preop.errors import InvalidInputError
-from preop.statistics import Estimate, compare_resampled, corrected_resampled_t, mean_estimate, wilson
+from preop.statistics import Estimate, compare_resampled, corrected_resampled_t, mean_bootstrap, mean_estimate, wilson
 
 
 @pytest.mark.parametrize(
@@ -101,3 +101,30 @@ def test_one_value_or_equal_ones_determine_no_interval(values):
 def test_a_mean_of_nothing_is_refused(values):
     with pytest.raises(InvalidInputError, match="at least one finite number"):
         mean_estimate(values)
+
+
+def test_resampled_patients_give_the_interval_of_independent_values():
+    values = np.random.default_rng(0).normal(size=300)
+    by_patient = mean_bootstrap(values, [str(number) for number in range(300)], seed=1)
+    independent = mean_estimate(values)
+    assert by_patient.value == pytest.approx(independent.value)
+    assert by_patient.upper - by_patient.lower == pytest.approx(independent.upper - independent.lower, rel=0.1)
+
+
+def test_values_that_repeat_within_a_patient_say_nothing_new():
+    values = np.random.default_rng(0).normal(size=100)
+    once = mean_bootstrap(values, list(map(str, range(100))), seed=1)
+    five_times = mean_bootstrap(np.repeat(values, 5), np.repeat(np.arange(100), 5).astype(str).tolist(), seed=1)
+    assert five_times.value == pytest.approx(once.value)
+    assert five_times.upper - five_times.lower == pytest.approx(once.upper - once.lower, rel=0.05)
+
+
+def test_one_patient_determines_no_interval():
+    estimate = mean_bootstrap([1.0, 2.0], ["a", "a"], seed=0)
+    assert estimate.value == 1.5
+    assert math.isnan(estimate.lower)
+
+
+def test_values_without_their_patients_are_refused():
+    with pytest.raises(InvalidInputError, match="a patient for each"):
+        mean_bootstrap([1.0, 2.0], ["a"], seed=0)

@@ -18,5 +18,6 @@ torch.
 
 from preop.counts.distribution import log_probabilities
 from preop.counts.observations import log_likelihood, log_sum_exp, posterior
+from preop.counts.parts import log_probabilities_of_parts
 
-__all__ = ["log_likelihood", "log_probabilities", "log_sum_exp", "posterior"]
+__all__ = ["log_likelihood", "log_probabilities", "log_probabilities_of_parts", "log_sum_exp", "posterior"]

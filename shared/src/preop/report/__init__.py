@@ -5,6 +5,7 @@ from preop.report.charts import (
     Contribution,
     ScoredCase,
     calibration_chart,
+    composition_chart,
     confusion_chart,
     contributions_chart,
     count_calibration_chart,
@@ -22,14 +23,19 @@ from preop.report.charts import (
     to_svg,
 )
 from preop.report.pages import evaluation_page
+from preop.report.sections import Figure, Section, Table, sections_page
 from preop.report.stages import stage_training_page
 from preop.report.training import training_page
 
 __all__ = [
     "Contribution",
+    "Figure",
     "ScoredCase",
+    "Section",
+    "Table",
     "bag_training_page",
     "calibration_chart",
+    "composition_chart",
     "confusion_chart",
     "contributions_chart",
     "count_calibration_chart",
@@ -42,6 +48,7 @@ __all__ = [
     "roc_chart",
     "roc_comparison_chart",
     "score_chart",
+    "sections_page",
     "share_chart",
     "stage_training_page",
     "strip_chart",

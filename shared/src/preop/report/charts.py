@@ -32,6 +32,7 @@ VEGA_LITE_VERSION = "5.20"
 
 # Blue and orange stay apart for readers with any common colour blindness.
 _BLUE, _ORANGE = "#2b6a99", "#c8591c"
+_SAND = "#8f8250"
 _INK, _MUTED, _LINE = "#1f2937", "#64748b", "#e2e8f0"
 _CONFIG: dict[str, Any] = {
     "background": "white",
@@ -72,8 +73,12 @@ _CONFIG: dict[str, Any] = {
 _ROW_HEIGHT = 26
 # Of a chart that draws every case: more than fill it lie on top of each other.
 _MOST_ROW_HEIGHT = 160
+# Of a table of cases; a cell is at least as wide as its name.
+_CELL, _LETTER = 64, 7
 # A curve has no more points than can be told apart on a page.
 _CURVE_STEPS = 200
+# A smaller part of a bar has no room for its number.
+_SHOWN_SHARE = 0.09
 # So many marks show a distribution as well as thousands.
 _MOST_MARKS = 300
 
@@ -294,8 +299,8 @@ def confusion_chart(agreement: Agreement, *, title: str = "Stages") -> Spec:
     numbers = base.mark_text(fontSize=14).encode(
         text="cases:Q", color=alt.condition("datum.dark", alt.value("white"), alt.value(_INK))
     )
-    side = 64 * len(stages)
-    return _spec([squares, numbers], rows, title, "number of cases", width=side, height=side)
+    width = max(_CELL, _LETTER * max(map(len, stages), default=0)) * len(stages)
+    return _spec([squares, numbers], rows, title, "number of cases", width=width, height=_CELL * len(stages))
 
 
 def forest_chart(
@@ -440,6 +445,61 @@ def share_chart(shares: Mapping[str, float], *, axis: str, title: str, subtitle:
     bars = base.mark_bar(color=_BLUE, height={"band": 0.6})
     numbers = base.mark_text(align="left", dx=5, color=_INK).encode(text="text:N")
     return _spec([bars, numbers], rows, title, subtitle, width=230, height=_ROW_HEIGHT * max(len(rows), 1))
+
+
+def composition_chart(
+    compositions: Mapping[str, Mapping[str, float]], *, axis: str, title: str, subtitle: str = ""
+) -> Spec:
+    """Draw the shares of a whole as one bar divided in up to three colours, one whole below the other.
+
+    Parameters
+    ----------
+    compositions
+        Shares by their names, the same and in the same order for all, by the name that stands beside the bar.
+    axis
+        What they are shares of.
+    """
+    import altair as alt
+
+    parts = list(next(iter(compositions.values())))
+    rows: Rows = [
+        {
+            "whole": whole,
+            "part": part,
+            "order": parts.index(part),
+            "share": round(share, 4),
+            "text": f"{share:.0%}".replace("%", " %") if share >= _SHOWN_SHARE else "",
+        }
+        for whole, shares in compositions.items()
+        for part, share in shares.items()
+    ]
+    base = alt.Chart().encode(
+        x=alt.X(
+            "share:Q",
+            title=axis,
+            stack="zero",
+            scale=alt.Scale(domain=[0, 1]),
+            axis=alt.Axis(format=".0%", tickCount=5),
+        ),
+        y=alt.Y("whole:N", title=None, sort=None, axis=alt.Axis(domain=False, ticks=False, labelLimit=210)),
+        order="order:Q",
+    )
+    bars = base.mark_bar(height={"band": 0.7}).encode(
+        color=alt.Color("part:N", scale=alt.Scale(domain=parts, range=[_BLUE, _ORANGE, _SAND][: len(parts)])),
+        tooltip=["whole:N", "part:N", alt.Tooltip("share:Q", format=".0%")],
+    )
+    numbers = (
+        alt.Chart()
+        .mark_text(color="white", fontWeight="bold")
+        .encode(
+            x=alt.X("share:Q", stack="zero", bandPosition=0.5),
+            y=alt.Y("whole:N", sort=None),
+            order="order:Q",
+            detail="part:N",
+            text="text:N",
+        )
+    )
+    return _spec([bars, numbers], rows, title, subtitle, width=330, height=_ROW_HEIGHT * max(len(compositions), 1))
 
 
 def roc_comparison_chart(

@@ -1,7 +1,19 @@
-"""Nodal staging of lung cancer as pure functions: stations and side in, TNM category, probabilities and words out."""
+"""Staging as pure functions: nodal stations to TNM category, shares of growth patterns to the pattern of a patient."""
 
 from preop.staging.dictation import NodeFinding, dictate
 from preop.staging.evidence import NodeEvidence, StagedPatient, StageEvidence, read_stage_evidence, stages_of
+from preop.staging.growth_patterns import (
+    MAJORITY,
+    PARTS,
+    PURE,
+    REPORTS,
+    PatientPattern,
+    Pattern,
+    Resemblance,
+    ShareDistribution,
+    Shares,
+    patient_pattern,
+)
 from preop.staging.nodal import Edition, N, NodalStage, categories, category_of_station, nodal_stage
 from preop.staging.probabilities import (
     NodalProbabilities,
@@ -14,6 +26,10 @@ from preop.staging.probabilities import (
 from preop.staging.stations import Side, Station
 
 __all__ = [
+    "MAJORITY",
+    "PARTS",
+    "PURE",
+    "REPORTS",
     "Edition",
     "N",
     "NodalProbabilities",
@@ -21,6 +37,11 @@ __all__ = [
     "NodeEvidence",
     "NodeFinding",
     "NodeShares",
+    "PatientPattern",
+    "Pattern",
+    "Resemblance",
+    "ShareDistribution",
+    "Shares",
     "Side",
     "StageEvidence",
     "StagedPatient",
@@ -30,6 +51,7 @@ __all__ = [
     "dictate",
     "most_likely_explanation",
     "nodal_stage",
+    "patient_pattern",
     "probabilities_of_nodes",
     "probabilities_of_stations",
     "read_stage_evidence",

@@ -48,6 +48,7 @@ from preop.statistics.intervals import (
     PairedComparison,
     compare_resampled,
     corrected_resampled_t,
+    mean_bootstrap,
     mean_estimate,
     wilson,
 )
@@ -95,6 +96,7 @@ __all__ = [
     "log_rank",
     "logistic_regression",
     "mann_whitney",
+    "mean_bootstrap",
     "mean_estimate",
     "mean_roc_band",
     "p_value_in_words",

@@ -77,13 +77,21 @@ class Agreement:
         None where every case has one and the same stage in both: no disagreement was possible by chance. The
         interval is NaN where the variance vanishes, as with perfect agreement or one stage for all.
         """
+        return self._kappa("quadratic")
+
+    @property
+    def kappa(self) -> Estimate | None:
+        """Cohen's kappa without weights, for categories without an order; else as the weighted one."""
+        return self._kappa(None)
+
+    def _kappa(self, weights: str | None) -> Estimate | None:
         from statsmodels.stats.inter_rater import cohens_kappa
 
         in_use = self.matrix.any(axis=0) | self.matrix.any(axis=1)
         if in_use.sum() == 1:
             return None
         with np.errstate(invalid="ignore", divide="ignore"):  # it also tests kappa against 0, which may not exist
-            result = cohens_kappa(self.matrix, wt="quadratic")
+            result = cohens_kappa(self.matrix, wt=weights)
         if not result.var_kappa > NO_VARIANCE:
             return Estimate.without_interval(float(result.kappa))
         return Estimate(float(result.kappa), max(float(result.kappa_low), -1.0), min(float(result.kappa_upp), 1.0))

@@ -9,6 +9,7 @@ Nadeau C, Bengio Y. Inference for the generalization error. Machine Learning 200
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,6 +101,44 @@ def mean_estimate(values: ArrayLike, confidence: float = 0.95) -> Estimate:
         return Estimate.without_interval(mean)
     half_width = float(t.ppf((1 + confidence) / 2, array.size - 1) * array.std(ddof=1) / math.sqrt(array.size))
     return Estimate(mean, mean - half_width, mean + half_width, confidence)
+
+
+def mean_bootstrap(
+    values: ArrayLike, patients: Sequence[str], *, seed: int, repeats: int = 2000, confidence: float = 0.95
+) -> Estimate:
+    """Mean of values that come several to a patient, with an interval from resampled patients.
+
+    Parameters
+    ----------
+    values
+        Of each case (n,).
+    patients
+        Whom each case belongs to (n,).
+    seed, repeats
+        Of the bootstrap.
+
+    Returns
+    -------
+    The interval is NaN where there is one patient, or all values are alike.
+
+    Raises
+    ------
+    InvalidInputError
+        If there are no values, any is not finite, or the patients differ in number.
+    """
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim != 1 or array.size == 0 or not np.isfinite(array).all() or len(patients) != array.size:
+        raise InvalidInputError(
+            f"There are {array.size} values of {len(patients)} patients; expected finite numbers, and a patient for each."
+        )
+    _, owner = np.unique(np.asarray(patients, dtype=np.str_), return_inverse=True)
+    sums, sizes = np.bincount(owner, weights=array), np.bincount(owner)
+    if sizes.size < 2 or np.ptp(array) <= _NO_WIDTH:
+        return Estimate.without_interval(float(array.mean()))
+    drawn = np.random.default_rng(seed).integers(sizes.size, size=(repeats, sizes.size))
+    means = sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
+    lower, upper = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Estimate(float(array.mean()), float(lower), float(upper), confidence)
 
 
 def corrected_resampled_t(

@@ -1,0 +1,1 @@
+"""The growth pattern of colorectal liver metastases on CT, pure and mixed."""

@@ -1,0 +1,232 @@
+"""How a model learns from patients: radiomics and network inside inner folds, then what stacks them.
+
+No metastasis of a patient is ever on both sides of a fold. Of each inner fold it is known what a regression and a network
+say that have not seen its patients; the strength of the penalty, the weights of both learners and the resemblance of
+metastases are fitted on that. The model keeps the network of every inner fold, and one regression on all patients.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from preop.mil import Bag, BagNetwork, stratified_folds, train
+from preop.mil import Settings as MilSettings
+from preop.staging import PURE, REPORTS, Resemblance
+
+from .combination import (
+    LEARNERS,
+    Learner,
+    PatientPrediction,
+    Stack,
+    fit_resemblance,
+    fit_stack,
+    predict_patient,
+)
+from .likelihood import UNKNOWN, Known, log_likelihood
+from .network import NetworkSettings, make_network, outputs_of, turned
+from .regression import Regression, Row, fit_regression
+
+Floats = NDArray[np.float64]
+COMBINATION = "combination"
+MODELS = (COMBINATION, *LEARNERS)
+"""What is validated: both learners together, and each alone."""
+
+
+class Settings(BaseModel):
+    """What a training run can be told."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    network: NetworkSettings = Field(NetworkSettings(), description="the network on the interface")
+    training: MilSettings = Field(
+        MilSettings(epochs=30, learning_rate=2e-3, instances_per_batch=16, folds=3),
+        description="of each network: preop.mil; all epochs are used, there is no early stopping",
+    )
+    penalties: tuple[float, ...] = Field(
+        (0.01, 0.03, 0.1, 0.3), min_length=1, description="of the regression on radiomics; the best of inner folds"
+    )
+    folds: int = Field(5, ge=2, description="outer folds of the validation")
+
+
+@dataclass(frozen=True, eq=False)
+class Patient:
+    """What is learned from.
+
+    Attributes
+    ----------
+    name, centre
+        Of the patient.
+    rows
+        Features of each metastasis.
+    patches
+        Of each metastasis (n, points, 2, 18, 5, 5), uint8.
+    reports
+        Number of the report of each metastasis in ``REPORTS``, or ``UNKNOWN``.
+    state
+        1 non-desmoplastic, 0 desmoplastic, ``UNKNOWN``.
+    """
+
+    name: str
+    centre: str
+    rows: Sequence[Row]
+    patches: Tensor
+    reports: Sequence[int] = field(default_factory=tuple)
+    state: int = UNKNOWN
+
+    @property
+    def bag(self) -> Bag:
+        """The same for ``preop.mil``; non-desmoplastic is positive."""
+        low, high = {0: (0.0, 0.0), 1: (1.0, math.inf)}.get(self.state, (0.0, math.inf))
+        return Bag(self.name, (self.patches,), low, high, torch.tensor(self.reports), centre=self.centre)
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A trained model.
+
+    Attributes
+    ----------
+    regression, networks
+        The learners.
+    stacks, resemblances
+        How each of ``MODELS`` comes from their outputs.
+    typical
+        Mean outputs (4,) of each learner on patients it has not seen: what a contribution is counted from.
+    """
+
+    regression: Regression
+    networks: Sequence[BagNetwork]
+    stacks: Mapping[str, Stack]
+    resemblances: Mapping[str, Resemblance]
+    typical: Mapping[Learner, Floats]
+
+    def outputs(self, patients: Sequence[Patient]) -> list[dict[Learner, Floats]]:
+        """Outputs (n, 4) of each learner for the metastases of each patient; of networks the mean."""
+        bags = [patient.bag for patient in patients]
+        by_network = [outputs_of(network, bags) for network in self.networks]
+        return [
+            {
+                "radiomics": self.regression.predict(patient.rows),
+                "network": np.mean(said, axis=0, dtype=np.float64),
+            }
+            for patient, *said in zip(patients, *by_network, strict=True)
+        ]
+
+    def predict(self, patients: Sequence[Patient], model: str = COMBINATION) -> list[PatientPrediction]:
+        """Say what one of ``MODELS`` thinks of patients, in their order."""
+        stack, resemblance = self.stacks[model], self.resemblances[model]
+        return [predict_patient(stack.combine(outputs), resemblance) for outputs in self.outputs(patients)]
+
+
+def fit_model(
+    patients: Sequence[Patient],
+    settings: Settings,
+    *,
+    folder: Path,
+    advance: Callable[[int], None] = lambda _: None,
+) -> Fitted:
+    """Train learners and what stacks them.
+
+    Parameters
+    ----------
+    folder
+        Where networks are kept epoch by epoch, so that a run that was stopped goes on from there.
+    advance
+        Called with the number of epochs that are done with.
+    """
+    bags = [patient.bag for patient in patients]
+    folds = stratified_folds(bags, settings.training.folds, settings.training.seed)
+    networks = []
+    said: dict[int, Floats] = {}
+    for number, rows in enumerate(folds.values()):
+        held_out = set(rows)
+        network = train(
+            partial(make_network, settings.network),
+            [bag for row, bag in enumerate(bags) if row not in held_out],
+            settings.training,
+            seed=settings.training.seed * 1000 + number,
+            checkpoint=folder / f"network_{number}.pt",
+            augment=turned,
+            advance=advance,
+        )
+        networks.append(network)
+        said |= dict(zip(rows, outputs_of(network, [bags[row] for row in rows]), strict=True))
+    known = known_of(patients)
+    by_network = np.concatenate([said[row] for row in range(len(patients))]).astype(np.float64)
+    penalty, by_radiomics = _best_penalty(patients, list(folds.values()), settings)
+    outputs: dict[Learner, Floats] = {"radiomics": by_radiomics, "network": by_network}
+    chosen: dict[str, tuple[Learner, ...]] = {COMBINATION: LEARNERS, **{learner: (learner,) for learner in LEARNERS}}
+    stacks = {name: fit_stack({each: outputs[each] for each in learners}, known) for name, learners in chosen.items()}
+    return Fitted(
+        regression=fit_regression(_rows(patients), known, penalty=penalty),
+        networks=networks,
+        stacks=stacks,
+        resemblances={name: fit_resemblance(stack.combine(outputs), known) for name, stack in stacks.items()},
+        typical={name: values.mean(axis=0) for name, values in outputs.items()},
+    )
+
+
+def known_of(patients: Sequence[Patient]) -> Known:
+    """What pathology says of these patients, metastases one below the other."""
+    return Known(
+        torch.tensor([report for patient in patients for report in patient.reports]),
+        torch.tensor([number for number, patient in enumerate(patients) for _ in patient.reports]),
+        torch.tensor([patient.state for patient in patients]),
+    )
+
+
+def mean_shares(patients: Sequence[Patient]) -> Floats:
+    """Mean of all reported shares (3,): what would be said of a metastasis without looking at it."""
+    reports = [report for patient in patients for report in patient.reports if report != UNKNOWN]
+    if not reports:
+        return np.full(3, 1 / 3)
+    return np.asarray(REPORTS[reports].mean(axis=0))
+
+
+def state_of(reports: Sequence[int], stated: int) -> int:
+    """Pattern of a patient from what is stated, or from the reports where they decide."""
+    if stated != UNKNOWN or not reports:
+        return stated
+    if any(report not in (PURE, UNKNOWN) for report in reports):
+        return 1
+    return UNKNOWN if UNKNOWN in reports else 0
+
+
+def _best_penalty(
+    patients: Sequence[Patient], folds: Sequence[Sequence[int]], settings: Settings
+) -> tuple[float, Floats]:
+    """Penalty of the regression that makes held-out reports likeliest, and outputs (lesions, 4) of held-out patients.
+
+    Judged as it is used: stacked, which takes back what a weak penalty makes too extreme.
+    """
+    known = known_of(patients)
+    best: tuple[float, float, Floats] | None = None
+    for penalty in settings.penalties:
+        said: dict[int, Floats] = {}
+        for rows in folds:
+            held_out = set(rows)
+            others = [patient for row, patient in enumerate(patients) if row not in held_out]
+            regression = fit_regression(_rows(others), known_of(others), penalty=penalty)
+            said |= {row: regression.predict(patients[row].rows) for row in rows}
+        outputs = np.concatenate([said[row] for row in range(len(patients))])
+        by_radiomics: dict[Learner, Floats] = {"radiomics": outputs}
+        stacked = fit_stack(by_radiomics, known).combine(by_radiomics)
+        likelihood = float(log_likelihood(torch.from_numpy(stacked), known).mean())
+        if best is None or likelihood > best[0]:
+            best = (likelihood, penalty, outputs)
+    assert best is not None  # noqa: S101 - there is a penalty
+    return best[1], best[2]
+
+
+def _rows(patients: Sequence[Patient]) -> list[Row]:
+    return [row for patient in patients for row in patient.rows]

@@ -1,0 +1,59 @@
+"""What training keeps of a patient: metastases measured and cut out once, in processes of their own that need no torch."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from preop.cohort import Patient
+from preop.errors import InvalidInputError
+from preop.grandchallenge.values import to_json
+from preop.imaging import Image, read_image
+
+from .lesions import CT, SEGMENTATION, Lesions, find_lesions
+
+CONTENT_FILE = "lesions.json"
+FIRST, SECOND = "first", "second"
+SECOND_SEGMENTATION = "second_segmentation"
+"""Column with another segmentation of the same scan, with the same numbers: to see what hangs on who drew."""
+
+
+def prepare_patient(patient: Patient, *, work: Path) -> None:
+    """Write a folder with the name of the patient into ``work``, complete or not at all.
+
+    Raises
+    ------
+    InvalidInputError
+        If the patient's images are not what they should be.
+    """
+    ct = patient.case.image(CT)
+    found = {FIRST: find_lesions(ct, patient.case.image(SEGMENTATION))}
+    if second := patient.row.get(SECOND_SEGMENTATION):
+        found[SECOND] = find_lesions(ct, _second(patient, second, ct))
+    partial = work / f".{patient.name}"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    for name, lesions in found.items():
+        np.save(partial / f"{name}.npy", np.stack([each.patches for each in lesions.seen]))
+    content = {"slice_mm": max(ct.spacing_mm), **{name: _rows(lesions) for name, lesions in found.items()}}
+    (partial / CONTENT_FILE).write_text(to_json(content), encoding="utf-8")
+    partial.replace(work / patient.name)
+
+
+def _second(patient: Patient, name: str, ct: Image) -> Image:
+    """Read the second segmentation, whose path is relative to the table like those of the inputs."""
+    first = patient.case.image_paths[SEGMENTATION]
+    depth = len(Path(patient.row[SEGMENTATION]).parts)
+    image = read_image(first.parents[depth - 1] / name)
+    difference = ct.geometry.difference(image.geometry)
+    if difference:
+        raise InvalidInputError(f"{SECOND_SEGMENTATION} does not lie on the grid of {CT} ({difference}): resample it.")
+    return image
+
+
+def _rows(lesions: Lesions) -> list[dict[str, Any]]:
+    return [{**asdict(each.lesion), "features": each.features} for each in lesions.seen]

@@ -1,0 +1,341 @@
+"""Simulated patients of this study: portal venous CT of a liver with metastases, and what pathology reports of them.
+
+How metastases grow and what is reported is drawn in ``metastases.py``; the liver, its vessels and neighbours in
+``abdomen.py``; how scanners, readers and networks see them in ``scan.py``; this module puts patients together and writes
+cohorts. Nothing but the interface of a metastasis depends on its pattern. Nothing learned from these patients says
+anything about real ones.
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+import preop
+from preop.cohort import map_patients, write_source
+from preop.errors import InvalidInputError
+from preop.folders import claim_folder
+from preop.grandchallenge.models import DataSource
+from preop.imaging import Geometry, Image, write_image
+from preop.simulation import ceiling_auc
+from preop.staging import Pattern, Shares, patient_pattern
+
+from .abdomen import place_metastases, random_abdomen
+from .lesions import CT, SEGMENTATION
+from .metastases import Floats, Metastases, draw_metastases, draw_reports
+from .scan import CENTRES, EXTERNAL_CENTRES, TEXTURE_HU, Centre, grow, liver_densities, scan, scanned_grid
+
+__all__ = ["CENTRES", "EXTERNAL_CENTRES", "PatientFacts", "SimulatedPatient", "draw_facts", "draw_patient", "simulate"]
+
+Progress = Callable[[int, int], None]
+Source = Literal["reader", "network"]
+
+SOURCE = DataSource(
+    description="Simulated livers with metastases whose interface grows in stated patterns",
+    source="preop simulate liver_growth_pattern",
+    citation="none",
+    licence="Apache-2.0",
+    simulated=True,
+)
+SECOND_SEGMENTATION = "second_segmentation"
+OUTCOME = "non_desmoplastic"
+LESION_SHARES_FILE, LESION_TRUTH_FILE, PATIENT_TRUTH_FILE = "lesion_shares.csv", "lesion_truth.csv", "patient_truth.csv"
+COLUMNS = ("patient", CT, SEGMENTATION, SECOND_SEGMENTATION, "centre", "segmentation_source", "lesions", OUTCOME)
+SHARE_COLUMNS = ("patient", "label", *Pattern)
+LESION_TRUTH_COLUMNS = ("patient", "label", "radius_mm", *Pattern, "ceiling_probability_pure")
+PATIENT_TRUTH_COLUMNS = ("patient", "ceiling_probability")
+
+ONLY_PATIENT_KNOWN = 0.25  # share of patients of whom the pathologist reports only the patient's pattern
+DRAWN_BY_NETWORK = 0.3  # share of patients whose segmentation comes from a network, not a reader
+SMALL_SPACING_MM = (5.0, 1.6, 1.6)
+
+
+@dataclass(frozen=True, eq=False)
+class PatientFacts:
+    """A patient before anything is drawn.
+
+    Attributes
+    ----------
+    centre
+        Where the scan is made.
+    metastases
+        What grows in the liver.
+    reports
+        What the pathologist says of each, whether or not the table of the cohort holds it.
+    reported_each
+        Whether it does; else only the pattern of the patient is known.
+    source
+        Who drew the metastases.
+    """
+
+    centre: Centre
+    metastases: Metastases
+    reports: tuple[Shares, ...]
+    reported_each: bool
+    source: Source
+
+    @property
+    def non_desmoplastic(self) -> bool:
+        """What the consensus rule makes of the reports."""
+        return not patient_pattern(self.reports).desmoplastic
+
+
+@dataclass(frozen=True, eq=False)
+class SimulatedPatient:
+    """A simulated patient with the scan.
+
+    Attributes
+    ----------
+    facts
+        The patient.
+    ct
+        CT in HU (int16).
+    reader, network
+        The metastases as a reader and as a network draw them, one label each from 1 (uint8), on the same grid.
+    centres_mm
+        Their true centres in the scan's world (n, 3), x, y, z.
+    """
+
+    facts: PatientFacts
+    ct: Image
+    reader: Image
+    network: Image
+    centres_mm: Floats
+
+
+def draw_facts(
+    seed: int, number: int = 0, *, centres: Sequence[Centre] = CENTRES, only_patient_known: float = ONLY_PATIENT_KNOWN
+) -> PatientFacts:
+    """Draw a patient without any image.
+
+    Parameters
+    ----------
+    seed
+        Seed of the cohort, 0 or more.
+    number
+        Which patient of the cohort, from 0; independent of the others.
+    centres
+        Where scans are made; drawn by the centres' shares. It changes nothing else.
+    only_patient_known
+        Share of the patients of whom no metastasis is reported by itself.
+    """
+    rng = _generator(seed, number, "patient")
+    centre = centres[rng.choice(len(centres), p=[each.share for each in centres])]
+    source: Source = "network" if rng.random() < DRAWN_BY_NETWORK else "reader"
+    reported_each = bool(rng.random() >= only_patient_known)
+    metastases = draw_metastases(rng)
+    return PatientFacts(centre, metastases, draw_reports(rng, metastases), reported_each, source)
+
+
+def draw_patient(
+    seed: int,
+    number: int = 0,
+    *,
+    centres: Sequence[Centre] = CENTRES,
+    only_around: bool = False,
+    arterial: bool = False,
+    facts: PatientFacts | None = None,
+) -> SimulatedPatient:
+    """Simulate one patient in memory; the same arguments give the same voxels, whoever is simulated beside them.
+
+    Parameters
+    ----------
+    seed, number, centres
+        As for ``draw_facts``.
+    only_around
+        Scan only what is near the metastases, in a fraction of the time; these voxels are the same.
+    arterial
+        Scan in the arterial phase, for which the algorithm is not made.
+    facts
+        The patient, where it is known already.
+    """
+    facts = facts or draw_facts(seed, number, centres=centres)
+    rng = _generator(seed, number, "anatomy")
+    hu = liver_densities(rng, facts.centre, arterial=arterial)
+    abdomen = random_abdomen(rng, hu, TEXTURE_HU)
+    places = place_metastases(rng, abdomen, facts.metastases)
+    liver = grow(rng, abdomen, facts.metastases, places, hu["liver"], arterial=arterial)
+    shift = np.round(rng.uniform([-20, -150, -900], [20, -50, -300]), 1)
+    grid = scanned_grid(rng, facts.centre)
+    images = scan((seed, number), liver, facts.centre, grid, only_around=only_around)
+    ct, reader, network = (Image(image.voxels, _shifted(image.geometry, shift)) for image in images)
+    return SimulatedPatient(facts, ct, reader, network, places + shift)
+
+
+def simulate(
+    patients: int,
+    seed: int,
+    output: Path,
+    progress: Progress | None = None,
+    *,
+    centres: Sequence[Centre] = CENTRES,
+    only_patient_known: float = ONLY_PATIENT_KNOWN,
+    small: bool = False,
+) -> None:
+    """Write a simulated cohort: ``cohort.csv``, the images it names, reports, the truth, and a README.
+
+    Scans hold what is near the metastases. An interrupted run can be repeated: images that are complete are not made
+    again.
+
+    Parameters
+    ----------
+    patients
+        How many, 2 or more.
+    seed
+        The same seed gives the same files.
+    output
+        A new or empty folder, or one that the same call began.
+    progress
+        Called with the number of patients done and their total.
+    centres
+        Where scans are made: ``EXTERNAL_CENTRES`` for a cohort of other scanners.
+    only_patient_known
+        As for ``draw_facts``.
+    small
+        Small coarse images for tests and examples.
+
+    Raises
+    ------
+    InvalidInputError
+        If there are fewer than 2 patients, or the seed is negative.
+    InvalidOutputError
+        If the folder holds anything else, or cannot be written.
+    """
+    if patients < 2 or seed < 0:
+        raise InvalidInputError(
+            f"{patients} patients with seed {seed} were asked for; expected 2 patients or more and a seed of 0 or more."
+        )
+    if small:
+        centres = [replace(each, ct=replace(each.ct, spacing_mm=SMALL_SPACING_MM)) for each in centres]
+    claim_folder(
+        output,
+        {
+            "algorithm": "liver_growth_pattern",
+            "patients": patients,
+            "seed": seed,
+            "centres": ", ".join(each.name for each in centres),
+            "only_patient_known": only_patient_known,
+            "small": small,
+            "preop": preop.__version__,
+        },
+    )
+    names = [f"simulated_{number + 1:0{len(str(patients))}d}" for number in range(patients)]
+    folders = [(number, output / "images" / name) for number, name in enumerate(names)]
+    draw = functools.partial(draw_facts, seed, centres=centres, only_patient_known=only_patient_known)
+    write = functools.partial(_write_images, seed=seed, centres=centres)
+    for done, (_, error) in enumerate(map_patients(write, folders, description=None), start=1):
+        if error is not None:
+            raise error
+        if progress is not None:
+            progress(done, patients)
+    facts = [draw(number) for number in range(patients)]
+    named = list(zip(names, facts, strict=True))
+    _write_readme(output / "README.md", patients, seed, facts)
+    _write_csv(output / LESION_TRUTH_FILE, LESION_TRUTH_COLUMNS, (row for each in named for row in _truth_rows(*each)))
+    ceilings = ({"patient": name, "ceiling_probability": round(each.metastases.ceiling, 6)} for name, each in named)
+    _write_csv(output / PATIENT_TRUTH_FILE, PATIENT_TRUTH_COLUMNS, ceilings)
+    _write_csv(output / LESION_SHARES_FILE, SHARE_COLUMNS, (row for each in named for row in _share_rows(*each)))
+    _write_csv(output / "cohort.csv", COLUMNS, (_row(*each) for each in named))
+    write_source(SOURCE, output / "cohort.csv")
+
+
+# --- the cohort -------------------------------------------------------------------------------------------------------
+
+
+def _row(patient: str, facts: PatientFacts) -> dict[str, Any]:
+    folder = f"images/{patient}"
+    return {
+        "patient": patient,
+        CT: f"{folder}/{CT}.mha",
+        SEGMENTATION: f"{folder}/{facts.source}.mha",
+        SECOND_SEGMENTATION: f"{folder}/{'reader' if facts.source == 'network' else 'network'}.mha",
+        "centre": facts.centre.name,
+        "segmentation_source": facts.source,
+        "lesions": len(facts.metastases),
+        OUTCOME: int(facts.non_desmoplastic),
+    }
+
+
+def _share_rows(patient: str, facts: PatientFacts) -> list[dict[str, Any]]:
+    if not facts.reported_each:
+        return []
+    return [
+        {"patient": patient, "label": label, **_by_pattern(shares.as_tuple())}
+        for label, shares in enumerate(facts.reports, start=1)
+    ]
+
+
+def _truth_rows(patient: str, facts: PatientFacts) -> list[dict[str, Any]]:
+    of = facts.metastases
+    return [
+        {
+            "patient": patient,
+            "label": i + 1,
+            "radius_mm": round(float(of.radius_mm[i]), 2),
+            **_by_pattern(np.round(of.shares[i], 4).tolist()),
+            "ceiling_probability_pure": round(float(of.pure_report[i]), 6),
+        }
+        for i in range(len(of))
+    ]
+
+
+def _by_pattern(shares: Iterable[float]) -> dict[str, float]:
+    return {str(pattern): round(share, 4) for pattern, share in zip(Pattern, shares, strict=True)}
+
+
+def _write_images(patient: tuple[int, Path], *, seed: int, centres: Sequence[Centre]) -> None:
+    """Write the images of a patient, by number, into a folder if they are not there yet."""
+    number, folder = patient
+    paths = [folder / f"{name}.mha" for name in (CT, "reader", "network")]
+    if all(path.exists() for path in paths):
+        return
+    made = draw_patient(seed, number, centres=centres, only_around=True)
+    for path, image in zip(paths, (made.ct, made.reader, made.network), strict=True):
+        write_image(image, path)
+
+
+def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> None:
+    partial = path.with_name(f".{path.name}")
+    with partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    partial.replace(path)
+
+
+def _write_readme(path: Path, patients: int, seed: int, facts: Sequence[PatientFacts]) -> None:
+    ceilings = np.array([each.metastases.ceiling for each in facts])
+    best = f"{ceiling_auc(ceilings):.3f}" if 0 < ceilings.sum() < len(ceilings) else "no number"
+    path.write_text(
+        f"""# A simulated cohort
+
+These {patients} patients do not exist. Their scans, metastases and pathology come from a program
+(`liver_growth_pattern/simulation.py`, seed {seed}). What is learned from them shows that the software works; it says
+nothing about patients.
+
+`cohort.csv` has one row a patient; `{OUTCOME}` is 1 unless the whole interface of every metastasis was reported as
+desmoplastic. `{LESION_SHARES_FILE}` has the shares that the pathologist reported of each metastasis; of patients who are
+not in it only the pattern of the patient is known. `{SECOND_SEGMENTATION}` is the same scan drawn by the other of a reader
+and a network. Scans are stored as air where they are far from all metastases.
+
+`{LESION_TRUTH_FILE}` has the true shares of each metastasis, which no algorithm may see; an observer who knows them gives
+`ceiling_probability` in `{PATIENT_TRUTH_FILE}`, and can expect an AUC of {best} for non-desmoplastic patients.
+""",
+        encoding="utf-8",
+    )
+
+
+def _shifted(grid: Geometry, shift: Floats) -> Geometry:
+    x, y, z = (np.array(grid.origin_mm) + shift).tolist()
+    return Geometry(grid.shape, grid.spacing_mm, (x, y, z), grid.direction)
+
+
+def _generator(seed: int, number: int, purpose: Literal["patient", "anatomy"]) -> np.random.Generator:
+    """Give each patient and purpose its own stream."""
+    return np.random.default_rng([seed, number, ("patient", "anatomy").index(purpose), 7])
