@@ -21,6 +21,7 @@ from preop.errors import InvalidInputError, InvalidOutputError
 from preop.folders import sha256
 from preop.imaging import Image
 from preop.slides.encoders import Encoder
+from preop.slides.levels import Pixels
 from preop.slides.slide import Slide
 from preop.slides.tiling import Tiling
 from preop.slides.tissue import assessable, find_tissue
@@ -165,18 +166,30 @@ class FeatureStore:
         if kept.exists():
             known: NDArray[np.float16] = np.load(kept, allow_pickle=False)
             return known
-        values: list[NDArray[np.float16]] = []
-        batch = []
-        for tile in slide.tiles(tiling, threads=threads):
-            batch.append(tile.pixels)
-            if len(batch) == TILES_PER_BATCH or tile.number == len(tiling) - 1:
-                values.append(self.encoder.encode(np.stack(batch)))
-                batch = []
-        found = np.concatenate(values)
+        found = encode_tiles(slide, tiling, self.encoder, threads=threads)
         partial = kept.with_name(f".{kept.name}")
         np.save(partial, found)
         partial.replace(kept)
         return found
+
+
+def encode_tiles(slide: Slide, tiling: Tiling, encoder: Encoder, *, threads: int = 2) -> NDArray[np.float16]:
+    """Describe the tiles of a slide, (n, f), with no more than a batch of them in memory.
+
+    Parameters
+    ----------
+    threads
+        As in :meth:`preop.slides.Slide.tiles`.
+    """
+    values = np.empty((len(tiling), encoder.info.features), np.float16)
+    batch: list[Pixels] = []
+    for tile in slide.tiles(tiling, threads=threads):
+        batch.append(tile.pixels)
+        last = tile.number + 1
+        if len(batch) == TILES_PER_BATCH or last == len(tiling):
+            values[last - len(batch) : last] = encoder.encode(np.stack(batch))
+            batch = []
+    return values
 
 
 def flat(slides: Sequence[TileFeatures]) -> tuple[NDArray[np.float16], NDArray[np.int32]]:
