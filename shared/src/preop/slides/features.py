@@ -60,6 +60,8 @@ class Regions:
         Which are tiles (r, side * side).
     slides, rows, columns
         Place of each region: number of the slide, and row and column in units of regions (r,).
+    region, place
+        Of each tile, in the order of :func:`flat`: number of its region, and its place there (n,).
     """
 
     values: NDArray[np.float16]
@@ -67,6 +69,8 @@ class Regions:
     slides: NDArray[np.int32]
     rows: NDArray[np.int32]
     columns: NDArray[np.int32]
+    region: NDArray[np.intp]
+    place: NDArray[np.intp]
 
 
 class FeatureStore:
@@ -206,14 +210,14 @@ def in_regions(slides: Sequence[TileFeatures], side: int) -> Regions:
     """
     values, numbers = flat(slides)
     rows, columns = (np.concatenate([getattr(slide.tiling, name) for slide in slides]) for name in ("rows", "columns"))
-    places, region = np.unique(np.stack([numbers, rows // side, columns // side], axis=1), axis=0, return_inverse=True)
-    within = rows % side * side + columns % side
+    places, found = np.unique(np.stack([numbers, rows // side, columns // side], axis=1), axis=0, return_inverse=True)
+    region, place = found.ravel(), (rows % side * side + columns % side).astype(np.intp)
     grouped = np.zeros((len(places), side * side, values.shape[1]), np.float16)
     present = np.zeros(grouped.shape[:2], bool)
-    grouped[region.ravel(), within] = values
-    present[region.ravel(), within] = True
+    grouped[region, place] = values
+    present[region, place] = True
     slide, row, column = np.moveaxis(places.astype(np.int32), 1, 0)
-    return Regions(grouped, present, slide, row, column)
+    return Regions(grouped, present, slide, row, column, region, place)
 
 
 def slide_sha256(path: Path) -> str:
