@@ -27,8 +27,9 @@ from preop.simulation import LogisticOutcome, ceiling_auc
 from preop.slides import write_slide
 from preop.slides.tiling import UM_PER_MM
 
-from .architecture import MAP_UM, Architecture, Biology, Cell, Margin, Maturity, draw_architecture
+from .architecture import MAP_UM, Architecture, Biology, Cell, draw_architecture
 from .card_truth import CardTruth, measure
+from .definitions import Margin, Maturity
 from .painting import MAP_PX, PIXEL_UM, Stain, strips
 
 Progress = Callable[[int, int], None]
