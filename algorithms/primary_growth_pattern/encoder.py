@@ -22,7 +22,8 @@ from preop.slides import Encoder, Slide, Tiling, new_small_encoder, write_encode
 from preop.slides.levels import Pixels
 from preop.slides.tissue import DYES
 
-from .architecture import MAP_UM, Architecture, Cell, TissueLabel
+from .architecture import MAP_UM, Architecture, Cell
+from .definitions import TissueLabel
 from .simulation import SMALL_SLIDE_PX, draw_patient
 
 Floats = NDArray[np.float32]
