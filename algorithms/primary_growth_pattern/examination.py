@@ -66,18 +66,24 @@ def examine(
         If there is no tissue that can be assessed, the mask does not belong to the slide, or the slide is too coarse or
         damaged.
     """
-    if mask is not None:
-        _check_extent(mask, slide)
-        to_describe = to_read = mask
-        spoilt = 0.0
-    else:
+    if mask is None:
         found = find_tissue(slide, threads=threads)
-        to_describe, to_read = assessable(found), readable(found)
-        spoilt = _spoilt_share(found)
+        to_describe, to_read, spoilt = assessable(found), readable(found), _spoilt_share(found)
+    else:
+        _check_extent(mask, slide)
+        to_describe, to_read, spoilt = mask, mask, 0.0
     # The quicker one goes first: without tissue it says so at once.
     tiles = describe(slide, to_describe, encoder, threads=threads)
     tissue, cells = measure(slide, to_read, networks)
     return Examined(tissue, score(tissue, cells, unreliable=networks.unreliable), tiles, spoilt)
+
+
+def score_slide(slide: Slide, networks: Networks, *, mask: Image | None = None, threads: int = 2) -> ScoreCard:
+    """Score a slide as :func:`examine` does, without its tiles."""
+    if mask is not None:
+        _check_extent(mask, slide)
+    tissue, cells = measure(slide, readable(find_tissue(slide, threads=threads)) if mask is None else mask, networks)
+    return score(tissue, cells, unreliable=networks.unreliable)
 
 
 def card_of_patient(cards: Sequence[ScoreCard]) -> ScoreCard:
