@@ -234,6 +234,7 @@ def read_encoder(folder: Path, *, may_run_code: bool = False, device: str | None
 def _finish(folder: Path, info: EncoderInfo, partial: Path) -> EncoderInfo:
     """Give the weights their name, then write what they are."""
     complete = info.model_copy(update={"sha256": sha256(partial)})
+    partial.chmod(0o644)  # weights are written for their owner alone, and a container runs as somebody else
     partial.replace(folder / info.weights_file)
     partial_info = folder / f".{INFO_FILE}"
     partial_info.write_text(json.dumps(complete.model_dump(mode="json"), indent=2) + "\n")

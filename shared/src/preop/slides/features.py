@@ -200,7 +200,8 @@ def flat(slides: Sequence[TileFeatures]) -> tuple[NDArray[np.float16], NDArray[n
     """Put the tiles of a patient's slides into one bag: features (n, f), and the number of each tile's slide (n,)."""
     _check_alike(slides)
     numbers = np.repeat(np.arange(len(slides), dtype=np.int32), [len(slide.tiling) for slide in slides])
-    return np.concatenate([slide.values for slide in slides]), numbers
+    values = slides[0].values if len(slides) == 1 else np.concatenate([slide.values for slide in slides])
+    return values, numbers
 
 
 def in_regions(slides: Sequence[TileFeatures], side: int) -> Regions:
