@@ -10,6 +10,7 @@ import torch
 from preop.imaging import Geometry, Image
 from preop.mil import Ensemble
 from preop.slides import EncoderInfo, Slide, TileFeatures, Tiling, encode_tiles
+from preop.slides.features import TILES_PER_BATCH
 from primary_growth_pattern.agnostic import NetworkSettings, bag_of, describe, make_network, tile_contributions
 
 FEATURES = 12
@@ -24,8 +25,10 @@ class FirstPixel:
         self.info = EncoderInfo(
             name="first pixel", kind="timm", architecture="none", features=features, tile_px=tile_px, um_per_pixel=0.5
         )
+        self.largest_batch = 0
 
     def encode(self, tiles: np.ndarray) -> np.ndarray:
+        self.largest_batch = max(self.largest_batch, len(tiles))
         return np.broadcast_to(tiles[:, :1, 0, 0].astype(np.float16), (len(tiles), self.info.features))
 
 
@@ -101,18 +104,19 @@ def forget_peak() -> None:
 
 def test_200_000_tiles_take_the_memory_of_their_features(tmp_path: Path) -> None:
     side = 448 * 16
-    settings = NetworkSettings()
+    settings, encoder = NetworkSettings(), FirstPixel(tile_px=16)
     ensemble = Ensemble((make_network(settings, 480).eval(),))
     with Slide(sparse_slide(tmp_path / "slide.tif", side)) as slide:
         everywhere = Image(np.ones((10, 10), bool), Geometry.axis_aligned((10, 10), (side * 0.5 / 1000 / 10,) * 2))
         forget_peak()
         before = resident_bytes("VmRSS")
-        tiles = describe(slide, everywhere, FirstPixel(tile_px=16), threads=0)
+        tiles = describe(slide, everywhere, encoder, threads=0)
         (said,) = ensemble.predict([bag_of("p", [tiles], settings)], instances_per_chunk=1024)
         grown = resident_bytes("VmHWM") - before
     assert len(tiles.tiling) == len(said.contributions) == 448**2 > 200_000
-    # The features, and 64 numbers a tile with what attention makes of them; never the tiles.
-    assert grown < tiles.values.nbytes + 400e6
+    # A tile leaves 480 numbers of 16 bits, and about a dozen times 64 of 32 bits in the attention: 4 kB.
+    assert grown < 1.2e9
+    assert encoder.largest_batch <= TILES_PER_BATCH
 
 
 def test_tiles_are_described_in_their_order(tmp_path: Path) -> None:
