@@ -28,7 +28,7 @@ from .definitions import (
     TissueLabel,
     hot_spot,
 )
-from .tissue import Cells, TissueMap
+from .findings import Cells, TissueMap
 from .tumour_bed import LEAST_BED_MM2, TumourBed, find_bed, in_blocks
 
 Direction = Literal["above", "from", "below"]
@@ -40,6 +40,7 @@ LEAST_AGGREGATE_UM = 120.0
 LEAST_STROMA_MM2 = 0.05
 # Where an aggregate ends on the map is uncertain by some cells, of which it has a thousand times as many as the stroma.
 _AGGREGATE_RIM_UM = 32.0
+_AGGREGATE_OPENING_UM = 16.0  # parts that hang together by less are two
 _LEAST_MATURE_SHARE = 0.2
 
 
@@ -349,7 +350,8 @@ def crohn_like(slide: _Slide) -> Finding:
     from scipy import ndimage
 
     tissue, bed = slide.tissue, slide.bed_with_front
-    opened = ndimage.binary_opening(tissue.labels == TissueLabel.LYMPHOID, iterations=2)
+    opening_px = max(1, round(_AGGREGATE_OPENING_UM / tissue.um_per_pixel))
+    opened = ndimage.binary_opening(tissue.labels == TissueLabel.LYMPHOID, iterations=opening_px)
     parts, count = ndimage.label(opened)
     if not count:
         return Finding(0.0, "absent", {"large_aggregates": 0.0})

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .definitions import STROMA, UM2_PER_MM2, TissueLabel
-from .tissue import TissueMap
+from .findings import TissueMap
 
 Mask = NDArray[np.bool_]
 
