@@ -75,7 +75,7 @@ def examine(
     # The quicker one goes first: without tissue it says so at once.
     tiles = describe(slide, to_describe, encoder, threads=threads)
     tissue, cells = measure(slide, to_read, networks)
-    return Examined(tissue, score(tissue, cells, unreliable=networks.unreliable), tiles, spoilt)
+    return Examined(tissue, score(tissue, cells, unreliable=networks.info.unreliable), tiles, spoilt)
 
 
 def score_slide(slide: Slide, networks: Networks, *, mask: Image | None = None, threads: int = 2) -> ScoreCard:
@@ -83,7 +83,7 @@ def score_slide(slide: Slide, networks: Networks, *, mask: Image | None = None, 
     if mask is not None:
         _check_extent(mask, slide)
     tissue, cells = measure(slide, readable(find_tissue(slide, threads=threads)) if mask is None else mask, networks)
-    return score(tissue, cells, unreliable=networks.unreliable)
+    return score(tissue, cells, unreliable=networks.info.unreliable)
 
 
 def card_of_patient(cards: Sequence[ScoreCard]) -> ScoreCard:

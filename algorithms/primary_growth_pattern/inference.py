@@ -44,7 +44,7 @@ CARD, TILES, TOGETHER = "score card", "tiles", "both together"
 """Names of the ways."""
 
 TELLING_TILES = 10
-MOST_SPOILT = 0.2
+MOST_SPOILT = 0.25
 """Share of the tissue under ink, folded or blurred from which a reader is told."""
 
 _ACROSS = 5
