@@ -63,6 +63,7 @@ TISSUE_WEIGHTS, CELL_WEIGHTS = "tissue.safetensors", "cells.safetensors"
 
 _TILE_PX = 1024
 _FRAME_PX = 96  # what the networks see around a pixel
+_TILE_SQUARES, _FRAME_SQUARES = (round(side * INPUT_UM / MAP_UM) for side in (_TILE_PX, _FRAME_PX))
 _MULTIPLE_PX = 32
 _LEAST_SHARE = 1e-3
 _BESIDE_TISSUE_UM = 200.0
@@ -91,21 +92,19 @@ def measure(slide: Slide, mask: Image, networks: Networks, progress: Progress | 
         raise InvalidInputError(f"{slide.path.name} has no tissue that can be assessed: look at its tissue mask.")
     tiling = slide.tiling(size_px=_TILE_PX, um_per_pixel=INPUT_UM, within=mask, least_share=_LEAST_SHARE)
     map_um = tiling.um_per_pixel * MAP_UM / INPUT_UM
-    across = round(tiling.size_um / map_um)
-    labels = np.zeros((across * (int(tiling.rows.max()) + 1), across * (int(tiling.columns.max()) + 1)), np.uint8)
+    height, width = slide.geometry(map_um).shape
+    labels = np.zeros((height + -height % _TILE_SQUARES, width + -width % _TILE_SQUARES), np.uint8)
     found: list[Cells] = []
     for done, (row, column, pixels) in enumerate(_framed_tiles(slide, tiling), start=1):
         tissue, cells = networks.read(pixels)
-        rim = round(_FRAME_PX * INPUT_UM / MAP_UM)
-        place = (slice(row * across, (row + 1) * across), slice(column * across, (column + 1) * across))
-        labels[place] = tissue[rim:-rim, rim:-rim]
+        top, left = row * _TILE_SQUARES, column * _TILE_SQUARES
+        inner = tissue[_FRAME_SQUARES:-_FRAME_SQUARES, _FRAME_SQUARES:-_FRAME_SQUARES]
+        labels[top : top + _TILE_SQUARES, left : left + _TILE_SQUARES] = inner
         found.append(_in_tile(cells, tiling, row, column))
         if progress is not None:
             progress(done, len(tiling))
-    height, width = slide.geometry(map_um).shape
-    inside = _sampled(mask, labels.shape, map_um)
-    whole = TissueMap(np.where(inside, labels, 0).astype(np.uint8)[:height, :width], map_um)
-    return whole, _within(_joined(found), TissueMap(inside.astype(np.uint8)[:height, :width], map_um))
+    inside = TissueMap(_sampled(mask, (height, width), map_um).astype(np.uint8), map_um)
+    return TissueMap(labels[:height, :width] * inside.labels, map_um), _within(_joined(found), inside)
 
 
 def readable(tissue: Image) -> Image:
@@ -281,14 +280,15 @@ def _within(cells: Cells, inside: TissueMap) -> Cells:
     return Cells(cells.points_um[kept], cells.kinds[kept], cells.probability[kept])
 
 
-def _sampled(mask: Image, shape: tuple[int, ...], um_per_pixel: float) -> NDArray[np.bool_]:
+def _sampled(mask: Image, shape: tuple[int, int], um_per_pixel: float) -> NDArray[np.bool_]:
     """Mask at the centres of a map's pixels; outside it nothing is wanted."""
-    lines = []
-    for side, spacing_mm, length in zip(shape, mask.spacing_mm, mask.shape, strict=True):
-        index = ((np.arange(side) + 0.5) * um_per_pixel / UM_PER_MM / spacing_mm).astype(np.intp)
-        lines.append((index.clip(max=length - 1), index < length))
-    (rows, in_rows), (columns, in_columns) = lines
-    return np.asarray(mask.voxels[np.ix_(rows, columns)] & np.ix_(in_rows, in_columns)[0] & in_columns)
+    rows, columns = (
+        ((np.arange(side) + 0.5) * um_per_pixel / UM_PER_MM / spacing_mm).astype(np.intp)
+        for side, spacing_mm in zip(shape, mask.spacing_mm, strict=True)
+    )
+    height, width = mask.shape
+    nearest = mask.voxels[np.ix_(rows.clip(max=height - 1), columns.clip(max=width - 1))] > 0
+    return np.asarray(nearest & (rows < height)[:, None] & (columns < width))
 
 
 def _check_region(region: Region, least_px: int) -> None:
