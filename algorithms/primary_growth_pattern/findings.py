@@ -84,7 +84,7 @@ class Cells:
 
 @dataclass(frozen=True, eq=False)
 class Region:
-    """An annotated part of a slide, for training: every square, and every cell in it.
+    """An annotated part of a slide, for training: squares of tissue, and in them every cell that is counted.
 
     Attributes
     ----------
@@ -93,7 +93,7 @@ class Region:
     labels
         :class:`~.definitions.TissueLabel` of squares of 8 micrometres (h / 8, w / 8), or ``NOT_ANNOTATED``.
     points_um
-        Every cell that is counted, y and x from the region's corner (n, 2).
+        Every cell that is counted in the annotated squares, y and x from the region's corner (n, 2).
     kinds
         :class:`~.definitions.CellKind` of each (n,).
     patient

@@ -48,7 +48,7 @@ def fit_cells(regions: Sequence[Region], settings: NetworkSettings, advance: Cal
 
 
 def blobs(region: Region) -> NDArray[np.float16]:
-    """Draw a blob around every annotated centre, 1 there (kinds, h / 4, w / 4)."""
+    """Draw a blob around every annotated centre, 1 there (kinds, h / 4, w / 4); NaN where nothing is annotated."""
     from scipy import ndimage
 
     stride_um = CELL_STRIDE * INPUT_UM
@@ -61,6 +61,8 @@ def blobs(region: Region) -> NDArray[np.float16]:
         if len(rows):
             distance_um = stride_um * ndimage.distance_transform_edt(elsewhere)
             drawn[kind] = np.exp(-((distance_um / CENTRE_UM[kind]) ** 2) / 2)
+    finer = TISSUE_STRIDE // CELL_STRIDE
+    drawn[:, (region.labels == NOT_ANNOTATED).repeat(finer, axis=0).repeat(finer, axis=1)] = np.nan
     return drawn
 
 
@@ -72,12 +74,13 @@ def tissue_loss(logits: Tensor, labels: Tensor) -> Tensor:
 def cell_loss(logits: Tensor, blobs: Tensor) -> Tensor:
     """Focal loss of centres (Law & Deng, ECCV 2018, equation 1), each kind and picture by its number of centres.
 
-    Beside a centre, saying "here" costs less the nearer it is.
+    Beside a centre, saying "here" costs less the nearer it is; where it is NaN, nothing costs anything.
     """
+    known, blobs = ~blobs.isnan(), blobs.nan_to_num()
     log_yes, log_no = functional.logsigmoid(logits), functional.logsigmoid(-logits)
     yes, no = log_yes.exp(), log_no.exp()
     at_centre = blobs >= 1
-    terms = torch.where(at_centre, no**2 * log_yes, (1 - blobs) ** 4 * yes**2 * log_no)
+    terms = known * torch.where(at_centre, no**2 * log_yes, (1 - blobs) ** 4 * yes**2 * log_no)
     # A picture of a lymphoid aggregate has a thousand centres; it is not to outweigh those with a few.
     centres = at_centre.sum(dim=(2, 3)).clamp(min=1)
     return -(terms.sum(dim=(2, 3)) / centres).mean()
@@ -153,12 +156,12 @@ class _Patches:
         region, target = self._regions[number], self._targets[number]
         stride = region.pixels.shape[0] // target.shape[-2]
         place = tuple(slice(start, start + self._side) for start in corner)
-        coarse = tuple(slice(start // stride, (start + self._side) // stride) for start in corner)
+        rows, columns = (slice(start // stride, (start + self._side) // stride) for start in corner)
         picture = _restained(density(region.pixels[place]), draw_stain(rng))
         if rng.random() < _BLURRED:
             picture = _blurred(picture, rng.uniform(0, 1))
         turns, mirror = int(rng.integers(4)), bool(rng.integers(2))
-        turned = np.rot90(target[..., *coarse], turns, (-2, -1))
+        turned = np.rot90(target[..., rows, columns], turns, (-2, -1))
         picture = np.rot90(picture, turns, (0, 1))
         if mirror:
             turned, picture = turned[..., ::-1], picture[:, ::-1]
@@ -213,7 +216,7 @@ def _seeded(seed: int) -> Iterator[None]:
 
 
 def _restained(densities: Floats, stain: RandomStain) -> Floats:
-    return np.maximum(densities @ stain.mixing, 0) + stain.white
+    return np.asarray(np.maximum(densities @ stain.mixing, 0) + stain.white)
 
 
 def _blurred(picture: Floats, sigma_px: float) -> Floats:
@@ -228,10 +231,11 @@ def _as_batch(pictures: Floats) -> Tensor:
 
 
 def _countable(region: Region, points_um: Floats) -> NDArray[np.bool_]:
-    """Whether points lie outside lymphoid aggregates."""
+    """Whether points lie where something is annotated, other than a lymphoid aggregate."""
     rows, columns = (points_um / MAP_UM).astype(np.intp).T
     height, width = region.labels.shape
-    return np.asarray(region.labels[rows.clip(0, height - 1), columns.clip(0, width - 1)] != TissueLabel.LYMPHOID)
+    labels = region.labels[rows.clip(0, height - 1), columns.clip(0, width - 1)]
+    return np.asarray(~np.isin(labels, [TissueLabel.LYMPHOID, NOT_ANNOTATED]))
 
 
 def _nth_highest(probabilities: Floats, count: int) -> float:

@@ -87,7 +87,7 @@ class CellNetwork(nn.Module):
         super().__init__()
         self.body = UNet(channels, len(CellKind), output_level=1)
         # Centres are rare: training begins from there (Lin et al., ICCV 2017, 4.1).
-        nn.init.constant_(self.body.head.bias, math.log(_RARE / (1 - _RARE)))
+        self.body.head.bias = nn.Parameter(torch.full((len(CellKind),), math.log(_RARE / (1 - _RARE))))
 
     def forward(self, density: Tensor) -> Tensor:
         """Logits (n, 2, h / 4, w / 4) of optical densities (n, 3, h, w)."""

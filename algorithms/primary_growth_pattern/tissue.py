@@ -11,7 +11,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version
-from itertools import count, groupby, product
+from itertools import chain, count, groupby, product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -348,26 +348,40 @@ def _write_info(folder: Path, info: NetworksInfo) -> NetworksInfo:
 
 
 def main() -> None:
-    """Train the networks that ship, on regions of simulated slides."""
+    """Train the networks: those that ship, on regions of simulated slides, or others on annotated slides."""
     import rich.progress
 
     from .annotated_slides import simulated_regions
+    from .annotations import read_regions
     from .simulation import SOURCE
 
     parser = argparse.ArgumentParser(prog="python -m primary_growth_pattern.tissue", description=main.__doc__)
     parser.add_argument("output", type=Path, help="folder for the networks")
     parser.add_argument(
+        "--annotations", type=Path, help="folder of annotated slides, one folder a patient (annotations.py)"
+    )
+    parser.add_argument("--description", help="of the annotated slides, in one line")
+    parser.add_argument(
         "--patients", type=int, default=80, help="simulated patients, of three regions each (default 80)"
     )
     parser.add_argument("--seed", type=int, default=4100, help="of patients and training (default 4100)")
     arguments = parser.parse_args()
-    settings = NetworkSettings(seed=arguments.seed)
-    numbers = rich.progress.track(range(arguments.patients), "Drawing regions")
-    regions = [region for number in numbers for region in simulated_regions(arguments.seed, number)]
+    if arguments.annotations is None:
+        source = SOURCE
+        drawn = (simulated_regions(arguments.seed, number) for number in range(arguments.patients))
+        total = arguments.patients
+    else:
+        source = DataSource(description=arguments.description or "not stated")
+        folders = sorted(path for path in arguments.annotations.iterdir() if path.is_dir())
+        drawn, total = (read_regions(folder) for folder in folders), len(folders)
+    regions = list(chain.from_iterable(rich.progress.track(drawn, "Regions", total=total)))
     with rich.progress.Progress() as bar:
         task = bar.add_task("Training", total=None)
         networks = fit_networks(
-            regions, settings, SOURCE, lambda done, total: bar.update(task, completed=done, total=total)
+            regions,
+            NetworkSettings(seed=arguments.seed),
+            source,
+            lambda done, total: bar.update(task, completed=done, total=total),
         )
     info = write_networks(arguments.output, networks)
     sys.stdout.write(f"Dice {info.dice}\nThe networks are in {arguments.output}.\n")

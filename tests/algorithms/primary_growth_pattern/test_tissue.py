@@ -9,13 +9,14 @@ import torch
 
 from preop.errors import InvalidInputError, InvalidModelError
 from preop.grandchallenge.models import DataSource
-from preop.imaging import Geometry, Image
+from preop.imaging import Geometry, Image, write_tiff
 from preop.slides import Slide, Tissue, write_slide
 from preop.slides.slide import Tile
 from preop.slides.tiling import Tiling
 from primary_growth_pattern.annotated_slides import simulated_regions
+from primary_growth_pattern.annotations import read_regions
 from primary_growth_pattern.definitions import CellKind, TissueLabel
-from primary_growth_pattern.findings import Cells, ItemAgreement, NetworkSettings, Region, TissueMap
+from primary_growth_pattern.findings import NOT_ANNOTATED, Cells, ItemAgreement, NetworkSettings, Region, TissueMap
 from primary_growth_pattern.learning import blobs, cell_loss, choose_thresholds
 from primary_growth_pattern.networks import CellNetwork, Networks, TissueNetwork, find_centres
 from primary_growth_pattern.stain import density, draw_stain
@@ -315,3 +316,54 @@ def test_networks_are_no_larger_than_two_cores_can_use() -> None:
     settings = NetworkSettings()
     for network in (TissueNetwork(settings.tissue_channels), CellNetwork(settings.cell_channels)):
         assert sum(value.numel() for value in network.parameters()) < 1_000_000
+
+
+def annotated_patient(folder: Path) -> Path:
+    """Slide of 1.5 x 1.2 mm; above 0.8 mm all is annotated, below nothing."""
+    pixels = np.full((1504, 1216, 3), 200, np.uint8)
+    pixels[:, 1100:] = 100
+    labels = np.full((188, 152), NOT_ANNOTATED, np.uint8)
+    labels[:100], labels[:100, 130:] = TissueLabel.MUSCLE, TissueLabel.TUMOUR
+    folder.mkdir()
+    write_slide([pixels], pixels.shape[:2], 1.0, folder / "primary-tumour-slide.tif")
+    write_tiff(Image(labels, Geometry.axis_aligned(labels.shape, (0.008, 0.008))), folder / "tissue-map.tif")
+    (folder / "points.csv").write_text("kind,y_um,x_um,cells\nlymphocyte,10,20,1\nbud,700,1100.5,3\n")
+    return folder
+
+
+def test_annotated_slides_are_cut_into_regions(tmp_path: Path) -> None:
+    left, right = read_regions(annotated_patient(tmp_path / "p01"))
+    assert left.patient == right.patient == "p01"
+    assert left.pixels.shape == right.pixels.shape == (1024, 1024, 3)
+    assert set(np.unique(left.labels)) == {TissueLabel.MUSCLE, NOT_ANNOTATED}
+    assert (right.labels[:100, 2:24] == TissueLabel.TUMOUR).all()
+    assert (right.labels[:, 24:] == NOT_ANNOTATED).all()  # beyond the slide
+    assert left.points_um.tolist() == [[10, 20]]
+    assert right.points_um.tolist() == [[700, 76.5]]
+    assert right.kinds.tolist() == [CellKind.BUD]
+    assert right.pixels[500, 90].mean() < 120 < right.pixels[500, 60].mean()
+
+
+def test_annotations_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
+    folder = annotated_patient(tmp_path / "p01")
+    points = folder / "points.csv"
+    points.write_text("kind,y_um,x_um\nmacrophage,10,20\n")
+    with pytest.raises(InvalidInputError, match=r"'macrophage'.*kind \(lymphocyte or bud\)"):
+        list(read_regions(folder))
+    points.unlink()
+    with pytest.raises(InvalidInputError, match=r"no points\.csv in"):
+        list(read_regions(folder))
+    points.write_text("kind,y_um,x_um\n")
+    nothing = np.full((188, 152), NOT_ANNOTATED, np.uint8)
+    write_tiff(Image(nothing, Geometry.axis_aligned(nothing.shape, (0.008, 0.008))), folder / "tissue-map.tif")
+    with pytest.raises(InvalidInputError, match="Nothing is annotated in p01"):
+        list(read_regions(folder))
+
+
+def test_what_is_not_annotated_costs_nothing() -> None:
+    one = region()
+    one.labels[4:] = NOT_ANNOTATED
+    target = torch.from_numpy(blobs(one).astype(np.float32))[None]
+    wrong_there = torch.where(target.nan_to_num() >= 1, 8.0, -8.0)
+    wrong_there[..., 8:, :] = 8.0
+    assert cell_loss(wrong_there, target) < 0.01
