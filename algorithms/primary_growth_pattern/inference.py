@@ -47,6 +47,9 @@ TELLING_TILES = 10
 MOST_SPOILT = 0.25
 """Share of the tissue under ink, folded or blurred from which a reader is told."""
 
+TILES_PER_CHUNK = 1024
+"""Tiles that are reduced at a time, which bounds the memory."""
+
 _ACROSS = 5
 _FRAME_PX = 8
 _SPEAKS_FOR, _SPEAKS_AGAINST = (230, 120, 20), (40, 100, 190)
@@ -109,7 +112,7 @@ def predict(case: Case, model: Model) -> dict[str, Output]:
         seen = examine(slide, model.networks, model.encoder, mask=mask)
         by_card = model.card.predict(seen.card)
         bag = bag_of(case.name, [seen.tiles], model.description.network)
-        (said,) = model.ensemble.predict([bag])
+        (said,) = model.ensemble.predict([bag], instances_per_chunk=TILES_PER_CHUNK)
         by_tile = tile_contributions(said, model.ensemble, [seen.tiles], model.description.network)
         likelihoods = {
             CARD: by_card,
