@@ -36,6 +36,7 @@ from primary_growth_pattern.tumour_bed import find_bed
 
 UNSEEN_CENTRE = "D"
 SEED = 7300
+SIDE_PX = 6144  # 3.1 mm: a field of the hot spot fits several times, and 40 slides are painted in minutes
 NETWORKS = Path(__file__).parents[1] / "algorithms" / "primary_growth_pattern" / "model" / "networks"
 
 
@@ -97,7 +98,7 @@ def agreement_of(name: str, pairs: NDArray[np.float64]) -> ItemAgreement:
 def cards(folder: Path, count: int, networks: Networks) -> Iterator[tuple[dict[str, float], ScoreCard]]:
     """True items and the measured card of each slide."""
     for number in range(count):
-        patient = draw_patient(SEED, number, centre=UNSEEN_CENTRE)
+        patient = draw_patient(SEED, number, shape_px=(SIDE_PX, SIDE_PX), centre=UNSEEN_CENTRE)
         path = folder / f"{SEED}_{number:03d}.tif"
         if not path.exists():
             partial = path.with_suffix(".partial.tif")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -19,19 +19,26 @@ from .stain import RandomStain, density, draw_stain
 
 Floats = NDArray[np.float32]
 Targets = Sequence[NDArray[np.generic]]
+Place = tuple[int, NDArray[np.floating[Any]]]
+"""Number of a region, and a point in it, y and x in micrometres."""
+
 Network = TypeVar("Network", bound=nn.Module)
 
 CENTRE_UM = {CellKind.LYMPHOCYTE: 3.0, CellKind.BUD: 6.0}
 """Standard deviation of the blob that stands for a centre: about the radius of what is found."""
 
-_ON_A_BUD = 0.5  # share of patches: buds are rare, and what they are mistaken for lies beside them
+_ON_A_PLACE = (
+    0.7  # share of patches around a place of a kind, each kind as often, however rare it is; others lie anywhere
+)
+_PLACES_A_TISSUE = 10  # of each region
 _BLURRED = 0.2  # share of patches, by up to 1 micrometre
 _LEAST_PROBABILITY = 0.02
 
 
 def fit_tissue(regions: Sequence[Region], settings: NetworkSettings, advance: Callable[[], None]) -> TissueNetwork:
     """Train the tissue network: cross-entropy of the squares that are annotated."""
-    patches = _Patches(regions, [region.labels for region in regions], settings.tissue_patch_px, settings.seed)
+    targets = [region.labels for region in regions]
+    patches = _Patches(regions, targets, _places_of_tissues(regions), settings.tissue_patch_px, settings.seed)
     with _seeded(settings.seed):
         network = TissueNetwork(settings.tissue_channels)
     return _fitted(network, patches, tissue_loss, settings, settings.tissue_steps, advance)
@@ -39,9 +46,8 @@ def fit_tissue(regions: Sequence[Region], settings: NetworkSettings, advance: Ca
 
 def fit_cells(regions: Sequence[Region], settings: NetworkSettings, advance: Callable[[], None]) -> CellNetwork:
     """Train the cell network: focal loss of the centres."""
-    patches = _Patches(
-        regions, [blobs(region) for region in regions], settings.cell_patch_px, settings.seed + 1, on_buds=_ON_A_BUD
-    )
+    targets = [blobs(region) for region in regions]
+    patches = _Patches(regions, targets, _places_of_cells(regions), settings.cell_patch_px, settings.seed + 1)
     with _seeded(settings.seed + 1):
         network = CellNetwork(settings.cell_channels)
     return _fitted(network, patches, cell_loss, settings, settings.cell_steps, advance)
@@ -127,23 +133,18 @@ class _Patches:
     ----------
     targets
         Of each region (..., h / stride, w / stride).
-    on_buds
-        Share of patches around a tumour bud.
+    places
+        Of each kind that is to be seen as often as the others.
     """
 
     def __init__(
-        self, regions: Sequence[Region], targets: Targets, side_px: int, seed: int, *, on_buds: float = 0.0
+        self, regions: Sequence[Region], targets: Targets, places: Sequence[Sequence[Place]], side_px: int, seed: int
     ) -> None:
         self._regions = regions
         self._targets = targets
         self._side = side_px
-        self._on_buds = on_buds
+        self._places = [kind for kind in places if kind]
         self._rng = np.random.default_rng([seed, 1])
-        self._buds = [
-            (number, point)
-            for number, region in enumerate(regions)
-            for point in region.points_um[region.kinds == CellKind.BUD]
-        ]
 
     def draw(self, count: int) -> tuple[Tensor, Tensor]:
         """Pictures (n, 3, side, side) and targets (n, ..., side / stride, side / stride)."""
@@ -170,9 +171,10 @@ class _Patches:
     def _place(self) -> tuple[int, tuple[int, int]]:
         """Region, and corner of a patch on a multiple of every stride."""
         rng = self._rng
-        if self._buds and rng.random() < self._on_buds:
-            number, point = self._buds[rng.integers(len(self._buds))]
-            corner = point / INPUT_UM - rng.uniform(0.1, 0.9, 2) * self._side
+        if self._places and rng.random() < _ON_A_PLACE:
+            kind = self._places[rng.integers(len(self._places))]
+            number, point_um = kind[int(rng.integers(len(kind)))]
+            corner = point_um / INPUT_UM - rng.uniform(0.1, 0.9, 2) * self._side
         else:
             number = int(rng.integers(len(self._regions)))
             corner = rng.uniform(0, 1, 2) * (np.array(self._regions[number].pixels.shape[:2]) - self._side)
@@ -182,6 +184,27 @@ class _Patches:
             for value, side in zip(corner, (height, width), strict=True)
         )
         return number, (y, x)
+
+
+def _places_of_tissues(regions: Sequence[Region]) -> list[list[Place]]:
+    """Some evenly spread squares of each tissue in each region."""
+    places: list[list[Place]] = [[] for _ in TissueLabel]
+    for number, region in enumerate(regions):
+        for label in TissueLabel:
+            squares = np.argwhere(region.labels == label)
+            spread = squares[:: max(1, len(squares) // _PLACES_A_TISSUE)]
+            places[label].extend((number, square * MAP_UM) for square in spread)
+    return places
+
+
+def _places_of_cells(regions: Sequence[Region]) -> list[list[Place]]:
+    """Tumour buds, and lymphocytes that do not lie in an aggregate."""
+    places: list[list[Place]] = [[] for _ in CellKind]
+    for number, region in enumerate(regions):
+        countable = _countable(region, region.points_um)
+        for kind in CellKind:
+            places[kind].extend((number, point) for point in region.points_um[countable & (region.kinds == kind)])
+    return places
 
 
 def _fitted(

@@ -6,8 +6,10 @@ or it says why it was not assessed. Nothing is filled in.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -37,7 +39,8 @@ Direction = Literal["above", "from", "below"]
 FRONT_ZONE_UM = 2 * HOT_SPOT_RADIUS_UM
 AGGREGATE_ZONE_UM = 2000.0
 LEAST_AGGREGATE_UM = 120.0
-LEAST_STROMA_MM2 = 0.05
+LEAST_STROMA_MM2 = LEAST_COUNTED_MM2 = 0.05
+HOT_SPOT_MM2 = math.pi * HOT_SPOT_RADIUS_UM**2 / UM2_PER_MM2
 # Where an aggregate ends on the map is uncertain by some cells, of which it has a thousand times as many as the stroma.
 _AGGREGATE_RIM_UM = 32.0
 _AGGREGATE_OPENING_UM = 16.0  # parts that hang together by less are two
@@ -270,24 +273,24 @@ def score(tissue: TissueMap, cells: Cells, *, unreliable: Mapping[str, str] | No
         raise InvalidInputError(
             f"There is no item {min(unknown)!r} on the score card; expected some of {', '.join(DEFINITIONS)}."
         )
-    slide = _Slide(tissue, cells, find_bed(tissue))
-    return ScoreCard(items=tuple(_item(name, slide, unreliable.get(name)) for name in DEFINITIONS))
+    evidence = Evidence(tissue, cells)
+    return ScoreCard(items=tuple(_item(name, evidence, unreliable.get(name)) for name in DEFINITIONS))
 
 
 @dataclass(frozen=True, eq=False)
-class _Slide:
-    """What the items are measured on."""
+class Evidence:
+    """What the items are measured on: the tissue map and the cells of a slide, and the tumour's bed on that map."""
 
     tissue: TissueMap
     cells: Cells
-    found_bed: TumourBed | None
 
-    @property
+    @cached_property
     def bed(self) -> TumourBed:
         """Bed of the tumour, without which nothing can be assessed."""
-        if self.found_bed is None:
+        found = find_bed(self.tissue)
+        if found is None:
             raise NotAssessable(f"there is less than {LEAST_BED_MM2:g} mm2 of tumour on the slide")
-        return self.found_bed
+        return found
 
     @property
     def bed_with_front(self) -> TumourBed:
@@ -301,24 +304,33 @@ class _Slide:
         inside = self.tissue.labels[self.bed.on_map(self.tissue)]
         return np.asarray(np.bincount(inside, minlength=len(TissueLabel)) * self.tissue.um_per_pixel**2 / UM2_PER_MM2)
 
+    def seen_at_front_mm2(self) -> float:
+        """Area within a millimetre of the front that is neither glass nor left out."""
+        near = self.bed_with_front.to_front_um <= FRONT_ZONE_UM
+        seen = 1 - in_blocks(self.tissue, TissueLabel.BACKGROUND)[near]
+        return float(seen.sum() * self.bed.block_um**2 / UM2_PER_MM2)
 
-def tumour_stroma_ratio(slide: _Slide) -> Finding:
+
+def tumour_stroma_ratio(evidence: Evidence) -> Finding:
     """Stroma as a share of tumour and stroma in the bed; mucus, necrosis, muscle and fat count for neither."""
-    area = slide.areas_mm2()
+    area = evidence.areas_mm2()
     tumour, stroma = float(area[TissueLabel.TUMOUR]), float(area[list(STROMA.values())].sum())
     value = stroma / (tumour + stroma)
     return Finding(
         value,
         "stroma-high" if value > 0.5 else "stroma-low",
         {"tumour_mm2": tumour, "stroma_mm2": stroma},
-        _outlined(slide.bed),
+        _outlined(evidence.bed),
     )
 
 
-def budding(slide: _Slide) -> Finding:
+def budding(evidence: Evidence) -> Finding:
     """Most tumour buds in a disc of 0.785 mm2 within a millimetre of the front."""
-    bed = slide.bed_with_front
-    buds_um = slide.cells.of(CellKind.BUD)
+    bed = evidence.bed_with_front
+    seen_mm2 = evidence.seen_at_front_mm2()
+    if seen_mm2 < HOT_SPOT_MM2:
+        raise NotAssessable(f"the slide shows {seen_mm2:.2f} mm2 at the front; the hot spot has {HOT_SPOT_MM2:.3f} mm2")
+    buds_um = evidence.cells.of(CellKind.BUD)
     at_front = buds_um[bed.front_distance_um(buds_um) <= FRONT_ZONE_UM]
     count, (y_um, x_um) = hot_spot(at_front)
     spot = (Circle(y_um=round(y_um, 1), x_um=round(x_um, 1), radius_um=HOT_SPOT_RADIUS_UM),) if count else ()
@@ -326,18 +338,22 @@ def budding(slide: _Slide) -> Finding:
     return Finding(float(count), f"Bd{grade}", {"grade": grade, "buds_at_front": len(at_front)}, spot)
 
 
-def lymphocytes(slide: _Slide) -> Finding:
+def lymphocytes(evidence: Evidence) -> Finding:
     """Lymphocytes by the area of tumour and stroma, apart from lymphoid aggregates and their rims."""
     from scipy import ndimage
 
-    tissue, bed = slide.tissue, slide.bed
+    tissue, bed = evidence.tissue, evidence.bed
     rim_px = max(1, round(_AGGREGATE_RIM_UM / tissue.um_per_pixel))
     near_aggregate = ndimage.binary_dilation(tissue.labels == TissueLabel.LYMPHOID, iterations=rim_px)
     counted = np.isin(tissue.labels, [TissueLabel.TUMOUR, *STROMA.values()]) & bed.on_map(tissue) & ~near_aggregate
     where = TissueMap(np.where(counted, tissue.labels, 0).astype(np.uint8), tissue.um_per_pixel, tissue.origin_um)
-    found = np.bincount(where.at(slide.cells.of(CellKind.LYMPHOCYTE)), minlength=len(TissueLabel))
+    found = np.bincount(where.at(evidence.cells.of(CellKind.LYMPHOCYTE)), minlength=len(TissueLabel))
     area = np.bincount(where.labels.ravel(), minlength=len(TissueLabel)) * tissue.um_per_pixel**2 / UM2_PER_MM2
     area_mm2, count = float(area[1:].sum()), int(found[1:].sum())
+    if area_mm2 < LEAST_COUNTED_MM2:
+        raise NotAssessable(
+            f"there are {area_mm2:.2f} mm2 of tumour and stroma to count in; {LEAST_COUNTED_MM2:g} are needed"
+        )
     value = count / area_mm2
     tumour = TissueLabel.TUMOUR
     in_tumour = {"in_tumour_per_mm2": float(found[tumour] / area[tumour])} if area[tumour] else {}
@@ -345,20 +361,20 @@ def lymphocytes(slide: _Slide) -> Finding:
     return Finding(value, category, {"count": count, "area_mm2": area_mm2, **in_tumour}, _outlined(bed))
 
 
-def crohn_like(slide: _Slide) -> Finding:
+def crohn_like(evidence: Evidence) -> Finding:
     """Lymphoid aggregates of 0.12 mm or more at the front, outside the bed and up to 2 mm from its edge."""
     from scipy import ndimage
 
-    tissue, bed = slide.tissue, slide.bed_with_front
+    tissue, bed = evidence.tissue, evidence.bed_with_front
     opening_px = max(1, round(_AGGREGATE_OPENING_UM / tissue.um_per_pixel))
     opened = ndimage.binary_opening(tissue.labels == TissueLabel.LYMPHOID, iterations=opening_px)
     parts, count = ndimage.label(opened)
-    if not count:
-        return Finding(0.0, "absent", {"large_aggregates": 0.0})
-    pixels = np.bincount(parts.ravel(), minlength=count + 1)[1:]
+    places_px = np.argwhere(parts)
+    number = parts[tuple(places_px.T)] - 1
+    pixels = np.bincount(number, minlength=count)
     diameters_um = 2 * tissue.um_per_pixel * np.sqrt(pixels / np.pi)
-    middles = np.array(ndimage.center_of_mass(opened, parts, range(1, count + 1))) + 0.5
-    centres_um = middles * tissue.um_per_pixel + tissue.origin_um
+    sums = [np.bincount(number, weights=place, minlength=count) for place in places_px.T]
+    centres_um = (np.stack(sums, axis=1) / pixels[:, None] + 0.5) * tissue.um_per_pixel + tissue.origin_um
     near = bed.front_distance_um(centres_um) <= AGGREGATE_ZONE_UM
     kept = near & (diameters_um >= LEAST_AGGREGATE_UM) & ~bed.covers(centres_um)
     large = int((diameters_um[kept] >= LARGE_AGGREGATE_MM * UM_PER_MM).sum())
@@ -370,9 +386,9 @@ def crohn_like(slide: _Slide) -> Finding:
     return Finding(float(len(circles)), category, {"large_aggregates": large}, circles)
 
 
-def stroma_maturity(slide: _Slide) -> Finding:
+def stroma_maturity(evidence: Evidence) -> Finding:
     """Share of the stroma that is intermediate or immature; immature where that alone is 20 %."""
-    area = slide.areas_mm2()
+    area = evidence.areas_mm2()
     stroma_mm2 = float(area[list(STROMA.values())].sum())
     if stroma_mm2 < LEAST_STROMA_MM2:
         raise NotAssessable(f"the tumour has {stroma_mm2:.2f} mm2 of stroma; {LEAST_STROMA_MM2:g} are needed")
@@ -382,29 +398,33 @@ def stroma_maturity(slide: _Slide) -> Finding:
         category: Maturity = "immature"
     else:
         category = "intermediate" if value >= _LEAST_MATURE_SHARE else "mature"
-    regions = _outlines_of(slide, STROMA[category]) if category != "mature" else ()
+    regions = _outlines_of(evidence, STROMA[category]) if category != "mature" else ()
     return Finding(value, category, {f"{name}_share": share for name, share in shares.items()}, regions)
 
 
-def mucinous_share(slide: _Slide) -> Finding:
+def mucinous_share(evidence: Evidence) -> Finding:
     """Mucus as a share of tumour, stroma, mucus and necrosis."""
-    value = _share_of_bed(slide, TissueLabel.MUCUS)
-    return Finding(value, "mucinous" if value > 0.5 else "not mucinous", regions=_outlines_of(slide, TissueLabel.MUCUS))
+    value = _share_of_bed(evidence, TissueLabel.MUCUS)
+    return Finding(
+        value, "mucinous" if value > 0.5 else "not mucinous", regions=_outlines_of(evidence, TissueLabel.MUCUS)
+    )
 
 
-def necrosis(slide: _Slide) -> Finding:
+def necrosis(evidence: Evidence) -> Finding:
     """Necrosis as a share of tumour, stroma, mucus and necrosis."""
-    return Finding(_share_of_bed(slide, TissueLabel.NECROSIS), regions=_outlines_of(slide, TissueLabel.NECROSIS))
+    return Finding(_share_of_bed(evidence, TissueLabel.NECROSIS), regions=_outlines_of(evidence, TissueLabel.NECROSIS))
 
 
-def margin(slide: _Slide) -> Finding:
+def margin(evidence: Evidence) -> Finding:
     """Roughness of the front: its mean distance from the same front, smoothed over 0.15 mm."""
-    bed = slide.bed_with_front
+    bed = evidence.bed_with_front
+    if math.isnan(bed.roughness_um):
+        raise NotAssessable("the tumour's front is too short to tell how rough it is")
     category = "infiltrating" if DEFINITIONS["margin"].is_unfavourable(bed.roughness_um) else "pushing"
     return Finding(bed.roughness_um, category, regions=_outlined(bed))
 
 
-_MEASURES: Mapping[str, Callable[[_Slide], Finding]] = {
+_MEASURES: Mapping[str, Callable[[Evidence], Finding]] = {
     "tumour_stroma_ratio": tumour_stroma_ratio,
     "budding": budding,
     "lymphocytes": lymphocytes,
@@ -416,12 +436,12 @@ _MEASURES: Mapping[str, Callable[[_Slide], Finding]] = {
 }
 
 
-def _item(name: str, slide: _Slide, unreliable: str | None) -> Item:
+def _item(name: str, evidence: Evidence, unreliable: str | None) -> Item:
     definition = DEFINITIONS[name]
     finding, reason = None, unreliable
     if reason is None:
         try:
-            finding = _MEASURES[name](slide)
+            finding = _MEASURES[name](evidence)
         except NotAssessable as found:
             reason = str(found)
     return Item(
@@ -440,8 +460,8 @@ def _item(name: str, slide: _Slide, unreliable: str | None) -> Item:
     )
 
 
-def _share_of_bed(slide: _Slide, label: TissueLabel) -> float:
-    area = slide.areas_mm2()
+def _share_of_bed(evidence: Evidence, label: TissueLabel) -> float:
+    area = evidence.areas_mm2()
     bed = [TissueLabel.TUMOUR, *STROMA.values(), TissueLabel.MUCUS, TissueLabel.NECROSIS]
     return float(area[label] / area[bed].sum())
 
@@ -450,10 +470,10 @@ def _outlined(bed: TumourBed) -> tuple[Polygon, ...]:
     return tuple(_polygon(line) for line in bed.outlines_um())
 
 
-def _outlines_of(slide: _Slide, label: TissueLabel) -> tuple[Polygon, ...]:
+def _outlines_of(evidence: Evidence, label: TissueLabel) -> tuple[Polygon, ...]:
     """Outline the largest parts of the bed that are mostly of one tissue."""
-    bed = slide.bed
-    return tuple(_polygon(line) for line in bed.outlines_um(bed.mask & (in_blocks(slide.tissue, label) >= 0.5)))
+    bed = evidence.bed
+    return tuple(_polygon(line) for line in bed.outlines_um(bed.mask & (in_blocks(evidence.tissue, label) >= 0.5)))
 
 
 def _polygon(line: NDArray[np.float64]) -> Polygon:

@@ -94,6 +94,15 @@ def test_buds_far_from_the_front_do_not_count() -> None:
     assert item("budding", section(), cells(buds=[*in_a_row(3, 1900), *in_a_row(9, 500)])).value == 3
 
 
+def test_less_of_the_front_than_a_field_has_no_grade() -> None:
+    labels = np.zeros((mm(3), mm(3)), np.uint8)
+    labels[mm(1) : mm(1.4), mm(1) : mm(1.6)] = T.TUMOUR
+    labels[mm(1.4) : mm(1.6), mm(1) : mm(1.6)] = T.MUSCLE
+    found = item("budding", labels, cells(buds=in_a_row(3, 1350, 1200)))
+    assert found.value is None
+    assert "0.36 mm2 at the front; the hot spot has 0.785 mm2" in str(found.not_assessed)
+
+
 def test_lymphocytes_count_by_the_area_of_tumour_and_stroma() -> None:
     inside = [(50.0 + 100 * row, 50.0 + 100 * column) for row in range(20) for column in range(12)]
     in_muscle = in_a_row(50, 4000)

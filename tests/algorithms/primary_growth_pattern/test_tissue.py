@@ -17,7 +17,7 @@ from primary_growth_pattern.annotated_slides import simulated_regions
 from primary_growth_pattern.annotations import read_regions
 from primary_growth_pattern.definitions import CellKind, TissueLabel
 from primary_growth_pattern.findings import NOT_ANNOTATED, Cells, ItemAgreement, NetworkSettings, Region, TissueMap
-from primary_growth_pattern.learning import blobs, cell_loss, choose_thresholds
+from primary_growth_pattern.learning import _Patches, _places_of_tissues, blobs, cell_loss, choose_thresholds
 from primary_growth_pattern.networks import CellNetwork, Networks, TissueNetwork, find_centres
 from primary_growth_pattern.stain import density, draw_stain
 from primary_growth_pattern.tissue import (
@@ -191,6 +191,25 @@ def test_a_blob_is_highest_at_its_centre_and_wider_for_a_bud() -> None:
     assert drawn.shape == (2, 16, 16)
     assert drawn[CellKind.LYMPHOCYTE, 2, 2] == drawn[CellKind.BUD, 10, 12] == 1
     assert drawn[CellKind.BUD, 10, 14] > drawn[CellKind.LYMPHOCYTE, 2, 4] > 0
+
+
+def test_a_rare_tissue_is_seen_often() -> None:
+    large = region(side=1024)
+    large.labels[:] = TissueLabel.MUSCLE
+    large.labels[100, 30] = TissueLabel.NECROSIS
+    patches = _Patches([large], [large.labels], _places_of_tissues([large]), 64, seed=0)
+    _, labels = patches.draw(200)
+    seen = (labels == TissueLabel.NECROSIS).any(dim=2).any(dim=1).float().mean()
+    assert 0.2 < seen < 0.45  # of seven patches in ten, every second; by chance it would be one in 250
+
+
+def test_a_patch_and_its_target_are_turned_alike() -> None:
+    half = region(side=64)
+    half.pixels[:, :32] = 20
+    patches = _Patches([half], [half.labels], _places_of_tissues([half]), 64, seed=0)
+    for picture, labels in zip(*patches.draw(16), strict=True):
+        dark = picture.mean(dim=0).reshape(8, 8, 8, 8).mean(dim=(1, 3)) > picture.mean()
+        assert torch.equal(dark, labels == TissueLabel.LYMPHOID)
 
 
 def test_saying_what_is_true_costs_least() -> None:
