@@ -14,13 +14,18 @@ PATIENTS = 40
 
 
 def evidence(**changed: Any) -> dict[str, Any]:
-    """The first way is right of all, the second of none; the third is the mean of both; the count is right of all."""
+    """The first way is right of all, the second of few; the third is the mean of both; the count is right of all."""
     rng = np.random.default_rng(0)
     patients = []
     for number in range(PATIENTS):
         outcome = number % 2
         first = 0.7 + 0.1 * rng.random() if outcome else 0.3 - 0.1 * rng.random()
-        scores = {"card": first, "tiles": 1 - first, "together": 0.5 + 0.001 * first, "count": float(outcome)}
+        scores = {
+            "card": first,
+            "tiles": first if number < 4 else 1 - first,
+            "together": 0.5 + 0.001 * first,
+            "count": float(outcome),
+        }
         patients.append(
             {
                 "patient": f"p{number}",
@@ -58,7 +63,7 @@ def evidence(**changed: Any) -> dict[str, Any]:
 def test_each_way_is_judged_by_itself() -> None:
     found = way_figures(evidence())
     assert found["models"]["card"]["auc"]["value"] == 1
-    assert found["models"]["tiles"]["auc"]["value"] == 0
+    assert found["models"]["tiles"]["auc"]["value"] < 0.3
     assert found["models"]["count"]["baseline"]
     assert found["decisions"]["card"]["accuracy"]["value"] == 1
     assert found["centres"]["A"]["auc"]["card"]["value"] == 1
@@ -75,7 +80,7 @@ def test_each_way_is_judged_by_itself() -> None:
 def test_opposite_ways_disagree() -> None:
     (pair,) = way_figures(evidence())["agreement"]
     assert pair["ways"] == ["card", "tiles"]
-    assert pair["rank_correlation"] == pytest.approx(-1)
+    assert pair["rank_correlation"] < -0.5
     assert pair["same_decision"]["value"] < 0.6
 
 
@@ -91,7 +96,8 @@ def test_the_page_says_which_way_and_what_together(tmp_path: Path) -> None:
     page = (tmp_path / "report.html").read_text()
     for words in (
         "Simulated patients.",
-        "Tiles was not shown to be better than count alone",
+        "Tiles is worse than count alone",
+        "Together was not shown to be better than card alone",
         "Weight of each item",
         "Ceiling: an observer who knows",
         "p39",

@@ -284,10 +284,12 @@ class WaysEvidence(_Part):
         yield f"AUC: {areas}{ceiling}."
         for way, other in self.compared:
             comparison = self.compare(way, other)
+            worse = comparison.difference.value < 0 and comparison.p_value < SIGNIFICANT
             shown = "is better than" if self.adds(way, other) else "was not shown to be better than"
+            p_value = "" if math.isnan(comparison.p_value) else f", {p_value_in_words(comparison.p_value)}"
             yield (
-                f"{_capital(way)} {shown} {other} alone: difference {difference_in_words(comparison.difference)}, "
-                f"{p_value_in_words(comparison.p_value)}."
+                f"{_capital(way)} {'is worse than' if worse else shown} {other} alone: difference "
+                f"{difference_in_words(comparison.difference)}{p_value}."
             )
 
     def _about_agreement(self) -> Iterator[str]:

@@ -113,7 +113,8 @@ def _slope(study: WaysEvidence, name: str) -> str:
 
 def _comparison_row(study: WaysEvidence, way: str, other: str) -> tuple[str, str, str, str, str]:
     comparison = study.compare(way, other)
-    p_value = p_value_in_words(comparison.p_value).removeprefix("p ").removeprefix("= ")
+    known = not math.isnan(comparison.p_value)
+    p_value = p_value_in_words(comparison.p_value).removeprefix("p ").removeprefix("= ") if known else _DASH
     answer = "yes" if study.adds(way, other) else "not shown"
     return way, other, difference_in_words(comparison.difference), p_value, answer
 
