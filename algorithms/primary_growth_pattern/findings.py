@@ -126,6 +126,17 @@ class NetworkSettings(_Checked):
     held_out: float = Field(0.2, gt=0, lt=1, description="share of patients on whom thresholds are chosen")
 
 
+class Thresholds(_Checked):
+    """Probability from which a cell counts."""
+
+    lymphocyte: float = Field(gt=0, lt=1)
+    bud: float = Field(gt=0, lt=1)
+
+    def of(self, kind: CellKind) -> float:
+        """Threshold of a kind."""
+        return {CellKind.LYMPHOCYTE: self.lymphocyte, CellKind.BUD: self.bud}[kind]
+
+
 class ItemAgreement(_Checked):
     """How well an item, measured through the networks, agrees with its truth."""
 
@@ -144,7 +155,7 @@ class NetworksInfo(_Checked):
 
     format: Literal[1] = 1
     settings: NetworkSettings
-    thresholds: dict[CellKind, float] = Field(description="probability from which a cell of a kind counts")
+    thresholds: Thresholds
     training_data: DataSource
     regions: int = Field(gt=0, description="that were learned from and held out")
     patients: int = Field(gt=0)

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .definitions import CellKind, TissueLabel
-from .findings import INPUT_UM, MAP_UM, NOT_ANNOTATED, NetworkSettings, Region
+from .definitions import STROMA, CellKind, TissueLabel
+from .findings import INPUT_UM, MAP_UM, NOT_ANNOTATED, NetworkSettings, Region, Thresholds
 from .networks import CELL_STRIDE, TISSUE_STRIDE, CellNetwork, TissueNetwork, find_centres
 from .stain import RandomStain, density, draw_stain
 
@@ -92,10 +92,10 @@ def cell_loss(logits: Tensor, blobs: Tensor) -> Tensor:
     return -(terms.sum(dim=(2, 3)) / centres).mean()
 
 
-def choose_thresholds(network: CellNetwork, regions: Sequence[Region], seed: int) -> dict[CellKind, float]:
+def choose_thresholds(network: CellNetwork, regions: Sequence[Region], seed: int) -> Thresholds:
     """Threshold of each kind at which as many cells are found as there are, under random stains.
 
-    Then both kinds of error cancel in a count. Lymphocytes of lymphoid aggregates, which are never counted, are left out.
+    Then both kinds of error cancel in a count. What lies outside tumour and stroma is never counted, and left out.
     """
     rng = np.random.default_rng([seed, 2])
     true = dict.fromkeys(CellKind, 0)
@@ -104,11 +104,12 @@ def choose_thresholds(network: CellNetwork, regions: Sequence[Region], seed: int
         picture = _restained(density(region.pixels), draw_stain(rng))
         with torch.inference_mode():
             logits = network(_as_batch(picture[None]))[0]
-        found = find_centres(logits, dict.fromkeys(CellKind, _LEAST_PROBABILITY))
+        found = find_centres(logits, Thresholds(lymphocyte=_LEAST_PROBABILITY, bud=_LEAST_PROBABILITY))
         for kind in CellKind:
             scores[kind].append(found.probability[(found.kinds == kind) & _countable(region, found.points_um)])
             true[kind] += int(((region.kinds == kind) & _countable(region, region.points_um)).sum())
-    return {kind: _nth_highest(np.concatenate(scores[kind]), true[kind]) for kind in CellKind}
+    lymphocyte, bud = (_nth_highest(np.concatenate(scores[kind]), true[kind]) for kind in CellKind)
+    return Thresholds(lymphocyte=lymphocyte, bud=bud)
 
 
 def confusion(network: TissueNetwork, regions: Sequence[Region], seed: int) -> NDArray[np.int64]:
@@ -198,7 +199,7 @@ def _places_of_tissues(regions: Sequence[Region]) -> list[list[Place]]:
 
 
 def _places_of_cells(regions: Sequence[Region]) -> list[list[Place]]:
-    """Tumour buds, and lymphocytes that do not lie in an aggregate."""
+    """Tumour buds and lymphocytes in tumour and stroma."""
     places: list[list[Place]] = [[] for _ in CellKind]
     for number, region in enumerate(regions):
         countable = _countable(region, region.points_um)
@@ -254,11 +255,11 @@ def _as_batch(pictures: Floats) -> Tensor:
 
 
 def _countable(region: Region, points_um: Floats) -> NDArray[np.bool_]:
-    """Whether points lie where something is annotated, other than a lymphoid aggregate."""
+    """Whether points lie in tumour or stroma."""
     rows, columns = (points_um / MAP_UM).astype(np.intp).T
     height, width = region.labels.shape
     labels = region.labels[rows.clip(0, height - 1), columns.clip(0, width - 1)]
-    return np.asarray(~np.isin(labels, [TissueLabel.LYMPHOID, NOT_ANNOTATED]))
+    return np.asarray(np.isin(labels, [TissueLabel.TUMOUR, *STROMA.values()]))
 
 
 def _nth_highest(probabilities: Floats, count: int) -> float:

@@ -7,7 +7,7 @@ textures some 100 micrometres, a tumour bud and its surroundings 50.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .definitions import CellKind, TissueLabel
-from .findings import INPUT_UM, MAP_UM, Cells, NetworksInfo
+from .findings import INPUT_UM, MAP_UM, Cells, NetworksInfo, Thresholds
 from .stain import density
 
 TISSUE_STRIDE = round(MAP_UM / INPUT_UM)
@@ -127,14 +127,14 @@ class Networks:
         return labels.to(torch.uint8).numpy(), cells
 
 
-def find_centres(logits: Tensor, thresholds: Mapping[CellKind, float]) -> Cells:
+def find_centres(logits: Tensor, thresholds: Thresholds) -> Cells:
     """Find the highest places of a map of centres (kinds, h, w), those that reach the threshold of their kind."""
     found = []
     for kind in CellKind:
         window = _WINDOW[kind]
         highest = functional.max_pool2d(logits[kind][None], window, stride=1, padding=window // 2)[0]
         probability = torch.sigmoid(logits[kind])
-        rows, columns = torch.nonzero((logits[kind] == highest) & (probability >= thresholds[kind]), as_tuple=True)
+        rows, columns = torch.nonzero((logits[kind] == highest) & (probability >= thresholds.of(kind)), as_tuple=True)
         points_um = (torch.stack([rows, columns], dim=1) + 0.5) * CELL_STRIDE * INPUT_UM
         found.append((points_um, torch.full((len(rows),), kind), probability[rows, columns]))
     points, kinds, probabilities = (torch.cat(parts) for parts in zip(*found, strict=True))

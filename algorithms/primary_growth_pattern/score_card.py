@@ -41,8 +41,9 @@ AGGREGATE_ZONE_UM = 2000.0
 LEAST_AGGREGATE_UM = 120.0
 LEAST_STROMA_MM2 = LEAST_COUNTED_MM2 = 0.05
 HOT_SPOT_MM2 = math.pi * HOT_SPOT_RADIUS_UM**2 / UM2_PER_MM2
-# Where an aggregate ends on the map is uncertain by some cells, of which it has a thousand times as many as the stroma.
-_AGGREGATE_RIM_UM = 32.0
+# Where an aggregate ends on the map is uncertain by some cells, of which it has a thousand times as many as the stroma; and the
+# debris of necrosis looks like lymphocytes.
+_RIM_UM = 32.0
 _AGGREGATE_OPENING_UM = 16.0  # parts that hang together by less are two
 _LEAST_MATURE_SHARE = 0.2
 
@@ -125,7 +126,7 @@ DEFINITIONS: Mapping[str, Definition] = {
         "per mm2",
         17,
         "below",
-        "few below 17 per mm2 of tumour and stroma, lymphoid aggregates left out",
+        "few below 17 per mm2 of tumour and stroma; next to lymphoid aggregates and necrosis none are counted",
         _HGP_STUDY,
     ),
     "crohn_like": Definition(
@@ -158,9 +159,9 @@ DEFINITIONS: Mapping[str, Definition] = {
     "margin": Definition(
         "Margin",
         "micrometres of roughness",
-        16.0,
+        15.0,
         "from",
-        "infiltrating where the front lies 16 micrometres or more, on average, from its smoothed course; else pushing",
+        "infiltrating where the front lies 15 micrometres or more, on average, from its smoothed course; else pushing",
         "Jass 1987, Lancet 1:1303; the number was set on simulated slides",
     ),
 }
@@ -339,13 +340,14 @@ def budding(evidence: Evidence) -> Finding:
 
 
 def lymphocytes(evidence: Evidence) -> Finding:
-    """Lymphocytes by the area of tumour and stroma, apart from lymphoid aggregates and their rims."""
+    """Lymphocytes by the area of tumour and stroma, apart from what lies next to lymphoid aggregates and necrosis."""
     from scipy import ndimage
 
     tissue, bed = evidence.tissue, evidence.bed
-    rim_px = max(1, round(_AGGREGATE_RIM_UM / tissue.um_per_pixel))
-    near_aggregate = ndimage.binary_dilation(tissue.labels == TissueLabel.LYMPHOID, iterations=rim_px)
-    counted = np.isin(tissue.labels, [TissueLabel.TUMOUR, *STROMA.values()]) & bed.on_map(tissue) & ~near_aggregate
+    rim_px = max(1, round(_RIM_UM / tissue.um_per_pixel))
+    misleading = np.isin(tissue.labels, [TissueLabel.LYMPHOID, TissueLabel.NECROSIS])
+    near = ndimage.binary_dilation(misleading, iterations=rim_px)
+    counted = np.isin(tissue.labels, [TissueLabel.TUMOUR, *STROMA.values()]) & bed.on_map(tissue) & ~near
     where = TissueMap(np.where(counted, tissue.labels, 0).astype(np.uint8), tissue.um_per_pixel, tissue.origin_um)
     found = np.bincount(where.at(evidence.cells.of(CellKind.LYMPHOCYTE)), minlength=len(TissueLabel))
     area = np.bincount(where.labels.ravel(), minlength=len(TissueLabel)) * tissue.um_per_pixel**2 / UM2_PER_MM2

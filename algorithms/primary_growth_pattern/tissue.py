@@ -66,7 +66,8 @@ _FRAME_PX = 96  # what the networks see around a pixel
 _TILE_SQUARES, _FRAME_SQUARES = (round(side * INPUT_UM / MAP_UM) for side in (_TILE_PX, _FRAME_PX))
 _MULTIPLE_PX = 32
 _LEAST_SHARE = 1e-3
-_BESIDE_TISSUE_UM = 200.0
+_BESIDE_TISSUE_UM = 400.0
+_BESIDE_SPOILED_UM = 32.0  # a fold slopes, and a blur fades
 
 
 def measure(slide: Slide, mask: Image, networks: Networks, progress: Progress | None = None) -> tuple[TissueMap, Cells]:
@@ -108,21 +109,20 @@ def measure(slide: Slide, mask: Image, networks: Networks, progress: Progress | 
 
 
 def readable(tissue: Image) -> Image:
-    """Mask of what the networks may look at: all within 0.2 mm of tissue that is neither pen nor fold nor out of focus.
+    """Mask of what the networks may look at: all within 0.4 mm of tissue, but pen, folds and what is out of focus.
 
     Parameters
     ----------
     tissue
         Labels of :func:`preop.slides.find_tissue`. To it most fat is background, but where a tumour meets fat is its front.
     """
-    from scipy import ndimage
-
     looked_at = tissue.voxels == Tissue.TISSUE
     if not looked_at.any():
         return tissue.with_voxels(looked_at)
-    distance_um = ndimage.distance_transform_edt(~looked_at, [UM_PER_MM * side for side in tissue.spacing_mm])
     spoiled = np.isin(tissue.voxels, [Tissue.PEN, Tissue.FOLD, Tissue.BLUR])
-    return tissue.with_voxels(np.asarray((distance_um <= _BESIDE_TISSUE_UM) & ~spoiled))
+    near_tissue = _distance_um(looked_at, tissue) <= _BESIDE_TISSUE_UM
+    near_spoiled = spoiled.any() and _distance_um(spoiled, tissue) <= _BESIDE_SPOILED_UM
+    return tissue.with_voxels(np.asarray(near_tissue & ~np.asarray(near_spoiled)))
 
 
 def load_networks(folder: Path) -> Networks:
@@ -159,13 +159,13 @@ def load_networks(folder: Path) -> Networks:
 
 def write_networks(folder: Path, networks: Networks) -> NetworksInfo:
     """Write the networks, so that :func:`load_networks` reads them; the weights first, then what they are."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     folder.mkdir(parents=True, exist_ok=True)
     hashes = {}
     for file, network in ((TISSUE_WEIGHTS, networks.tissue), (CELL_WEIGHTS, networks.cells)):
         partial = folder / f".{file}"
-        save_file({name: value.contiguous() for name, value in network.state_dict().items()}, partial)
+        partial.write_bytes(save({name: value.contiguous() for name, value in network.state_dict().items()}))
         hashes[file] = sha256(partial)
         partial.replace(folder / file)
     return _write_info(folder, networks.info.model_copy(update={"sha256": hashes}))
@@ -220,6 +220,13 @@ def fit_networks(
         software={name: version(name) for name in ("preop", "torch", "numpy")},
     )
     return Networks(tissue, cells, info)
+
+
+def _distance_um(mask: NDArray[np.bool_], image: Image) -> NDArray[np.float64]:
+    """Distance of each pixel to a mask."""
+    from scipy import ndimage
+
+    return np.asarray(ndimage.distance_transform_edt(~mask, [UM_PER_MM * side for side in image.spacing_mm]))
 
 
 def _framed_tiles(slide: Slide, tiling: Tiling) -> Iterator[tuple[int, int, NDArray[np.uint8]]]:

@@ -23,9 +23,11 @@ HOST = (TissueLabel.MUSCLE, TissueLabel.FAT, TissueLabel.LYMPHOID)
 LEAST_BED_MM2 = 0.1
 _LEAST_PART_OF_LARGEST = 0.05
 _LEAST_TUMOUR = 0.05  # of a bed: stroma alone is a scar, or the submucosa
+_NEXT_TO_UM = 400.0  # wider than a fold, or a lane that the scanner did not focus
 _FACING_UM = 100.0  # from the front to the host's tissue
 _SMOOTHING_UM = 150.0  # standard deviation: half the width of a usual tongue of tumour
 _AROUND_FRONT_UM = 500.0
+_SPOILED_UM = 250.0  # beside what was left out, smoothing bends the front
 _OUTLINE_STEP = 3  # in blocks
 
 
@@ -95,14 +97,19 @@ def find_bed(tissue: TissueMap) -> TumourBed | None:
     tumour = in_blocks(tissue, TissueLabel.TUMOUR)
     dense = np.pad(in_blocks(tissue, *BED) >= 0.5, 1)
     closed = ndimage.binary_opening(ndimage.binary_closing(dense))[1:-1, 1:-1]
-    mask = ndimage.binary_fill_holes(_parts_with_tumour(closed, tumour, LEAST_BED_MM2 * UM2_PER_MM2 / block_um**2))
+    mask = ndimage.binary_fill_holes(_parts_with_tumour(closed, tumour, block_um))
     if not mask.any():
         return None
     front = _front(mask, in_blocks(tissue, *HOST) >= 0.5, block_um)
     to_front = np.full(mask.shape, np.inf, np.float32)
     if front.any():
         to_front = np.asarray(block_um * ndimage.distance_transform_edt(~front), np.float32)
-    return TumourBed(mask, to_front, _roughness_um(mask, to_front, block_um), block_um, tissue.origin_um)
+    # Where the slide was not looked at, at a fold or the section's edge, the bed ends as well; that is no front.
+    left_out = (in_blocks(tissue, TissueLabel.BACKGROUND) >= 0.5) & ~mask
+    told = to_front <= _AROUND_FRONT_UM
+    if left_out.any():
+        told &= block_um * ndimage.distance_transform_edt(~left_out) > _SPOILED_UM
+    return TumourBed(mask, to_front, _roughness_um(mask, told, block_um), block_um, tissue.origin_um)
 
 
 def block_size(tissue: TissueMap) -> int:
@@ -142,15 +149,22 @@ def outlines(mask: Mask) -> list[NDArray[np.float64]]:
     return [_rounded(loop) for _, loop in sorted(outer, key=lambda pair: -pair[0])]
 
 
-def _parts_with_tumour(mask: Mask, tumour: NDArray[np.float64], least_blocks: float) -> Mask:
+def _parts_with_tumour(mask: Mask, tumour: NDArray[np.float64], block_um: float) -> Mask:
+    """Parts that are large and hold tumour, and what else lies next to them, perhaps beyond a fold."""
     from scipy import ndimage
 
     parts, count = ndimage.label(mask)
     sizes = np.bincount(parts.ravel(), minlength=count + 1)
     sizes[0] = 0
     share = np.bincount(parts.ravel(), weights=tumour.ravel(), minlength=count + 1) / np.maximum(sizes, 1)
-    least = max(least_blocks, _LEAST_PART_OF_LARGEST * sizes.max())
-    return np.asarray(((sizes >= least) & (share >= _LEAST_TUMOUR))[parts] & mask)
+    least = max(LEAST_BED_MM2 * UM2_PER_MM2 / block_um**2, _LEAST_PART_OF_LARGEST * sizes.max())
+    certain = (sizes >= least) & (share >= _LEAST_TUMOUR)
+    if not certain.any():
+        return np.zeros(mask.shape, bool)
+    near = block_um * ndimage.distance_transform_edt(~certain[parts]) <= _NEXT_TO_UM
+    joined = certain | (np.bincount(parts.ravel(), weights=near.ravel(), minlength=count + 1) > 0)
+    joined[0] = False
+    return np.asarray(joined[parts])
 
 
 def _front(bed: Mask, host: Mask, block_um: float) -> Mask:
@@ -164,16 +178,15 @@ def _front(bed: Mask, host: Mask, block_um: float) -> Mask:
     return np.asarray(edge & (to_host_um <= _FACING_UM))
 
 
-def _roughness_um(bed: Mask, to_front_um: NDArray[np.float32], block_um: float) -> float:
-    """Area between the front and the smoothed one, by its length."""
+def _roughness_um(bed: Mask, told: Mask, block_um: float) -> float:
+    """Area between the front and the smoothed one, by its length, in the blocks in which the front can be told."""
     from scipy import ndimage
 
     margin = round(3 * _SMOOTHING_UM / block_um)
     padded = np.pad(bed, margin, mode="edge").astype(np.float32)
     smooth = ndimage.gaussian_filter(padded, _SMOOTHING_UM / block_um)[margin:-margin, margin:-margin] > 0.5
-    near = to_front_um <= _AROUND_FRONT_UM
-    length_um = block_um * float((smooth & ndimage.binary_dilation(~smooth) & near).sum())
-    between_um2 = block_um**2 * float(((smooth ^ bed) & near).sum())
+    length_um = block_um * float((smooth & ndimage.binary_dilation(~smooth) & told).sum())
+    between_um2 = block_um**2 * float(((smooth ^ bed) & told).sum())
     return between_um2 / length_um if length_um else float("nan")
 
 

@@ -73,6 +73,18 @@ def test_stroma_without_tumour_is_no_part_of_the_bed() -> None:
     assert item("tumour_stroma_ratio", labels).value == pytest.approx(0.5, abs=0.01)
 
 
+def test_a_fold_does_not_part_stroma_from_its_tumour() -> None:
+    labels = section()
+    labels[: mm(2), mm(3) : mm(3.25)] = T.BACKGROUND  # left out
+    assert item("tumour_stroma_ratio", labels).value == pytest.approx(2.75 / 5.75, abs=0.01)
+
+
+def test_a_front_is_no_rougher_for_a_fold_across_it() -> None:
+    labels = section()
+    labels[:, mm(3) : mm(3.25)] = T.BACKGROUND
+    assert item("margin", labels).value == pytest.approx(0, abs=2)
+
+
 @pytest.mark.parametrize(("count", "grade"), [(0, "Bd1"), (4, "Bd1"), (5, "Bd2"), (9, "Bd2"), (10, "Bd3"), (25, "Bd3")])
 def test_budding_has_the_grades_of_itbcc(count: int, grade: str) -> None:
     found = item("budding", section(), cells(buds=in_a_row(count, 1900)))

@@ -16,7 +16,15 @@ from preop.slides.tiling import Tiling
 from primary_growth_pattern.annotated_slides import simulated_regions
 from primary_growth_pattern.annotations import read_regions
 from primary_growth_pattern.definitions import CellKind, TissueLabel
-from primary_growth_pattern.findings import NOT_ANNOTATED, Cells, ItemAgreement, NetworkSettings, Region, TissueMap
+from primary_growth_pattern.findings import (
+    NOT_ANNOTATED,
+    Cells,
+    ItemAgreement,
+    NetworkSettings,
+    Region,
+    Thresholds,
+    TissueMap,
+)
 from primary_growth_pattern.learning import _Patches, _places_of_tissues, blobs, cell_loss, choose_thresholds
 from primary_growth_pattern.networks import CellNetwork, Networks, TissueNetwork, find_centres
 from primary_growth_pattern.stain import density, draw_stain
@@ -148,14 +156,20 @@ def test_a_tile_is_framed_by_what_lies_around_it() -> None:
 
 
 def test_fat_beside_tissue_is_looked_at_but_neither_pen_nor_fold_nor_blur() -> None:
-    labels = np.zeros((60, 60), np.uint8)
-    labels[20:40, 20:40] = Tissue.TISSUE
-    labels[25, 20:40], labels[30, 20:40], labels[35, 20:40] = Tissue.PEN, Tissue.FOLD, Tissue.BLUR
+    labels = np.zeros((100, 100), np.uint8)
+    labels[40:70, 40:70] = Tissue.TISSUE
+    labels[45, 40:70], labels[55, 40:70], labels[65, 40:70] = Tissue.PEN, Tissue.FOLD, Tissue.BLUR
     mask = readable(Image(labels, Geometry.axis_aligned(labels.shape, (0.016, 0.016)))).voxels
-    assert mask[20 - 12, 30]
-    assert not mask[20 - 13, 30]
-    assert not mask[[25, 30, 35], 30].any()
-    assert mask[22, 30]
+    assert mask[40 - 25, 50]
+    assert not mask[40 - 26, 50]
+    assert not mask[[45, 55, 65], 50].any()
+    assert not mask[57, 50]  # the slope of the fold
+    assert mask[58, 50]
+
+
+def test_without_tissue_nothing_is_looked_at() -> None:
+    labels = np.full((20, 20), Tissue.PEN, np.uint8)
+    assert not readable(Image(labels, Geometry.axis_aligned(labels.shape, (0.016, 0.016)))).voxels.any()
 
 
 def test_points_outside_a_map_lie_on_background() -> None:
@@ -168,7 +182,7 @@ def test_centres_are_the_highest_places_that_reach_their_threshold() -> None:
     logits[CellKind.LYMPHOCYTE, 5, 5], logits[CellKind.LYMPHOCYTE, 5, 6] = 3.0, 2.0  # one cell
     logits[CellKind.LYMPHOCYTE, 5, 9] = -1.0
     logits[CellKind.BUD, 10, 10], logits[CellKind.BUD, 12, 12] = 2.0, 1.0  # one bud, of two nuclei
-    found = find_centres(logits, {CellKind.LYMPHOCYTE: 0.5, CellKind.BUD: 0.5})
+    found = find_centres(logits, Thresholds(lymphocyte=0.5, bud=0.5))
     assert found.of(CellKind.LYMPHOCYTE).tolist() == [[22, 22]]
     assert found.of(CellKind.BUD).tolist() == [[42, 42]]
     assert found.probability.tolist() == pytest.approx([0.9526, 0.8808], abs=1e-3)
@@ -228,7 +242,7 @@ def test_the_threshold_finds_as_many_as_there_are(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("primary_growth_pattern.learning.find_centres", lambda *_: found)
     two = Region(*(getattr(region(), name) for name in ("pixels", "labels")), points[[0, 1, 3]], kinds[[0, 1, 3]], "p")
     thresholds = choose_thresholds(CellNetwork((4, 4)), [two], seed=0)
-    assert thresholds == pytest.approx({CellKind.LYMPHOCYTE: 0.7, CellKind.BUD: 0.8})
+    assert (thresholds.lymphocyte, thresholds.bud) == pytest.approx((0.7, 0.8))
 
 
 def test_a_random_stain_keeps_glass_pale_and_tissue_dark() -> None:
