@@ -314,13 +314,14 @@ def test_items_that_do_not_agree_with_their_truth_are_unreliable(tiny: Networks,
         tmp_path,
         {
             "budding": ItemAgreement(icc=0.6, spearman=0.7, slides=40),
-            "lymphocytes": ItemAgreement(icc=0.5, spearman=0.95, slides=40),
+            "lymphocytes": ItemAgreement(icc=0.95, spearman=0.8, slides=40),
+            "necrosis": ItemAgreement(icc=0.7, spearman=0.97, slides=40),
         },
         "40 slides",
     )
     networks = load_networks(tmp_path)
-    assert set(networks.info.unreliable) == {"budding"}
-    assert "ICC 0.60 and Spearman 0.70 on 40 slides" in networks.info.unreliable["budding"]
+    assert set(networks.info.unreliable) == {"budding", "necrosis"}
+    assert "ICC 0.60 (Spearman 0.70) on 40 slides" in networks.info.unreliable["budding"]
 
 
 def test_regions_that_do_not_fit_together_are_refused() -> None:
