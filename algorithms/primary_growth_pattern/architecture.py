@@ -9,43 +9,19 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from preop.simulation import correlated_noise
 
+from .definitions import HOT_SPOT_RADIUS_UM, STROMA, UM2_PER_MM2, Margin, Maturity, TissueLabel
+
 Floats = NDArray[np.floating[Any]]
 Mask = NDArray[np.bool_]
-Margin = Literal["pushing", "infiltrating"]
-Maturity = Literal["mature", "intermediate", "immature"]
 
 MAP_UM = 4.0
-UM2_PER_MM2 = 1e6
-
-
-class TissueLabel(IntEnum):
-    """Labels of the tissue map."""
-
-    BACKGROUND = 0
-    TUMOUR = 1
-    MATURE_STROMA = 2
-    INTERMEDIATE_STROMA = 3
-    IMMATURE_STROMA = 4
-    MUSCLE = 5
-    MUCUS = 6
-    NECROSIS = 7
-    LYMPHOID = 8
-    FAT = 9
-    MUCOSA = 10
-
-
-STROMA = {
-    "mature": TissueLabel.MATURE_STROMA,
-    "intermediate": TissueLabel.INTERMEDIATE_STROMA,
-    "immature": TissueLabel.IMMATURE_STROMA,
-}
 
 
 class Cell(IntEnum):
@@ -155,7 +131,6 @@ _MUSCLE_PER_MM2 = 800.0
 _STRAY_LYMPHOCYTES_PER_MM2 = 4.0
 _INTRAEPITHELIAL = 0.6  # as dense in the epithelium as in the stroma
 
-HOT_SPOT_RADIUS_UM = 500.0  # 0.785 mm2 (ITBCC 2016, Lugli 2017)
 _BUD_CELLS = (0.35, 0.30, 0.20, 0.15)
 _OTHER_BUDS = 0.3  # per area, beside the hot spot's
 _LARGER_GROUPS = 0.25  # groups of 5 to 8 cells, which are no buds, for each bud

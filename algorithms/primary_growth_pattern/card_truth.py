@@ -6,22 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .architecture import (
-    HOT_SPOT_RADIUS_UM,
-    MAP_UM,
-    STROMA,
-    UM2_PER_MM2,
-    Architecture,
-    Biology,
-    Cell,
-    Floats,
-    Margin,
-    Maturity,
-    TissueLabel,
-)
-
-HOT_SPOT_STEP_UM = 20.0
-LARGE_AGGREGATE_MM = 1.0
+from .architecture import MAP_UM, Architecture, Biology, Cell
+from .definitions import LARGE_AGGREGATE_MM, STROMA, UM2_PER_MM2, Margin, Maturity, TissueLabel, hot_spot
 
 
 @dataclass(frozen=True)
@@ -91,26 +77,6 @@ def measure(architecture: Architecture, biology: Biology) -> CardTruth:
         necrosis_share=_ratio(area[TissueLabel.NECROSIS], region),
         margin=biology.margin,
     )
-
-
-def hot_spot(buds_um: Floats) -> tuple[int, tuple[float, float]]:
-    """Find the disc of 0.785 mm2 with most buds: their number, and its centre y, x in micrometres.
-
-    Centres are tried every 20 micrometres; of equal ones the mean of those next to the first is taken.
-    """
-    from scipy.spatial import cKDTree
-
-    if not len(buds_um):
-        return 0, (float("nan"), float("nan"))
-    low, high = buds_um.min(axis=0), buds_um.max(axis=0)
-    sides = [np.arange(first, last + HOT_SPOT_STEP_UM, HOT_SPOT_STEP_UM) for first, last in zip(low, high, strict=True)]
-    centres = np.stack(np.meshgrid(*sides, indexing="ij"), axis=-1).reshape(-1, 2)
-    counts = cKDTree(buds_um).query_ball_point(centres, HOT_SPOT_RADIUS_UM, return_length=True)
-    best = int(counts.max())
-    equal = centres[counts == best]
-    near = equal[np.linalg.norm(equal - equal[0], axis=1) < HOT_SPOT_RADIUS_UM / 2]
-    y, x = near.mean(axis=0)
-    return best, (float(y), float(x))
 
 
 def _ratio(part: float, whole: float) -> float:

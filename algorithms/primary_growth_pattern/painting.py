@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from preop.simulation import correlated_noise
 from preop.slides.tissue import DYES
 
-from .architecture import MAP_UM, Architecture, Cell, Floats, TissueLabel
+from .architecture import MAP_UM, Architecture, Cell, Floats
+from .definitions import TissueLabel
 
 PIXEL_UM = 0.5
 MAP_PX = int(MAP_UM / PIXEL_UM)

@@ -27,14 +27,16 @@ from preop.simulation import LogisticOutcome, ceiling_auc
 from preop.slides import write_slide
 from preop.slides.tiling import UM_PER_MM
 
-from .architecture import MAP_UM, Architecture, Biology, Cell, Margin, Maturity, draw_architecture
+from .annotations import POINT_COLUMNS, POINTS_FILE, SLIDE_FILE, TISSUE_FILE
+from .architecture import MAP_UM, Architecture, Biology, Cell, draw_architecture
 from .card_truth import CardTruth, measure
+from .definitions import Margin, Maturity
 from .painting import MAP_PX, PIXEL_UM, Stain, strips
 
 Progress = Callable[[int, int], None]
 
 SLIDE = "primary-tumour-slide"
-SLIDE_FILE, TISSUE_FILE, POINTS_FILE, TRUTH_FILE = f"{SLIDE}.tif", "tissue-map.tif", "points.csv", "truth.json"
+TRUTH_FILE = "truth.json"
 SLIDE_PX = 8192
 SMALL_SLIDE_PX = 4096
 
@@ -46,7 +48,6 @@ SOURCE = DataSource(
     simulated=True,
 )
 COLUMNS = ("patient", SLIDE, "centre", "desmoplastic")
-POINT_COLUMNS = ("kind", "y_um", "x_um", "cells")
 
 # Where a centre is not told, a slide comes from the first three; the fourth is for testing on a stain that was never seen.
 CENTRES = {

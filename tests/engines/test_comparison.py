@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image as PillowImage
 
 from preop.engines.comparison import FileTolerance, Tolerance, compare_outputs, read_tolerance
 from preop.errors import InvalidInputError
@@ -180,6 +181,19 @@ def test_a_damaged_image_is_a_difference(outputs):
     path = outputs[1] / "images/labels/output.mha"
     path.write_bytes(path.read_bytes()[:-10])
     assert len(compare_outputs(*outputs, EXACT)) == 1
+
+
+def test_thumbnails_are_compared_by_their_pixels(outputs):
+    for folder, quality in zip(outputs, (95, 60), strict=True):
+        grey = np.linspace(0, 255, 64 * 64).reshape(64, 64).astype(np.uint8)
+        PillowImage.fromarray(grey).convert("RGB").save(folder / "sheet.jpeg", quality=quality)
+    assert compare_outputs(*outputs, Tolerance(voxel_absolute=20)) == []
+    (line,) = compare_outputs(*outputs, EXACT)
+    assert line.startswith("sheet.jpeg: ")
+    PillowImage.new("RGB", (64, 32)).save(outputs[1] / "sheet.jpeg")
+    assert compare_outputs(*outputs, EXACT) == ["sheet.jpeg: 64 x 32 pixels, expected 64 x 64"]
+    (outputs[1] / "sheet.jpeg").write_bytes(b"no picture")
+    assert compare_outputs(*outputs, EXACT) == ["sheet.jpeg: it is not a valid picture"]
 
 
 def test_nothing_to_compare_with_is_refused(tmp_path):

@@ -27,6 +27,11 @@ def test_every_algorithm_of_the_house_is_described() -> None:
         (lambda toml: toml.replace("images/heat", "images/heat.mha"), "folder below images/"),
         (lambda toml: toml.replace("score.json", "images/score.json"), "outside of images/"),
         (lambda toml: toml.replace("score.json", "score.txt"), "is a .json file"),
+        (lambda toml: toml.replace('"Float"', '"Thumbnail jpg"'), "of a Thumbnail jpg is a .jpeg file"),
+        (
+            lambda toml: toml.replace('"Anything"', '"Thumbnail jpg"').replace("facts.json", "facts.jpeg"),
+            "facts is a thumbnail, which can only be an output",
+        ),
         (lambda toml: toml.replace("score.json", "../score.json"), "without '..'"),
         (lambda toml: toml.replace("three = 3", "three = 4"), "consecutive numbers with the background 0"),
         (lambda toml: toml.replace("overlay_segments = { inside = 1 }", ""), "names its labels in overlay_segments"),

@@ -11,6 +11,7 @@ import SimpleITK as sitk
 from preop.errors import InvalidInputError
 from preop.grandchallenge.algorithm import Algorithm
 from preop.grandchallenge.cases import read_case
+from preop.imaging import Geometry, Image, write_tiff
 from tests.conftest import scan_of
 
 LayOut = Callable[..., Path]
@@ -197,3 +198,44 @@ def test_impossible_values_are_refused(toy: Algorithm, lay_out: LayOut, facts: o
     with pytest.raises(InvalidInputError) as caught:
         read_case(toy, root)
     assert sentence in str(caught.value)
+
+
+def flat_mask(root: Path, labels: np.ndarray) -> None:
+    """Put a flat mask with pixels of 0.004 mm in the place of the 3D one."""
+    (path,) = (root / "images/mask").iterdir()
+    path.unlink()
+    write_tiff(Image(labels, Geometry.axis_aligned(labels.shape, (0.004, 0.004))), path.with_suffix(".tif"))
+
+
+def test_the_mask_of_a_slide_is_read_from_a_level_that_is_fine_enough(toy: Algorithm, lay_out: LayOut) -> None:
+    scan = scan_of()
+    root = lay_out(toy, scan=scan, mask=mask_of(scan))
+    labels = np.zeros((1200, 2000), np.uint8)
+    labels[400:800] = 1
+    flat_mask(root, labels)
+    mask = read_case(toy, root).flat_mask("mask", pixel_mm=0.016)
+    assert mask.spacing_mm == pytest.approx((0.016, 0.016))
+    assert mask.shape == (300, 500)
+    assert mask.voxels[100:200].all()
+    assert mask.voxels.sum() == 100 * 500
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"), [(0, "mask is empty"), (7, r"mask holds the label 7; expected only 0 and 1 \(inside\)")]
+)
+def test_a_wrong_mask_of_a_slide_is_refused(toy: Algorithm, lay_out: LayOut, value: int, sentence: str) -> None:
+    scan = scan_of()
+    root = lay_out(toy, scan=scan, mask=mask_of(scan))
+    flat_mask(root, np.full((20, 30), value, np.uint8))
+    with pytest.raises(InvalidInputError, match=sentence):
+        read_case(toy, root).flat_mask("mask", pixel_mm=0.016)
+
+
+def test_an_image_can_be_opened_by_a_reader_of_ones_own(toy: Algorithm, lay_out: LayOut) -> None:
+    def refuse(path: Path) -> None:
+        raise InvalidInputError(f"{path.suffix} is not for me.")
+
+    case = read_case(toy, lay_out(toy, scan=scan_of()))
+    assert case.open("scan", lambda path: path) == case.image_paths["scan"]
+    with pytest.raises(InvalidInputError, match=r"^scan: \.mha is not for me\.$"):
+        case.open("scan", refuse)

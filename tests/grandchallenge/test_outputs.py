@@ -10,11 +10,12 @@ import numpy as np
 import panimg
 import pytest
 import SimpleITK as sitk
+from PIL import Image as PillowImage
 
 from preop.errors import InvalidOutputError
-from preop.grandchallenge.algorithm import Algorithm
+from preop.grandchallenge.algorithm import Algorithm, Kind, Socket
 from preop.grandchallenge.cases import Case, read_case
-from preop.grandchallenge.outputs import write_outputs
+from preop.grandchallenge.outputs import Thumbnail, write_outputs
 from preop.imaging import Geometry, Image
 from tests.conftest import scan_of
 
@@ -112,6 +113,40 @@ def test_the_platform_takes_a_flat_image_as_tiff(
     assert image.voxel_width_mm == pytest.approx(0.001, rel=1e-6)
     assert image.voxel_height_mm == pytest.approx(0.002, rel=1e-6)
     assert image.segments == (None if labels is None else frozenset(labels))
+
+
+def with_sheet(case: Case) -> Case:
+    """The case of an algorithm that also gives a thumbnail."""
+    sheet = Socket(slug="sheet", kind=Kind.THUMBNAIL, relative_path="sheet.jpeg", description="A sheet.")
+    algorithm = case.algorithm.model_copy(update={"outputs": (*case.algorithm.outputs, sheet)})
+    return Case(algorithm, case.name, case.image_paths, case.values)
+
+
+def test_a_thumbnail_is_a_jpeg_of_the_same_size(case: Case, root: Path) -> None:
+    pixels = np.zeros((40, 60, 3), np.uint8)
+    pixels[:, 30:] = (200, 40, 90)
+    write_outputs({**good(case), "sheet": Thumbnail(pixels)}, with_sheet(case), root)
+    with PillowImage.open(root / "sheet.jpeg") as written:
+        assert (written.format, written.size) == ("JPEG", (60, 40))
+        found = np.asarray(written)
+    assert np.abs(found[:, 40:].astype(int) - (200, 40, 90)).max() < 6
+    assert found[:, :20].max() < 6
+
+
+@pytest.mark.parametrize(
+    ("sheet", "sentence"),
+    [
+        (3, "sheet is a int; expected a thumbnail"),
+        (
+            Thumbnail(np.zeros((4, 4), np.uint8)),
+            r"sheet is an array of uint8 of the shape \(4, 4\); expected 8-bit RGB",
+        ),
+        (Thumbnail(np.zeros((4, 4, 3))), "sheet is an array of float64"),
+    ],
+)
+def test_what_is_no_picture_is_no_thumbnail(case: Case, root: Path, sheet: object, sentence: str) -> None:
+    with pytest.raises(InvalidOutputError, match=sentence):
+        write_outputs({**good(case), "sheet": sheet}, with_sheet(case), root)
 
 
 def without(name: str) -> Callable[[dict, Case], None]:

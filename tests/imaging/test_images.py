@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
@@ -168,8 +169,6 @@ def test_a_flat_image_goes_through_tiff(tmp_path: Path, dtype: type) -> None:
 
 
 def test_a_coarser_level_of_labels_holds_no_new_label(tmp_path: Path) -> None:
-    import tifffile
-
     write_tiff(flat(np.uint8), tmp_path / "a.tif")
     with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
         assert [page.shape for page in tiff.pages] == [(600, 333), (300, 167), (150, 84)]
@@ -182,8 +181,6 @@ def test_a_scan_is_no_tiff(tmp_path: Path) -> None:
 
 
 def test_a_tiff_without_resolution_or_cut_off_is_refused(tmp_path: Path) -> None:
-    import tifffile
-
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((8, 8), np.uint8))
     with pytest.raises(InvalidInputError, match="does not state its resolution"):
         read_image(tmp_path / "a.tif")
@@ -197,3 +194,36 @@ def test_writing_to_a_place_that_is_none_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises((InvalidOutputError, OSError)):
         write_image(Image(np.zeros(OBLIQUE.shape), OBLIQUE), tmp_path / "file" / "a.mha")
+
+
+def test_a_large_picture_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    tifffile.imwrite(
+        tmp_path / "slide.tif",
+        shape=(100_000, 100_000, 3),
+        dtype=np.uint8,
+        photometric="rgb",
+        tile=(1024, 1024),
+        compression="zlib",
+        data=iter([b"x"] * 98 * 98),  # never decoded
+        resolution=(20_000, 20_000),
+        resolutionunit="CENTIMETER",
+        bigtiff=True,
+    )
+    with pytest.raises(InvalidInputError, match="3 dimensions; expected a flat image of one channel"):
+        read_tiff(tmp_path / "slide.tif")
+
+
+def test_a_mask_without_coarser_levels_is_refused_where_it_is_too_large(tmp_path: Path) -> None:
+    tifffile.imwrite(
+        tmp_path / "mask.tif",
+        shape=(50_000, 50_000),
+        dtype=np.uint8,
+        tile=(1024, 1024),
+        compression="zlib",
+        data=iter([b"x"] * 49 * 49),
+        resolution=(20_000, 20_000),
+        resolutionunit="CENTIMETER",
+        bigtiff=True,
+    )
+    with pytest.raises(InvalidInputError, match="level of 50000 x 50000 pixels and no coarser one that would do"):
+        read_tiff(tmp_path / "mask.tif", pixel_mm=0.016)

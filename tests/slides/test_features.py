@@ -134,6 +134,7 @@ def test_regions_hold_the_tiles_of_their_square() -> None:
         [False, False, True, False],
     ]
     assert regions.values[..., 0].tolist() == [[0, 1, 0, 2], [3, 0, 0, 0], [0, 0, 4, 0]]
+    assert regions.values[regions.region, regions.place, 0].tolist() == [0, 1, 2, 3, 4]
 
 
 def test_slides_of_different_encoders_are_no_bag() -> None:

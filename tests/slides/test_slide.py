@@ -132,9 +132,13 @@ def test_tiles_lie_where_the_mask_is(write: Write) -> None:
         assert tiling.corners_um.tolist() == [[100, 200], [100, 300], [100, 400]]
         fewer = slide.tiling(size_px=200, um_per_pixel=0.5, within=mask, least_share=0.51)
         assert fewer.corners_um.tolist() == [[100, 200], [100, 300]]
-        heat = in_micrometres(tiling, np.array([1.0, 2.0, 3.0]))
-    assert heat.voxels.tolist() == [[0] * 5, [0, 0, 1, 2, 3]]
+        heat = in_micrometres(tiling, np.array([1.0, 2.0, 3.0]), slide.size_um)
+        fine = in_micrometres(tiling, np.array([1.0, 2.0, 3.0]), slide.size_um, pixels=4)
+    assert heat.voxels.tolist() == [[0] * 5, [0, 0, 1, 2, 3], *[[0] * 5] * 3]
     assert heat.spacing_mm == (0.1, 0.1)
+    assert np.array_equal(fine.voxels[1::4, 2::4], heat.voxels)
+    assert fine.spacing_mm == (0.025, 0.025)
+    assert tiling.only(np.array([2, 0])).corners_um.tolist() == [[100, 200], [100, 400]]
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.floats(15, 300), st.integers(0, 2**31))

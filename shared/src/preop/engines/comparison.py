@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from preop.errors import InvalidInputError
@@ -22,6 +23,7 @@ from preop.toml import read_toml
 TOLERANCE_FILE = "tolerance.toml"
 _IMAGE_SUFFIXES = (".mha", ".tif", ".tiff")
 _JSON_SUFFIX = ".json"
+_PICTURE_SUFFIX = ".jpeg"
 _SHOWN_DIFFERENCES = 10
 
 
@@ -65,8 +67,8 @@ def read_tolerance(folder: Path) -> Tolerance:
 def compare_outputs(expected: Path, actual: Path, tolerance: Tolerance) -> list[str]:
     """Say in words how the files of a folder differ from what is expected.
 
-    JSON files are compared value by value, images by type, size, spacing, origin, direction and voxels, and all
-    others byte by byte.
+    JSON files are compared value by value, images by type, size, spacing, origin, direction and voxels, thumbnails by
+    size and pixels, and all others byte by byte.
 
     Parameters
     ----------
@@ -115,6 +117,8 @@ def _comparison_of(name: str) -> Callable[[Path, Path, FileTolerance], list[str]
     suffix = Path(name).suffix.lower()
     if suffix == _JSON_SUFFIX:
         return _compare_json
+    if suffix == _PICTURE_SUFFIX:
+        return _compare_pictures
     return _compare_images if suffix in _IMAGE_SUFFIXES else _compare_bytes
 
 
@@ -179,11 +183,29 @@ def _compare_images(expected: Path, actual: Path, tolerance: FileTolerance) -> l
     lines = []
     if wanted.voxels.dtype != found.voxels.dtype:
         lines.append(f": voxels of type {found.voxels.dtype}, expected {wanted.voxels.dtype}")
-    difference = np.abs(wanted.voxels.astype(np.float64) - found.voxels.astype(np.float64))
+    return lines + _pixel_differences(wanted.voxels, found.voxels, tolerance)
+
+
+def _compare_pictures(expected: Path, actual: Path, tolerance: FileTolerance) -> list[str]:
+    from PIL import Image as PillowImage
+    from PIL import UnidentifiedImageError
+
+    wanted = np.asarray(PillowImage.open(expected).convert("RGB"))
+    try:
+        found = np.asarray(PillowImage.open(actual).convert("RGB"))
+    except (UnidentifiedImageError, OSError):
+        return [": it is not a valid picture"]
+    if wanted.shape != found.shape:
+        return [f": {found.shape[1]} x {found.shape[0]} pixels, expected {wanted.shape[1]} x {wanted.shape[0]}"]
+    return _pixel_differences(wanted, found, tolerance)
+
+
+def _pixel_differences(wanted: NDArray[Any], found: NDArray[Any], tolerance: FileTolerance) -> list[str]:
+    difference = np.abs(wanted.astype(np.float64) - found.astype(np.float64))
     unequal = int((difference > tolerance.voxel_absolute).sum())
-    if unequal > tolerance.voxel_share * difference.size:
-        lines.append(
-            f": {unequal} of {difference.size} voxels differ, by up to {difference.max():g} (tolerance "
-            f"{tolerance.voxel_absolute:g}, or more in a share of {tolerance.voxel_share:g})"
-        )
-    return lines
+    if unequal <= tolerance.voxel_share * difference.size:
+        return []
+    return [
+        f": {unequal} of {difference.size} voxels differ, by up to {difference.max():g} (tolerance "
+        f"{tolerance.voxel_absolute:g}, or more in a share of {tolerance.voxel_share:g})"
+    ]

@@ -38,6 +38,7 @@ class Kind(StrEnum):
     ANYTHING = "Anything"
     MULTIPLE_POINTS = "Multiple points"
     CHART = "Chart"
+    THUMBNAIL = "Thumbnail jpg"
 
     @property
     def is_image(self) -> bool:
@@ -49,7 +50,12 @@ class Kind(StrEnum):
         """How the platform passes it on: as an image, as a file, or as a value that also stands in ``inputs.json``."""
         if self.is_image:
             return "Image"
-        return "File" if self is Kind.MULTIPLE_POINTS else "Value"
+        return "File" if self in {Kind.MULTIPLE_POINTS, Kind.THUMBNAIL} else "Value"
+
+    @property
+    def file_ending(self) -> str:
+        """Of the file of a socket that holds no image."""
+        return ".jpeg" if self is Kind.THUMBNAIL else ".json"
 
 
 class _Checked(BaseModel):
@@ -84,8 +90,9 @@ class Socket(_Checked):
         path = PurePosixPath(self.relative_path)
         if self.kind.is_image and not (path.parts[0] == "images" and len(path.parts) > 1 and not path.suffix):
             raise ValueError("the relative_path of an image is a folder below images/")
-        if not self.kind.is_image and (path.parts[0] == "images" or path.suffix != ".json"):
-            raise ValueError("the relative_path of a value is a .json file outside of images/")
+        ending = self.kind.file_ending
+        if not self.kind.is_image and (path.parts[0] == "images" or path.suffix != ending):
+            raise ValueError(f"the relative_path of a {self.kind} is a {ending} file outside of images/")
         if (self.kind is Kind.SEGMENTATION) != bool(self.overlay_segments):
             raise ValueError("a segmentation, and nothing else, names its labels in overlay_segments")
         labels = sorted({0, *self.overlay_segments.values()})
@@ -119,6 +126,9 @@ class Algorithm(_Checked):
             if len(set(slugs)) < len(slugs):
                 raise ValueError(f"a slug stands twice among {', '.join(slugs)}")
         known = {socket.slug for socket in self.inputs}
+        for socket in self.inputs:
+            if socket.kind is Kind.THUMBNAIL:
+                raise ValueError(f"{socket.slug} is a thumbnail, which can only be an output")
         for slug in {slug for interface in self.interfaces for slug in interface} - known:
             raise ValueError(f"an interface names the unknown input {slug}")
         for socket in (*self.inputs, *self.outputs):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -14,11 +14,13 @@ from preop.errors import InvalidInputError
 from preop.grandchallenge.algorithm import Algorithm, Socket
 from preop.grandchallenge.roots import below
 from preop.grandchallenge.values import JSON, check_value, read_json
-from preop.imaging import Geometry, Image, read_geometry, read_image
+from preop.imaging import Geometry, Image, read_geometry, read_image, read_tiff
 
 INPUTS_FILE = "inputs.json"
 FEW_INTERFACES = 3
 IMAGE_SUFFIXES = (".mha", ".mhd", ".nii.gz", ".nii", ".nrrd", ".tiff", ".tif", ".dcm")
+
+Opened = TypeVar("Opened")
 
 
 @dataclass(frozen=True)
@@ -72,16 +74,30 @@ class Case:
         InvalidInputError
             If it is empty, holds a label that its socket does not name, or lies on another grid than its scan.
         """
-        labels = self.image(slug)
-        allowed = self.algorithm.input(slug).overlay_segments
-        unknown = sorted(set(np.unique(labels.voxels).tolist()) - {0, *allowed.values()})
-        if unknown:
-            named = ", ".join(f"{value} ({name})" for name, value in allowed.items())
-            raise InvalidInputError(f"{slug} holds the label {unknown[0]:g}; expected only 0 and {named}.")
-        mask = labels.voxels != 0
-        if not mask.any():
-            raise InvalidInputError(f"{slug} is empty: not one of its voxels is labelled; draw the structure first.")
-        return labels.with_voxels(mask)
+        return self._as_mask(slug, self.image(slug))
+
+    def flat_mask(self, slug: str, *, pixel_mm: float) -> Image:
+        """Read the segmentation of a slide as a mask, from the coarsest stored level that is as fine as ``pixel_mm``.
+
+        Raises
+        ------
+        InvalidInputError
+            If it cannot be read, is no flat image, is empty, or holds a label that its socket does not name.
+        """
+        with _telling(slug):
+            labels = read_tiff(self.image_paths[slug], pixel_mm=pixel_mm)
+        return self._as_mask(slug, labels)
+
+    def open(self, slug: str, reader: Callable[[Path], Opened]) -> Opened:
+        """Open an image that is never read whole, such as a slide by ``preop.slides.Slide``.
+
+        Raises
+        ------
+        InvalidInputError
+            Whatever the reader says, after the name of the socket.
+        """
+        with _telling(slug):
+            return reader(self.image_paths[slug])
 
     def value(self, slug: str) -> JSON:
         """Give the content of a value socket."""
@@ -93,6 +109,17 @@ class Case:
             return self._images[slug].geometry
         with _telling(slug):
             return read_geometry(self.image_paths[slug])
+
+    def _as_mask(self, slug: str, labels: Image) -> Image:
+        allowed = self.algorithm.input(slug).overlay_segments
+        unknown = sorted(set(np.unique(labels.voxels).tolist()) - {0, *allowed.values()})
+        if unknown:
+            named = ", ".join(f"{value} ({name})" for name, value in allowed.items())
+            raise InvalidInputError(f"{slug} holds the label {unknown[0]:g}; expected only 0 and {named}.")
+        mask = labels.voxels != 0
+        if not mask.any():
+            raise InvalidInputError(f"{slug} is empty: not one of its voxels is labelled; draw the structure first.")
+        return labels.with_voxels(mask)
 
     def _read(self, socket: Socket) -> Image:
         with _telling(socket.slug):

@@ -6,9 +6,11 @@ import errno
 import shutil
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from preop.errors import InvalidInputError, InvalidOutputError
 from preop.grandchallenge.algorithm import Algorithm, Kind, Socket
@@ -16,7 +18,23 @@ from preop.grandchallenge.cases import Case
 from preop.grandchallenge.values import JSON, check_value, to_json
 from preop.imaging import Image, write_image, write_tiff
 
-Output = JSON | Image
+JPEG_QUALITY = 90
+
+
+@dataclass(frozen=True, eq=False)
+class Thumbnail:
+    """A small picture for people, written as JPEG.
+
+    Attributes
+    ----------
+    pixels
+        RGB (height, width, 3), uint8.
+    """
+
+    pixels: NDArray[np.uint8]
+
+
+Output = JSON | Image | Thumbnail
 
 
 def write_outputs(outputs: Mapping[str, Output], case: Case, root: Path) -> None:
@@ -25,7 +43,8 @@ def write_outputs(outputs: Mapping[str, Output], case: Case, root: Path) -> None
     Parameters
     ----------
     outputs
-        Result by slug: an ``Image`` for image sockets, else a JSON value. 3D images become ``.mha``, flat ones ``.tif``.
+        Result by slug: an ``Image`` for image sockets, a ``Thumbnail`` for thumbnails, else a JSON value. 3D images become
+        ``.mha``, flat ones ``.tif``.
     case
         Whose scans lend segmentations their exact geometry.
 
@@ -67,6 +86,8 @@ def check_outputs(outputs: Mapping[str, Output], algorithm: Algorithm, case: Cas
         output = outputs[socket.slug]
         if socket.kind.is_image:
             output = _checked_image(output, socket, case)
+        elif socket.kind is Kind.THUMBNAIL:
+            _check_thumbnail(output, socket)
         else:
             try:
                 check_value(output, socket, algorithm.json_schemas.get(socket.slug))
@@ -96,6 +117,16 @@ def _checked_image(output: Output, socket: Socket, case: Case) -> Image:
     return output
 
 
+def _check_thumbnail(output: Output, socket: Socket) -> None:
+    if not isinstance(output, Thumbnail):
+        raise InvalidOutputError(f"{socket.slug} is a {type(output).__name__}; expected a thumbnail.")
+    pixels = output.pixels
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
+        raise InvalidOutputError(
+            f"{socket.slug} is an array of {pixels.dtype} of the shape {pixels.shape}; expected 8-bit RGB (height, width, 3)."
+        )
+
+
 def _check_labels(segmentation: Image, socket: Socket) -> None:
     """Refuse what the platform does not take for a segmentation (panimg 0.18 ``models.py``, the socket's labels)."""
     if segmentation.voxels.dtype not in (np.uint8, np.int8):
@@ -111,9 +142,14 @@ def _write(output: Output, socket: Socket, staging: Path) -> None:
             write_tiff(output, folder / "output.tif")
         else:
             write_image(output, folder / "output.mha")
+        return
+    path = staging / socket.relative_path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(output, Thumbnail):
+        from PIL import Image as PillowImage
+
+        PillowImage.fromarray(output.pixels).save(path, "JPEG", quality=JPEG_QUALITY)
     else:
-        path = staging / socket.relative_path
-        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(to_json(output), encoding="utf-8")
 
 

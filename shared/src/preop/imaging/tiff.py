@@ -15,7 +15,10 @@ from preop.imaging.images import Geometry, Image
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 TILE_PIXELS = 256
+MOST_PIXELS = 2**28
+"""A level with more is not read: it would take more memory than a case has."""
 _MM_PER_UNIT = {2: 25.4, 3: 10.0}  # TIFF 6.0, ResolutionUnit: inch, centimetre
+_ROUNDED_SIZE = 1.01  # resolutions are stored as fractions, and not always exactly
 
 
 def write_tiff(image: Image, path: Path) -> None:
@@ -73,33 +76,60 @@ def write_tiff(image: Image, path: Path) -> None:
         partial.unlink(missing_ok=True)
 
 
-def read_tiff(path: Path) -> Image:
-    """Read the full resolution of a flat single-channel TIFF whose resolution is stated in inches or centimetres.
+def read_tiff(path: Path, *, pixel_mm: float = 0.0) -> Image:
+    """Read a flat single-channel TIFF whose resolution is stated in inches or centimetres.
+
+    Parameters
+    ----------
+    pixel_mm
+        Of a pyramid, read the coarsest level whose pixels are no larger; the finest level if not given.
 
     Raises
     ------
     InvalidInputError
-        If the file cannot be read, has several channels, or does not state its resolution.
+        If the file cannot be read, has several channels, does not state its resolution, or is too large.
     """
     import tifffile
 
     try:
         with tifffile.TiffFile(path) as tiff:
-            page = tiff.pages.first
-            voxels = page.asarray()
-            unit = page.tags.get("ResolutionUnit")
-            resolution = [page.tags.get(name) for name in ("YResolution", "XResolution")]
+            spacing_mm = _stated_spacing_mm(tiff.pages.first, path)
+            levels = tiff.series[0].levels
+            finest = levels[0].shape
+            if len(finest) != 2:
+                raise InvalidInputError(
+                    f"{path.name} has {len(finest)} dimensions; expected a flat image of one channel (slides are read in tiles)."
+                )
+            fine_enough = [
+                level for level in levels if max(_coarser(spacing_mm, finest, level.shape)) <= pixel_mm * _ROUNDED_SIZE
+            ]
+            chosen = fine_enough[-1] if fine_enough else levels[0]
+            if chosen.size > MOST_PIXELS:
+                raise InvalidInputError(
+                    f"{path.name} has a level of {chosen.shape[1]} x {chosen.shape[0]} pixels and no coarser one that would do; "
+                    "expected a pyramid: store it with coarser levels."
+                )
+            voxels = chosen.asarray()
     except (OSError, ValueError, IndexError, RuntimeError, zlib.error, tifffile.TiffFileError) as error:
         raise InvalidInputError(f"{path.name} cannot be read as a TIFF: it is damaged or cut off.") from error
-    if voxels.ndim != 2:
-        raise InvalidInputError(
-            f"{path.name} has {voxels.ndim} dimensions; expected a flat image of one channel (slides are read in tiles)."
-        )
+    return Image(voxels, Geometry.axis_aligned(voxels.shape, _coarser(spacing_mm, finest, voxels.shape)))
+
+
+def _stated_spacing_mm(page: Any, path: Path) -> tuple[float, float]:
+    """Distance of pixels along y and x."""
+    unit, *resolution = (page.tags.get(name) for name in ("ResolutionUnit", "YResolution", "XResolution"))
     mm = _MM_PER_UNIT.get(int(unit.value)) if unit is not None else None
     if mm is None or not all(tag is not None and tag.value[0] and tag.value[1] for tag in resolution):
         raise InvalidInputError(f"{path.name} does not state its resolution in inches or centimetres.")
-    spacing = tuple(mm * tag.value[1] / tag.value[0] for tag in resolution if tag is not None)
-    return Image(voxels, Geometry.axis_aligned(voxels.shape, spacing))
+    y_mm, x_mm = (mm * tag.value[1] / tag.value[0] for tag in resolution)
+    return y_mm, x_mm
+
+
+def _coarser(spacing_mm: tuple[float, float], finest: tuple[int, ...], shape: tuple[int, ...]) -> tuple[float, float]:
+    """Distance of the pixels of a coarser level: both sides were divided by the same whole number, and rounded."""
+    y_mm, x_mm = spacing_mm
+    factor = max(1, round(max(finest) / max(shape)))
+    return y_mm * factor, x_mm * factor
 
 
 def _range_tags(labels: Any) -> list[tuple[int, str, int, int, bool]]:

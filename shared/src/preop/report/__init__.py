@@ -26,6 +26,8 @@ from preop.report.pages import evaluation_page
 from preop.report.sections import Figure, Section, Table, sections_page
 from preop.report.stages import stage_training_page
 from preop.report.training import training_page
+from preop.report.way_evidence import way_figures
+from preop.report.ways import ways_training_page
 
 __all__ = [
     "Contribution",
@@ -55,4 +57,6 @@ __all__ = [
     "survival_chart",
     "to_svg",
     "training_page",
+    "way_figures",
+    "ways_training_page",
 ]

@@ -1,7 +1,7 @@
 """Slides in micrometres: reading, tissue, tiles, encoders and stored features; studies are not known."""
 
 from preop.slides.encoders import Encoder, EncoderInfo, adopt_encoder, new_small_encoder, read_encoder, write_encoder
-from preop.slides.features import FeatureStore, Regions, TileFeatures, flat, in_regions
+from preop.slides.features import FeatureStore, Regions, TileFeatures, encode_tiles, flat, in_regions
 from preop.slides.levels import Level
 from preop.slides.slide import Slide, Tile, in_micrometres
 from preop.slides.tiling import Tiling
@@ -21,6 +21,7 @@ __all__ = [
     "Tissue",
     "adopt_encoder",
     "assessable",
+    "encode_tiles",
     "find_tissue",
     "flat",
     "in_micrometres",

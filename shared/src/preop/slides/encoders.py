@@ -122,10 +122,12 @@ class Encoder:
             )
         device = next(iter(self.network.parameters()), torch.empty(0)).device
         with torch.inference_mode(), torch.autocast("cuda", torch.float16, enabled=device.type == "cuda"):
-            features = _pooled(
-                self.network, self.info.pooling, _normalised(self.info, torch.from_numpy(tiles).to(device))
-            )
+            features = self.features(torch.from_numpy(tiles).to(device))
         return np.asarray(features.to(torch.float16).cpu().numpy())
+
+    def features(self, tiles: Tensor) -> Tensor:
+        """Describe tiles, RGB (n, side, side, 3) of 8 bits, by features (n, f) through which the network can learn."""
+        return _pooled(self.network, self.info.pooling, _normalised(self.info, tiles))
 
 
 def new_small_encoder(seed: int, info: EncoderInfo = SMALL) -> Encoder:
@@ -232,6 +234,7 @@ def read_encoder(folder: Path, *, may_run_code: bool = False, device: str | None
 def _finish(folder: Path, info: EncoderInfo, partial: Path) -> EncoderInfo:
     """Give the weights their name, then write what they are."""
     complete = info.model_copy(update={"sha256": sha256(partial)})
+    partial.chmod(0o644)  # weights are written for their owner alone, and a container runs as somebody else
     partial.replace(folder / info.weights_file)
     partial_info = folder / f".{INFO_FILE}"
     partial_info.write_text(json.dumps(complete.model_dump(mode="json"), indent=2) + "\n")

@@ -21,6 +21,7 @@ from preop.errors import InvalidInputError, InvalidOutputError
 from preop.folders import sha256
 from preop.imaging import Image
 from preop.slides.encoders import Encoder
+from preop.slides.levels import Pixels
 from preop.slides.slide import Slide
 from preop.slides.tiling import Tiling
 from preop.slides.tissue import assessable, find_tissue
@@ -59,6 +60,8 @@ class Regions:
         Which are tiles (r, side * side).
     slides, rows, columns
         Place of each region: number of the slide, and row and column in units of regions (r,).
+    region, place
+        Of each tile, in the order of :func:`flat`: number of its region, and its place there (n,).
     """
 
     values: NDArray[np.float16]
@@ -66,6 +69,8 @@ class Regions:
     slides: NDArray[np.int32]
     rows: NDArray[np.int32]
     columns: NDArray[np.int32]
+    region: NDArray[np.intp]
+    place: NDArray[np.intp]
 
 
 class FeatureStore:
@@ -165,25 +170,38 @@ class FeatureStore:
         if kept.exists():
             known: NDArray[np.float16] = np.load(kept, allow_pickle=False)
             return known
-        values: list[NDArray[np.float16]] = []
-        batch = []
-        for tile in slide.tiles(tiling, threads=threads):
-            batch.append(tile.pixels)
-            if len(batch) == TILES_PER_BATCH or tile.number == len(tiling) - 1:
-                values.append(self.encoder.encode(np.stack(batch)))
-                batch = []
-        found = np.concatenate(values)
+        found = encode_tiles(slide, tiling, self.encoder, threads=threads)
         partial = kept.with_name(f".{kept.name}")
         np.save(partial, found)
         partial.replace(kept)
         return found
 
 
+def encode_tiles(slide: Slide, tiling: Tiling, encoder: Encoder, *, threads: int = 2) -> NDArray[np.float16]:
+    """Describe the tiles of a slide, (n, f), with no more than a batch of them in memory.
+
+    Parameters
+    ----------
+    threads
+        As in :meth:`preop.slides.Slide.tiles`.
+    """
+    values = np.empty((len(tiling), encoder.info.features), np.float16)
+    batch: list[Pixels] = []
+    for tile in slide.tiles(tiling, threads=threads):
+        batch.append(tile.pixels)
+        last = tile.number + 1
+        if len(batch) == TILES_PER_BATCH or last == len(tiling):
+            values[last - len(batch) : last] = encoder.encode(np.stack(batch))
+            batch = []
+    return values
+
+
 def flat(slides: Sequence[TileFeatures]) -> tuple[NDArray[np.float16], NDArray[np.int32]]:
     """Put the tiles of a patient's slides into one bag: features (n, f), and the number of each tile's slide (n,)."""
     _check_alike(slides)
     numbers = np.repeat(np.arange(len(slides), dtype=np.int32), [len(slide.tiling) for slide in slides])
-    return np.concatenate([slide.values for slide in slides]), numbers
+    values = slides[0].values if len(slides) == 1 else np.concatenate([slide.values for slide in slides])
+    return values, numbers
 
 
 def in_regions(slides: Sequence[TileFeatures], side: int) -> Regions:
@@ -193,14 +211,14 @@ def in_regions(slides: Sequence[TileFeatures], side: int) -> Regions:
     """
     values, numbers = flat(slides)
     rows, columns = (np.concatenate([getattr(slide.tiling, name) for slide in slides]) for name in ("rows", "columns"))
-    places, region = np.unique(np.stack([numbers, rows // side, columns // side], axis=1), axis=0, return_inverse=True)
-    within = rows % side * side + columns % side
+    places, found = np.unique(np.stack([numbers, rows // side, columns // side], axis=1), axis=0, return_inverse=True)
+    region, place = found.ravel(), (rows % side * side + columns % side).astype(np.intp)
     grouped = np.zeros((len(places), side * side, values.shape[1]), np.float16)
     present = np.zeros(grouped.shape[:2], bool)
-    grouped[region.ravel(), within] = values
-    present[region.ravel(), within] = True
+    grouped[region, place] = values
+    present[region, place] = True
     slide, row, column = np.moveaxis(places.astype(np.int32), 1, 0)
-    return Regions(grouped, present, slide, row, column)
+    return Regions(grouped, present, slide, row, column, region, place)
 
 
 def slide_sha256(path: Path) -> str:

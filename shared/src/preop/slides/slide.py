@@ -366,8 +366,20 @@ def _resized(pixels: Pixels, box: tuple[float, ...], shape_px: tuple[int, int]) 
     return np.array(resized)
 
 
-def in_micrometres(tiling: Tiling, values: NDArray[np.generic]) -> Image:
-    """Lay one value a tile out as a flat image, one pixel a tile, 0 where there is none: a heat map of the slide."""
-    grid = np.zeros((int(tiling.rows.max()) + 1, int(tiling.columns.max()) + 1), values.dtype)
+def in_micrometres(
+    tiling: Tiling, values: NDArray[np.generic], size_um: tuple[float, float], *, pixels: int = 1
+) -> Image:
+    """Lay one value a tile out as a flat image of the whole slide, 0 where there is no tile: a heat map.
+
+    Parameters
+    ----------
+    size_um
+        Height and width of the slide.
+    pixels
+        Along a side of a tile.
+    """
+    rows, columns = (max(1, math.ceil(side / tiling.size_um - 1e-6)) for side in size_um)
+    grid = np.zeros((rows, columns), values.dtype)
     grid[tiling.rows, tiling.columns] = values
-    return Image(grid, Geometry.axis_aligned(grid.shape, (tiling.size_um / UM_PER_MM,) * 2))
+    fine = grid.repeat(pixels, axis=0).repeat(pixels, axis=1)
+    return Image(fine, Geometry.axis_aligned(fine.shape, (tiling.size_um / pixels / UM_PER_MM,) * 2))

@@ -51,6 +51,11 @@ class Tiling:
         """Tiles from number ``first`` to the one before ``last``."""
         return replace(self, rows=self.rows[first:last], columns=self.columns[first:last])
 
+    def only(self, numbers: NDArray[np.intp]) -> Tiling:
+        """Tiles of some numbers, in the order of the tiling."""
+        kept = np.sort(numbers)
+        return replace(self, rows=self.rows[kept], columns=self.columns[kept])
+
 
 def shares(mask: Image, size_um: float, grid: tuple[int, int]) -> NDArray[np.float64]:
     """Share of each tile of a grid that a mask covers.

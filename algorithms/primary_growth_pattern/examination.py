@@ -1,0 +1,118 @@
+"""Everything that is seen on a slide: its tissue, its tissue map and cells with the score card, and features of its tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from preop.errors import InvalidInputError
+from preop.imaging import Image
+from preop.slides import Encoder, Slide, TileFeatures, Tissue, assessable, find_tissue
+from preop.slides.tiling import UM_PER_MM
+
+from .agnostic import describe
+from .networks import Networks
+from .score_card import DEFINITIONS, Item, ScoreCard, score
+from .tissue import TissueMap, measure, readable
+
+SLIDE = "primary-tumour-slide"
+MASK = "tissue-mask"
+MASK_PIXEL_MM = 0.016
+"""A mask is read as finely as tissue is found: it may be stored at the slide's own resolution, which is not needed."""
+
+_SAME_EXTENT = 0.02
+_SAME_EXTENT_PIXELS = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Examined:
+    """What was seen on a slide.
+
+    Attributes
+    ----------
+    tissue
+        Tissue map.
+    card
+        Score card.
+    tiles
+        Features of the tiles.
+    spoilt_share
+        Of the tissue under ink, folded or out of focus; 0 where a mask was given.
+    """
+
+    tissue: TissueMap
+    card: ScoreCard
+    tiles: TileFeatures
+    spoilt_share: float
+
+
+def examine(
+    slide: Slide, networks: Networks, encoder: Encoder, *, mask: Image | None = None, threads: int = 2
+) -> Examined:
+    """Look at a slide.
+
+    Parameters
+    ----------
+    mask
+        Flat mask of the tissue to look at; found if not given.
+    threads
+        As in :meth:`preop.slides.Slide.tiles`.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no tissue that can be assessed, the mask does not belong to the slide, or the slide is too coarse or
+        damaged.
+    """
+    if mask is None:
+        found = find_tissue(slide, threads=threads)
+        to_describe, to_read, spoilt = assessable(found), readable(found), _spoilt_share(found)
+    else:
+        _check_extent(mask, slide)
+        to_describe, to_read, spoilt = mask, mask, 0.0
+    # The quicker one goes first: without tissue it says so at once.
+    tiles = describe(slide, to_describe, encoder, threads=threads)
+    tissue, cells = measure(slide, to_read, networks)
+    return Examined(tissue, score(tissue, cells, unreliable=networks.info.unreliable), tiles, spoilt)
+
+
+def score_slide(slide: Slide, networks: Networks, *, mask: Image | None = None, threads: int = 2) -> ScoreCard:
+    """Score a slide as :func:`examine` does, without its tiles."""
+    if mask is not None:
+        _check_extent(mask, slide)
+    tissue, cells = measure(slide, readable(find_tissue(slide, threads=threads)) if mask is None else mask, networks)
+    return score(tissue, cells, unreliable=networks.info.unreliable)
+
+
+def card_of_patient(cards: Sequence[ScoreCard]) -> ScoreCard:
+    """Put the cards of several slides together: each item as on the slide where its value is largest.
+
+    So buds are counted where they are most (ITBCC 2016), and an aggregate on any slide is one. An item is not assessed
+    where it is on none of the slides.
+    """
+    return ScoreCard(items=tuple(max((card.item(name) for card in cards), key=_value) for name in DEFINITIONS))
+
+
+def _value(item: Item) -> float:
+    return -np.inf if item.value is None else item.value
+
+
+def _spoilt_share(tissue: Image) -> float:
+    counts = np.bincount(tissue.voxels.ravel(), minlength=len(Tissue))
+    spoilt = counts[[Tissue.PEN, Tissue.FOLD, Tissue.BLUR]].sum()
+    return float(spoilt / max(spoilt + counts[Tissue.TISSUE], 1))
+
+
+def _check_extent(mask: Image, slide: Slide) -> None:
+    """Refuse the mask of another slide, or of a part of this one."""
+    for side, pixels, spacing_mm, size_um in zip(
+        ("high", "wide"), mask.shape, mask.spacing_mm, slide.size_um, strict=True
+    ):
+        size_mm, mask_mm = size_um / UM_PER_MM, pixels * spacing_mm
+        if abs(mask_mm - size_mm) > max(_SAME_EXTENT * size_mm, _SAME_EXTENT_PIXELS * spacing_mm):
+            raise InvalidInputError(
+                f"The {MASK} is {mask_mm:.2f} mm {side} and the slide {size_mm:.2f} mm; expected a mask of the whole slide: is it "
+                "that of another slide, or does it state another resolution?"
+            )

@@ -1,0 +1,60 @@
+"""Stains: optical density as the networks read it, and stains drawn at random, under which they learn.
+
+A stain is a 3 x 3 matrix on optical densities: colour deconvolution into haematoxylin, eosin and what neither explains, each
+made stronger or weaker, and put together again with dyes of a slightly different colour (after Tellez et al., IEEE Trans Med
+Imaging 2018;37:2126, who vary the strengths alone).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preop.slides.tissue import DYES
+
+_DENSITY_OF = -np.log10((np.arange(256, dtype=np.float32) + 1) / 256)
+
+# Wider than between laboratories: haematoxylin and eosin are 0.39 radians apart.
+_STRENGTH = 1.7
+_TURN = 0.20
+_OTHER_COLOUR = 0.04
+_WHITE = (0.0, 0.05)
+
+
+class RandomStain(NamedTuple):
+    """A stain that was drawn: densities are multiplied by ``mixing`` (3, 3), then ``white`` (3,) is added."""
+
+    mixing: NDArray[np.float32]
+    white: NDArray[np.float32]
+
+
+def density(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Optical density (h, w, 3) of RGB; as ``preop.slides.tissue.densities``, by a table."""
+    return np.asarray(_DENSITY_OF[pixels])
+
+
+def draw_stain(rng: np.random.Generator) -> RandomStain:
+    """Draw how another laboratory and scanner might have shown the same tissue."""
+    usual = DYES / np.linalg.norm(DYES, axis=1, keepdims=True)
+    turned = np.stack([_turned(usual[0], usual[1], rng), _turned(usual[1], usual[0], rng)])
+    strength = np.exp(rng.uniform(-math.log(_STRENGTH), math.log(_STRENGTH), 3))
+    mixing = np.linalg.inv(_with_rest(usual)) @ (strength[:, None] * _with_rest(turned))
+    return RandomStain(mixing.astype(np.float32), rng.uniform(*_WHITE, 3).astype(np.float32))
+
+
+def _turned(dye: NDArray[np.float64], other: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+    """Turn a dye's unit vector towards the other's or away from it, and a little to any side."""
+    across = other - (other @ dye) * dye
+    angle = rng.uniform(-_TURN, _TURN)
+    turned = dye * math.cos(angle) + across / np.linalg.norm(across) * math.sin(angle)
+    turned = np.maximum(turned + _OTHER_COLOUR * rng.standard_normal(3), 0)
+    return np.asarray(turned / np.linalg.norm(turned))
+
+
+def _with_rest(dyes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Append the direction that neither dye has."""
+    rest = np.cross(*dyes)
+    return np.vstack([dyes, rest / np.linalg.norm(rest)])

@@ -1,0 +1,413 @@
+"""Fits both ways on a cohort: the model of the score card, and a head over the features of tiles.
+
+Everything that learns does so inside the folds, and both ways have the same ones: a fold's cards are read by a model of the
+other folds' cards, its tiles by an ensemble of the other folds' bags (weights, early stopping, temperature). Putting both
+together learns nothing. A patient's growth pattern is all that is told. Networks and encoder are taken as they are.
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import functools
+import platform
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from preop.cohort import Cohort, Patient, map_patients
+from preop.errors import InvalidInputError, PreopError
+from preop.folders import claim_folder
+from preop.grandchallenge.cases import Case
+from preop.grandchallenge.models import TrainingData, write_model
+from preop.grandchallenge.values import read_json, to_json
+from preop.imaging import Image
+from preop.mil import Bag, HeldOut, cross_validate
+from preop.mil import Settings as MilSettings
+from preop.mil import fit as fit_ensemble
+from preop.report import way_figures, ways_training_page
+from preop.simulation import ceiling_auc
+from preop.slides import Encoder, FeatureStore, Slide, TileFeatures, read_encoder
+from preop.statistics import youden_threshold
+
+from .agnostic import NetworkSettings, bag_of, make_network
+from .card_model import CardModel, fit_card_model
+from .examination import MASK, MASK_PIXEL_MM, SLIDE, card_of_patient, score_slide
+from .inference import (
+    CARD,
+    CARD_FILE,
+    DESCRIPTION_FILE,
+    ENCODER_FOLDER,
+    NETWORKS_FOLDER,
+    TILES,
+    TOGETHER,
+    Description,
+    together,
+)
+from .networks import Networks
+from .score_card import DEFINITIONS, ScoreCard
+from .tissue import load_networks
+
+OUTCOME = "desmoplastic"
+READER = "reader_"
+"""Before the name of an item: column with a reader's score of it."""
+TRUTH_FILE = "card_truth.csv"
+COUNT = "unfavourable items, counted"
+_SOFTWARE = ("preop", "torch", "timm", "numpy", "tifffile", "imagecodecs")
+
+
+class Settings(BaseModel):
+    """What a training run can be told."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    network: NetworkSettings = Field(NetworkSettings(), description="what reads the features of tiles")
+    training: MilSettings = Field(
+        MilSettings(epochs=40, patience=10, folds=3, instances_per_batch=1024, instances_per_chunk=1024),
+        description="of each member of an ensemble: preop.mil",
+    )
+    folds: int = Field(5, ge=2, description="outer folds of the validation")
+    leave_centres_out: bool = Field(
+        True, description="validate on each centre by the others, too, where there are two or more"
+    )
+    networks: Path | None = Field(
+        None, description="folder that holds encoder/ and networks/; by default those that come with the algorithm"
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A patient ready for learning, of all slides.
+
+    Attributes
+    ----------
+    patient
+        Of the cohort.
+    card
+        The patient's score card.
+    fewest_tiles, most_tiles
+        Of the patient's slides.
+    bag
+        Features of the tiles; positive where the growth is desmoplastic.
+    """
+
+    patient: Patient
+    card: ScoreCard
+    fewest_tiles: int
+    most_tiles: int
+    bag: Bag
+
+    @property
+    def desmoplastic(self) -> bool:
+        """The patient's growth pattern."""
+        return bool(self.bag.positive)
+
+
+def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> dict[str, Any]:
+    """Train and validate on a cohort; write the model folder, and the report with its evidence.
+
+    Parameters
+    ----------
+    model
+        Becomes what ``/opt/ml/model`` holds.
+    report
+        Becomes ``report.html`` and ``evidence.json``, which holds each patient's held-out predictions.
+
+    Returns
+    -------
+    The validation figures, as they stand in ``model.json``.
+    """
+    parts = settings.networks or cohort.algorithm.folder / "model"
+    claim_folder(report, {"cohort": cohort.sha256, "settings": settings.model_dump_json()})
+    work = report / "work"
+    prepared = prepare(cohort, parts, settings.network, work / "slides")
+    bags = [each.bag for each in prepared]
+    features = read_encoder(parts / ENCODER_FOLDER, may_run_code=True).info.features
+    network = functools.partial(make_network, settings.network, features)
+    held_out = cross_validate(network, bags, settings.training, folds=settings.folds, folder=work / "validation")
+    by_centre: list[HeldOut] = []
+    if settings.leave_centres_out and len({bag.centre for bag in bags}) > 1:
+        by_centre = cross_validate(network, bags, settings.training, by="centre", folder=work / "centres")
+    ensemble = fit_ensemble(network, bags, settings.training, folder=work / "final")
+    card = fit_card_model([each.card for each in prepared], [each.desmoplastic for each in prepared])
+
+    rows = scores_of(prepared, held_out)
+    thresholds = {way: _threshold(prepared, rows, way) for way in (CARD, TILES, TOGETHER)}
+    evidence = _evidence(cohort, prepared, held_out, rows, by_centre, card, thresholds, settings)
+    validation = {"protocol": evidence["protocol"], **way_figures(evidence)}
+    description = Description(
+        network=settings.network,
+        thresholds=thresholds,
+        fewest_tiles=min(each.fewest_tiles for each in prepared),
+        most_tiles=max(each.most_tiles for each in prepared),
+    )
+    files = {
+        **ensemble.to_files(),
+        DESCRIPTION_FILE: to_json(description.model_dump(mode="json")).encode(),
+        CARD_FILE: to_json(card.to_json()).encode(),
+        **_files_below(parts, (ENCODER_FOLDER, NETWORKS_FOLDER)),
+    }
+    write_model(model, _provenance(cohort, prepared, settings, validation), files)
+    (report / "evidence.json").write_text(to_json(evidence), encoding="utf-8")
+    ways_training_page(
+        evidence,
+        report / "report.html",
+        title=cohort.algorithm.title,
+        source=cohort.source.description,
+        simulated=cohort.source.simulated,
+    )
+    shutil.rmtree(work, ignore_errors=True)
+    return validation
+
+
+def prepare(cohort: Cohort, parts: Path, network: NetworkSettings, work: Path) -> list[Prepared]:
+    """Score and describe the slides of all patients, in the order of the cohort.
+
+    Parameters
+    ----------
+    parts
+        Folder with encoder and networks.
+    work
+        Folder where finished slides are kept, so that a stopped run goes on from there.
+    """
+    outcomes = [growth_pattern(patient) for patient in cohort.patients]  # refused before the long work
+    slides = {patient.name: slides_of(patient, cohort.path.parent) for patient in cohort.patients}
+    run = functools.partial(_look, parts=parts, work=work)
+    for cases, result in map_patients(run, list(slides.values()), description="Looking at slides"):
+        if isinstance(result, PreopError):
+            raise InvalidInputError(f"Patient {cases[0].name}: {result}") from result
+    store = FeatureStore(work, _encoder(parts))
+    prepared = []
+    for patient, desmoplastic in zip(cohort.patients, outcomes, strict=True):
+        cases = slides[patient.name]
+        tiles = [_features(store, case) for case in cases]
+        bag = bag_of(
+            patient.name,
+            tiles,
+            network,
+            low=float(desmoplastic),
+            high=np.inf if desmoplastic else 0.0,
+            centre=patient.centre,
+        )
+        card = card_of_patient([ScoreCard.from_json(read_json(_card_file(work, case))) for case in cases])
+        counts = [len(each.tiling) for each in tiles]
+        prepared.append(Prepared(patient, card, min(counts), max(counts), bag))
+    return prepared
+
+
+def growth_pattern(patient: Patient) -> bool:
+    """Whether the metastases grow desmoplastically.
+
+    Raises
+    ------
+    InvalidInputError
+        If that is not known.
+    """
+    value = patient.reference_number(OUTCOME)
+    if value not in (0, 1):
+        raise InvalidInputError(f"Patient {patient.name} has {OUTCOME} {value:g}; expected 0 or 1.")
+    return bool(value)
+
+
+def slides_of(patient: Patient, folder: Path) -> list[Case]:
+    """Give a case for each slide of a patient: further ones stand in columns that end in -2, -3, ....
+
+    Raises
+    ------
+    InvalidInputError
+        If a file is missing.
+    """
+    cases = [patient.case]
+    number = 2
+    while further := patient.row.get(f"{SLIDE}-{number}"):
+        paths = {SLIDE: folder / further}
+        if mask := patient.row.get(f"{MASK}-{number}"):
+            paths[MASK] = folder / mask
+        for path in paths.values():
+            if not path.exists():
+                raise InvalidInputError(f"Patient {patient.name}: there is no file {path}.")
+        cases.append(Case(patient.case.algorithm, f"{patient.name}-{number}", paths, {}))
+        number += 1
+    return cases
+
+
+def scores_of(prepared: Sequence[Prepared], held_out: Sequence[HeldOut]) -> list[dict[str, float]]:
+    """Say what each way makes of each patient when it has not seen the fold that the patient is in.
+
+    Parameters
+    ----------
+    held_out
+        What ensembles said of the bags, in the order of the patients.
+    """
+    folds = np.array([said.fold for said in held_out])
+    rows: dict[int, dict[str, float]] = {}
+    for fold in np.unique(folds):
+        others = [prepared[place] for place in np.flatnonzero(folds != fold).tolist()]
+        card = fit_card_model([each.card for each in others], [each.desmoplastic for each in others])
+        for place in np.flatnonzero(folds == fold).tolist():
+            by_card, by_tiles = card.predict(prepared[place].card), held_out[place].prediction.probability
+            rows[place] = {
+                # Fewer unfavourable items speak for desmoplastic growth.
+                COUNT: -float(len(prepared[place].card.unfavourable)),
+                CARD: by_card,
+                TILES: by_tiles,
+                TOGETHER: together(by_card, by_tiles),
+            }
+    return [rows[place] for place in range(len(prepared))]
+
+
+def _look(cases: Sequence[Case], *, parts: Path, work: Path) -> None:
+    """Score and describe the slides of a patient, each once."""
+    import torch
+
+    torch.set_num_threads(1)  # the patients share the cores already
+    work.mkdir(parents=True, exist_ok=True)
+    store = FeatureStore(work, _encoder(parts))
+    for case in cases:
+        kept = _card_file(work, case)
+        if not kept.is_file():
+            with case.open(SLIDE, Slide) as slide:
+                card = score_slide(slide, _networks(parts), mask=_mask(case), threads=0)
+            partial = kept.with_name(f".{kept.name}")
+            partial.write_text(to_json(card.to_json()), encoding="utf-8")
+            partial.replace(kept)
+        _features(store, case)
+
+
+def _features(store: FeatureStore, case: Case) -> TileFeatures:
+    return store.features(case.image_paths[SLIDE], mask=_mask(case), threads=0)
+
+
+def _mask(case: Case) -> Image | None:
+    return case.flat_mask(MASK, pixel_mm=MASK_PIXEL_MM) if MASK in case else None
+
+
+def _card_file(work: Path, case: Case) -> Path:
+    return work / f"{case.name}.json"
+
+
+@functools.cache
+def _networks(parts: Path) -> Networks:
+    """Load the networks once in each process."""
+    return load_networks(parts / NETWORKS_FOLDER)
+
+
+@functools.cache
+def _encoder(parts: Path) -> Encoder:
+    """Load the encoder once in each process; whoever names a folder to train with has made it."""
+    return read_encoder(parts / ENCODER_FOLDER, may_run_code=True)
+
+
+def _threshold(prepared: Sequence[Prepared], rows: Sequence[Mapping[str, float]], way: str) -> float:
+    """Likelihood at which sensitivity and specificity together are largest in the validation."""
+    return youden_threshold(np.array([each.desmoplastic for each in prepared]), np.array([row[way] for row in rows]))
+
+
+def _evidence(
+    cohort: Cohort,
+    prepared: Sequence[Prepared],
+    held_out: Sequence[HeldOut],
+    rows: Sequence[Mapping[str, float]],
+    by_centre: Sequence[HeldOut],
+    card: CardModel,
+    thresholds: Mapping[str, float],
+    settings: Settings,
+) -> dict[str, Any]:
+    centres: dict[str, list[dict[str, Any]]] = {}
+    if by_centre:
+        for each, said, row in zip(prepared, by_centre, scores_of(prepared, by_centre), strict=True):
+            centres.setdefault(said.fold, []).append({"patient": each.patient.name, "scores": row})
+    return {
+        "format": 1,
+        "positive_name": "desmoplastic growth",
+        "protocol": f"{settings.folds}-fold cross-validation by patient, the same folds for both ways; all that learns does so "
+        f"on the other folds, the tiles' ensemble with early stopping and temperature by {settings.training.folds} folds "
+        "inside; networks and encoder learned on patients of their own",
+        "settings": settings.model_dump(mode="json", exclude={"networks"}),
+        "ways": [
+            {"name": COUNT, "baseline": True},
+            *({"name": way, "threshold": thresholds[way]} for way in (CARD, TILES, TOGETHER)),
+        ],
+        "patients": [
+            {
+                "patient": each.patient.name,
+                "centre": each.patient.centre,
+                "fold": said.fold,
+                "outcome": int(each.desmoplastic),
+                "scores": row,
+            }
+            for each, said, row in zip(prepared, held_out, rows, strict=True)
+        ],
+        "by_centre": centres,
+        "readings": [reading for each in prepared for reading in _readings(each)],
+        "weights": [
+            {
+                "name": DEFINITIONS[weight.item].title,
+                "log_odds": weight.log_odds,
+                "lower": weight.lower,
+                "upper": weight.upper,
+            }
+            for weight in card.weights
+        ],
+        "ceiling": _ceiling(cohort),
+    }
+
+
+def _readings(each: Prepared) -> list[dict[str, Any]]:
+    """Pair items with what a reader scored, where both are known."""
+    return [
+        {
+            "patient": each.patient.name,
+            "item": item.title,
+            "measured": item.value,
+            "read": each.patient.reference_number(READER + item.name),
+        }
+        for item in each.card.items
+        if item.value is not None and each.patient.row.get(READER + item.name)
+    ]
+
+
+def _ceiling(cohort: Cohort) -> float | None:
+    """AUC of an observer who knows what the simulated patients were made from."""
+    path = cohort.path.with_name(TRUTH_FILE)
+    if not path.is_file():
+        return None
+    with path.open(newline="", encoding="utf-8") as file:
+        chances: NDArray[np.float64] = np.array([float(row["ceiling_probability"]) for row in csv.DictReader(file)])
+    return ceiling_auc(chances)
+
+
+def _files_below(parts: Path, folders: Sequence[str]) -> dict[str, bytes]:
+    return {
+        file.relative_to(parts).as_posix(): file.read_bytes()
+        for folder in folders
+        for file in sorted((parts / folder).rglob("*"))
+        if file.is_file()
+    }
+
+
+def _provenance(
+    cohort: Cohort, prepared: Sequence[Prepared], settings: Settings, validation: dict[str, Any]
+) -> dict[str, Any]:
+    data = TrainingData(
+        **cohort.source.model_dump(),
+        patients=len(prepared),
+        events=sum(each.desmoplastic for each in prepared),
+        cohort_sha256=cohort.sha256,
+    )
+    return {
+        "algorithm": cohort.algorithm.name,
+        "algorithm_version": cohort.algorithm.version,
+        "created": dt.datetime.now(dt.UTC).date().isoformat(),
+        "seed": settings.training.seed,
+        "training_data": data,
+        "software": {"python": platform.python_version(), **{name: version(name) for name in _SOFTWARE}},
+        "validation": validation,
+    }

@@ -1,0 +1,171 @@
+"""The score card of the primary tumour beside its truth, and the time it takes.
+
+``python benchmarks/primary.py items FOLDER`` paints slides of a centre whose stain was not in training into FOLDER (those that
+are there are not painted again), measures every item through the networks, and prints the agreement with the truth of each
+slide. ``--note`` writes it down beside the networks, so that items that do not agree are not assessed.
+
+``python benchmarks/primary.py speed FOLDER`` times tissue mask, networks and card on a slide of 16,384 x 16,384 pixels of 0.25
+micrometres.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import platform
+import resource
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from preop.slides import Slide, find_tissue, write_slide
+from preop.statistics import intraclass_correlation
+from primary_growth_pattern.architecture import MAP_UM
+from primary_growth_pattern.findings import ItemAgreement, TissueMap
+from primary_growth_pattern.networks import Networks
+from primary_growth_pattern.painting import PIXEL_UM, strips
+from primary_growth_pattern.score_card import DEFINITIONS, ScoreCard, score
+from primary_growth_pattern.simulation import SLIDE_PX, SimulatedPatient, draw_patient
+from primary_growth_pattern.tissue import load_networks, measure, note_agreement, readable
+from primary_growth_pattern.tumour_bed import find_bed
+
+UNSEEN_CENTRE = "D"
+SEED = 7300
+SIDE_PX = 6144  # 3.1 mm: a field of the hot spot fits several times, and 40 slides are painted in minutes
+NETWORKS = Path(__file__).parents[1] / "algorithms" / "primary_growth_pattern" / "model" / "networks"
+
+
+def main() -> None:
+    """Measure and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("items", "speed"))
+    parser.add_argument("folder", type=Path, help="for the slides")
+    parser.add_argument("--networks", type=Path, default=NETWORKS)
+    parser.add_argument("--slides", type=int, default=40)
+    parser.add_argument("--note", action="store_true", help="write the agreement down beside the networks")
+    arguments = parser.parse_args()
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}\n")
+    networks = load_networks(arguments.networks)
+    if arguments.what == "speed":
+        time_one(arguments.folder, networks)
+        return
+    agreement = compare(arguments.folder, arguments.slides, networks)
+    if arguments.note:
+        note_agreement(
+            arguments.networks,
+            agreement,
+            f"{arguments.slides} simulated slides of centre {UNSEEN_CENTRE}, seed {SEED} (benchmarks/primary.py)",
+        )
+
+
+def compare(folder: Path, count: int, networks: Networks) -> dict[str, ItemAgreement]:
+    """Measure every slide, print the agreement of each item, and give it."""
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in DEFINITIONS}
+    for truth, card in cards(folder, count, networks):
+        for name, value in truth.items():
+            measured = card.item(name).value
+            if measured is not None:
+                found[name].append((value, measured))
+    print("\n| item | slides | ICC | Spearman | mean true | mean found | on the same side of the cut-off |")
+    print("|---|---|---|---|---|---|---|")
+    return {name: agreement_of(name, np.array(pairs)) for name, pairs in found.items()}
+
+
+def agreement_of(name: str, pairs: NDArray[np.float64]) -> ItemAgreement:
+    """Compare true and measured values (n, 2) of an item, and print a line of the table."""
+    true, measured = pairs.T
+    agreement = ItemAgreement(
+        icc=round(float(intraclass_correlation(pairs.T[:, :, None])[0]), 4),
+        spearman=round(float(np.corrcoef(rankdata(true), rankdata(measured))[0, 1]), 4),
+        slides=len(pairs),
+    )
+    definition = DEFINITIONS[name]
+    same = [definition.is_unfavourable(first) == definition.is_unfavourable(second) for first, second in pairs.tolist()]
+    sides = "" if definition.direction is None else f"{np.mean(same):.0%}"
+    print(
+        f"| {definition.title} | {len(pairs)} | {agreement.icc:.3f} | {agreement.spearman:.3f} | {true.mean():.3g} | "
+        f"{measured.mean():.3g} | {sides} |"
+    )
+    return agreement
+
+
+def cards(folder: Path, count: int, networks: Networks) -> Iterator[tuple[dict[str, float], ScoreCard]]:
+    """True items and the measured card of each slide."""
+    for number in range(count):
+        patient = draw_patient(SEED, number, shape_px=(SIDE_PX, SIDE_PX), centre=UNSEEN_CENTRE)
+        path = folder / f"{SEED}_{number:03d}.tif"
+        if not path.exists():
+            partial = path.with_suffix(".partial.tif")
+            patient.write_slide(partial)
+            partial.replace(path)
+        with Slide(path) as slide:
+            card = score(*measure(slide, readable(find_tissue(slide)), networks))
+        truth = items_of(patient)
+        print(
+            number, *(f"{name} {value:.3g}/{_text(card.item(name).value)}" for name, value in truth.items()), flush=True
+        )
+        yield truth, card
+
+
+def items_of(patient: SimulatedPatient) -> dict[str, float]:
+    """Truth of each item; for the margin the roughness of the front on the true tissue map."""
+    truth, architecture = patient.truth, patient.architecture
+    bed = find_bed(TissueMap(architecture.labels, MAP_UM))
+    return {
+        "tumour_stroma_ratio": truth.tumour_stroma_ratio,
+        "budding": truth.buds,
+        "lymphocytes": truth.til_per_mm2,
+        "crohn_like": truth.aggregates,
+        "stroma_maturity": truth.immature_share + truth.intermediate_share,
+        "mucinous_share": truth.mucinous_share,
+        "necrosis": truth.necrosis_share,
+        "margin": math.nan if bed is None else bed.roughness_um,
+    }
+
+
+def time_one(folder: Path, networks: Networks) -> None:
+    """Time each step on a slide of 4.1 x 4.1 mm, and print a table."""
+    path = folder / "16384.tif"
+    if not path.exists():
+        write_fine_slide(path)
+    seconds, processor = [time.perf_counter()], [time.process_time()]
+
+    def lap() -> None:
+        seconds.append(time.perf_counter())
+        processor.append(time.process_time())
+
+    with Slide(path) as slide:
+        mask = readable(find_tissue(slide))
+        lap()
+        found = measure(slide, mask, networks)
+        lap()
+    score(*found)
+    lap()
+    print("| step | seconds | processor seconds |\n|---|---|---|")
+    for name, wall, cpu in zip(
+        ("tissue mask", "networks", "score card"), np.diff(seconds), np.diff(processor), strict=True
+    ):
+        print(f"| {name} | {wall:.1f} | {cpu:.1f} |")
+    print(f"\nPeak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
+
+
+def write_fine_slide(path: Path) -> None:
+    """Paint a slide, each pixel of 0.5 micrometres as four."""
+    patient = draw_patient(SEED, 0, centre=UNSEEN_CENTRE)
+    painted = strips(patient.architecture, patient.facts.stain, SEED)
+    fine = (strip.repeat(2, axis=0).repeat(2, axis=1) for strip in painted)
+    write_slide(fine, (2 * SLIDE_PX, 2 * SLIDE_PX), PIXEL_UM / 2, path)
+
+
+def _text(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3g}"
+
+
+if __name__ == "__main__":
+    main()
