@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from preop.errors import InvalidInputError, InvalidModelError
@@ -96,7 +96,7 @@ def fit_card_model(cards: Sequence[ScoreCard], desmoplastic: ArrayLike) -> CardM
     """Fit the model.
 
     Items that were not assessed are set to the share of unfavourable ones among the others; items that are the same in all
-    patients are left out.
+    patients are left out, and so are those that earlier ones already say, as happens with very few patients.
 
     Raises
     ------
@@ -116,7 +116,9 @@ def fit_card_model(cards: Sequence[ScoreCard], desmoplastic: ArrayLike) -> CardM
         raise InvalidInputError(
             "No item of the score cards differs between the patients; there is nothing to learn from."
         )
-    complete = np.where(known, values, shares)[:, varying]
+    completed = np.where(known, values, shares)
+    varying = _independent(completed, varying)
+    complete = completed[:, varying]
     names = [ITEMS[column] for column in varying]
     found = logistic_regression(outcome, complete, names)
     weights = tuple(
@@ -131,6 +133,16 @@ def fit_card_model(cards: Sequence[ScoreCard], desmoplastic: ArrayLike) -> CardM
     )
     average = found.intercept + sum(weight.log_odds * weight.unfavourable_share for weight in weights)
     return CardModel(intercept=average, weights=weights, patients=found.cases, events=found.events)
+
+
+def _independent(values: NDArray[np.float64], columns: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Columns that are no combination of the ones before them and a constant."""
+    kept: list[int] = []
+    for column in columns.tolist():
+        design = np.column_stack([np.ones(len(values)), values[:, [*kept, column]]])
+        if np.linalg.matrix_rank(design) == design.shape[1]:
+            kept.append(column)
+    return np.array(kept, np.intp)
 
 
 def _value(card: ScoreCard, name: str) -> float:

@@ -179,8 +179,9 @@ def prepare(cohort: Cohort, parts: Path, network: NetworkSettings, work: Path) -
     """
     outcomes = [growth_pattern(patient) for patient in cohort.patients]  # refused before the long work
     slides = {patient.name: slides_of(patient, cohort.path.parent) for patient in cohort.patients}
+    todo = [cases for cases in slides.values() if not all(_card_file(work, case).is_file() for case in cases)]
     run = functools.partial(_look, parts=parts, work=work)
-    for cases, result in map_patients(run, list(slides.values()), description="Looking at slides"):
+    for cases, result in map_patients(run, todo, description="Looking at slides"):
         if isinstance(result, PreopError):
             raise InvalidInputError(f"Patient {cases[0].name}: {result}") from result
     store = FeatureStore(work, _encoder(parts))
@@ -272,13 +273,15 @@ def _look(cases: Sequence[Case], *, parts: Path, work: Path) -> None:
     store = FeatureStore(work, _encoder(parts))
     for case in cases:
         kept = _card_file(work, case)
-        if not kept.is_file():
-            with case.open(SLIDE, Slide) as slide:
-                card = score_slide(slide, _networks(parts), mask=_mask(case), threads=0)
-            partial = kept.with_name(f".{kept.name}")
-            partial.write_text(to_json(card.to_json()), encoding="utf-8")
-            partial.replace(kept)
+        if kept.is_file():
+            continue
         _features(store, case)
+        with case.open(SLIDE, Slide) as slide:
+            card = score_slide(slide, _networks(parts), mask=_mask(case), threads=0)
+        # Last, for it says that the features are there too.
+        partial = kept.with_name(f".{kept.name}")
+        partial.write_text(to_json(card.to_json()), encoding="utf-8")
+        partial.replace(kept)
 
 
 def _features(store: FeatureStore, case: Case) -> TileFeatures:

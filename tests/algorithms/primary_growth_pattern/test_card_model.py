@@ -46,6 +46,13 @@ def test_items_without_a_direction_are_no_part_of_the_model() -> None:
     assert ITEMS == ("tumour_stroma_ratio", "budding", "lymphocytes", "crohn_like", "stroma_maturity", "margin")
 
 
+def test_an_item_that_another_already_says_has_no_weight() -> None:
+    flags = [True, False, True, False, False, True]
+    cards = [card(budding=flag, lymphocytes=flag, crohn_like=number == 0) for number, flag in enumerate(flags)]
+    model = fit_card_model(cards, [0, 1, 0, 1, 0, 1])
+    assert [weight.item for weight in model.weights] == ["budding", "crohn_like"]
+
+
 def test_weights_are_those_that_patients_were_drawn_with() -> None:
     model = fit_card_model(*drawn(3000))
     weights = {weight.item: weight for weight in model.weights}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +16,7 @@ from preop.grandchallenge.algorithm import read_algorithm
 from preop.grandchallenge.cases import Case
 from preop.grandchallenge.outputs import check_outputs
 from preop.mil import Settings as MilSettings
+from primary_growth_pattern import training
 from primary_growth_pattern.agnostic import NetworkSettings
 from primary_growth_pattern.examination import SLIDE, card_of_patient
 from primary_growth_pattern.inference import load_model, predict
@@ -27,6 +30,20 @@ ALGORITHM = read_algorithm(FOLDER)
 SHAPE_PX = (3072, 1536)
 PATIENTS = 8
 QUICK = MilSettings(epochs=2, folds=2, instances_per_batch=256)
+
+
+def one_after_another(
+    function: Callable[[Any], Any], patients: Sequence[Any], *, description: str | None
+) -> Iterator[tuple[Any, Any]]:
+    """Stand in for ``map_patients``: to start processes that import torch takes longer than what they do here."""
+    yield from ((patient, function(patient)) for patient in patients)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_process() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "map_patients", one_after_another)
+        yield
 
 
 @pytest.fixture(scope="module")
