@@ -13,11 +13,16 @@ from typing import Any
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from hypothesis import settings
 
 from preop.grandchallenge.algorithm import Algorithm, read_algorithm
 from preop.grandchallenge.cases import item_of
 
 ROOT = Path(__file__).parents[1]
+
+# No test depends on how fast or busy the machine is.
+settings.register_profile("preop", deadline=None)
+settings.load_profile("preop")
 
 
 @pytest.fixture(scope="session")

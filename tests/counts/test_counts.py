@@ -40,7 +40,7 @@ def interval(low: float, high: float) -> tuple[Tensor, Tensor]:
 
 
 @given(PROBABILITIES, THINNING, LEAK)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_distribution_is_that_of_enumeration(probabilities: list[float], found: float, leak: float) -> None:
     expected = np.zeros(40)
     for _, count, probability in outcomes(probabilities, found, leak):
@@ -50,7 +50,7 @@ def test_the_distribution_is_that_of_enumeration(probabilities: list[float], fou
 
 
 @given(PROBABILITIES, THINNING, LEAK, st.integers(0, 4), st.sampled_from([0, 2, math.inf]))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_likelihood_and_posterior_of_any_interval_are_those_of_enumeration(
     probabilities: list[float], found: float, leak: float, low: int, width: float
 ) -> None:

@@ -23,7 +23,7 @@ def test_distances_to_a_ball_are_exact() -> None:
     np.testing.assert_allclose(distance_map(BALL, BOX).voxels[away], (radius - 10)[away], atol=0.35)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 2**32 - 1), volume_cm3=st.floats(5, 500), roughness=st.floats(0, 0.2))
 def test_a_random_blob_has_the_volume_asked_for_on_a_voxel_grid(seed: int, volume_cm3: float, roughness: float) -> None:
     blob = random_blob(

@@ -78,7 +78,7 @@ def test_tiles_are_the_regions_of_their_places(write: Write, threads: int, um_pe
 
 
 @given(size=st.integers(60, 300), um_per_pixel=st.sampled_from([0.5, 0.61, 1.0]), threads=st.sampled_from([0, 2]))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_every_stored_tile_is_decoded_once(
     tmp_path_factory: pytest.TempPathFactory, size: int, um_per_pixel: float, threads: int
 ) -> None:
@@ -142,7 +142,6 @@ def test_tiles_lie_where_the_mask_is(write: Write) -> None:
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.floats(15, 300), st.integers(0, 2**31))
-@settings(deadline=None)
 def test_shares_add_up_to_the_area_of_the_mask(height: int, width: int, size_um: float, seed: int) -> None:
     voxels = np.random.default_rng(seed).random((height, width)) < 0.5
     mask = Image(voxels, Geometry.axis_aligned(voxels.shape, (0.02, 0.03)))

@@ -17,7 +17,7 @@ def four_fold(a: int, b: int, c: int, d: int) -> tuple[list[int], np.ndarray]:
     return [1] * (a + b) + [0] * (c + d), np.array([1.0] * a + [0] * b + [1] * c + [0] * d)[:, None]
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(*[st.integers(1, 30)] * 4)
 def test_firth_on_a_four_fold_table_is_half_a_case_added_to_each_cell(a, b, c, d):
     # Jeffreys' prior of a saturated model (Firth 1993, section 4.1).

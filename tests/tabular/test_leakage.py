@@ -30,7 +30,7 @@ def mean_auc(table: FeatureTable, settings: PipelineSettings, splits: RepeatedSp
     return float(np.mean([auc(table.outcome[split.rows], split.probabilities) for split in found]))
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(8, 40), st.integers(1, 5), st.integers(0, 1000))
 def test_no_split_shares_a_patient_and_both_sides_have_events(patients, most_rows, seed):
     random = np.random.default_rng(seed)
