@@ -27,7 +27,7 @@ from liver_growth_pattern.scan import CENTRES, EXTERNAL_CENTRES
 from liver_growth_pattern.simulation import simulate
 from liver_growth_pattern.training import prepare
 from preop.cohort import Cohort, read_cohort
-from preop.folders import claim_folder
+from preop.folders import open_resumable_run
 from preop.grandchallenge.algorithm import read_algorithm
 from preop.grandchallenge.values import read_json, to_json
 
@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--external", type=int, default=200)
     arguments = parser.parse_args()
     settings = Settings()
-    claim_folder(
+    open_resumable_run(
         arguments.folder,
         {
             "patients": arguments.patients,

@@ -46,7 +46,7 @@ from lung_nodal_stage.lesions import Lesion
 from lung_nodal_stage.simulation import THIN, SimulatedLesion, SimulatedPatient, draw_patient
 from preop.cohort import map_patients
 from preop.imaging import Image, resample_like, to_common_frame, write_image
-from preop.segmentation import Organs, without_strays
+from preop.segmentation import Organs, remove_small_components
 from preop.segmentation.tiles import count_tiles
 from preop.staging import N, Station, nodal_stage
 from preop.statistics import Agreement, Estimate, wilson
@@ -193,7 +193,7 @@ def _end_to_end(number: int, *, model: Path) -> Row:
     patient = draw_patient(SEED, number)
     suv, _ = to_common_frame(patient.pet, patient.ct)
     start = time.perf_counter()
-    by_network = without_strays(loaded.organs.segment(patient.ct))
+    by_network = remove_small_components(loaded.organs.segment(patient.ct))
     drawn = draw_lesions(patient.ct, suv, by_network, loaded)
     truth = true_organs(patient)
     certain = _true_malignancy(patient.facts.lesions)
@@ -317,7 +317,7 @@ def _time_one(folder: Path, model: Path) -> None:
     with step("organs"):
         labelled = loaded.organs.segment(ct)
     with step("organs, stray pieces"):
-        organs = without_strays(labelled)
+        organs = remove_small_components(labelled)
     with step("lesions"):
         drawn = inference.draw_lesions(ct, suv, organs, loaded)
     with step("stations, measures, stage"):

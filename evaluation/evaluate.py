@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 
 from preop.errors import InvalidInputError
 from preop.statistics import Agreement, BinaryCounts, Estimate, auc_delong, brier_score
-from preop.toml import first_problem
+from preop.toml import first_validation_error
 
 if TYPE_CHECKING:
     from preop.grandchallenge.predictions import Job
@@ -278,7 +278,7 @@ def read_task(path: Path) -> Task:
         return adapter.validate_python(tomllib.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise InvalidInputError(
-            f"The task in {path} cannot be used: {first_problem(error) if isinstance(error, ValidationError) else error}."
+            f"The task in {path} cannot be used: {first_validation_error(error) if isinstance(error, ValidationError) else error}."
         ) from error
 
 

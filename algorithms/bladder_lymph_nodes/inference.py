@@ -29,7 +29,7 @@ from preop.imaging import Image
 from preop.mil import Ensemble, Prediction, read_ensemble
 from preop.report.charts import count_chart, share_chart
 from preop.segmentation import Network, load_network
-from preop.toml import first_problem
+from preop.toml import first_validation_error
 
 from .instances import bag_of
 from .lymph_nodes import CT, SEGMENTATION, SIZE_RULE_MM, LymphNode, LymphNodes, find_lymph_nodes
@@ -87,7 +87,7 @@ def load_model(folder: Path, algorithm: Algorithm) -> Model:
         raise InvalidModelError(f"The model in {folder} is incomplete: {DESCRIPTION_FILE} is missing.") from None
     except ValidationError as error:
         raise InvalidModelError(
-            f"The model in {folder} is damaged: {DESCRIPTION_FILE}, {first_problem(error)}."
+            f"The model in {folder} is damaged: {DESCRIPTION_FILE}, {first_validation_error(error)}."
         ) from None
     ensemble = read_ensemble(folder, lambda: make_encoder(description.network, len(description.measured)))
     network = folder / SEGMENTATION_NETWORK

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from preop.errors import InvalidInputError
-from preop.imaging import SPECK_MM3, Geometry, Image, axial_diameters, crop, resample_like, tell_apart
+from preop.imaging import SPECK_MM3, Geometry, Image, axial_diameters, crop, resample_like, separate_instances
 from preop.radiomics import FixedBinSize, Settings, compute_features
 
 Box = tuple[slice, ...]
@@ -124,7 +124,7 @@ def find_lymph_nodes(ct: Image, segmentation: Image) -> LymphNodes:
     InvalidInputError
         If it is empty, or holds numbers that are no labels.
     """
-    labels, notes = _told_apart(segmentation)
+    labels, notes = _separated_instances(segmentation)
     boxes = ndimage.find_objects(labels.voxels)
     middle_mm = _middle_of_body_mm(ct)
     nodes = tuple(
@@ -185,9 +185,9 @@ def radiomics_of(ct: Image, nodes: LymphNodes) -> list[dict[str, float]]:
     return rows
 
 
-def _told_apart(segmentation: Image) -> tuple[Image, list[str]]:
+def _separated_instances(segmentation: Image) -> tuple[Image, list[str]]:
     """Give each node a number of its own, and say what was done to the segmentation."""
-    labels, notes = tell_apart(segmentation, name=SEGMENTATION, structure="node")
+    labels, notes = separate_instances(segmentation, name=SEGMENTATION, structure="node")
     if labels.voxels.any():
         return labels, notes
     if segmentation.voxels.any():

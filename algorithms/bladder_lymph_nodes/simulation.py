@@ -20,7 +20,7 @@ import numpy as np
 import preop
 from preop.cohort import map_patients, write_source
 from preop.errors import InvalidInputError
-from preop.folders import claim_folder
+from preop.folders import open_resumable_run
 from preop.grandchallenge.models import DataSource
 from preop.imaging import Geometry, Image, write_image
 from preop.simulation import ceiling_auc
@@ -282,7 +282,7 @@ def simulate(
         raise InvalidInputError(
             f"{patients} patients with seed {seed} were asked for; expected 2 patients or more and a seed of 0 or more."
         )
-    claim_folder(
+    open_resumable_run(
         output,
         {
             "algorithm": "bladder_lymph_nodes",

@@ -16,7 +16,7 @@ import numpy as np
 
 from preop.cohort import Cohort, read_cohort
 from preop.errors import PreopError
-from preop.folders import claim_folder, sha256
+from preop.folders import open_resumable_run, sha256
 from preop.grandchallenge.algorithm import read_algorithm
 from preop.grandchallenge.models import MODEL_FILE
 from preop.grandchallenge.values import to_json
@@ -45,7 +45,7 @@ def validate(cohort_file: Path, model_folder: Path, output: Path) -> Path:
     algorithm = read_algorithm(Path(__file__).parent)
     cohort = read_cohort(cohort_file, algorithm)
     model = load_model(model_folder, algorithm)
-    claim_folder(output, {"cohort": cohort.sha256, "model": sha256(model_folder / MODEL_FILE)})
+    open_resumable_run(output, {"cohort": cohort.sha256, "model": sha256(model_folder / MODEL_FILE)})
     without = np.array(model.description.mean_shares)
     evidence = external_evidence(cohort, model.fitted, without=without, work=output / "work")
     (output / "evidence.json").write_text(to_json(evidence), encoding="utf-8")

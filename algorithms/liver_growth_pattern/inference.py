@@ -35,7 +35,7 @@ from preop.radiomics import describe
 from preop.report.charts import composition_chart
 from preop.segmentation import Network, OrganNetworks, load_network, load_organ_networks
 from preop.staging import MAJORITY, Pattern, Resemblance, ShareDistribution
-from preop.toml import first_problem
+from preop.toml import first_validation_error
 
 from .combination import Learner, PatientPrediction, Stack, predict_patient
 from .learning import COMBINATION, MODELS, Fitted, Patient
@@ -121,7 +121,7 @@ def load_model(folder: Path, algorithm: Algorithm) -> Model:
         raise InvalidModelError(f"The model in {folder} is incomplete: {missing} is missing.") from None
     except ValidationError as error:
         raise InvalidModelError(
-            f"The model in {folder} is damaged: {DESCRIPTION_FILE}, {first_problem(error)}."
+            f"The model in {folder} is damaged: {DESCRIPTION_FILE}, {first_validation_error(error)}."
         ) from None
     fitted = Fitted(
         regression=description.regression,

@@ -200,7 +200,7 @@ def find_lesions(ct: Image, segmentation: Image, liver: Image | None = None) -> 
     InvalidInputError
         If it is empty, holds numbers that are no labels, or nothing of it lies in the liver.
     """
-    labels, notes = _told_apart(segmentation)
+    labels, notes = _separated_instances(segmentation)
     seen, outside = [], []
     for number, box in enumerate(ndimage.find_objects(labels.voxels), start=1):
         if box is None:
@@ -359,7 +359,7 @@ def _measured(ct: Image, labels: Image, number: int, box: Box, around: Surroundi
     )
 
 
-def _told_apart(segmentation: Image) -> tuple[Image, list[str]]:
+def _separated_instances(segmentation: Image) -> tuple[Image, list[str]]:
     """Give each metastasis a number of its own, and say what was done to the segmentation."""
     values = segmentation.voxels
     if not values.any():

@@ -20,7 +20,7 @@ import numpy as np
 import preop
 from preop.cohort import map_patients, write_source
 from preop.errors import InvalidInputError
-from preop.folders import claim_folder
+from preop.folders import open_resumable_run
 from preop.grandchallenge.models import DataSource
 from preop.imaging import Geometry, Image, write_image
 from preop.simulation import ceiling_auc
@@ -213,7 +213,7 @@ def simulate(
         )
     if small:
         centres = [replace(each, ct=replace(each.ct, spacing_mm=SMALL_SPACING_MM)) for each in centres]
-    claim_folder(
+    open_resumable_run(
         output,
         {
             "algorithm": "liver_growth_pattern",

@@ -28,7 +28,7 @@ from rich.progress import Progress
 from preop.cohort import Cohort, map_patients
 from preop.cohort import Patient as CohortPatient
 from preop.errors import InvalidInputError, PreopError
-from preop.folders import claim_folder
+from preop.folders import open_resumable_run
 from preop.grandchallenge.models import TrainingData, write_model
 from preop.grandchallenge.values import read_json, to_json
 from preop.mil import stratified_folds
@@ -89,7 +89,7 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> dict[s
     -------
     The validation figures, as they stand in ``model.json``.
     """
-    claim_folder(report, {"cohort": cohort.sha256, "settings": settings.model_dump_json()})
+    open_resumable_run(report, {"cohort": cohort.sha256, "settings": settings.model_dump_json()})
     work = report / "work"
     prepared = prepare(cohort, work / "patients")
     folds = stratified_folds([each.patient.bag for each in prepared], settings.folds, settings.training.seed + 1)

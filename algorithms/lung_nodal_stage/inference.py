@@ -37,12 +37,12 @@ from preop.segmentation import (
     Organs,
     load_network,
     load_organ_networks,
+    remove_small_components,
     segment_pet,
-    without_strays,
 )
 from preop.staging import N, NodalStage
 from preop.tabular import LogisticModel
-from preop.toml import first_problem
+from preop.toml import first_validation_error
 
 from .assessment import (
     CT,
@@ -122,7 +122,7 @@ def load_model(folder: Path, algorithm: Algorithm) -> Model:
         raise InvalidModelError(f"The model in {folder} is incomplete: {DESCRIPTION_FILE} is missing.") from None
     except ValidationError as error:
         raise InvalidModelError(
-            f"The model in {folder} is damaged: {DESCRIPTION_FILE}, {first_problem(error)}."
+            f"The model in {folder} is damaged: {DESCRIPTION_FILE}, {first_validation_error(error)}."
         ) from None
     except (KeyError, TypeError, ValueError) as error:
         raise InvalidModelError(f"The model in {folder} is damaged: {DESCRIPTION_FILE}, malignancy.") from error
@@ -141,7 +141,7 @@ def predict(case: Case, model: Model) -> dict[str, Output]:
     ct, pet = case.image(CT), case.image(PET)
     check_suv(pet)
     suv, _ = to_common_frame(pet, ct)
-    organs = without_strays(model.organs.segment(ct))
+    organs = remove_small_components(model.organs.segment(ct))
     segmentation = case.image(SEGMENTATION) if SEGMENTATION in case else draw_lesions(ct, suv, organs, model)
     assessment = predict_from_organs(suv, organs, segmentation, Information.of(case), model.probability)
     return outputs_of(assessment, case, organs, model)

@@ -18,7 +18,7 @@ from scipy import ndimage
 
 from preop.anatomy import NodeStations, StationMap, stations_of_points
 from preop.anatomy.organs import LEFT_LOBES, LUNGS, RIGHT_LOBES
-from preop.imaging import Image, axial_diameters, crop, tell_apart
+from preop.imaging import Image, axial_diameters, crop, separate_instances
 from preop.segmentation import PHYSIOLOGICAL, Organs
 from preop.staging import Side, Station
 
@@ -230,7 +230,7 @@ def find_lesions(suv: Image, organs: Organs, stations: StationMap, segmentation:
     InvalidInputError
         If the segmentation holds numbers that are no labels.
     """
-    labels, notes = tell_apart(segmentation, name=SEGMENTATION, structure="lesion")
+    labels, notes = separate_instances(segmentation, name=SEGMENTATION, structure="lesion")
     references = reference_uptake(suv, organs, labels.voxels > 0)
     sites = _sites(labels, organs, stations)
     primary = _primary(sites)

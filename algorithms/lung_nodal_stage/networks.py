@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from preop.anatomy import TOTAL_CLASSES, Organs, map_stations, stations_of_node
-from preop.folders import claim_folder
+from preop.folders import open_resumable_run
 from preop.grandchallenge.models import DataSource
 from preop.imaging import Image, components, reorient, resample, resample_like
 from preop.segmentation import Organs as FoundOrgans
@@ -168,7 +168,9 @@ def train_networks(
     progress
         Called with the number of steps done and all of them, for each network.
     """
-    claim_folder(work, {"seed": SEED, "patients": PATIENTS, **{task: repr(recipe) for task, recipe in RECIPES.items()}})
+    open_resumable_run(
+        work, {"seed": SEED, "patients": PATIENTS, **{task: repr(recipe) for task, recipe in RECIPES.items()}}
+    )
     cases = prepare_cases(work)
     for task in tasks:
         recipe = RECIPES[task]

@@ -21,7 +21,7 @@ import preop
 from preop.anatomy import Organs, StationMap, map_stations
 from preop.cohort import map_patients, write_source
 from preop.errors import InvalidInputError
-from preop.folders import claim_folder
+from preop.folders import open_resumable_run
 from preop.grandchallenge.models import DataSource
 from preop.imaging import Image, write_image
 from preop.staging import Edition, Station, nodal_stage
@@ -212,7 +212,7 @@ def simulate(patients: int, seed: int, output: Path, progress: Progress | None =
         raise InvalidInputError(
             f"{patients} patients with seed {seed} were asked for; expected 2 patients or more and a seed of 0 or more."
         )
-    claim_folder(
+    open_resumable_run(
         output,
         {
             "algorithm": "lung_nodal_stage",

@@ -23,12 +23,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from preop.cohort import Cohort, Patient, map_patients
 from preop.errors import InvalidInputError, PreopError
-from preop.folders import claim_folder
+from preop.folders import open_resumable_run
 from preop.grandchallenge.models import TrainingData, write_model
 from preop.grandchallenge.values import read_json, to_json
 from preop.imaging import axial_axis, check_suv, to_common_frame
 from preop.report import stage_training_page
-from preop.segmentation import OrganNetworks, load_network, load_organ_networks, without_strays
+from preop.segmentation import OrganNetworks, load_network, load_organ_networks, remove_small_components
 from preop.segmentation.network import Network
 from preop.staging import (
     Edition,
@@ -162,7 +162,7 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> dict[s
     -------
     The validation figures, as they stand in ``model.json``.
     """
-    claim_folder(report, {"cohort": cohort.sha256, "settings": settings.model_dump_json()})
+    open_resumable_run(report, {"cohort": cohort.sha256, "settings": settings.model_dump_json()})
     work = report / "work"
     folds = _folds([_reference(patient) for patient in cohort.patients], settings)
     networks = _sources(cohort, folds, settings, work)
@@ -242,7 +242,7 @@ def _examine(patient: Patient, *, networks: Networks, settings: Settings, work: 
     ct, pet = patient.case.image(CT), patient.case.image(PET)
     check_suv(pet)
     suv, _ = to_common_frame(pet, ct)
-    organs = without_strays(organ_networks.segment(ct))
+    organs = remove_small_components(organ_networks.segment(ct))
     if settings.lesions == "given":
         segmentation = patient.case.image(SEGMENTATION)
     elif network is not None:

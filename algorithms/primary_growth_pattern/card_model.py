@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from preop.errors import InvalidInputError, InvalidModelError
 from preop.statistics import logistic_regression
-from preop.toml import first_problem
+from preop.toml import first_validation_error
 
 from .score_card import DEFINITIONS, Item, ScoreCard
 
@@ -84,7 +84,9 @@ class CardModel(_Checked):
         try:
             model = cls.model_validate(content)
         except ValidationError as error:
-            raise InvalidModelError(f"The model of the score card is not right: {first_problem(error)}.") from None
+            raise InvalidModelError(
+                f"The model of the score card is not right: {first_validation_error(error)}."
+            ) from None
         if unknown := {weight.item for weight in model.weights} - set(ITEMS):
             raise InvalidModelError(
                 f"The model of the score card weighs {min(unknown)!r}; expected some of {', '.join(ITEMS)}."

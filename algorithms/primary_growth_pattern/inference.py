@@ -29,7 +29,7 @@ from preop.mil import Ensemble, read_ensemble
 from preop.report.charts import Contribution, contributions_chart
 from preop.slides import Encoder, Slide, TileFeatures, in_micrometres, read_encoder
 from preop.slides.encoders import TORCHSCRIPT_WEIGHTS
-from preop.toml import first_problem
+from preop.toml import first_validation_error
 
 from .agnostic import NetworkSettings, bag_of, make_reader, tile_contributions
 from .card_model import CardModel
@@ -90,7 +90,7 @@ def load_model(folder: Path, algorithm: Algorithm) -> Model:
         raise InvalidModelError(f"The model in {folder} is incomplete: {DESCRIPTION_FILE} is missing.") from None
     except ValidationError as error:
         raise InvalidModelError(
-            f"The model in {folder} is damaged: {DESCRIPTION_FILE}, {first_problem(error)}."
+            f"The model in {folder} is damaged: {DESCRIPTION_FILE}, {first_validation_error(error)}."
         ) from None
     # An encoder that is a program is run only if its checksum was among those that have just been compared.
     known = f"{ENCODER_FOLDER}/{TORCHSCRIPT_WEIGHTS}" in info.files

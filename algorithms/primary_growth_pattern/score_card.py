@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from preop.errors import InvalidInputError
 from preop.slides.tiling import UM_PER_MM
-from preop.toml import first_problem
+from preop.toml import first_validation_error
 
 from .definitions import (
     HOT_SPOT_RADIUS_UM,
@@ -220,7 +220,7 @@ class ScoreCard(_Checked):
         try:
             return cls.model_validate(content)
         except ValidationError as error:
-            raise InvalidInputError(f"This is no score card: {first_problem(error)}.") from None
+            raise InvalidInputError(f"This is no score card: {first_validation_error(error)}.") from None
 
     def chart_rows(self) -> list[dict[str, str | float | bool | None]]:
         """One row an item for a chart.

@@ -20,7 +20,7 @@ import numpy as np
 import preop
 from preop.cohort import map_patients, write_source
 from preop.errors import InvalidInputError
-from preop.folders import claim_folder
+from preop.folders import open_resumable_run
 from preop.grandchallenge.models import DataSource
 from preop.imaging import Geometry, Image, write_tiff
 from preop.simulation import LogisticOutcome, ceiling_auc
@@ -222,7 +222,7 @@ def simulate(patients: int, seed: int, output: Path, progress: Progress | None =
         "seed": seed,
         "small": small,
     }
-    claim_folder(output, settings | {"preop": preop.__version__})
+    open_resumable_run(output, settings | {"preop": preop.__version__})
     names = [f"simulated_{number + 1:0{len(str(patients))}d}" for number in range(patients)]
     folders = [(number, output / "images" / name) for number, name in enumerate(names)]
     write = functools.partial(_write_patient, seed=seed, small=small)

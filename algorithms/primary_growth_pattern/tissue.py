@@ -26,7 +26,7 @@ from preop.imaging import Image
 from preop.slides import Slide, Tiling, Tissue
 from preop.slides.levels import WHITE
 from preop.slides.tiling import UM_PER_MM, check_flat
-from preop.toml import first_problem
+from preop.toml import first_validation_error
 
 from .definitions import TissueLabel
 from .findings import (
@@ -344,7 +344,7 @@ def _read_info(folder: Path) -> NetworksInfo:
     except OSError:
         raise InvalidModelError(f"There are no networks in {folder}: it holds no {INFO_FILE}.") from None
     except ValidationError as error:
-        raise InvalidModelError(f"The networks in {folder} are not right: {first_problem(error)}.") from None
+        raise InvalidModelError(f"The networks in {folder} are not right: {first_validation_error(error)}.") from None
 
 
 def _write_info(folder: Path, info: NetworksInfo) -> NetworksInfo:

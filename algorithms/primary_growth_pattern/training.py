@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from preop.cohort import Cohort, Patient, map_patients
 from preop.errors import InvalidInputError, PreopError
-from preop.folders import claim_folder
+from preop.folders import open_resumable_run
 from preop.grandchallenge.cases import Case
 from preop.grandchallenge.models import TrainingData, write_model
 from preop.grandchallenge.values import read_json, to_json
@@ -125,7 +125,7 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> dict[s
     The validation figures, as they stand in ``model.json``.
     """
     parts = settings.networks or cohort.algorithm.folder / "model"
-    claim_folder(report, {"cohort": cohort.sha256, "settings": settings.model_dump_json()})
+    open_resumable_run(report, {"cohort": cohort.sha256, "settings": settings.model_dump_json()})
     work = report / "work"
     prepared = prepare(cohort, parts, settings.network, work / "slides")
     bags = [each.bag for each in prepared]

@@ -23,7 +23,7 @@ import numpy as np
 import preop
 from preop.cohort import write_source
 from preop.errors import InvalidInputError
-from preop.folders import claim_folder
+from preop.folders import open_resumable_run
 from preop.grandchallenge.models import DataSource
 from preop.imaging import Geometry, Image, crop_geometry, resample_like, write_image
 from preop.simulation import (
@@ -406,7 +406,7 @@ def simulate(patients: int, seed: int, output: Path, progress: Progress | None =
         raise InvalidInputError(
             f"{patients} patients with seed {seed} were asked for; expected 2 patients or more and a seed of 0 or more."
         )
-    claim_folder(
+    open_resumable_run(
         output,
         {
             "algorithm": "sarcoma_lung_metastasis",

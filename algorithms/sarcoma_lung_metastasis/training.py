@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from preop.cohort import Cohort, Patient, map_patients
 from preop.errors import InvalidInputError, PreopError
-from preop.folders import claim_folder
+from preop.folders import open_resumable_run
 from preop.grandchallenge.models import TrainingData, write_model
 from preop.grandchallenge.values import read_json, to_json
 from preop.radiomics import random_perturbations
@@ -71,7 +71,7 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> dict[s
     -------
     The validation figures, as they stand in ``model.json``.
     """
-    claim_folder(report, {"cohort": cohort.sha256, "settings": settings.model_dump_json()})
+    open_resumable_run(report, {"cohort": cohort.sha256, "settings": settings.model_dump_json()})
     work = report / "work"
     table = feature_table(cohort, settings, work)
     study = train_and_validate(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from preop.errors import InvalidInputError
-from preop.imaging import Geometry, Image, tell_apart
+from preop.imaging import Geometry, Image, separate_instances
 
 
 def drawn(*boxes: tuple[int, slice], size: int = 40) -> Image:
@@ -16,7 +16,7 @@ def drawn(*boxes: tuple[int, slice], size: int = 40) -> Image:
 
 
 def told(image: Image) -> tuple[np.ndarray, list[str]]:
-    labels, notes = tell_apart(image, name="drawing", structure="node")
+    labels, notes = separate_instances(image, name="drawing", structure="node")
     return labels.voxels, notes
 
 
@@ -68,4 +68,4 @@ def test_nothing_drawn_gives_nothing() -> None:
 def test_what_is_no_label_is_refused(value: float) -> None:
     image = drawn((1, slice(2, 8)))
     with pytest.raises(InvalidInputError, match=r"The drawing holds values from .* one for each node"):
-        tell_apart(image.with_voxels(image.voxels * np.float64(value)), name="drawing", structure="node")
+        separate_instances(image.with_voxels(image.voxels * np.float64(value)), name="drawing", structure="node")

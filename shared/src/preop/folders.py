@@ -12,7 +12,7 @@ from preop.errors import InvalidOutputError
 SETTINGS_FILE = "made_with.json"
 
 
-def claim_folder(folder: Path, settings: Mapping[str, str | int | float | bool]) -> None:
+def open_resumable_run(folder: Path, settings: Mapping[str, str | int | float | bool]) -> None:
     """Make a folder for work with these settings, or take up the one that an earlier run of them began.
 
     Raises

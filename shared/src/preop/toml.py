@@ -32,7 +32,7 @@ def read_toml(path: Path, kind: type[Settings], **known: Any) -> Settings:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidInputError(f"{path} is not valid TOML: {error}.") from None
     except ValidationError as error:
-        raise InvalidInputError(f"{path} is not right: {first_problem(error)}.") from None
+        raise InvalidInputError(f"{path} is not right: {first_validation_error(error)}.") from None
 
 
 def to_toml(table: Mapping[str, Any]) -> str:
@@ -40,7 +40,7 @@ def to_toml(table: Mapping[str, Any]) -> str:
     return "".join(f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in table.items())
 
 
-def first_problem(error: ValidationError) -> str:
+def first_validation_error(error: ValidationError) -> str:
     """Say the first thing that pydantic found wrong, with its place, in a few words."""
     problem = error.errors(include_url=False)[0]
     place = ".".join(str(part) for part in problem["loc"])

@@ -79,7 +79,7 @@ def examples(
     engine: EngineOption = "auto",
 ) -> None:
     """Run every algorithm on its bundled cases, then the evaluation, and show the results."""
-    from preop.engines.submissions import evaluate, find_trials, predict
+    from preop.engines.submissions import evaluate, find_test_cases, predict
     from preop.report import evaluation_page
 
     folder = output or repository.ROOT / "runs" / datetime.now(UTC).strftime("%Y-%m-%d_%H%M%S")
@@ -91,12 +91,12 @@ def examples(
     pages = []
     for algorithm in map(read_algorithm, repository.algorithm_folders()):
         chosen = _engine_told(algorithm_program(algorithm), engine)
-        trials = {trial.name: trial.input for trial in find_trials(algorithm.folder)}
+        cases = {case.name: case.input for case in find_test_cases(algorithm.folder)}
         with Progress(console=console, transient=True) as progress:
-            task = progress.add_task(algorithm.name, total=len(trials))
+            task = progress.add_task(algorithm.name, total=len(cases))
             runs = {}
             predictions = folder / algorithm.name / "predictions"
-            for name, result in predict(chosen, algorithm, trials, predictions, model=algorithm.folder / "model"):
+            for name, result in predict(chosen, algorithm, cases, predictions, model=algorithm.folder / "model"):
                 runs[name] = result
                 progress.advance(task)
         metrics = evaluate(
@@ -129,7 +129,7 @@ def run_test_cases(algorithms: AlgorithmNames = None, engine: EngineOption = "au
 
     With docker or podman the images are built first. Exit code 1 on any difference.
     """
-    from preop.engines.submissions import find_trials, try_out
+    from preop.engines.submissions import find_test_cases, run_test_case
 
     chosen = find_engine(engine)
     console.print(f"Test cases run in {chosen.isolation}")
@@ -138,12 +138,12 @@ def run_test_cases(algorithms: AlgorithmNames = None, engine: EngineOption = "au
     for program, model in _programs(algorithms):
         if isinstance(chosen, ContainerEngine):
             build_image(chosen, program)
-        for trial in find_trials(program.folder):
+        for case in find_test_cases(program.folder):
             with tempfile.TemporaryDirectory() as output:
-                result, differences = try_out(chosen, program, trial, Path(output), model=model)
+                result, differences = run_test_case(chosen, program, case, Path(output), model=model)
             failed += bool(differences)
             verdict = "as expected" if not differences else "[red]" + "\n".join(differences)
-            table.add_row(program.name, trial.name, f"{result.seconds:.1f}", _memory(result.peak_memory_mb), verdict)
+            table.add_row(program.name, case.name, f"{result.seconds:.1f}", _memory(result.peak_memory_mb), verdict)
     console.print(table)
     if failed:
         raise InvalidOutputError(f"{failed} of {table.row_count} test cases are not as expected.")

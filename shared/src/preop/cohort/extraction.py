@@ -12,7 +12,7 @@ import pandas as pd
 from preop.cohort.running import map_patients
 from preop.cohort.table import PATIENT_COLUMN, read_rows
 from preop.errors import InvalidInputError, InvalidOutputError, PreopError
-from preop.folders import claim_folder
+from preop.folders import open_resumable_run
 from preop.radiomics import Extraction, Settings, extract
 
 
@@ -51,7 +51,7 @@ def extract_cohort(
     parts = output.with_name(output.name + ".parts")
     scans = _scans(table, image_column, mask_column)
     digest = hashlib.sha256(settings.model_dump_json().encode()).hexdigest()
-    claim_folder(parts, {"image": image_column, "mask": mask_column, "settings": digest})
+    open_resumable_run(parts, {"image": image_column, "mask": mask_column, "settings": digest})
     todo = [scan for scan in scans if not _part(parts, scan.patient).is_file()]
     failures: dict[str, str] = {}
     run = functools.partial(_extract, parts=parts, settings=settings)

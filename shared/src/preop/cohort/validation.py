@@ -16,7 +16,7 @@ from preop.cohort.running import map_patients
 from preop.cohort.table import CENTRE_COLUMN, Cohort, Patient
 from preop.engines.submissions import job_of
 from preop.errors import InvalidInputError, PreopError
-from preop.folders import claim_folder, sha256
+from preop.folders import open_resumable_run, sha256
 from preop.grandchallenge.algorithm import Algorithm, read_algorithm
 from preop.grandchallenge.models import MODEL_FILE
 from preop.grandchallenge.outputs import write_outputs
@@ -49,7 +49,7 @@ def predict_cohort(cohort: Cohort, model: Path, output: Path, *, task: Path) -> 
     """
     algorithm = cohort.algorithm
     algorithm.module("inference").load_model(model, algorithm)  # a wrong model is told before the first patient
-    claim_folder(output, {"cohort": cohort.sha256, "model": _model_digest(model), "algorithm": algorithm.version})
+    open_resumable_run(output, {"cohort": cohort.sha256, "model": _model_digest(model), "algorithm": algorithm.version})
     _write_ground_truth(cohort, task, output / "ground_truth")
     predictions = output / "predictions"
     predictions.mkdir(exist_ok=True)

@@ -21,7 +21,7 @@ TEST_FOLDER = "test"
 
 
 @dataclass(frozen=True)
-class Trial:
+class BundledCase:
     """A case whose outputs are known: ``test/<name>/{input,expected}``, and ``ground_truth`` for the evaluation."""
 
     name: str
@@ -44,7 +44,7 @@ class Trial:
         return path if path.is_dir() else None
 
 
-def find_trials(folder: Path) -> list[Trial]:
+def find_test_cases(folder: Path) -> list[BundledCase]:
     """Find the bundled cases of an algorithm or of the evaluation.
 
     Raises
@@ -52,20 +52,22 @@ def find_trials(folder: Path) -> list[Trial]:
     InvalidOutputError
         If there are none: a program without a case cannot be tested.
     """
-    trials = [Trial(path.name, path) for path in sorted((folder / TEST_FOLDER).glob("*/")) if (path / "input").is_dir()]
-    if not trials:
+    cases = [
+        BundledCase(path.name, path) for path in sorted((folder / TEST_FOLDER).glob("*/")) if (path / "input").is_dir()
+    ]
+    if not cases:
         raise InvalidOutputError(f"{folder.name} has no case in {folder / TEST_FOLDER}; expected at least one.")
-    return trials
+    return cases
 
 
-def try_out(
-    engine: Engine, program: Program, trial: Trial, output: Path, *, model: Path | None
+def run_test_case(
+    engine: Engine, program: Program, case: BundledCase, output: Path, *, model: Path | None
 ) -> tuple[Run, list[str]]:
     """Run a bundled case and tell, in words, how its outputs differ from what they must be."""
-    result = run(engine, program, input=trial.input, output=output, model=model, ground_truth=trial.ground_truth)
+    result = run(engine, program, input=case.input, output=output, model=model, ground_truth=case.ground_truth)
     if result.error is not None:
         return result, [result.error]
-    return result, compare_outputs(trial.expected, output, read_tolerance(trial.folder.parent))
+    return result, compare_outputs(case.expected, output, read_tolerance(case.folder.parent))
 
 
 def predict(

@@ -14,7 +14,7 @@ from preop.folders import sha256
 from preop.grandchallenge.algorithm import Algorithm
 from preop.grandchallenge.roots import below
 from preop.grandchallenge.values import read_json, to_json
-from preop.toml import first_problem
+from preop.toml import first_validation_error
 
 MODEL_FILE = "model.json"
 
@@ -78,7 +78,9 @@ def read_model_info(folder: Path, algorithm: Algorithm) -> ModelInfo:
     except InvalidInputError as error:
         raise InvalidModelError(f"The model in {folder} is damaged: {error}") from error
     except ValidationError as error:
-        raise InvalidModelError(f"The model in {folder} is damaged: {MODEL_FILE}, {first_problem(error)}.") from None
+        raise InvalidModelError(
+            f"The model in {folder} is damaged: {MODEL_FILE}, {first_validation_error(error)}."
+        ) from None
     for name, expected in info.files.items():
         try:
             file = below(folder, name)

@@ -7,7 +7,7 @@ from preop.imaging.images import Geometry, Image
 from preop.imaging.orientation import reorient, reorient_like
 from preop.imaging.regions import bounding_box, components, crop, crop_geometry, split_touching
 from preop.imaging.resampling import aligned_grid, resample, resample_like
-from preop.imaging.separation import SPECK_MM3, tell_apart
+from preop.imaging.separation import SPECK_MM3, separate_instances
 from preop.imaging.suv import check_suv
 from preop.imaging.tiff import read_tiff, write_tiff
 
@@ -33,8 +33,8 @@ __all__ = [
     "reorient_like",
     "resample",
     "resample_like",
+    "separate_instances",
     "split_touching",
-    "tell_apart",
     "to_common_frame",
     "to_sitk",
     "write_image",

@@ -21,7 +21,7 @@ RAGGED = 0.2
 HIGHEST_LABEL = 65535
 
 
-def tell_apart(segmentation: Image, *, name: str, structure: str) -> tuple[Image, list[str]]:
+def separate_instances(segmentation: Image, *, name: str, structure: str) -> tuple[Image, list[str]]:
     """Give each structure of a segmentation a number of its own.
 
     Of labels, each keeps its number; large detached parts of a label get new numbers behind them. In a mask of a single

@@ -21,7 +21,7 @@ from preop.mil.bags import Bag, Batch
 from preop.mil.heads import CountHead, Reading, make_head
 from preop.mil.network import INSTANCES_PER_CHUNK, BagNetwork
 from preop.mil.search import minimise
-from preop.toml import first_problem
+from preop.toml import first_validation_error
 
 DESCRIPTION_FILE = "bags.json"
 WEIGHTS_FILE = "bags.safetensors"
@@ -190,7 +190,7 @@ def _read_description(path: Path) -> _Description:
     except OSError as error:
         raise InvalidModelError(f"The description {path} cannot be read: {error.strerror}.") from None
     except ValidationError as error:
-        raise InvalidModelError(f"The description {path} is not right: {first_problem(error)}.") from None
+        raise InvalidModelError(f"The description {path} is not right: {first_validation_error(error)}.") from None
     except InvalidInputError as error:
         raise InvalidModelError(f"The description {path} is not right: {error}") from None
     return description

@@ -39,7 +39,7 @@ from preop.statistics import (
     wilson,
     youden_threshold,
 )
-from preop.toml import first_problem
+from preop.toml import first_validation_error
 
 SIGNIFICANT = 0.05
 SHARE_TO_FIND = 0.8
@@ -468,7 +468,7 @@ def read_evidence(content: Mapping[str, Any]) -> BagEvidence:
         return BagEvidence.model_validate(content)
     except ValidationError as error:
         raise InvalidInputError(
-            f"This is not the evidence of a training run on bags: {first_problem(error)}."
+            f"This is not the evidence of a training run on bags: {first_validation_error(error)}."
         ) from None
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from preop.errors import InvalidInputError
-from preop.folders import claim_folder
+from preop.folders import open_resumable_run
 from preop.mil.bags import Bag, digest
 from preop.mil.ensembles import Ensemble, Prediction, fit_temperature
 from preop.mil.network import BagNetwork
@@ -222,7 +222,7 @@ def _claim(
         return
     network = _architecture(make_network, settings.seed)
     shape = (network.encoder, network.head.name, network.head.features, network.head.options)
-    claim_folder(
+    open_resumable_run(
         folder,
         {
             "settings": settings.model_dump_json(),

@@ -32,7 +32,7 @@ from preop.statistics import (
     p_value_in_words,
     youden_threshold,
 )
-from preop.toml import first_problem
+from preop.toml import first_validation_error
 
 SIGNIFICANT = 0.05
 
@@ -313,7 +313,7 @@ def read_way_evidence(content: Mapping[str, Any]) -> WaysEvidence:
         return WaysEvidence.model_validate(content)
     except ValidationError as error:
         raise InvalidInputError(
-            f"This is not the evidence of a training run in several ways: {first_problem(error)}."
+            f"This is not the evidence of a training run in several ways: {first_validation_error(error)}."
         ) from None
 
 

@@ -3,7 +3,7 @@
 from preop.segmentation.model_folder import ModelFolder, read_model_folder, write_network
 from preop.segmentation.network import Network, load_network
 from preop.segmentation.organ_networks import OrganNetworks, load_organ_networks, segment_anatomy, write_organ_network
-from preop.segmentation.organs import Organs, without_strays
+from preop.segmentation.organs import Organs, remove_small_components
 from preop.segmentation.pet import (
     PHYSIOLOGICAL,
     FixedSuv,
@@ -31,10 +31,10 @@ __all__ = [
     "load_network",
     "load_organ_networks",
     "read_model_folder",
+    "remove_small_components",
     "segment_anatomy",
     "segment_pet",
     "train_network",
-    "without_strays",
     "write_network",
     "write_organ_network",
 ]

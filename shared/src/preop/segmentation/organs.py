@@ -31,7 +31,7 @@ class Organs:
         return np.isin(self.labels.voxels, [self.values[name] for name in names if name in self.values])
 
 
-def without_strays(organs: Organs, *, least_share: float = 0.1) -> Organs:
+def remove_small_components(organs: Organs, *, least_share: float = 0.1) -> Organs:
     """Take out pieces of an organ that are small beside its largest one, which small networks leave all over a scan.
 
     Parameters

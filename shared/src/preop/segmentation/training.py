@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from preop.errors import InvalidInputError
-from preop.folders import claim_folder
+from preop.folders import open_resumable_run
 from preop.imaging import Image
 from preop.segmentation.model_folder import CHECKPOINT_FILE, PLANS_FILE, read_checkpoint, write_network
 from preop.segmentation.network import Device, Progress
@@ -146,7 +146,7 @@ def train_network(
     if (output / f"fold_{fold}" / CHECKPOINT_FILE).is_file() and not work.exists():
         return output
     made_with = {name: str(value) for name, value in dataclasses.asdict(settings).items()}
-    claim_folder(work, {**made_with, "seed": seed, "cases": " ".join(cases)})
+    open_resumable_run(work, {**made_with, "seed": seed, "cases": " ".join(cases)})
     dataset = dataset_of(settings, len(cases))
     place = torch.device("cuda" if device == "auto" and torch.cuda.is_available() else device.replace("auto", "cpu"))
     with _surroundings(work, workers), (work / "log.txt").open("a") as log, contextlib.redirect_stdout(log):

@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from preop.errors import InvalidInputError, InvalidModelError, InvalidOutputError
 from preop.folders import sha256
 from preop.slides.levels import WHITE, Pixels
-from preop.toml import first_problem
+from preop.toml import first_validation_error
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -212,7 +212,7 @@ def read_encoder(folder: Path, *, may_run_code: bool = False, device: str | None
     except OSError:
         raise InvalidModelError(f"There is no encoder in {folder}: it holds no {INFO_FILE}.") from None
     except ValidationError as error:
-        raise InvalidModelError(f"The encoder in {folder} is not right: {first_problem(error)}.") from None
+        raise InvalidModelError(f"The encoder in {folder} is not right: {first_validation_error(error)}.") from None
     weights = folder / info.weights_file
     if not weights.is_file():
         raise InvalidModelError(f"The encoder in {folder} is incomplete: {info.weights_file} is missing.")

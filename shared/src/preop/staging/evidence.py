@@ -18,7 +18,7 @@ from preop.errors import InvalidInputError
 from preop.staging.nodal import Edition, N, categories
 from preop.staging.stations import Station
 from preop.statistics import Agreement, BinaryCounts, Estimate, auc, auc_delong, mean_estimate, wilson
-from preop.toml import first_problem
+from preop.toml import first_validation_error
 
 
 class _Checked(BaseModel):
@@ -267,7 +267,9 @@ def read_stage_evidence(content: Mapping[str, Any]) -> StageEvidence:
     try:
         return StageEvidence.model_validate(content)
     except ValidationError as error:
-        raise InvalidInputError(f"This is no evidence of a validation of stages: {first_problem(error)}.") from None
+        raise InvalidInputError(
+            f"This is no evidence of a validation of stages: {first_validation_error(error)}."
+        ) from None
 
 
 def _of(estimate: Estimate | None) -> dict[str, float | None]:

@@ -139,7 +139,7 @@ class _InnerFolds:
             self.folds.append((rows, test, rows.prepare(table.rows(test))))
         self.tried: dict[Recipe, _Candidate] = {}
 
-    def try_out(self, recipe: Recipe) -> _Candidate:
+    def run_test_case(self, recipe: Recipe) -> _Candidate:
         """Predict every row by what its fold's other rows teach, and calibrate that."""
         if recipe not in self.tried:
             log_odds = np.empty(self.outcome.size)
@@ -170,7 +170,7 @@ def fit(table: FeatureTable, settings: PipelineSettings) -> TabularModel:
 
     rows, folds = _Rows(table, settings), _InnerFolds(table, settings)
     search = _optuna_search if settings.search == "optuna" else _grid_search
-    search(settings, _sizes(rows, settings), folds.try_out)
+    search(settings, _sizes(rows, settings), folds.run_test_case)
     best = _ranked(list(folds.tried.values()), one_standard_error=settings.one_standard_error)[: settings.ensemble]
     out_of_fold = expit(np.mean([candidate.log_odds for candidate in best], axis=0))
     return TabularModel(
@@ -186,13 +186,13 @@ def _sizes(rows: _Rows, settings: PipelineSettings) -> list[int]:
     return sorted({min(size, available) for size in settings.most_features})
 
 
-def _grid_search(settings: PipelineSettings, sizes: list[int], try_out: Callable[[Recipe], _Candidate]) -> None:
+def _grid_search(settings: PipelineSettings, sizes: list[int], run_test_case: Callable[[Recipe], _Candidate]) -> None:
     for classifier, selection, size in product(settings.classifiers, settings.selections, sizes):
         for capacity in CAPACITIES[classifier]:
-            try_out(Recipe(size, capacity, classifier, selection))
+            run_test_case(Recipe(size, capacity, classifier, selection))
 
 
-def _optuna_search(settings: PipelineSettings, sizes: list[int], try_out: Callable[[Recipe], _Candidate]) -> None:
+def _optuna_search(settings: PipelineSettings, sizes: list[int], run_test_case: Callable[[Recipe], _Candidate]) -> None:
     try:
         import optuna
     except ImportError as error:
@@ -208,7 +208,7 @@ def _optuna_search(settings: PipelineSettings, sizes: list[int], try_out: Callab
         capacity = trial.suggest_float(f"capacity of {classifier}", least, most, log=True)
         if classifier in {Classifier.FOREST, Classifier.BOOSTING}:
             capacity = float(round(capacity))
-        return try_out(Recipe(features, capacity, classifier, selection)).loss
+        return run_test_case(Recipe(features, capacity, classifier, selection)).loss
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=settings.seed))
