@@ -156,8 +156,8 @@ def print_losses() -> None:
         values = np.array([value for run, value in zip(runs, found, strict=True) if run[0] == loss.head])
         error = values[:, 0].std(ddof=1) / math.sqrt(SEEDS)
         print(f"| {loss.name} | {values[:, 0].mean():.3f} ({error:.3f}) | {values[:, 1].mean():.3f} |", flush=True)
-    ceiling = np.array([_ceiling(seed) for seed in range(SEEDS)])
-    print(f"| observer who knows how nodes were drawn | {ceiling[:, 0].mean():.3f} | {ceiling[:, 1].mean():.3f} |")
+    oracle = np.array([_oracle(seed) for seed in range(SEEDS)])
+    print(f"| observer who knows how nodes were drawn | {oracle[:, 0].mean():.3f} | {oracle[:, 1].mean():.3f} |")
 
 
 def simulate(patients: int, generator: torch.Generator) -> list[Bag]:
@@ -192,7 +192,7 @@ def _aucs(head: str, seed: int) -> tuple[float, float]:
     return _patient_and_node_auc(test, [one.probability for one in said], [one.contributions for one in said])
 
 
-def _ceiling(seed: int) -> tuple[float, float]:
+def _oracle(seed: int) -> tuple[float, float]:
     """Log odds of each node by its distribution, and of each patient by the mean count of positive patients."""
     _, test = _cohorts(seed)
     nodes = [SHIFT / 2 * bag.instances[0][:, :4].sum(dim=1) - 4 * (SHIFT / 2) ** 2 / 2 for bag in test]

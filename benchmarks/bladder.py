@@ -2,7 +2,7 @@
 
 The same network, on the same patients, learns from the labels of all nodes, from the pathologist's count, or from
 pN0/pN+ by gated attention; beside them a logistic regression on the mean radiomics of a patient's nodes, the largest
-short axis, and the ceiling of an observer who knows what the patients were made from. Every seed has training patients
+short axis, and the oracle of an observer who knows what the patients were made from. Every seed has training patients
 of its own; the test patients are the same for all.
 
 The encoder is smaller than the one of cubes, so that all runs fit two cores: the algorithm's own for radiomics, a hidden
@@ -35,8 +35,7 @@ from preop.cohort import map_patients
 from preop.mil import HEADS as MIL_HEADS
 from preop.mil import Bag, BagNetwork, Ensemble, Settings, make_head, stratified_folds, train
 from preop.mil.heads import CountHead
-from preop.simulation import ceiling_auc
-from preop.statistics import auc, auc_delong
+from preop.statistics import auc, auc_delong, oracle_auc
 
 TRAINING_PATIENTS, TEST_PATIENTS = 250, 500
 TEST_SEED, FIRST_TRAINING_SEED = 99, 1000
@@ -78,16 +77,16 @@ def print_table(folder: Path, seeds: Sequence[int]) -> None:
     truth = np.concatenate([test[number]["positive"] for number in inside]).astype(int)
     largest = [float(each["measures"][:, 0].max()) for each in test]
     size = [float(score) for number in inside for score in test[number]["measures"][:, 0]]
-    known = [float(score) for number in inside for score in test[number]["ceiling"]]
-    chances = np.array([draw_facts(TEST_SEED, number).ceiling.patient for number in range(TEST_PATIENTS)])
+    known = [float(score) for number in inside for score in test[number]["oracle"]]
+    chances = np.array([draw_facts(TEST_SEED, number).oracle.patient for number in range(TEST_PATIENTS)])
     print(
         f"{TEST_PATIENTS} test patients, {positive.sum()} pN+; {TRAINING_PATIENTS} to train; {len(seeds)} seeds; ",
         end="",
     )
     print(f"{os.cpu_count()} cores, torch {torch.__version__}\n")
     print(f"{'':34}{'patient AUC':>28}{'node AUC in pN+':>28}")
-    print(f"{'ceiling':34}{auc(positive, chances):>10.3f}{'':18}{auc(truth, known):>10.3f}")
-    print(f"{'(expected ceiling)':34}{ceiling_auc(chances):>10.3f}")
+    print(f"{'oracle':34}{auc(positive, chances):>10.3f}{'':18}{auc(truth, known):>10.3f}")
+    print(f"{'(expected oracle)':34}{oracle_auc(chances):>10.3f}")
     print(f"{'largest short axis':34}{auc(positive, largest):>10.3f}{'':18}{auc(truth, size):>10.3f}")
     for name, words in {**HEADS, "radiomics": "mean radiomics, patient label"}.items():
         scores = [json.loads(_result(folder, name, seed).read_text()) for seed in seeds]
@@ -124,7 +123,7 @@ def _simulate(patient: tuple[int, int], *, folder: Path) -> None:
         measures=measures_of(nodes.nodes),
         radiomics=np.array([[row.get(name, np.nan) for name in names] for row in rows]),
         positive=np.array([truth[node.number].positive for node in nodes.nodes]),
-        ceiling=np.array([truth[node.number].ceiling_probability for node in nodes.nodes]),
+        oracle=np.array([truth[node.number].oracle_probability for node in nodes.nodes]),
         count=made.facts.positive_nodes,
     )
     partial_file.replace(path)

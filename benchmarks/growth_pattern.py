@@ -31,8 +31,7 @@ from preop.grandchallenge.cases import INPUTS_FILE, Case, item_of
 from preop.grandchallenge.roots import Roots
 from preop.grandchallenge.runtime import parse_usage
 from preop.grandchallenge.values import to_json
-from preop.simulation import ceiling_auc
-from preop.statistics import auc_delong
+from preop.statistics import auc_delong, oracle_auc
 from primary_growth_pattern.examination import SLIDE
 from primary_growth_pattern.inference import CARD, TILES, TOGETHER, load_model, predict
 from primary_growth_pattern.simulation import SMALL_SLIDE_PX, draw_patient
@@ -95,14 +94,14 @@ def predict_cohort(folder: Path, model: Path, patients: int) -> None:
             raise error
     rows = [json.loads(result_file(folder, number).read_text()) for number in range(patients)]
     labels = np.array([row["desmoplastic"] for row in rows])
-    chances = np.array([row["ceiling_probability"] for row in rows])
+    chances = np.array([row["oracle_probability"] for row in rows])
     print(f"{patients} patients of centre {UNSEEN_CENTRE}, {labels.sum()} desmoplastic\n\n| way | AUC |\n|---|---|")
     for way in (CARD, TILES, TOGETHER):
         area = auc_delong(labels, [row[way] for row in rows])
         print(f"| {way} | {area.value:.2f} [{area.lower:.2f}, {area.upper:.2f}] |")
     observer = auc_delong(labels, chances)
     print(f"| observer, of these patients | {observer.value:.2f} [{observer.lower:.2f}, {observer.upper:.2f}] |")
-    print(f"| observer, expected | {ceiling_auc(chances):.2f} |")
+    print(f"| observer, expected | {oracle_auc(chances):.2f} |")
 
 
 def predict_one(number: int, *, folder: Path, model: Path) -> None:
@@ -121,7 +120,7 @@ def predict_one(number: int, *, folder: Path, model: Path) -> None:
         outputs = predict(Case(algorithm, str(number), {SLIDE: path}, {}), load_model(model, algorithm))
     ways = outputs["growth-pattern-explanation"]["ways"]
     row = {way: said["likelihood"] for way, said in ways.items()}
-    row |= {"desmoplastic": int(patient.desmoplastic), "ceiling_probability": patient.probability}
+    row |= {"desmoplastic": int(patient.desmoplastic), "oracle_probability": patient.probability}
     partial = kept.with_suffix(".partial")
     partial.write_text(json.dumps(row))
     partial.replace(kept)

@@ -1,7 +1,7 @@
 """Growth patterns on simulated liver metastases: ``python benchmarks/liver.py FOLDER``.
 
 Learns from 400 simulated patients, and tries what it has learned on 200 external ones of other scanners: radiomics and
-network together beside each alone, the mean of the training patients, and the ceiling of an observer who knows what the
+network together beside each alone, the mean of the training patients, and the oracle of an observer who knows what the
 patients were made from. Intervals are from resampled patients, and DeLong's for the AUC of patients.
 
 All models come from one training run: the same folds, the same learners. Finished parts are kept in FOLDER, and a run that
@@ -88,7 +88,7 @@ def drawn_once(cohort: Cohort) -> Cohort:
 
 
 def print_table(known: dict[str, Any]) -> None:
-    """Print each model beside the mean of the cohort and the ceiling."""
+    """Print each model beside the mean of the cohort and the oracle."""
     columns = ("AUC of patients", "AUC pure or mixed", "error of shares", "predominant right")
     print(f"{'':34}" + "".join(f"{column:>24}" for column in columns) + f"{'log score':>12}")
     keys = ("patient_auc", "lesion_auc_pure", "error_of_shares", "predominant_accuracy")
@@ -96,9 +96,9 @@ def print_table(known: dict[str, Any]) -> None:
         of = known["models"][model]
         print(f"{NAMES[model]:34}" + "".join(f"{_written(of[key]):>24}" for key in keys) + f"{of['log_score']:>12.3f}")
     print(f"{'mean of the training patients':34}{'':48}{_written(known['error_without_looking']):>24}")
-    if best := known["ceiling"]:
+    if best := known["oracle"]:
         shown = (best["patient_auc"], best["lesion_auc_pure"], best["error_of_shares"])
-        print(f"{'ceiling':34}" + "".join(f"{value:>24.3f}" for value in shown))
+        print(f"{'oracle':34}" + "".join(f"{value:>24.3f}" for value in shown))
     print("\nThe combination beside (error below 0, AUC above 0 speaks for it):")
     for each in known["comparisons"]:
         area = each["difference_of_patient_auc"]

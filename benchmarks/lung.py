@@ -229,7 +229,7 @@ def _model(folder: Path) -> Any:
 
 def _by_observer(lesions: Sequence[SimulatedLesion], patient: SimulatedPatient) -> Any:
     """Stage as an observer does who knows the variables of every node and calls it by its probability."""
-    called = [Station.parse(each.station) for each in lesions if each.station and each.malignancy_ceiling >= 0.5]
+    called = [Station.parse(each.station) for each in lesions if each.station and each.malignancy_oracle >= 0.5]
     return nodal_stage(called, patient.facts.primary_side)
 
 

@@ -106,7 +106,7 @@ from pathlib import Path
 
 import numpy as np
 
-from preop.grandchallenge.models import read_model_info
+from preop.study import read_model_info
 from preop.grandchallenge.runtime import run_algorithm
 
 
@@ -137,6 +137,17 @@ TOY_SCHEMA = {
 }
 
 
+TOY_VALIDATION = {
+    "protocol": "by hand",
+    "patients": 1,
+    "models": {"mean": {"baseline": False, "patients": 1, "events": 0, "auc": None}},
+    "comparisons": [],
+    "verdict": ["Nothing can be said of one patient."],
+    "cautions": [],
+    "details": {},
+}
+
+
 @pytest.fixture
 def toy(tmp_path: Path) -> Algorithm:
     """An algorithm with every kind of input and several kinds of outputs, in a folder of its own."""
@@ -151,7 +162,7 @@ def toy(tmp_path: Path) -> Algorithm:
 @pytest.fixture
 def toy_model(toy: Algorithm, tmp_path: Path) -> Path:
     """A model folder of the toy algorithm, with one file."""
-    from preop.grandchallenge.models import TrainingData, write_model
+    from preop.study import TrainingData, write_model
 
     info = {
         "algorithm": toy.name,
@@ -160,7 +171,7 @@ def toy_model(toy: Algorithm, tmp_path: Path) -> Path:
         "seed": 0,
         "training_data": TrainingData(patients=1, cohort_sha256="0" * 64),
         "software": {"numpy": np.__version__},
-        "validation": {},
+        "validation": TOY_VALIDATION,
     }
     write_model(tmp_path / "model", info, {"weights.json": b"{}"})
     return tmp_path / "model"
@@ -246,5 +257,5 @@ def bag_evidence() -> dict[str, Any]:
             "A": [{"patient": name, "probability": said} for name, said in (("p1", 0.7), ("n1", 0.2), ("open", 0.9))],
             "B": [{"patient": "p2", "probability": 0.5}],
         },
-        "ceiling": {"patient_auc": 0.95, "instance_auc": 0.97},
+        "oracle": {"patient_auc": 0.95, "instance_auc": 0.97},
     }

@@ -21,7 +21,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from preop.errors import InvalidInputError, InvalidModelError
 from preop.grandchallenge.algorithm import Algorithm
 from preop.grandchallenge.cases import Case
-from preop.grandchallenge.models import ModelInfo, read_model_info
 from preop.grandchallenge.outputs import Output
 from preop.grandchallenge.runtime import run_algorithm
 from preop.grandchallenge.values import Point, multiple_points
@@ -29,6 +28,7 @@ from preop.imaging import Image
 from preop.mil import Ensemble, Prediction, read_ensemble
 from preop.report.charts import count_chart, share_chart
 from preop.segmentation import Network, load_network
+from preop.study import ModelInfo, read_model_info
 from preop.toml import first_validation_error
 
 from .instances import bag_of

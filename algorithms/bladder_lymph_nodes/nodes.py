@@ -1,7 +1,7 @@
 """The lymph nodes of a simulated patient before anything is drawn: where they lie, which are positive, how they differ.
 
 Everything about a node is drawn from densities that are stated here, so an observer who knows a node's variables can
-compute the exact probability that it is positive: the ceiling for any algorithm, which sees them only through a scan.
+compute the exact probability that it is positive: the oracle for any algorithm, which sees them only through a scan.
 
 How often nodes are positive follows one series of 118 patients, 7 % of the nodes (here 6 %), and the study this
 algorithm is made for, of about 250 patients with a mean of 44 segmented nodes. That benign nodes are mostly below 8 mm
@@ -175,7 +175,7 @@ class Nodes:
 
 
 @dataclass(frozen=True, eq=False)
-class Ceiling:
+class Oracle:
     """What an observer knows who is told every variable of every node and the side of the tumour.
 
     Attributes
@@ -207,7 +207,7 @@ def draw_nodes(rng: np.random.Generator, tumour_side: Side) -> Nodes:
     return Nodes(station, side, positive, **_draw_variables(rng, positive, reactive_part), reactive_part=reactive_part)
 
 
-def ceiling(nodes: Nodes, tumour_side: Side) -> Ceiling:
+def oracle(nodes: Nodes, tumour_side: Side) -> Oracle:
     """Compute the exact probabilities of one patient by Bayes' rule, with the densities of this module.
 
     Given the part of the nodes that the cancer has reached, nodes are independent; the part takes few values, so the
@@ -223,7 +223,7 @@ def ceiling(nodes: Nodes, tumour_side: Side) -> Ceiling:
     weight /= weight.sum()
     average = (chances @ np.minimum(levels[:, None] * proneness, LARGEST_PART)) * evidence
     alone = average / (1 - chances @ prior + average)
-    return Ceiling(
+    return Oracle(
         node=weight @ node_given_level,
         patient=float(weight @ _found(node_given_level)),
         patient_by_count=float(_found(alone)),

@@ -21,12 +21,12 @@ import preop
 from preop.cohort import map_patients, write_source
 from preop.errors import InvalidInputError
 from preop.folders import open_resumable_run
-from preop.grandchallenge.models import DataSource
 from preop.imaging import Geometry, Image, write_image
-from preop.simulation import ceiling_auc
+from preop.statistics import oracle_auc
+from preop.study import DataSource
 
 from .lymph_nodes import CT, SEGMENTATION
-from .nodes import Ceiling, Nodes, Side, ceiling, draw_nodes, draw_pathology
+from .nodes import Nodes, Oracle, Side, draw_nodes, draw_pathology, oracle
 from .pelvis import Floats, Pelvis, Sex, random_pelvis
 from .scan import CENTRES, THIN, Centre, scan, scanned_grid
 
@@ -62,7 +62,7 @@ COLUMNS = (
     "positive_nodes_high",
     "removed_nodes",
 )
-PATIENT_TRUTH_COLUMNS = ("patient", "tumour_side", "positive_nodes_on_ct", "ceiling_probability")
+PATIENT_TRUTH_COLUMNS = ("patient", "tumour_side", "positive_nodes_on_ct", "oracle_probability")
 NODE_TRUTH_COLUMNS = (
     "patient",
     "label",
@@ -79,7 +79,7 @@ NODE_TRUTH_COLUMNS = (
     "necrotic_part",
     "stranding",
     "positive",
-    "ceiling_probability",
+    "oracle_probability",
 )
 
 MALE = 0.75
@@ -103,7 +103,7 @@ class NodeTruth:
         Its centre in the scan's world.
     short_axis_mm, long_axis_mm
         True diameters.
-    ceiling_probability
+    oracle_probability
         Probability that it is positive, for an observer who knows all its variables.
 
     The others as in ``nodes.Nodes``.
@@ -123,7 +123,7 @@ class NodeTruth:
     necrotic_part: float
     stranding: float
     positive: bool
-    ceiling_probability: float
+    oracle_probability: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +140,7 @@ class PatientFacts:
         The side of the bladder on which the tumour is, where more nodes are positive.
     nodes
         All that is drawn of the nodes.
-    ceiling
+    oracle
         What the best observer knows.
     positive_nodes, removed_nodes
         What the pathologist counted; not only nodes of the CT.
@@ -150,7 +150,7 @@ class PatientFacts:
     sex: Sex
     tumour_side: Side
     nodes: Nodes
-    ceiling: Ceiling
+    oracle: Oracle
     positive_nodes: int
     removed_nodes: int
 
@@ -199,7 +199,7 @@ def draw_facts(seed: int, number: int = 0, *, centre: Centre | None = None) -> P
         sex="male" if rng.random() < MALE else "female",
         tumour_side=tumour_side,
         nodes=nodes,
-        ceiling=ceiling(nodes, tumour_side),
+        oracle=oracle(nodes, tumour_side),
         positive_nodes=positive_nodes,
         removed_nodes=removed_nodes,
     )
@@ -309,7 +309,7 @@ def simulate(
         rows.append(_row(name, facts, reported))
         patient_truth.append(_truth_row(name, facts))
         node_truth += [_node_row(name, node) for node in _truth(facts, *_placed(seed, number, facts))]
-    chances = np.array([row["ceiling_probability"] for row in patient_truth])
+    chances = np.array([row["oracle_probability"] for row in patient_truth])
     _write_readme(output / "README.md", patients, seed, chances)
     _write_csv(output / "node_truth.csv", NODE_TRUTH_COLUMNS, node_truth)
     _write_csv(output / "patient_truth.csv", PATIENT_TRUTH_COLUMNS, patient_truth)
@@ -348,7 +348,7 @@ def _truth(facts: PatientFacts, pelvis: Pelvis, shift: Floats) -> tuple[NodeTrut
                 necrotic_part=round(float(nodes.necrotic_part[i]), 4),
                 stranding=round(float(nodes.stranding[i]), 4),
                 positive=bool(nodes.positive[i]),
-                ceiling_probability=round(float(facts.ceiling.node[i]), 6),
+                oracle_probability=round(float(facts.oracle.node[i]), 6),
             )
         )
     return tuple(rows)
@@ -389,7 +389,7 @@ def _truth_row(patient: str, facts: PatientFacts) -> dict[str, Any]:
         "patient": patient,
         "tumour_side": facts.tumour_side,
         "positive_nodes_on_ct": int(facts.nodes.positive.sum()),
-        "ceiling_probability": round(facts.ceiling.patient, 6),
+        "oracle_probability": round(facts.oracle.patient, 6),
     }
 
 
@@ -431,8 +431,8 @@ that there are some. `lymph-node-segmentation` has one label a node. The count i
 thirty of those was not found, and some metastases lie elsewhere.
 
 `node_truth.csv` has one row a node, with all that decided how it looks and whether it is positive; no algorithm may
-see it. `ceiling_probability` is the chance that the node is positive for an observer who knows all this; in
-`patient_truth.csv` it is the chance that this observer gives pN+. That observer can expect an AUC of {ceiling_auc(probabilities):.3f} for pN+ on these patients; no algorithm can expect more.
+see it. `oracle_probability` is the chance that the node is positive for an observer who knows all this; in
+`patient_truth.csv` it is the chance that this observer gives pN+. That observer can expect an AUC of {oracle_auc(probabilities):.3f} for pN+ on these patients; no algorithm can expect more.
 """,
         encoding="utf-8",
     )

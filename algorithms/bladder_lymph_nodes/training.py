@@ -27,15 +27,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from preop.cohort import Cohort, Patient, map_patients
 from preop.errors import InvalidInputError, PreopError
 from preop.folders import open_resumable_run
-from preop.grandchallenge.models import TrainingData, write_model
 from preop.grandchallenge.values import read_json, to_json
 from preop.mil import Augmentation, Bag, HeldOut, cross_validate
 from preop.mil import Settings as MilSettings
 from preop.mil import fit as fit_ensemble
 from preop.mil.evidence import figures
 from preop.report import bag_training_page
-from preop.simulation import ceiling_auc
-from preop.statistics import auc, youden_threshold
+from preop.statistics import auc, oracle_auc, youden_threshold
+from preop.study import TrainingData, write_model
 
 from .inference import DESCRIPTION_FILE, Description, Range
 from .lymph_nodes import SIZE_RULE_MM
@@ -235,7 +234,7 @@ def _truth(cohort: Cohort, name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def _ceiling(cohort: Cohort) -> dict[str, float] | None:
+def _oracle(cohort: Cohort) -> dict[str, float] | None:
     """AUCs of an observer who knows what the simulated patients were made from."""
     patients, nodes = _truth(cohort, PATIENT_TRUTH_FILE), _truth(cohort, NODE_TRUTH_FILE)
     if not patients or not nodes:
@@ -243,9 +242,9 @@ def _ceiling(cohort: Cohort) -> dict[str, float] | None:
     positive = {row["patient"] for row in nodes if row["positive"] == "1"}
     inside = [row for row in nodes if row["patient"] in positive]
     return {
-        "patient_auc": ceiling_auc(np.array([float(row["ceiling_probability"]) for row in patients])),
+        "patient_auc": oracle_auc(np.array([float(row["oracle_probability"]) for row in patients])),
         "instance_auc": auc(
-            [int(row["positive"]) for row in inside], [float(row["ceiling_probability"]) for row in inside]
+            [int(row["positive"]) for row in inside], [float(row["oracle_probability"]) for row in inside]
         ),
     }
 
@@ -290,7 +289,7 @@ def _evidence(
         },
         "patients": [_patient_evidence(each, said) for each, said in zip(prepared, held_out, strict=True)],
         "by_centre": centres,
-        "ceiling": _ceiling(cohort),
+        "oracle": _oracle(cohort),
     }
 
 

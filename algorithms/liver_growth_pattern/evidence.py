@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from preop.simulation import ceiling_auc
 from preop.staging import Pattern, Shares
 from preop.statistics import (
     Agreement,
@@ -22,6 +21,7 @@ from preop.statistics import (
     compare_aucs,
     intraclass_correlation,
     mean_bootstrap,
+    oracle_auc,
 )
 
 Json = Mapping[str, Any]
@@ -131,7 +131,7 @@ def figures(evidence: Json) -> dict[str, Any]:
         "comparisons": comparisons(evidence, reported, said),
         "by": groups(reported, said[COMBINATION]),
         "second_segmentation": second_segmentation(evidence),
-        "ceiling": ceiling(evidence, reported),
+        "oracle": oracle(evidence, reported),
     }
 
 
@@ -269,24 +269,24 @@ def second_segmentation(evidence: Json) -> dict[str, Any] | None:
     }
 
 
-def ceiling(evidence: Json, reported: Reported) -> dict[str, float | None] | None:
+def oracle(evidence: Json, reported: Reported) -> dict[str, float | None] | None:
     """What an observer could reach who was told how the patients were made; None for real patients."""
-    known = evidence["ceiling"]
+    known = evidence["oracle"]
     if known is None:
         return None
     true = [known["shares"].get(name) for name in reported.names]
     told = [(share, report) for share, report in zip(true, reported.shares, strict=True) if share is not None]
     error = float(np.mean([np.abs(np.array(share) - report).mean() for share, report in told])) if told else None
     return {
-        "patient_auc": _ceiling_auc(known["patients"]),
-        "lesion_auc_pure": _ceiling_auc(known["lesions"]),
+        "patient_auc": _oracle_auc(known["patients"]),
+        "lesion_auc_pure": _oracle_auc(known["lesions"]),
         "error_of_shares": error,
     }
 
 
-def _ceiling_auc(chances: Sequence[float]) -> float | None:
+def _oracle_auc(chances: Sequence[float]) -> float | None:
     values = np.array(chances)
-    return ceiling_auc(values) if 0 < values.sum() < values.size else None
+    return oracle_auc(values) if 0 < values.sum() < values.size else None
 
 
 def _patient_auc(states: NDArray[np.int64], scores: Floats) -> Estimate | None:

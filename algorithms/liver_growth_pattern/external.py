@@ -18,13 +18,13 @@ from preop.cohort import Cohort, read_cohort
 from preop.errors import PreopError
 from preop.folders import open_resumable_run, sha256
 from preop.grandchallenge.algorithm import read_algorithm
-from preop.grandchallenge.models import MODEL_FILE
 from preop.grandchallenge.values import to_json
+from preop.study import MODEL_FILE
 
 from .inference import load_model
 from .learning import Fitted
 from .pages import evidence_page
-from .training import ceiling_of, prepare, said_of
+from .training import oracle_of, prepare, said_of
 
 
 def main() -> None:
@@ -77,7 +77,7 @@ def external_evidence(cohort: Cohort, fitted: Fitted, *, without: np.ndarray[Any
         "protocol": "a model that was trained on other patients",
         "settings": {},
         "patients": said_of(prepared, fitted, fold="external", without=without),
-        "ceiling": ceiling_of(cohort),
+        "oracle": oracle_of(cohort),
     }
 
 

@@ -25,7 +25,6 @@ from safetensors.torch import save as to_safetensors
 from preop.errors import InvalidInputError, InvalidModelError
 from preop.grandchallenge.algorithm import Algorithm
 from preop.grandchallenge.cases import Case
-from preop.grandchallenge.models import ModelInfo, read_model_info
 from preop.grandchallenge.outputs import Output
 from preop.grandchallenge.runtime import run_algorithm
 from preop.grandchallenge.values import Point, multiple_points
@@ -35,6 +34,7 @@ from preop.radiomics import describe
 from preop.report.charts import composition_chart
 from preop.segmentation import Network, OrganNetworks, load_network, load_organ_networks
 from preop.staging import MAJORITY, Pattern, Resemblance, ShareDistribution
+from preop.study import ModelInfo, read_model_info
 from preop.toml import first_validation_error
 
 from .combination import Learner, PatientPrediction, Stack, predict_patient

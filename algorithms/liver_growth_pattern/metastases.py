@@ -6,7 +6,7 @@ patient's metastases resemble each other is well known; the distributions themse
 them says anything about real patients.
 
 The pathologist looks at a number of fields along the interface, so that even an observer who knows the true shares
-cannot be sure of the report: that observer's probabilities are the ceiling for any algorithm.
+cannot be sure of the report: that observer's probabilities are the oracle for any algorithm.
 """
 
 from __future__ import annotations
@@ -81,12 +81,12 @@ class Metastases:
 
     @property
     def pure_report(self) -> Floats:
-        """Probability that the pathologist finds nothing but the desmoplastic pattern in each (n,): the ceiling."""
+        """Probability that the pathologist finds nothing but the desmoplastic pattern in each (n,): the oracle."""
         pure = self.shares[:, 0] >= 1
         return np.where(pure, 1 - MISREAD, self.shares[:, 0] ** FIELDS)
 
     @property
-    def ceiling(self) -> float:
+    def oracle(self) -> float:
         """Probability of a non-desmoplastic patient, for an observer who knows all shares."""
         return float(1 - self.pure_report.prod())
 

@@ -98,7 +98,7 @@ def _verdict(known: Json) -> list[str]:
 
 def _patterns_of_patients(evidence: Json, known: Json) -> Section:
     of = known["models"]
-    ceiling = known["ceiling"] or {}
+    oracle = known["oracle"] or {}
     rows = [
         [
             NAMES[model],
@@ -108,13 +108,13 @@ def _patterns_of_patients(evidence: Json, known: Json) -> Section:
         ]
         for model in MODELS
     ]
-    if ceiling:
+    if oracle:
         rows.append(
             [
                 "observer who knows the simulation",
-                _number(ceiling["patient_auc"]),
+                _number(oracle["patient_auc"]),
                 _DASH,
-                _number(ceiling["lesion_auc_pure"]),
+                _number(oracle["lesion_auc_pure"]),
             ]
         )
     states, scores = patient_scores(evidence, COMBINATION)
@@ -165,7 +165,7 @@ def _charts_of_patients(evidence: Json) -> list[Spec]:
 
 def _shares(evidence: Json, known: Json, reported: Reported) -> Section:
     of = known["models"]
-    ceiling = known["ceiling"] or {}
+    oracle = known["oracle"] or {}
     rows = [
         [
             NAMES[model],
@@ -177,8 +177,8 @@ def _shares(evidence: Json, known: Json, reported: Reported) -> Section:
         for model in MODELS
     ]
     rows.append(["mean of the cohort", _of(known["error_without_looking"]), _DASH, _DASH, _DASH])
-    if ceiling:
-        rows.append(["observer who knows the simulation", _number(ceiling["error_of_shares"]), _DASH, _DASH, _DASH])
+    if oracle:
+        rows.append(["observer who knows the simulation", _number(oracle["error_of_shares"]), _DASH, _DASH, _DASH])
     return Section(
         "Shares of the interface",
         figures=[

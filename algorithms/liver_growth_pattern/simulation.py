@@ -21,10 +21,10 @@ import preop
 from preop.cohort import map_patients, write_source
 from preop.errors import InvalidInputError
 from preop.folders import open_resumable_run
-from preop.grandchallenge.models import DataSource
 from preop.imaging import Geometry, Image, write_image
-from preop.simulation import ceiling_auc
 from preop.staging import Pattern, Shares, patient_pattern
+from preop.statistics import oracle_auc
+from preop.study import DataSource
 
 from .abdomen import place_metastases, random_abdomen
 from .lesions import CT, SEGMENTATION
@@ -48,8 +48,8 @@ OUTCOME = "non_desmoplastic"
 LESION_SHARES_FILE, LESION_TRUTH_FILE, PATIENT_TRUTH_FILE = "lesion_shares.csv", "lesion_truth.csv", "patient_truth.csv"
 COLUMNS = ("patient", CT, SEGMENTATION, SECOND_SEGMENTATION, "centre", "segmentation_source", "lesions", OUTCOME)
 SHARE_COLUMNS = ("patient", "label", *Pattern)
-LESION_TRUTH_COLUMNS = ("patient", "label", "radius_mm", *Pattern, "ceiling_probability_pure")
-PATIENT_TRUTH_COLUMNS = ("patient", "ceiling_probability")
+LESION_TRUTH_COLUMNS = ("patient", "label", "radius_mm", *Pattern, "oracle_probability_pure")
+PATIENT_TRUTH_COLUMNS = ("patient", "oracle_probability")
 
 ONLY_PATIENT_KNOWN = 0.25  # share of patients of whom the pathologist reports only the patient's pattern
 DRAWN_BY_NETWORK = 0.3  # share of patients whose segmentation comes from a network, not a reader
@@ -238,8 +238,8 @@ def simulate(
     named = list(zip(names, facts, strict=True))
     _write_readme(output / "README.md", patients, seed, facts)
     _write_csv(output / LESION_TRUTH_FILE, LESION_TRUTH_COLUMNS, (row for each in named for row in _truth_rows(*each)))
-    ceilings = ({"patient": name, "ceiling_probability": round(each.metastases.ceiling, 6)} for name, each in named)
-    _write_csv(output / PATIENT_TRUTH_FILE, PATIENT_TRUTH_COLUMNS, ceilings)
+    oracles = ({"patient": name, "oracle_probability": round(each.metastases.oracle, 6)} for name, each in named)
+    _write_csv(output / PATIENT_TRUTH_FILE, PATIENT_TRUTH_COLUMNS, oracles)
     _write_csv(output / LESION_SHARES_FILE, SHARE_COLUMNS, (row for each in named for row in _share_rows(*each)))
     _write_csv(output / "cohort.csv", COLUMNS, (_row(*each) for each in named))
     write_source(SOURCE, output / "cohort.csv")
@@ -279,7 +279,7 @@ def _truth_rows(patient: str, facts: PatientFacts) -> list[dict[str, Any]]:
             "label": i + 1,
             "radius_mm": round(float(of.radius_mm[i]), 2),
             **_by_pattern(np.round(of.shares[i], 4).tolist()),
-            "ceiling_probability_pure": round(float(of.pure_report[i]), 6),
+            "oracle_probability_pure": round(float(of.pure_report[i]), 6),
         }
         for i in range(len(of))
     ]
@@ -310,8 +310,8 @@ def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[dict[str, Any]
 
 
 def _write_readme(path: Path, patients: int, seed: int, facts: Sequence[PatientFacts]) -> None:
-    ceilings = np.array([each.metastases.ceiling for each in facts])
-    best = f"{ceiling_auc(ceilings):.3f}" if 0 < ceilings.sum() < len(ceilings) else "no number"
+    oracles = np.array([each.metastases.oracle for each in facts])
+    best = f"{oracle_auc(oracles):.3f}" if 0 < oracles.sum() < len(oracles) else "no number"
     path.write_text(
         f"""# A simulated cohort
 
@@ -325,7 +325,7 @@ not in it only the pattern of the patient is known. `{SECOND_SEGMENTATION}` is t
 and a network. Scans are stored as air where they are far from all metastases.
 
 `{LESION_TRUTH_FILE}` has the true shares of each metastasis, which no algorithm may see; an observer who knows them gives
-`ceiling_probability` in `{PATIENT_TRUTH_FILE}`, and can expect an AUC of {best} for non-desmoplastic patients.
+`oracle_probability` in `{PATIENT_TRUTH_FILE}`, and can expect an AUC of {best} for non-desmoplastic patients.
 """,
         encoding="utf-8",
     )

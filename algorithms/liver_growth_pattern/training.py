@@ -29,11 +29,11 @@ from preop.cohort import Cohort, map_patients
 from preop.cohort import Patient as CohortPatient
 from preop.errors import InvalidInputError, PreopError
 from preop.folders import open_resumable_run
-from preop.grandchallenge.models import TrainingData, write_model
 from preop.grandchallenge.values import read_json, to_json
 from preop.mil import stratified_folds
 from preop.staging import REPORTS, Pattern, Shares
 from preop.statistics import youden_threshold
+from preop.study import TrainingData, write_model
 
 from .combination import PatientPrediction
 from .evidence import figures
@@ -113,7 +113,7 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> dict[s
         f"penalty, the stacking and the resemblance of metastases by {inner} folds inside",
         "settings": settings.model_dump(mode="json"),
         "patients": [rows[row] for row in range(len(prepared))],
-        "ceiling": ceiling_of(cohort),
+        "oracle": oracle_of(cohort),
     }
     validation = {"protocol": evidence["protocol"], **figures(evidence)}
     description = _description(prepared, final, settings, _threshold(evidence))
@@ -248,14 +248,14 @@ def said_of(
     return rows
 
 
-def ceiling_of(cohort: Cohort) -> dict[str, Any] | None:
+def oracle_of(cohort: Cohort) -> dict[str, Any] | None:
     """What an observer knows who was told how simulated patients were made: chances of patients and of metastases."""
     patients, lesions = _table(cohort, PATIENT_TRUTH_FILE), _table(cohort, LESION_TRUTH_FILE)
     if not patients or not lesions:
         return None
     return {
-        "patients": [float(row["ceiling_probability"]) for row in patients],
-        "lesions": [float(row["ceiling_probability_pure"]) for row in lesions],
+        "patients": [float(row["oracle_probability"]) for row in patients],
+        "lesions": [float(row["oracle_probability_pure"]) for row in lesions],
         "shares": {f"{row['patient']}/{row['label']}": [float(row[pattern]) for pattern in Pattern] for row in lesions},
     }
 

@@ -24,7 +24,6 @@ from preop.anatomy.organs import LUNGS
 from preop.errors import InvalidModelError
 from preop.grandchallenge.algorithm import Algorithm
 from preop.grandchallenge.cases import Case
-from preop.grandchallenge.models import ModelInfo, read_model_info
 from preop.grandchallenge.outputs import Output
 from preop.grandchallenge.runtime import run_algorithm
 from preop.grandchallenge.values import Point, multiple_points
@@ -41,6 +40,7 @@ from preop.segmentation import (
     segment_pet,
 )
 from preop.staging import N, NodalStage
+from preop.study import ModelInfo, read_model_info
 from preop.tabular import LogisticModel
 from preop.toml import first_validation_error
 

@@ -24,7 +24,6 @@ from torch.nn import functional
 
 from preop.anatomy import TOTAL_CLASSES, Organs, map_stations, stations_of_node
 from preop.folders import open_resumable_run
-from preop.grandchallenge.models import DataSource
 from preop.imaging import Image, components, reorient, resample, resample_like
 from preop.segmentation import Organs as FoundOrgans
 from preop.segmentation import (
@@ -35,6 +34,7 @@ from preop.segmentation import (
     write_organ_network,
 )
 from preop.segmentation.training import CONFIGURATION, dataset_of, plans_of
+from preop.study import DataSource
 
 from .simulation import SOURCE, SimulatedLesion, SimulatedPatient, draw_patient
 

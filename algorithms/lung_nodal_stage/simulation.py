@@ -22,9 +22,9 @@ from preop.anatomy import Organs, StationMap, map_stations
 from preop.cohort import map_patients, write_source
 from preop.errors import InvalidInputError
 from preop.folders import open_resumable_run
-from preop.grandchallenge.models import DataSource
 from preop.imaging import Image, write_image
 from preop.staging import Edition, Station, nodal_stage
+from preop.study import DataSource
 
 from .placing import Lump, place
 from .scan import CENTRES, THIN, Centre, scan
@@ -81,7 +81,7 @@ LESION_COLUMNS = (
     "short_axis_mm",
     "suv_max_true",
     "malignant",
-    "malignancy_ceiling",
+    "malignancy_oracle",
 )
 
 SMALL_CT_MM, SMALL_PET_MM = (5.0, 3.0, 3.0), (6.0, 6.0, 6.0)
@@ -309,7 +309,7 @@ def _lesion_row(patient: str, lesion: SimulatedLesion) -> dict[str, Any]:
         "short_axis_mm": round(lesion.short_axis_mm, 3),
         "suv_max_true": round(lesion.suv_max_true, 3),
         "malignant": int(lesion.malignant),
-        "malignancy_ceiling": round(lesion.malignancy_ceiling, 6),
+        "malignancy_oracle": round(lesion.malignancy_oracle, 6),
     }
 
 
@@ -341,7 +341,7 @@ a simulated reader of the PET/CT said without a biopsy. `sampled_stations` are t
 benign and malignant, distant metastases, and foci of physiological uptake.
 
 `lesion_truth.csv` has one row a lesion, with all that decided how it looks and whether it is malignant; no algorithm may
-see it. `malignancy_ceiling` is the chance that a node is malignant for an observer who knows its true size and uptake,
+see it. `malignancy_oracle` is the chance that a node is malignant for an observer who knows its true size and uptake,
 its station and the lobe of the primary, and judges each node by itself. `border_mm` is how far its centre lies from the
 next station.
 """,

@@ -1,7 +1,7 @@
 """The lesions of a simulated patient before anything is drawn: which stations are involved, how nodes differ, what is known.
 
 Everything about a node is drawn from densities that are stated here, so an observer who knows its variables can compute
-the probability that it is malignant: the ceiling for any algorithm that judges one node at a time and sees it only
+the probability that it is malignant: the oracle for any algorithm that judges one node at a time and sees it only
 through a scan. Which stations a lobe drains to follows common knowledge (upper lobes to 4 and 2 on the right, to 5 and 6
 on the left, lower lobes to 7, 8 and 9; a part of N2 without N1: skip metastases); all figures are assumed. They are
 chosen such that every category is frequent enough to be judged, not as frequent as in a clinic. Nothing learned from
@@ -208,7 +208,7 @@ class SimulatedLesion:
         Uptake of its tissue, before the scanner blurs it.
     malignant
         Whether it is.
-    malignancy_ceiling
+    malignancy_oracle
         Probability that it is, for an observer who knows its size, uptake, station and the lobe of the primary.
     site
         Lobe of a primary, organ of a distant or physiological lesion, station of a node.
@@ -225,7 +225,7 @@ class SimulatedLesion:
     short_axis_mm: float
     suv_max_true: float
     malignant: bool
-    malignancy_ceiling: float
+    malignancy_oracle: float
     site: str
     elongation: float
     centre_mm: tuple[float, float, float] = (math.nan, math.nan, math.nan)
@@ -297,7 +297,7 @@ def involved_stations(lesions: tuple[SimulatedLesion, ...]) -> tuple[str, ...]:
     return tuple(str(station) for station in Station if str(station) in found)
 
 
-def ceiling(short_axis_mm: float, suv: float, station: str, lobe: Lobe) -> float:
+def oracle(short_axis_mm: float, suv: float, station: str, lobe: Lobe) -> float:
     """Probability that a node is malignant, by Bayes' rule, from its own variables and the lobe of the primary."""
     ordinary, reactive, malignant = (
         kind.likelihood(short_axis_mm, suv, station) for kind in (ORDINARY, REACTIVE, MALIGNANT)
@@ -373,7 +373,7 @@ def _node(rng: np.random.Generator, station: str, density: Density, lobe: Lobe) 
         short_axis_mm=short_axis_mm,
         suv_max_true=suv,
         malignant=density is MALIGNANT,
-        malignancy_ceiling=ceiling(short_axis_mm, suv, station, lobe),
+        malignancy_oracle=oracle(short_axis_mm, suv, station, lobe),
         site=station,
         elongation=float(1 + 0.45 * math.exp(rng.normal(0, 0.45))),
     )

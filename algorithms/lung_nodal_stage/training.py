@@ -24,7 +24,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from preop.cohort import Cohort, Patient, map_patients
 from preop.errors import InvalidInputError, PreopError
 from preop.folders import open_resumable_run
-from preop.grandchallenge.models import TrainingData, write_model
 from preop.grandchallenge.values import read_json, to_json
 from preop.imaging import axial_axis, check_suv, to_common_frame
 from preop.report import stage_training_page
@@ -42,6 +41,7 @@ from preop.staging import (
     nodal_stage,
     stages_of,
 )
+from preop.study import TrainingData, write_model
 from preop.tabular import LogisticModel
 
 from .assessment import CT, PET, Information, predict_from_organs, stage_nodes

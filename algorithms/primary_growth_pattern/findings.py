@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from preop.grandchallenge.models import DataSource
 from preop.imaging import Geometry, Image
 from preop.slides.tiling import UM_PER_MM
+from preop.study import DataSource
 
 from .definitions import CellKind
 

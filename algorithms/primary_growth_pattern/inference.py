@@ -20,7 +20,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from preop.errors import InvalidModelError
 from preop.grandchallenge.algorithm import Algorithm
 from preop.grandchallenge.cases import Case
-from preop.grandchallenge.models import ModelInfo, read_model_info
 from preop.grandchallenge.outputs import Output, Thumbnail
 from preop.grandchallenge.runtime import run_algorithm
 from preop.grandchallenge.values import read_json
@@ -29,6 +28,7 @@ from preop.mil import Ensemble, read_ensemble
 from preop.report.charts import Contribution, contributions_chart
 from preop.slides import Encoder, Slide, TileFeatures, in_micrometres, read_encoder
 from preop.slides.encoders import TORCHSCRIPT_WEIGHTS
+from preop.study import ModelInfo, read_model_info
 from preop.toml import first_validation_error
 
 from .agnostic import NetworkSettings, bag_of, make_reader, tile_contributions

@@ -21,11 +21,12 @@ import preop
 from preop.cohort import map_patients, write_source
 from preop.errors import InvalidInputError
 from preop.folders import open_resumable_run
-from preop.grandchallenge.models import DataSource
 from preop.imaging import Geometry, Image, write_tiff
-from preop.simulation import LogisticOutcome, ceiling_auc
+from preop.simulation import LogisticOutcome
 from preop.slides import write_slide
 from preop.slides.tiling import UM_PER_MM
+from preop.statistics import oracle_auc
+from preop.study import DataSource
 
 from .annotations import POINT_COLUMNS, POINTS_FILE, SLIDE_FILE, TISSUE_FILE
 from .architecture import MAP_UM, Architecture, Biology, Cell, draw_architecture
@@ -256,7 +257,7 @@ def _write_patient(place: tuple[int, Path], *, seed: int, small: bool) -> None:
     write_tiff(tissue_map(patient.architecture), folder / TISSUE_FILE)
     _write_csv(folder / POINTS_FILE, POINT_COLUMNS, _points(patient.architecture))
     known = {name: _rounded(value) for name, value in asdict(patient.truth).items()}
-    outcome = {"desmoplastic": int(patient.desmoplastic), "ceiling_probability": round(patient.probability, 6)}
+    outcome = {"desmoplastic": int(patient.desmoplastic), "oracle_probability": round(patient.probability, 6)}
     # Last, for it says that the others are complete.
     (folder / TRUTH_FILE).write_text(json.dumps({"centre": patient.facts.centre} | known | outcome, indent=2) + "\n")
 
@@ -290,14 +291,14 @@ def _write_csv(path: Path, columns: tuple[str, ...], rows: Iterable[Mapping[str,
 
 
 def _write_readme(path: Path, truths: list[dict[str, Any]], seed: int) -> None:
-    chances = np.array([row["ceiling_probability"] for row in truths])
+    chances = np.array([row["oracle_probability"] for row in truths])
     events = sum(row["desmoplastic"] for row in truths)
     items = ", ".join(field.name for field in fields(CardTruth))
     path.write_text(
         f"# {len(truths)} simulated patients\n\n"
         f"Made by `preop simulate primary_growth_pattern --patients {len(truths)} --seed {seed}`. No person stands behind them.\n\n"
         f"{events} have desmoplastic metastases. An observer who knows every item of the score card can expect an area under "
-        f"the ROC curve of {ceiling_auc(chances):.3f}.\n\n"
+        f"the ROC curve of {oracle_auc(chances):.3f}.\n\n"
         f"- `cohort.csv`: what a study would have. `card_truth.csv`: each item ({items}) and the true probability.\n"
         f"- `images/<patient>/{SLIDE_FILE}`: the slide. `{TISSUE_FILE}`: the tissue map, 4 micrometres a pixel. "
         f"`{POINTS_FILE}`: lymphocytes and tumour buds, in micrometres from the upper left corner.\n",

@@ -21,11 +21,11 @@ from pydantic import ValidationError
 
 from preop.errors import InvalidInputError, InvalidModelError
 from preop.folders import sha256
-from preop.grandchallenge.models import DataSource
 from preop.imaging import Image
 from preop.slides import Slide, Tiling, Tissue
 from preop.slides.levels import WHITE
 from preop.slides.tiling import UM_PER_MM, check_flat
+from preop.study import DataSource
 from preop.toml import first_validation_error
 
 from .definitions import TissueLabel

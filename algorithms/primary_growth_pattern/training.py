@@ -26,16 +26,15 @@ from preop.cohort import Cohort, Patient, map_patients
 from preop.errors import InvalidInputError, PreopError
 from preop.folders import open_resumable_run
 from preop.grandchallenge.cases import Case
-from preop.grandchallenge.models import TrainingData, write_model
 from preop.grandchallenge.values import read_json, to_json
 from preop.imaging import Image
 from preop.mil import Bag, HeldOut, cross_validate
 from preop.mil import Settings as MilSettings
 from preop.mil import fit as fit_ensemble
 from preop.report import way_figures, ways_training_page
-from preop.simulation import ceiling_auc
 from preop.slides import Encoder, FeatureStore, Slide, TileFeatures, read_encoder
-from preop.statistics import youden_threshold
+from preop.statistics import oracle_auc, youden_threshold
+from preop.study import TrainingData, write_model
 
 from .agnostic import NetworkSettings, bag_of, make_network
 from .card_model import CardModel, fit_card_model
@@ -359,7 +358,7 @@ def _evidence(
             }
             for weight in card.weights
         ],
-        "ceiling": _ceiling(cohort),
+        "oracle": _oracle(cohort),
     }
 
 
@@ -377,14 +376,14 @@ def _readings(each: Prepared) -> list[dict[str, Any]]:
     ]
 
 
-def _ceiling(cohort: Cohort) -> float | None:
+def _oracle(cohort: Cohort) -> float | None:
     """AUC of an observer who knows what the simulated patients were made from."""
     path = cohort.path.with_name(TRUTH_FILE)
     if not path.is_file():
         return None
     with path.open(newline="", encoding="utf-8") as file:
-        chances: NDArray[np.float64] = np.array([float(row["ceiling_probability"]) for row in csv.DictReader(file)])
-    return ceiling_auc(chances)
+        chances: NDArray[np.float64] = np.array([float(row["oracle_probability"]) for row in csv.DictReader(file)])
+    return oracle_auc(chances)
 
 
 def _files_below(parts: Path, folders: Sequence[str]) -> dict[str, bytes]:

@@ -16,7 +16,6 @@ from typing import Any
 from preop.errors import InvalidModelError
 from preop.grandchallenge.algorithm import Algorithm
 from preop.grandchallenge.cases import Case
-from preop.grandchallenge.models import ModelInfo, read_model_info
 from preop.grandchallenge.outputs import Output
 from preop.grandchallenge.runtime import run_algorithm
 from preop.grandchallenge.values import read_json
@@ -24,6 +23,7 @@ from preop.radiomics import describe
 from preop.radiomics.settings import TEXTURES
 from preop.report.charts import Contribution as ChartRow
 from preop.report.charts import contributions_chart
+from preop.study import ModelInfo, read_model_info
 from preop.tabular import Contribution, LogisticModel
 
 from .features import CLINICAL, GRADES, SCANS, measure, scan_of

@@ -17,7 +17,7 @@ import pandas as pd
 
 from preop.cohort import write_source
 from preop.errors import InvalidInputError, PreopError
-from preop.grandchallenge.models import DataSource
+from preop.study import DataSource
 
 SOURCE = DataSource(
     description="39 of the 51 patients of TCIA Soft-tissue-Sarcoma (those that the IBSI distributes), "

@@ -24,7 +24,6 @@ import preop
 from preop.cohort import write_source
 from preop.errors import InvalidInputError
 from preop.folders import open_resumable_run
-from preop.grandchallenge.models import DataSource
 from preop.imaging import Geometry, Image, crop_geometry, resample_like, write_image
 from preop.simulation import (
     CtScanner,
@@ -32,13 +31,14 @@ from preop.simulation import (
     MrScanner,
     PetScanner,
     average,
-    ceiling_auc,
     correlated_noise,
     draw_contour,
     finer,
     paint,
     slabs,
 )
+from preop.statistics import oracle_auc
+from preop.study import DataSource
 
 from .limb import ARM, THIGH, Floats, Limb, Tissue, TumourMakeup, random_limb
 
@@ -663,7 +663,7 @@ SUV by body weight. `lung_metastasis` was drawn with `true_probability`, which n
 
     logit P = {OUTCOME.intercept:g} {terms}
 
-An observer who knows it can expect an AUC of {ceiling_auc(probabilities):.3f} on these patients; no algorithm can
+An observer who knows it can expect an AUC of {oracle_auc(probabilities):.3f} on these patients; no algorithm can
 expect more. `volume_cm3` and the others are those of the drawn tumour; each scan has noise, finite resolution and a
 reader's contour between them and the algorithm. FDG uptake is not among them: it rises with grade, varies with
 heterogeneity and is absent from necrosis, and says nothing of the outcome beyond that.

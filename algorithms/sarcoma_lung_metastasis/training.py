@@ -23,10 +23,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from preop.cohort import Cohort, Patient, map_patients
 from preop.errors import InvalidInputError, PreopError
 from preop.folders import open_resumable_run
-from preop.grandchallenge.models import TrainingData, write_model
 from preop.grandchallenge.values import read_json, to_json
 from preop.radiomics import random_perturbations
 from preop.report import training_page
+from preop.study import TrainingData, write_model
 from preop.tabular import FeatureTable, FollowUp, PipelineSettings, Question, RepeatedSplits, train_and_validate
 from preop.tabular.evidence import comparisons, figures
 

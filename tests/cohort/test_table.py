@@ -10,7 +10,7 @@ from preop.cohort import read_cohort, write_source
 from preop.cohort.table import Cohort
 from preop.errors import InvalidInputError
 from preop.grandchallenge.algorithm import Algorithm
-from preop.grandchallenge.models import DataSource
+from preop.study import DataSource
 from tests.conftest import scan_of
 
 HEADER = "patient,centre,scan,mask,age,sex,outcome"

@@ -28,7 +28,7 @@ def cohort(bag_evidence, model_scores, rule_scores):
         for positive, (model, rule) in enumerate(zip(model_scores, rule_scores, strict=True))
         for number in range(len(model))
     ]
-    return bag_evidence | {"patients": rows, "by_centre": {}, "ceiling": None}
+    return bag_evidence | {"patients": rows, "by_centre": {}, "oracle": None}
 
 
 def test_a_patient_whose_report_leaves_it_open_is_in_no_figure(study):
@@ -140,7 +140,7 @@ def test_a_centre_with_one_outcome_has_no_auc(study):
     assert (second.name, second.patients, second.model, second.rule) == ("B", 1, None, None)
 
 
-def test_verdict_says_what_is_not_shown_and_holds_the_ceiling_beside(study):
+def test_verdict_says_what_is_not_shown_and_holds_the_oracle_beside(study):
     answer, patients, ranking, to_look_at, counts = study.verdict
     assert answer.startswith("The model was not shown to do better than the size rule")
     assert "AUC 0.89 against 0.67 of the largest short axis; difference +0.22 [" in patients
@@ -192,7 +192,7 @@ def test_figures_hold_what_is_printed_and_are_json(bag_evidence):
     assert found["instances"]["positive"] == 3
     assert found["instances"]["ranking"]["size rule"]["to_look_at"] == 3
     assert found["centres"]["B"] == {"patients": 1, "events": 1, "auc": None}
-    assert found["ceiling"] == {"patient_auc": 0.95, "instance_auc": 0.97}
+    assert found["oracle"] == {"patient_auc": 0.95, "instance_auc": 0.97}
 
 
 def test_evidence_survives_its_file(study):

@@ -55,7 +55,7 @@ def evidence(**changed: Any) -> dict[str, Any]:
             {"patient": f"p{number}", "item": "buds", "measured": number, "read": number + 1} for number in range(10)
         ],
         "weights": [{"name": "buds", "log_odds": -0.9, "lower": -1.8, "upper": None}],
-        "ceiling": 0.9,
+        "oracle": 0.9,
         **changed,
     }
 
@@ -67,7 +67,7 @@ def test_each_way_is_judged_by_itself() -> None:
     assert found["models"]["count"]["baseline"]
     assert found["decisions"]["card"]["accuracy"]["value"] == 1
     assert found["centres"]["A"]["auc"]["card"]["value"] == 1
-    assert found["ceiling_auc"] == 0.9
+    assert found["oracle_auc"] == 0.9
     assert {(row["model"], row["baseline"]) for row in found["comparisons"]} == {
         ("card", "count"),
         ("tiles", "count"),
@@ -99,12 +99,12 @@ def test_the_page_says_which_way_and_what_together(tmp_path: Path) -> None:
         "Tiles is worse than count alone",
         "Together was not shown to be better than card alone",
         "Weight of each item",
-        "Ceiling: an observer who knows",
+        "Oracle: an observer who knows",
         "p39",
     ):
         assert words in page
     ways_training_page(
-        evidence(readings=[], weights=[], by_centre={}, ceiling=None), tmp_path / "short.html", title="A study"
+        evidence(readings=[], weights=[], by_centre={}, oracle=None), tmp_path / "short.html", title="A study"
     )
     short = (tmp_path / "short.html").read_text()
     assert "no reader&#39;s scores" in short or "no reader's scores" in short

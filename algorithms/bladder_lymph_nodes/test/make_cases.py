@@ -84,7 +84,7 @@ def _write_input(algorithm: Algorithm, patient: SimulatedPatient, name: str, fol
 
 def _part(patient: SimulatedPatient) -> tuple[Image, Image]:
     """Cut out some neighbouring nodes of one side, positive ones among them if there are any."""
-    first = max(patient.nodes, key=lambda node: (node.positive, node.ceiling_probability))
+    first = max(patient.nodes, key=lambda node: (node.positive, node.oracle_probability))
     near = sorted(
         (node for node in patient.nodes if node.side == first.side),
         key=lambda node: np.hypot(np.hypot(node.x_mm - first.x_mm, node.y_mm - first.y_mm), node.z_mm - first.z_mm),

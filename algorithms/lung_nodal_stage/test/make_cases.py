@@ -65,7 +65,7 @@ def _next(number: int, stage: N) -> int:
 
 def _is_clear(facts: Facts, stage: N) -> bool:
     nodes = [lesion for lesion in facts.lesions if lesion.kind == "node"]
-    sure = all(abs(node.malignancy_ceiling - node.malignant) < 0.1 for node in nodes)
+    sure = all(abs(node.malignancy_oracle - node.malignant) < 0.1 for node in nodes)
     large = all(node.short_axis_mm > 9 for node in nodes if node.malignant)
     return (
         facts.n_tnm9 is stage

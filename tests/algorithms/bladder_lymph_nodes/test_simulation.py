@@ -11,7 +11,7 @@ from scipy import ndimage
 from bladder_lymph_nodes import nodes as lymph_nodes
 from bladder_lymph_nodes import simulation
 from bladder_lymph_nodes.lymph_nodes import find_lymph_nodes
-from bladder_lymph_nodes.nodes import Nodes, ceiling, draw_nodes, log_likelihood_ratio
+from bladder_lymph_nodes.nodes import Nodes, draw_nodes, log_likelihood_ratio, oracle
 from bladder_lymph_nodes.pelvis import random_pelvis
 from bladder_lymph_nodes.scan import THIN, scan, scanned_grid
 from bladder_lymph_nodes.simulation import (
@@ -26,10 +26,9 @@ from bladder_lymph_nodes.simulation import (
 from preop.cohort import read_cohort
 from preop.errors import InvalidInputError, InvalidOutputError
 from preop.grandchallenge.algorithm import read_algorithm
-from preop.grandchallenge.models import DataSource
 from preop.imaging import read_image
-from preop.simulation import ceiling_auc
-from preop.statistics import auc
+from preop.statistics import auc, oracle_auc
+from preop.study import DataSource
 from preop.toml import read_toml
 
 PATIENTS, SEED = 4, 11
@@ -140,20 +139,20 @@ def test_benign_nodes_are_the_same_in_node_negative_and_node_positive_patients(f
         assert of_negative.mean() == pytest.approx(of_positive.mean(), rel=0.08)
 
 
-def test_an_observer_who_knows_the_variables_reaches_the_stated_ceiling(facts: list[PatientFacts]) -> None:
-    patient = np.array([each.ceiling.patient for each in facts])
-    by_count = np.array([each.ceiling.patient_by_count for each in facts])
+def test_an_observer_who_knows_the_variables_reaches_the_stated_oracle(facts: list[PatientFacts]) -> None:
+    patient = np.array([each.oracle.patient for each in facts])
+    by_count = np.array([each.oracle.patient_by_count for each in facts])
     labels = np.array([each.positive_nodes > 0 for each in facts])
     assert 0.90 < auc(labels, by_count) < 0.95
     assert auc(labels, by_count) < auc(labels, patient) < 0.96
-    assert ceiling_auc(patient) == pytest.approx(auc(labels, patient), abs=0.03)
-    within = [auc(each.nodes.positive, each.ceiling.node) for each in facts if each.nodes.positive.any()]
+    assert oracle_auc(patient) == pytest.approx(auc(labels, patient), abs=0.03)
+    within = [auc(each.nodes.positive, each.oracle.node) for each in facts if each.nodes.positive.any()]
     assert 0.95 < np.mean(within) < 0.99
 
 
-def test_ceiling_probabilities_are_calibrated(facts: list[PatientFacts]) -> None:
-    of_patients = [(np.array([each.ceiling.patient]), np.array([each.positive_nodes > 0])) for each in facts]
-    of_nodes = [(each.ceiling.node, each.nodes.positive) for each in facts]
+def test_oracle_probabilities_are_calibrated(facts: list[PatientFacts]) -> None:
+    of_patients = [(np.array([each.oracle.patient]), np.array([each.positive_nodes > 0])) for each in facts]
+    of_nodes = [(each.oracle.node, each.nodes.positive) for each in facts]
     for rows in (of_patients, of_nodes):
         for low, high in ((0, 0.1), (0.1, 0.3), (0.3, 0.7), (0.7, 1.01)):
             # Nodes of one patient come together: the spread is that of the patients' sums.
@@ -190,7 +189,7 @@ def _one_node(**changes: float) -> Nodes:
 def test_each_suspicious_sign_raises_the_probability(suspicious: dict[str, float]) -> None:
     plain, suspect = _one_node(), _one_node(**suspicious)
     assert log_likelihood_ratio(suspect) > log_likelihood_ratio(plain)
-    assert ceiling(suspect, "left").node > ceiling(plain, "left").node
+    assert oracle(suspect, "left").node > oracle(plain, "left").node
 
 
 def test_a_node_beside_positive_ones_is_more_likely_positive() -> None:
@@ -204,11 +203,11 @@ def test_a_node_beside_positive_ones_is_more_likely_positive() -> None:
         enhancement_hu=np.full(count, 62.0),
     )
     alarming = replace(calm, necrotic_part=np.r_[0.0, np.full(5, 0.3), np.zeros(count - 6)])
-    assert ceiling(alarming, "left").node[0] > 1.05 * ceiling(calm, "left").node[0]
+    assert oracle(alarming, "left").node[0] > 1.05 * oracle(calm, "left").node[0]
 
 
 def test_a_patient_without_nodes_in_doubt_can_still_have_a_metastasis_elsewhere() -> None:
-    clear = ceiling(_one_node(short_axis_mm=2.5, elongation=2.5, enhancement_hu=20.0), "right")
+    clear = oracle(_one_node(short_axis_mm=2.5, elongation=2.5, enhancement_hu=20.0), "right")
     assert clear.patient == pytest.approx(1 - math.exp(-lymph_nodes.POSITIVE_ELSEWHERE), abs=0.002)
 
 

@@ -95,7 +95,7 @@ def test_the_evidence_holds_every_patient_and_node_with_its_truth(cohort: Cohort
         assert (row["low"], row["high"]) == (low, None if math.isinf(high) else high)
         for node in row["instances"]:
             assert node["truth"] == truth[row["patient"], node["name"]]
-    assert evidence["ceiling"]["patient_auc"] > 0.5
+    assert evidence["oracle"]["patient_auc"] > 0.5
 
 
 def test_the_report_shows_model_and_size_rule(trained: Path) -> None:

@@ -17,7 +17,7 @@ from preop.cohort import read_cohort
 from preop.errors import InvalidInputError, InvalidOutputError
 from preop.grandchallenge.algorithm import read_algorithm
 from preop.imaging import read_image
-from preop.simulation import ceiling_auc
+from preop.statistics import oracle_auc
 from tests.conftest import ROOT
 
 ALGORITHM = read_algorithm(ROOT / "algorithms" / "liver_growth_pattern")
@@ -85,7 +85,7 @@ def test_neither_centre_nor_number_of_metastases_makes_a_pattern(facts: list[Pat
         assert np.mean(here) == pytest.approx(np.mean([each.metastases.shares[0, 0] for each in facts]), abs=0.08)
 
 
-# --- reports and the ceiling
+# --- reports and the oracle
 
 
 def test_a_pure_metastasis_is_reported_as_pure_but_for_misreading() -> None:
@@ -95,15 +95,15 @@ def test_a_pure_metastasis_is_reported_as_pure_but_for_misreading() -> None:
     assert np.mean(said) == pytest.approx(1 - MISREAD, abs=0.01)
 
 
-def test_the_ceiling_is_the_chance_of_the_report() -> None:
+def test_the_oracle_is_the_chance_of_the_report() -> None:
     nearly = single((0.97, 0.03, 0)).metastases
     rng = np.random.default_rng(2)
     said = [draw_reports(rng, nearly)[0].pure_desmoplastic for _ in range(4000)]
     assert np.mean(said) == pytest.approx(float(nearly.pure_report[0]), abs=0.025)
 
 
-def test_the_ceiling_is_high_but_not_perfect(facts: list[PatientFacts]) -> None:
-    assert 0.97 < ceiling_auc(np.array([each.metastases.ceiling for each in facts])) < 1
+def test_the_oracle_is_high_but_not_perfect(facts: list[PatientFacts]) -> None:
+    assert 0.97 < oracle_auc(np.array([each.metastases.oracle for each in facts])) < 1
 
 
 # --- how it looks

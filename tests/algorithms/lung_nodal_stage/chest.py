@@ -16,10 +16,10 @@ from lung_nodal_stage.malignancy import LABELS
 from preop.anatomy import STATIONS, TOTAL_CLASSES, StationMap
 from preop.grandchallenge.algorithm import read_algorithm
 from preop.grandchallenge.cases import Case
-from preop.grandchallenge.models import ModelInfo, TrainingData
 from preop.imaging import Geometry, Image
 from preop.segmentation import Organs
 from preop.staging import Side
+from preop.study import ModelInfo, TrainingData
 from preop.tabular import LogisticModel
 from preop.tabular.logistic import Term
 from tests.conftest import ROOT

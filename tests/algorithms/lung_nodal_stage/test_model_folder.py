@@ -12,8 +12,8 @@ import pytest
 
 from lung_nodal_stage.inference import digests, load_model
 from preop.errors import InvalidModelError
-from preop.grandchallenge.models import write_model
 from preop.segmentation import write_organ_network
+from preop.study import write_model
 from tests.algorithms.lung_nodal_stage.chest import ALGORITHM, model
 from tests.segmentation.networks import dataset_of, make_network, plans_of, weights_of
 

@@ -18,7 +18,7 @@ from lung_nodal_stage.simulation import (
     draw_small_patient,
     simulate,
 )
-from lung_nodal_stage.spread import LOBES, MALIGNANT, SimulatedLesion, ceiling, expected_metastases
+from lung_nodal_stage.spread import LOBES, MALIGNANT, SimulatedLesion, expected_metastases, oracle
 from preop.anatomy import Organs, map_stations, stations_of_node
 from preop.errors import InvalidInputError
 from preop.imaging import check_suv, overlap, read_image
@@ -126,8 +126,8 @@ def test_sizes_and_uptake_overlap(nodes: list[SimulatedLesion]) -> None:
     assert np.quantile(benign[1], 0.99) > np.quantile(malignant[1], 0.02)
 
 
-def test_ceiling_probabilities_are_calibrated(nodes: list[SimulatedLesion]) -> None:
-    chance, truth = np.array([(node.malignancy_ceiling, node.malignant) for node in nodes]).T
+def test_oracle_probabilities_are_calibrated(nodes: list[SimulatedLesion]) -> None:
+    chance, truth = np.array([(node.malignancy_oracle, node.malignant) for node in nodes]).T
     assert chance.mean() == pytest.approx(truth.mean(), abs=0.01)
     for low, high in ((0, 0.1), (0.1, 0.5), (0.5, 0.9), (0.9, 1.01)):
         inside = (low <= chance) & (chance < high)
@@ -135,11 +135,9 @@ def test_ceiling_probabilities_are_calibrated(nodes: list[SimulatedLesion]) -> N
         assert abs(excess.sum()) < 4 * math.sqrt((chance * (1 - chance))[inside].sum() + 1)
 
 
-def test_an_observer_at_the_ceiling_gets_the_stage_right_in_19_of_20_patients(facts: list[Facts]) -> None:
+def test_an_observer_at_the_oracle_gets_the_stage_right_in_19_of_20_patients(facts: list[Facts]) -> None:
     def called(each: Facts) -> N:
-        likely = [
-            Station.parse(each.station) for each in each.lesions if each.station and each.malignancy_ceiling > 0.5
-        ]
+        likely = [Station.parse(each.station) for each in each.lesions if each.station and each.malignancy_oracle > 0.5]
         return nodal_stage(likely, each.primary_side).category
 
     assert 0.95 < np.mean([called(each) is each.n_tnm9 for each in facts]) < 1
@@ -147,10 +145,10 @@ def test_an_observer_at_the_ceiling_gets_the_stage_right_in_19_of_20_patients(fa
 
 def test_a_large_avid_node_in_a_station_that_the_lobe_drains_to_is_more_likely_malignant() -> None:
     lobe = "lung_upper_lobe_right"
-    plain = ceiling(8, 3.0, "4R", lobe)
-    assert ceiling(12, 3.0, "4R", lobe) > plain
-    assert ceiling(8, 5.0, "4R", lobe) > plain
-    assert ceiling(8, 3.0, "6", lobe) < plain
+    plain = oracle(8, 3.0, "4R", lobe)
+    assert oracle(12, 3.0, "4R", lobe) > plain
+    assert oracle(8, 5.0, "4R", lobe) > plain
+    assert oracle(8, 3.0, "6", lobe) < plain
 
 
 def test_expected_metastases_are_what_is_drawn(facts: list[Facts]) -> None:

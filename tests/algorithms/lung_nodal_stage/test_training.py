@@ -23,10 +23,10 @@ from preop.anatomy import StationMap
 from preop.cohort import Cohort, Patient, read_cohort
 from preop.errors import InvalidInputError
 from preop.grandchallenge.cases import Case
-from preop.grandchallenge.models import read_model_info
 from preop.imaging import Image, write_image
 from preop.segmentation import Organs, load_network
 from preop.staging import N, Side, Station, nodal_stage
+from preop.study import read_model_info
 from preop.tabular import LogisticModel
 from tests.algorithms.lung_nodal_stage.chest import ALGORITHM, IN_RIGHT_LUNG, VALUES, Chest, HotVoxels, TrueOrgans
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from preop.errors import InvalidInputError, InvalidModelError
-from preop.grandchallenge.models import DataSource
 from preop.imaging import Geometry, Image, write_tiff
 from preop.slides import Slide, Tissue, write_slide
 from preop.slides.slide import Tile
 from preop.slides.tiling import Tiling
+from preop.study import DataSource
 from primary_growth_pattern.annotated_slides import simulated_regions
 from primary_growth_pattern.annotations import read_regions
 from primary_growth_pattern.definitions import CellKind, TissueLabel

@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from preop.errors import InvalidInputError, InvalidOutputError
 from preop.imaging import read_image
-from preop.simulation import ceiling_auc
+from preop.statistics import oracle_auc
 from sarcoma_lung_metastasis import simulation
 from sarcoma_lung_metastasis.simulation import SimulatedPatient, simulate, simulate_patient
 
@@ -352,11 +352,11 @@ def test_uptake_decides_nothing_about_the_outcome(
 # --- the truth
 
 
-def test_the_event_rate_is_near_the_public_cohort_s_and_the_ceiling_leaves_room() -> None:
+def test_the_event_rate_is_near_the_public_cohort_s_and_the_oracle_leaves_room() -> None:
     rng = np.random.default_rng(0)
     probabilities = np.array([simulation.draw_latent(rng).true_probability for _ in range(5000)])
     assert 0.30 < probabilities.mean() < 0.38
-    assert 0.72 < ceiling_auc(probabilities) < 0.82
+    assert 0.72 < oracle_auc(probabilities) < 0.82
 
 
 def test_outcomes_are_drawn_with_their_true_probability() -> None:

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -21,8 +21,9 @@ from preop.engines.containers import ContainerEngine
 from preop.engines.programs import Program, algorithm_program, evaluation_program
 from preop.engines.running import run
 from preop.errors import InvalidInputError, InvalidOutputError
-from preop.grandchallenge.algorithm import Algorithm, read_algorithm
+from preop.grandchallenge.algorithm import Algorithm
 from preop.grandchallenge.runtime import ApiMethod
+from preop.study import Figure, ValidationFigures, simulation_of, training_of
 
 app = typer.Typer(
     help="Pre-operative staging algorithms for grand-challenge.org: run, train, validate, evaluate. Not a medical device.",
@@ -89,7 +90,7 @@ def examples(
         "case", "output", "reference", "seconds", "peak memory", title="Bundled examples (simulated patients)"
     )
     pages = []
-    for algorithm in map(read_algorithm, repository.algorithm_folders()):
+    for algorithm in repository.studies():
         chosen = _engine_told(algorithm_program(algorithm), engine)
         cases = {case.name: case.input for case in find_test_cases(algorithm.folder)}
         with Progress(console=console, transient=True) as progress:
@@ -193,7 +194,7 @@ def simulate(
 
     Example: `preop simulate sarcoma_lung_metastasis --patients 100 --seed 1 --output simulated`
     """
-    simulation = repository.find_algorithm(algorithm).module("simulation")
+    simulation = simulation_of(repository.find_algorithm(algorithm))
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("Simulating", total=patients)
         simulation.simulate(patients, seed, output, lambda done, _: progress.update(task, completed=done))
@@ -218,14 +219,14 @@ def train(
     from preop.toml import read_toml
 
     described = repository.find_algorithm(algorithm)
-    training = described.module("training")
+    training = training_of(described)
     if model.is_dir() and any(model.iterdir()):
         raise InvalidOutputError(f"{model} is not empty: name a new folder, so that no model is overwritten.")
     chosen = read_toml(settings, training.Settings) if settings else training.Settings()
     where = report or model.with_name(f"{model.name}-report")
     validation = training.fit(read_cohort(cohort, described), model, where, chosen)
     console.print(_validation_table(validation))
-    for sentence in validation["verdict"]:
+    for sentence in validation.verdict:
         console.print(sentence)
     console.print(f"The model is in {model}, the report is {where / 'report.html'}", soft_wrap=True)
 
@@ -336,7 +337,7 @@ def _programs(names: Sequence[str] | None) -> list[tuple[Program, Path | None]]:
 
     evaluation: tuple[Program, Path | None] = (evaluation_program(repository.evaluation_folder()), None)
     if not names:
-        return [*(of(read_algorithm(folder)) for folder in repository.algorithm_folders()), evaluation]
+        return [*map(of, repository.studies()), evaluation]
     return [evaluation if name == evaluation[0].name else of(repository.find_algorithm(name)) for name in names]
 
 
@@ -354,23 +355,24 @@ def _container_engine() -> ContainerEngine:
     return chosen
 
 
-def _validation_table(validation: dict[str, Any]) -> Table:
-    table = Table("inputs", "patients", "with outcome", "AUC [95 % CI]", title="Validation inside the training cohort")
+def _validation_table(validation: ValidationFigures) -> Table:
+    table = Table("model", "patients", "with outcome", "AUC [95 % CI]", title="Validation inside the training cohort")
     for baseline in (False, True):
-        for name, figures in validation["models"].items():
-            if figures["baseline"] is baseline:
-                row = (f"{name} alone" if baseline else name, str(figures["patients"]), str(figures["events"]))
-                table.add_row(*row, _interval(figures["auc"]))
+        for name, figures in validation.models.items():
+            if figures.baseline is baseline:
+                row = (f"{name} alone" if baseline else name, str(figures.patients), str(figures.events))
+                table.add_row(*row, _interval(figures.auc))
         table.add_section()
     return table
 
 
-def _interval(estimate: dict[str, float | None]) -> str:
-    value, lower, upper = (estimate[part] for part in ("value", "lower", "upper"))
-    if lower is None or upper is None:
-        return f"{value:.2f}"
+def _interval(figure: Figure | None) -> str:
+    if figure is None or figure.value is None:
+        return "not determined"
+    if figure.lower is None or figure.upper is None:
+        return f"{figure.value:.2f}"
     # The interval may be a symmetric one and reach beyond what an AUC can be.
-    return f"{value:.2f} [{max(lower, 0):.2f}, {min(upper, 1):.2f}]"
+    return f"{figure.value:.2f} [{max(figure.lower, 0):.2f}, {min(figure.upper, 1):.2f}]"
 
 
 def _shown(value: object) -> str:

@@ -10,13 +10,12 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from preop.cli.repository import algorithm_folders
+from preop.cli.repository import studies
 from preop.engines.choosing import find_engine
 from preop.engines.containers import ContainerEngine, image_problem
 from preop.engines.programs import algorithm_program
 from preop.errors import PreopError
-from preop.grandchallenge.algorithm import read_algorithm
-from preop.grandchallenge.models import read_model_info
+from preop.study import read_model_info
 
 # One package of each lock that no smaller lock holds.
 LOCKS = {
@@ -49,10 +48,10 @@ def examine() -> Iterator[Finding]:
     yield from _engines()
     card = shutil.which("nvidia-smi") is not None
     yield Finding("graphics card", card, "nvidia-smi found" if card else "none found; nothing needs one today")
-    for folder in algorithm_folders():
-        algorithm = read_algorithm(folder)
+    for algorithm in studies():
+        folder = algorithm.folder
         try:
-            info = read_model_info(folder / "model", algorithm)
+            info = read_model_info(folder / "model", algorithm, None)
             found = f"trained {info.created} on {info.training_data.patients} patients"
             yield Finding(f"model: {algorithm.name}", works=True, found=found)
         except PreopError as error:
@@ -69,8 +68,7 @@ def _engines() -> Iterator[Finding]:
             continue
         yield Finding(name, works=True, found=engine.isolation)
         if isinstance(engine, ContainerEngine):
-            for folder in algorithm_folders():
-                program = algorithm_program(read_algorithm(folder))
+            for program in map(algorithm_program, studies()):
                 problem = image_problem(engine, program)
                 remedy = f"./build.sh {program.name}" if problem else ""
                 yield Finding(f"{name} image: {program.name}", problem is None, problem or "built and current", remedy)

@@ -7,14 +7,15 @@ from pathlib import Path
 import preop
 from preop.errors import InvalidInputError
 from preop.grandchallenge.algorithm import DESCRIPTION_FILE, Algorithm, read_algorithm
+from preop.study import find_studies
 
 # shared/src/preop/__init__.py
 ROOT = Path(preop.__file__).parents[3]
 
 
-def algorithm_folders() -> list[Path]:
-    """Folders of all algorithms of the checkout, in the order of their names."""
-    return sorted(path.parent for path in (ROOT / "algorithms").glob(f"*/{DESCRIPTION_FILE}"))
+def studies() -> list[Algorithm]:
+    """All studies of the checkout, in the order of their names."""
+    return find_studies(ROOT / "algorithms")
 
 
 def evaluation_folder() -> Path:
@@ -35,7 +36,7 @@ def find_algorithm(name_or_folder: str) -> Algorithm:
         return read_algorithm(folder)
     named = ROOT / "algorithms" / name_or_folder
     if "/" in name_or_folder or not (named / DESCRIPTION_FILE).is_file():
-        known = ", ".join(path.name for path in algorithm_folders())
+        known = ", ".join(study.name for study in studies())
         raise InvalidInputError(f"There is no algorithm {name_or_folder}; there are: {known}.")
     return read_algorithm(named)
 

@@ -7,12 +7,14 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
+from pathlib import Path
 from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import track
 
 from preop.errors import PreopError
+from preop.study import importable_studies, make_importable
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -39,7 +41,7 @@ def map_patients(
     workers = min(len(patients), os.cpu_count() or 1)
     # Not forked: a fork of a process that has used threads (SimpleITK, BLAS) can hang.
     with ProcessPoolExecutor(
-        workers, mp_context=get_context("spawn"), initializer=_prepare, initargs=(list(sys.path),)
+        workers, mp_context=get_context("spawn"), initializer=_prepare, initargs=(list(sys.path), importable_studies())
     ) as pool:
         running = {pool.submit(_caught, function, patient): patient for patient in patients}
         finished = track(
@@ -54,9 +56,11 @@ def map_patients(
             yield running[future], future.result()
 
 
-def _prepare(path: list[str]) -> None:
-    """Let the process find the algorithms, and keep it to one thread: the patients share the cores already."""
+def _prepare(path: list[str], studies: list[Path]) -> None:
+    """Let the process find the studies, and keep it to one thread: the patients share the cores already."""
     sys.path[:] = path
+    for folder in studies:
+        make_importable(folder)
     import SimpleITK as sitk
 
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)

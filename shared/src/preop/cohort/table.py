@@ -20,8 +20,8 @@ from preop.errors import InvalidInputError
 from preop.folders import sha256
 from preop.grandchallenge.algorithm import Algorithm, Socket
 from preop.grandchallenge.cases import Case, check_interface
-from preop.grandchallenge.models import DataSource
 from preop.grandchallenge.values import JSON, check_value
+from preop.study import DataSource
 from preop.toml import read_toml, to_toml
 
 PATIENT_COLUMN = "patient"

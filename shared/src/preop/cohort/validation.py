@@ -18,9 +18,9 @@ from preop.engines.submissions import job_of
 from preop.errors import InvalidInputError, PreopError
 from preop.folders import open_resumable_run, sha256
 from preop.grandchallenge.algorithm import Algorithm, read_algorithm
-from preop.grandchallenge.models import MODEL_FILE
 from preop.grandchallenge.outputs import write_outputs
 from preop.grandchallenge.predictions import write_predictions
+from preop.study import MODEL_FILE, Inference, inference_of
 from preop.toml import to_toml
 
 
@@ -48,7 +48,7 @@ def predict_cohort(cohort: Cohort, model: Path, output: Path, *, task: Path) -> 
         If the folder holds something else.
     """
     algorithm = cohort.algorithm
-    algorithm.module("inference").load_model(model, algorithm)  # a wrong model is told before the first patient
+    inference_of(algorithm).load_model(model, algorithm)  # a wrong model is told before the first patient
     open_resumable_run(output, {"cohort": cohort.sha256, "model": _model_digest(model), "algorithm": algorithm.version})
     _write_ground_truth(cohort, task, output / "ground_truth")
     predictions = output / "predictions"
@@ -80,10 +80,10 @@ def _predict(patient: Patient, *, algorithm_folder: Path, model: Path, predictio
 
 
 @functools.cache
-def _loaded(algorithm_folder: Path, model: Path) -> tuple[Any, Any]:
+def _loaded(algorithm_folder: Path, model: Path) -> tuple[Inference, Any]:
     """Load the model once in each process."""
     algorithm: Algorithm = read_algorithm(algorithm_folder)
-    inference = algorithm.module("inference")
+    inference = inference_of(algorithm)
     return inference, inference.load_model(model, algorithm)
 
 

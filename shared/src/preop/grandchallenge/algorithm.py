@@ -5,13 +5,10 @@ The kinds of sockets are those of grand-challenge.org (2025-11); only the ones t
 
 from __future__ import annotations
 
-import importlib
 import json
-import sys
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from types import ModuleType
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -154,15 +151,6 @@ class Algorithm(_Checked):
             for socket in (*self.inputs, *self.outputs)
             if socket.json_schema
         }
-
-    def module(self, name: str) -> ModuleType:
-        """Import ``inference``, ``training`` or ``simulation`` from the algorithm's folder."""
-        if not (self.folder / f"{name}.py").is_file():
-            raise InvalidInputError(f"{self.name} has no {name}.py.")
-        parent = str(self.folder.parent)
-        if parent not in sys.path:
-            sys.path.insert(0, parent)
-        return importlib.import_module(f"{self.name}.{name}")
 
 
 def read_algorithm(folder: Path) -> Algorithm:

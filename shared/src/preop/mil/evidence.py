@@ -118,7 +118,7 @@ class CentrePrediction(_Part):
     probability: float = Field(ge=0, le=1)
 
 
-class Ceiling(_Part):
+class Oracle(_Part):
     """What an observer reaches who knows the variables that simulated patients are made from."""
 
     patient_auc: float | None = Field(None, ge=0, le=1)
@@ -208,7 +208,7 @@ class BagEvidence(_Part):
     patients: tuple[Patient, ...]
     rule: Rule
     by_centre: dict[str, tuple[CentrePrediction, ...]] = Field(default_factory=dict)
-    ceiling: Ceiling | None = None
+    oracle: Oracle | None = None
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
@@ -414,24 +414,24 @@ class BagEvidence(_Part):
 
     def _about_patients(self) -> Iterator[str]:
         p_value = self.comparison.p_value
-        ceiling = self.ceiling.patient_auc if self.ceiling else None
+        oracle = self.oracle.patient_auc if self.oracle else None
         yield (
             f"{self.model}: AUC {self.model_auc.value:.2f} against {self.rule_auc.value:.2f} of the "
             f"{self.rule.score_name}; difference {difference_in_words(self.comparison.difference)}"
             + ("" if np.isnan(p_value) else f", {p_value_in_words(p_value)}")
-            + _ceiling_in_words(ceiling)
+            + _oracle_in_words(oracle)
             + "."
         )
 
     def _about_instances(self) -> Iterator[str]:
         if self.model_ranking is None or self.rule_ranking is None:
             return
-        ceiling = self.ceiling.instance_auc if self.ceiling else None
+        oracle = self.oracle.instance_auc if self.oracle else None
         yield (
             f"In {len(self.ranked)} patients with {self.positive_name} it ranks {self.instance_name}s with an AUC of "
             f"{self.model_ranking.auc.value:.2f} against {self.rule_ranking.auc.value:.2f} of the "
             f"{self.rule.instance_score_name}"
-            f"{_ceiling_in_words(ceiling)}; the {self.instance_name} ranked first is positive in "
+            f"{_oracle_in_words(oracle)}; the {self.instance_name} ranked first is positive in "
             f"{_percent(self.model_ranking.first_is_positive.value)} of them, by {self.rule.instance_score_name} in "
             f"{_percent(self.rule_ranking.first_is_positive.value)}."
         )
@@ -514,7 +514,7 @@ def figures(content: Mapping[str, Any]) -> dict[str, Any]:
             }
             for centre in evidence.centres
         },
-        "ceiling": evidence.ceiling.model_dump() if evidence.ceiling else None,
+        "oracle": evidence.oracle.model_dump() if evidence.oracle else None,
     }
 
 
@@ -595,7 +595,7 @@ def _within_unit(estimate: Estimate) -> Estimate:
     return Estimate(estimate.value, lower, upper, estimate.confidence)
 
 
-def _ceiling_in_words(area: float | None) -> str:
+def _oracle_in_words(area: float | None) -> str:
     return "" if area is None else f" (an observer who knows the simulation: {area:.2f})"
 
 

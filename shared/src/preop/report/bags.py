@@ -90,7 +90,7 @@ def bag_training_page(
         warnings=_warnings(study),
         figures=_figures(study),
         rows=_rows(study),
-        ceiling=_ceiling(study),
+        oracle=_oracle(study),
         charts=[inline(chart) for chart in _patient_charts(study)],
         recalibration=_recalibration(study),
         rankings=_rankings(study),
@@ -148,9 +148,9 @@ def _patients(number: int, which: str = "") -> str:
 
 def _figures(study: BagEvidence) -> list[_Figure]:
     """Give the few numbers to remember."""
-    ceiling = study.ceiling
+    oracle = study.oracle
     found = [
-        _figure("AUC of the model", study.model_auc, _beside(ceiling.patient_auc if ceiling else None)),
+        _figure("AUC of the model", study.model_auc, _beside(oracle.patient_auc if oracle else None)),
         _figure(f"AUC of the {study.rule.score_name}", study.rule_auc, study.rule.name),
     ]
     if study.model_ranking and study.rule_ranking:
@@ -159,7 +159,7 @@ def _figures(study: BagEvidence) -> list[_Figure]:
             _figure(
                 f"AUC of {study.instance_name}s",
                 study.model_ranking.auc,
-                _beside(ceiling.instance_auc if ceiling else None)
+                _beside(oracle.instance_auc if oracle else None)
                 or f"{study.rule_ranking.auc.value:.2f} by {study.rule.instance_score_name}",
             ),
             _figure(
@@ -178,8 +178,8 @@ def _figure(name: str, estimate: Estimate, evidence: str) -> _Figure:
     return _Figure(name, f"{estimate.value:.2f}", interval, evidence)
 
 
-def _beside(ceiling: float | None) -> str:
-    return "" if ceiling is None else f"ceiling of the simulation {ceiling:.2f}"
+def _beside(oracle: float | None) -> str:
+    return "" if oracle is None else f"oracle of the simulation {oracle:.2f}"
 
 
 def _rows(study: BagEvidence) -> list[dict[str, Any]]:
@@ -206,14 +206,14 @@ def _row(name: str, kind: str, area: Estimate, counts: BinaryCounts) -> dict[str
     }
 
 
-def _ceiling(study: BagEvidence) -> str:
+def _oracle(study: BagEvidence) -> str:
     """Say what could be reached at all."""
-    if study.ceiling is None:
+    if study.oracle is None:
         return ""
-    areas = {"patients": study.ceiling.patient_auc, f"{study.instance_name}s": study.ceiling.instance_auc}
+    areas = {"patients": study.oracle.patient_auc, f"{study.instance_name}s": study.oracle.instance_auc}
     words = " and ".join(f"{area:.2f} for {name}" for name, area in areas.items() if area is not None)
     return (
-        "Ceiling: an observer who knows the variables that these simulated patients are made from reaches an AUC of "
+        "Oracle: an observer who knows the variables that these simulated patients are made from reaches an AUC of "
         f"{words}; but for chance, no model can do better."
         if words
         else ""

@@ -135,9 +135,7 @@ class WaysEvidence(_Part):
     by_centre: dict[str, tuple[CentrePatient, ...]] = Field(default_factory=dict)
     readings: tuple[Reading, ...] = ()
     weights: tuple[Weight, ...] = ()
-    ceiling: float | None = Field(
-        None, ge=0, le=1, description="AUC of who knows what simulated patients are made from"
-    )
+    oracle: float | None = Field(None, ge=0, le=1, description="AUC of who knows what simulated patients are made from")
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
@@ -280,8 +278,8 @@ class WaysEvidence(_Part):
 
     def _about_ways(self) -> Iterator[str]:
         areas = "; ".join(f"{way.name} {self.auc(way.name).value:.2f}" for way in self.ways)
-        ceiling = "" if self.ceiling is None else f"; an observer who knows the simulation {self.ceiling:.2f}"
-        yield f"AUC: {areas}{ceiling}."
+        oracle = "" if self.oracle is None else f"; an observer who knows the simulation {self.oracle:.2f}"
+        yield f"AUC: {areas}{oracle}."
         for way, other in self.compared:
             comparison = self.compare(way, other)
             worse = comparison.difference.value < 0 and comparison.p_value < SIGNIFICANT
@@ -360,7 +358,7 @@ def way_figures(content: Mapping[str, Any]) -> dict[str, Any]:
             }
             for centre in study.centres
         },
-        "ceiling_auc": study.ceiling,
+        "oracle_auc": study.oracle,
     }
 
 

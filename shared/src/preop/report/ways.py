@@ -61,7 +61,7 @@ def ways_training_page(
         lead=_lead(study),
         rows=[_way_row(study, way.name, baseline=way.baseline) for way in study.ways],
         comparisons=[_comparison_row(study, *pair) for pair in study.compared],
-        ceiling="" if study.ceiling is None else f"{study.ceiling:.2f}",
+        oracle="" if study.oracle is None else f"{study.oracle:.2f}",
         charts=[inline(chart) for chart in _charts(study)],
         agreements=[_agreement_row(pair) for pair in study.agreements],
         readers=[_reader_row(row) for row in study.reader_agreements],

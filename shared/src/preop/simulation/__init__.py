@@ -1,11 +1,12 @@
 """Building blocks of simulated scans: shapes, tissues, scanners and readers in millimetres, and outcomes with a known truth.
 
 Everything random takes a ``numpy.random.Generator``; the same generator state gives the same voxels. A study makes
-its anatomy of these blocks in its own ``simulation.py``.
+its patients of these blocks in its own ``simulation/``, and its cohort by the skeleton in ``cohort``.
 """
 
+from preop.simulation.cohort import Place, Table, random_generator, simulate_patients, write_cohort, write_table
 from preop.simulation.fields import correlated_noise, random_field
-from preop.simulation.outcomes import LogisticOutcome, ceiling_auc
+from preop.simulation.outcomes import LogisticOutcome
 from preop.simulation.readers import draw_contour
 from preop.simulation.scanners import CtScanner, MrScanner, PetScanner
 from preop.simulation.shapes import (
@@ -28,11 +29,12 @@ __all__ = [
     "LogisticOutcome",
     "MrScanner",
     "PetScanner",
+    "Place",
     "Segment",
     "Shape",
+    "Table",
     "Tube",
     "average",
-    "ceiling_auc",
     "coordinates",
     "correlated_noise",
     "distance_map",
@@ -43,6 +45,10 @@ __all__ = [
     "paint",
     "random_blob",
     "random_field",
+    "random_generator",
     "sample_aligned",
+    "simulate_patients",
     "slabs",
+    "write_cohort",
+    "write_table",
 ]

@@ -332,3 +332,25 @@ def _normal_quantile(confidence: float) -> float:
     from scipy.stats import norm
 
     return float(norm.ppf((1 + confidence) / 2))
+
+
+def oracle_auc(probabilities: ArrayLike) -> float:
+    """Area under the ROC curve that an observer who knows each patient's true probability can expect.
+
+    By the Neyman-Pearson lemma no score does better. Over all pairs of patients, weighed by the probability
+    p_i (1 - p_j) that i has the outcome and j has not, it is the share in which i has the larger probability
+    (half where they are equal).
+
+    Parameters
+    ----------
+    probabilities
+        True probabilities of the patients (n,), n of 2 or more, not all 0 and not all 1.
+    """
+    p = np.asarray(probabilities, dtype=np.float64)
+    values, group = np.unique(p, return_inverse=True)
+    negative = np.bincount(group, weights=1 - p, minlength=values.size)
+    below = np.cumsum(negative) - negative
+    # A patient is no pair with themselves; their own weight p (1 - p) leaves the tied pairs.
+    ordered = float((p * (below + negative / 2)[group]).sum()) - float((p * (1 - p)).sum()) / 2
+    pairs = float(p.sum() * (1 - p).sum() - (p * (1 - p)).sum())
+    return ordered / pairs

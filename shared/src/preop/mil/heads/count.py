@@ -199,7 +199,7 @@ class SquaredErrorHead(CountHead):
 
 
 class InstanceLabelHead(CountHead):
-    """The count head that learns from the label of every instance: the ceiling where only counts are known."""
+    """The count head that learns from the label of every instance: the oracle where only counts are known."""
 
     name = "instance_labels"
 

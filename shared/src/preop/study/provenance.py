@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
-from collections.abc import Mapping
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from preop.errors import InvalidInputError, InvalidModelError
+from preop.evidence import Stored, ValidationFigures
 from preop.folders import sha256
 from preop.grandchallenge.algorithm import Algorithm
 from preop.grandchallenge.roots import below
@@ -20,7 +24,7 @@ MODEL_FILE = "model.json"
 
 
 class _Checked(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class DataSource(_Checked):
@@ -51,18 +55,54 @@ class ModelInfo(_Checked):
     created: str = Field(description="date, ISO 8601")
     seed: int
     training_data: TrainingData
-    software: dict[str, str] = Field(description="version of each package that took part")
-    validation: dict[str, Any] = Field(description="figures obtained by cross-validation on the training cohort")
+    software: dict[str, str] = Field(min_length=1, description="version of each package that took part")
+    validation: ValidationFigures = Field(description="figures obtained by cross-validation on the training cohort")
     files: dict[str, str] = Field(description="SHA-256 of every other file of the model, by its path in the folder")
 
 
-def read_model_info(folder: Path, algorithm: Algorithm) -> ModelInfo:
+class NoDetails(Stored):
+    """Of a study whose validation holds nothing but what every study has."""
+
+
+def model_info(
+    algorithm: Algorithm,
+    *,
+    training_data: TrainingData,
+    seed: int,
+    packages: Sequence[str],
+    validation: ValidationFigures,
+) -> dict[str, Any]:
+    """Put the provenance of a model that has just been trained together, for ``write_model``.
+
+    Parameters
+    ----------
+    packages
+        Those that took part in the training, by their names in the Python package index.
+    """
+    return {
+        "algorithm": algorithm.name,
+        "algorithm_version": algorithm.version,
+        "created": dt.datetime.now(dt.UTC).date().isoformat(),
+        "seed": seed,
+        "training_data": training_data,
+        "software": {"python": platform.python_version(), **{name: version(name) for name in packages}},
+        "validation": validation,
+    }
+
+
+def read_model_info(folder: Path, algorithm: Algorithm, details: type[BaseModel] | None = NoDetails) -> ModelInfo:
     """Read and check the provenance of a model, and that its files are the ones it was written with.
+
+    Parameters
+    ----------
+    details
+        Type of what only this study's validation holds; None where the caller does not look at it.
 
     Raises
     ------
     InvalidModelError
-        If there is no model, it belongs to another algorithm, or a file is missing, cut off or changed.
+        If there is no model, it belongs to another algorithm, an entry is missing or of another type, or a file is
+        missing, cut off or changed.
     """
     path = folder / MODEL_FILE
     if not path.is_file():
@@ -78,9 +118,14 @@ def read_model_info(folder: Path, algorithm: Algorithm) -> ModelInfo:
     except InvalidInputError as error:
         raise InvalidModelError(f"The model in {folder} is damaged: {error}") from error
     except ValidationError as error:
-        raise InvalidModelError(
-            f"The model in {folder} is damaged: {MODEL_FILE}, {first_validation_error(error)}."
-        ) from None
+        raise _damaged(folder, first_validation_error(error)) from None
+    for name in TrainingData.model_fields.keys() - info.training_data.model_fields_set:
+        raise _damaged(folder, f"training_data.{name}: Field required")
+    if details is not None:
+        try:
+            info.validation.details_as(details)
+        except ValidationError as error:
+            raise _damaged(folder, f"validation.details.{first_validation_error(error)}") from None
     for name, expected in info.files.items():
         try:
             file = below(folder, name)
@@ -97,7 +142,9 @@ def read_model_info(folder: Path, algorithm: Algorithm) -> ModelInfo:
     return info
 
 
-def write_model(folder: Path, info: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
+def write_model(
+    folder: Path, info: Mapping[str, Any], files: Mapping[str, bytes], details: type[BaseModel] = NoDetails
+) -> None:
     """Write a model folder: its files first, then ``model.json`` with their hashes, each complete or not at all.
 
     Parameters
@@ -105,12 +152,15 @@ def write_model(folder: Path, info: Mapping[str, Any], files: Mapping[str, bytes
     folder
         Made where it is missing.
     info
-        The fields of ``ModelInfo`` without ``files``.
+        The fields of ``ModelInfo`` without ``files``: :func:`model_info`.
     files
         Content of each file, by its path in the folder.
+    details
+        Type of what only this study's validation holds.
     """
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     checked = ModelInfo(**info, files=hashes)
+    checked.validation.details_as(details)
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in {**files, MODEL_FILE: to_json(checked.model_dump()).encode()}.items():
         path = below(folder, name)
@@ -118,3 +168,7 @@ def write_model(folder: Path, info: Mapping[str, Any], files: Mapping[str, bytes
         partial = path.with_name(f".partial-{path.name}")
         partial.write_bytes(content)
         partial.replace(path)
+
+
+def _damaged(folder: Path, problem: str) -> InvalidModelError:
+    return InvalidModelError(f"The model in {folder} is damaged: {MODEL_FILE}, {problem}.")

@@ -8,7 +8,7 @@ import pytest
 
 from preop.errors import InvalidModelError
 from preop.grandchallenge.algorithm import Algorithm
-from preop.grandchallenge.models import read_model_info
+from preop.study import read_model_info
 
 
 def test_a_model_comes_back_as_it_was_written(toy: Algorithm, toy_model: Path) -> None:

@@ -1,0 +1,59 @@
+"""What a study is, as types: its three modules, the provenance and validation of its models, and what all of them say."""
+
+from preop.evidence import Comparison, Figure, ModelFigures, Stored, ValidationFigures
+from preop.study.contract import (
+    Inference,
+    Progress,
+    Simulation,
+    Training,
+    find_studies,
+    importable_studies,
+    inference_of,
+    make_importable,
+    simulation_of,
+    training_of,
+)
+from preop.study.description import Range, read_description
+from preop.study.provenance import (
+    MODEL_FILE,
+    DataSource,
+    ModelInfo,
+    NoDetails,
+    TrainingData,
+    model_info,
+    read_model_info,
+    write_model,
+)
+from preop.study.wording import DISCLAIMER, SIMULATED, model_entry, simulation_warnings
+
+__all__ = [
+    "DISCLAIMER",
+    "MODEL_FILE",
+    "SIMULATED",
+    "Comparison",
+    "DataSource",
+    "Figure",
+    "Inference",
+    "ModelFigures",
+    "ModelInfo",
+    "NoDetails",
+    "Progress",
+    "Range",
+    "Simulation",
+    "Stored",
+    "Training",
+    "TrainingData",
+    "ValidationFigures",
+    "find_studies",
+    "importable_studies",
+    "inference_of",
+    "make_importable",
+    "model_entry",
+    "model_info",
+    "read_description",
+    "read_model_info",
+    "simulation_of",
+    "simulation_warnings",
+    "training_of",
+    "write_model",
+]

@@ -1,0 +1,167 @@
+"""What a study is: an algorithm's description, and three modules that keep the contract written here as types.
+
+A study is a folder with ``algorithm.toml``. Its modules are imported by the study's own name without its parent folder
+on the import path, so that nothing else that lies there can be imported, or hides a package, by accident.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Protocol, cast
+
+from pydantic import BaseModel
+
+from preop.errors import InvalidInputError
+from preop.evidence import ValidationFigures
+from preop.grandchallenge.algorithm import DESCRIPTION_FILE, Algorithm, read_algorithm
+from preop.grandchallenge.cases import Case
+from preop.grandchallenge.outputs import Output
+
+Progress = Callable[[int, int], object]
+"""Called with the number of finished patients and that of all."""
+
+
+class Inference(Protocol):
+    """``inference.py``: from a case to its outputs."""
+
+    def load_model(self, folder: Path, algorithm: Algorithm) -> Any:
+        """Read and check a model folder."""
+
+    def predict(self, case: Case, model: Any) -> dict[str, Output]:
+        """Make all outputs of a case, by slug."""
+
+
+class Training(Protocol):
+    """``training.py``: from a cohort to a model folder and a report."""
+
+    Settings: type[BaseModel]
+
+    def fit(self, cohort: Any, model: Path, report: Path, settings: Any) -> ValidationFigures:
+        """Train and validate on a cohort; write the model folder, ``report.html`` and ``evidence.json``."""
+
+
+class Simulation(Protocol):
+    """``simulation/``: patients whose truth is known."""
+
+    def simulate(self, patients: int, seed: int, output: Path, progress: Progress) -> None:
+        """Make a cohort: ``cohort.csv``, images and the known truth."""
+
+
+_PARAMETERS: Mapping[str, Mapping[str, Sequence[str]]] = {
+    "inference": {"load_model": ("folder", "algorithm"), "predict": ("case", "model")},
+    "training": {"Settings": (), "fit": ("cohort", "model", "report", "settings")},
+    "simulation": {"simulate": ("patients", "seed", "output", "progress")},
+}
+
+
+def inference_of(algorithm: Algorithm) -> Inference:
+    """Import the ``inference.py`` of a study."""
+    return cast("Inference", _part(algorithm, "inference"))
+
+
+def training_of(algorithm: Algorithm) -> Training:
+    """Import the ``training.py`` of a study."""
+    return cast("Training", _part(algorithm, "training"))
+
+
+def simulation_of(algorithm: Algorithm) -> Simulation:
+    """Import the ``simulation`` of a study."""
+    return cast("Simulation", _part(algorithm, "simulation"))
+
+
+def find_studies(folder: Path) -> list[Algorithm]:
+    """Find the studies in a folder, in the order of their names.
+
+    Raises
+    ------
+    InvalidInputError
+        If a description breaks a rule of the contract.
+    """
+    return [read_algorithm(path.parent) for path in sorted(folder.glob(f"*/{DESCRIPTION_FILE}"))]
+
+
+def make_importable(folder: Path) -> None:
+    """Let the modules of a study be imported by its name, here or in another process that works for it.
+
+    Raises
+    ------
+    InvalidInputError
+        If another package goes by that name.
+    """
+    folder = folder.absolute()
+    loaded = sys.modules.get(folder.name)
+    known = _finder.folders.get(folder.name)
+    place = getattr(loaded, "__file__", None)
+    if (known not in {None, folder}) or (place and Path(place).absolute().parent != folder):
+        raise InvalidInputError(
+            f"The study {folder} cannot be imported: {known or place} already goes by the name {folder.name}."
+        )
+    _finder.folders[folder.name] = folder
+    if _finder not in sys.meta_path:
+        sys.meta_path.insert(0, _finder)
+
+
+def importable_studies() -> list[Path]:
+    """Folders of the studies that have been made importable in this process."""
+    return list(_finder.folders.values())
+
+
+class _StudyFinder:
+    """Finds the packages of studies, and nothing else that lies beside them."""
+
+    def __init__(self) -> None:
+        self.folders: dict[str, Path] = {}
+
+    def find_spec(self, name: str, path: Any = None, target: ModuleType | None = None) -> ModuleSpec | None:  # noqa: ARG002
+        folder = self.folders.get(name)
+        if folder is None:
+            return None
+        beginning = folder / "__init__.py"
+        if beginning.is_file():
+            return importlib.util.spec_from_file_location(name, beginning, submodule_search_locations=[str(folder)])
+        spec = ModuleSpec(name, None, is_package=True)
+        spec.submodule_search_locations = [str(folder)]
+        return spec
+
+
+_finder = _StudyFinder()
+
+
+def _part(algorithm: Algorithm, name: str) -> ModuleType:
+    """Import a part of a study and check that it keeps the contract.
+
+    Raises
+    ------
+    InvalidInputError
+        If the study has no such part, or it lacks a function or takes other parameters.
+    """
+    folder = algorithm.folder
+    if not (folder / f"{name}.py").is_file() and not (folder / name / "__init__.py").is_file():
+        raise InvalidInputError(f"{algorithm.name} has no {name}.py.")
+    make_importable(folder)
+    module = importlib.import_module(f"{algorithm.name}.{name}")
+    for function, parameters in _PARAMETERS[name].items():
+        found = getattr(module, function, None)
+        if found is None:
+            raise InvalidInputError(f"{algorithm.name}: {name} has no {function}; docs/studies.md says what it does.")
+        if parameters and (problem := _other_parameters(found, parameters)):
+            raise InvalidInputError(f"{algorithm.name}: {name}.{function} {problem}.")
+    return module
+
+
+def _other_parameters(function: Callable[..., object], expected: Sequence[str]) -> str | None:
+    """Say where the parameters of a function differ; options that may be left out are its own business."""
+    found = inspect.signature(function).parameters
+    if [*found][: len(expected)] != [*expected]:
+        return f"takes ({', '.join(found)}); expected ({', '.join(expected)})"
+    for name in [*found][len(expected) :]:
+        if found[name].default is inspect.Parameter.empty:
+            return f"wants {name} too; expected only options that may be left out after ({', '.join(expected)})"
+    return None
