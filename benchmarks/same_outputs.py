@@ -1,4 +1,4 @@
-"""Do two versions give the same outputs of the bundled cases, renamed keys aside?
+"""Compares the outputs of the bundled cases by two versions: the same to the byte, renamed keys aside.
 
     ./run.sh                                                      # in a checkout of each version: runs/<time>/
     python benchmarks/same_outputs.py BEFORE AFTER [--renamed renamed.toml]
