@@ -329,9 +329,9 @@ def _dice(found: FoundOrgans, patient: SimulatedPatient) -> dict[str, float]:
             [other for other in patient.organs.indices if other.startswith("vertebrae")] if name == SPINE else [name]
         )
         true = np.isin(truth, [patient.organs.indices[each] for each in names])
-        called = found.mask(name)
-        total = int(true.sum() + called.sum())
-        values[name] = 2 * float((true & called).sum()) / total if total else float("nan")
+        predicted = found.mask(name)
+        total = int(true.sum() + predicted.sum())
+        values[name] = 2 * float((true & predicted).sum()) / total if total else float("nan")
     return values
 
 
