@@ -142,10 +142,10 @@ def load_networks(folder: Path) -> Networks:
     for file, network in ((TISSUE_WEIGHTS, networks.tissue), (CELL_WEIGHTS, networks.cells)):
         path = folder / file
         if not path.is_file():
-            raise InvalidModelError(f"The networks in {folder} are incomplete: {file} is missing.")
+            raise InvalidModelError(f"The model in {folder} is incomplete: {file} is missing.")
         if sha256(path) != info.sha256.get(file):
             raise InvalidModelError(
-                f"The networks in {folder} are damaged: {file} is not the file that was written (its SHA-256 differs)."
+                f"The model in {folder} is damaged: {file} is not the file that was written (its SHA-256 differs)."
             )
         try:
             network.load_state_dict(load_file(path))
