@@ -88,7 +88,7 @@ class Description(Stored):
 
 
 class CutFigures(Stored):
-    """How well a rater tells the categories on either side of a cut apart."""
+    """How well a rater separates the categories on either side of a cut."""
 
     sensitivity: Figure
     specificity: Figure
@@ -105,7 +105,7 @@ class AgreementFigures(Stored):
 
     patients: int = Field(gt=0)
     accuracy: Figure
-    quadratic_weighted_kappa: Figure | None
+    quadratic_weighted_kappa: Figure
     over_staged: Figure
     under_staged: Figure
     cuts: dict[str, CutFigures]
@@ -141,11 +141,9 @@ class Details(Stored):
     @model_validator(mode="after")
     def _is_complete(self) -> Self:
         seen = {name: figures.seen for name, figures in self.stations.items()}
-        total = seen.pop("all", None)
-        if total != sum(seen.values()):
-            raise ValueError(
-                f"stations holds {sum(seen.values())} examined stations; expected as many as in all: {total}"
-            )
+        total, counted = seen.pop("all", 0), sum(seen.values())
+        if total != counted:
+            raise ValueError(f"stations holds {counted} examined ones; expected {total}, as under all")
         return self
 
 

@@ -3,7 +3,7 @@
 The organ network stands where TotalSegmentator's own weights would (task total at 3 mm), the lesion network in nnU-Net's
 layout, so that real ones take their place without a change. Both are plain U-Nets of nnU-Net; a simulated thorax needs
 neither its augmentation nor its number of steps, so they are fitted here by a short loop. A run that was stopped goes on
-when called again, and ends with the same weights. What they have learned are simulated patients: nothing else.
+when started again, and ends with the same weights. They were trained on simulated patients, and on nothing else.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     python -m primary_growth_pattern.encoder FOLDER
 
-It learns to say of a tile what it holds: the share of each tissue, and how many lymphocytes, tumour buds and tumour cells.
-What it then says of the growth pattern is for a head of ``preop.mil`` to learn. The dyes of each tile are changed at random
+It learns to predict what a tile holds: the share of each tissue, and how many lymphocytes, tumour buds and tumour cells.
+How that relates to the growth pattern is for a head of ``preop.mil`` to learn. The dyes of each tile are changed at random
 (as in Tellez 2019, doi 10.1016/j.media.2019.101544), so that another laboratory's stain is nothing new.
 """
 
@@ -81,7 +81,7 @@ def train_encoder(
     slide_px
         Side of a slide in pixels of 0.5 micrometres.
     advance
-        Told in words how far it is.
+        Called with the progress in words.
     """
     import torch
     from torch import nn

@@ -1,7 +1,7 @@
 """The score card: what pathologists score on the slide of a primary colorectal tumour, measured on tissue map and cells.
 
 Every item has a value, a cut-off with its source (``DEFINITIONS``), the regions it rests on, and whether it is unfavourable;
-or it says why it was not assessed. Nothing is filled in.
+or it says why it was not assessed. Missing values are not imputed.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ HOT_SPOT_MM2 = math.pi * HOT_SPOT_RADIUS_UM**2 / UM2_PER_MM2
 # Where an aggregate ends on the map is uncertain by some cells, of which it has a thousand times as many as the stroma; and the
 # debris of necrosis looks like lymphocytes.
 _RIM_UM = 32.0
-_AGGREGATE_OPENING_UM = 16.0  # parts that hang together by less are two
+_AGGREGATE_OPENING_UM = 16.0  # parts connected by less than this are two
 _MIN_IMMATURE_SHARE = 0.2
 
 
