@@ -170,27 +170,8 @@ def unfavourable(truth: CardTruth) -> Mapping[str, float]:
 def simulate(patients: int, seed: int, output: Path, progress: Progress | None = None, *, small: bool = False) -> None:
     """Write a simulated cohort: ``cohort.csv``, its slides, the truth of each, and a README.
 
-    An interrupted run can be repeated: slides that are complete are not made again.
-
-    Parameters
-    ----------
-    patients
-        How many, 2 or more.
-    seed
-        The same seed gives the same files.
-    output
-        A new or empty folder, or one that the same call began.
-    progress
-        Called with the number of patients done and their total.
-    small
-        Small slides for tests and examples.
-
-    Raises
-    ------
-    InvalidInputError
-        If there are fewer than 2 patients, or the seed is negative.
-    InvalidOutputError
-        If the folder holds anything else, or cannot be written.
+    ``small`` gives small slides for tests and examples; everything else, errors too, is as in
+    :func:`preop.simulation.simulate_patients`.
     """
     places = simulate_patients(
         "primary_growth_pattern",
