@@ -131,9 +131,8 @@ def find_lymph_nodes(ct: Image, segmentation: Image) -> LymphNodes:
         _measured(number, labels, ct, box, middle_mm) for number, box in enumerate(boxes, start=1) if box is not None
     )
     if cut := [str(node.number) for node in nodes if node.cut_by_edge]:
-        notes.append(
-            f"{'Node' if len(cut) == 1 else 'Nodes'} {', '.join(cut)} at the edge of the scan: cut off, may be larger than measured."
-        )
+        cut_nodes = f"Node {cut[0]} is" if len(cut) == 1 else f"Nodes {', '.join(cut)} are"
+        notes.append(f"{cut_nodes} cut off by the edge of the scan and may be larger than measured.")
     return LymphNodes(labels, nodes, tuple(notes))
 
 
