@@ -48,7 +48,7 @@ _SOFTWARE = ("preop", "torch", "monai", "numpy", "SimpleITK")
 
 
 class Settings(BaseModel):
-    """What a training run can be told."""
+    """Settings of a training run."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
