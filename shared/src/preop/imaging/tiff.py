@@ -172,7 +172,8 @@ def stated_spacing_mm(page: Any) -> tuple[float, float] | None:
 
 def _ratio(value: Any) -> float | None:
     """Value of a resolution tag, which some write as a fraction, others as a decimal; None if it is none."""
-    numerator, denominator = value if isinstance(value, tuple) and len(value) == 2 else (value, 1)
+    parts = value if isinstance(value, tuple) else (value,)
+    numerator, denominator = parts if len(parts) == 2 else (parts[0], 1)
     if not all(isinstance(part, int | float) and math.isfinite(part) and part > 0 for part in (numerator, denominator)):
         return None
     return float(numerator) / float(denominator)

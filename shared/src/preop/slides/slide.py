@@ -79,12 +79,12 @@ class Slide(AbstractContextManager["Slide"]):
 
     def __init__(self, path: Path, *, um_per_pixel: float | None = None) -> None:
         self.path = path
-        self._given = um_per_pixel
+        self._reopening = path.absolute(), um_per_pixel
         self._reader = open_slide(path, um_per_pixel)
 
     def __reduce__(self) -> tuple[Callable[[Path, float | None], Slide], tuple[Path, float | None]]:
         """Send path and resolution to another process."""
-        return _reopened, (self.path.absolute(), self._given)
+        return _reopened, self._reopening
 
     @property
     def levels(self) -> tuple[Level, ...]:
