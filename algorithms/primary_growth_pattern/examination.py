@@ -38,14 +38,14 @@ class Examined:
         Score card.
     tiles
         Features of the tiles.
-    spoilt_share
+    artefact_fraction
         Of the tissue under ink, folded or out of focus; 0 where a mask was given.
     """
 
     tissue: TissueMap
     card: ScoreCard
     tiles: TileFeatures
-    spoilt_share: float
+    artefact_fraction: float
 
 
 def examine(
@@ -68,14 +68,14 @@ def examine(
     """
     if mask is None:
         found = find_tissue(slide, threads=threads)
-        to_describe, to_read, spoilt = assessable(found), readable(found), _spoilt_share(found)
+        to_describe, to_read, artefacts = assessable(found), readable(found), _artefact_fraction(found)
     else:
         _check_extent(mask, slide)
-        to_describe, to_read, spoilt = mask, mask, 0.0
+        to_describe, to_read, artefacts = mask, mask, 0.0
     # The quicker one goes first: without tissue it says so at once.
     tiles = describe(slide, to_describe, encoder, threads=threads)
     tissue, cells = measure(slide, to_read, networks)
-    return Examined(tissue, score(tissue, cells, unreliable=networks.info.unreliable), tiles, spoilt)
+    return Examined(tissue, score(tissue, cells, unreliable=networks.info.unreliable), tiles, artefacts)
 
 
 def score_slide(slide: Slide, networks: Networks, *, mask: Image | None = None, threads: int = 2) -> ScoreCard:
@@ -99,10 +99,10 @@ def _value(item: Item) -> float:
     return -np.inf if item.value is None else item.value
 
 
-def _spoilt_share(tissue: Image) -> float:
+def _artefact_fraction(tissue: Image) -> float:
     counts = np.bincount(tissue.voxels.ravel(), minlength=len(Tissue))
-    spoilt = counts[[Tissue.PEN, Tissue.FOLD, Tissue.BLUR]].sum()
-    return float(spoilt / max(spoilt + counts[Tissue.TISSUE], 1))
+    artefacts = counts[[Tissue.PEN, Tissue.FOLD, Tissue.BLUR]].sum()
+    return float(artefacts / max(artefacts + counts[Tissue.TISSUE], 1))
 
 
 def _check_extent(mask: Image, slide: Slide) -> None:

@@ -28,7 +28,6 @@ from preop.imaging import Image
 from preop.mil import Ensemble, read_ensemble
 from preop.report.charts import Contribution, contributions_chart
 from preop.slides import Encoder, Slide, TileFeatures, in_micrometres, read_encoder
-from preop.slides.encoders import TORCHSCRIPT_WEIGHTS
 from preop.toml import first_validation_error
 
 from .agnostic import NetworkSettings, bag_of, make_reader, tile_contributions
@@ -44,7 +43,7 @@ CARD, TILES, TOGETHER = "score card", "tiles", "both together"
 """Names of the ways."""
 
 TELLING_TILES = 10
-MOST_SPOILT = 0.25
+MAX_ARTEFACT_FRACTION = 0.25
 """Share of the tissue under ink, folded or blurred from which a reader is told."""
 
 TILES_PER_CHUNK = 1024
@@ -92,9 +91,7 @@ def load_model(folder: Path, algorithm: Algorithm) -> Model:
         raise InvalidModelError(
             f"The model in {folder} is damaged: {DESCRIPTION_FILE}, {first_validation_error(error)}."
         ) from None
-    # An encoder that is a program is run only if its checksum was among those that have just been compared.
-    known = f"{ENCODER_FOLDER}/{TORCHSCRIPT_WEIGHTS}" in info.files
-    encoder = read_encoder(folder / ENCODER_FOLDER, may_run_code=known)
+    encoder = read_encoder(folder / ENCODER_FOLDER)
     return Model(
         info,
         description,
@@ -240,9 +237,9 @@ def _warnings(calls: dict[str, str], seen: Examined, model: Model) -> list[str]:
         warnings.append(f"The two ways disagree: {calls[CARD]} by the score card, {calls[TILES]} by the tiles.")
     if missing := [item.title.lower() for item in seen.card.items if not item.assessed]:
         warnings.append(f"Not assessed, and of no weight in the likelihood: {', '.join(missing)}.")
-    if seen.spoilt_share > MOST_SPOILT:
+    if seen.artefact_fraction > MAX_ARTEFACT_FRACTION:
         warnings.append(
-            f"{seen.spoilt_share:.0%} of the tissue is covered by ink, folded or out of focus, and was not looked at."
+            f"{seen.artefact_fraction:.0%} of the tissue is covered by ink, folded or out of focus, and was not looked at."
         )
     if not learned.fewest_tiles <= number <= learned.most_tiles:
         warnings.append(
