@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from preop.errors import InvalidInputError
 from preop.imaging import Image
-from preop.slides import Encoder, Slide, TileFeatures, Tissue, assessable, find_tissue
+from preop.slides import Encoder, Slide, TileFeatures, Tissue, assessable, check_assessable, find_tissue
 from preop.slides.tiling import UM_PER_MM
 
 from .agnostic import describe
@@ -49,7 +50,13 @@ class Examined:
 
 
 def examine(
-    slide: Slide, networks: Networks, encoder: Encoder, *, mask: Image | None = None, threads: int = 2
+    slide: Slide,
+    networks: Networks,
+    encoder: Encoder,
+    *,
+    mask: Image | None = None,
+    folder: Path | None = None,
+    threads: int = 2,
 ) -> Examined:
     """Look at a slide.
 
@@ -57,6 +64,8 @@ def examine(
     ----------
     mask
         Flat mask of the tissue to look at; found if not given.
+    folder
+        Where the tissue map of a slide without assessable tissue is written.
     threads
         As in :meth:`preop.slides.Slide.tiles`.
 
@@ -68,11 +77,12 @@ def examine(
     """
     if mask is None:
         found = find_tissue(slide, threads=threads)
+        check_assessable(found, slide.path.name, folder=folder)
         to_describe, to_read, artefacts = assessable(found), readable(found), _artefact_fraction(found)
     else:
         _check_extent(mask, slide)
         to_describe, to_read, artefacts = mask, mask, 0.0
-    # The quicker one goes first: without tissue it says so at once.
+    # The quicker one goes first: without a tile it says so at once.
     tiles = describe(slide, to_describe, encoder, threads=threads)
     tissue, cells = measure(slide, to_read, networks)
     return Examined(tissue, score(tissue, cells, unreliable=networks.info.unreliable), tiles, artefacts)

@@ -192,7 +192,7 @@ def test_an_architecture_leads_nowhere_else(tmp_path: Path, architecture: str) -
         {"checkpoint_path": "weights.pth"},
         {"pretrained": True},
         {"pretrained_cfg": "a1_in1k"},
-        {"cache_dir": "/tmp"},
+        {"cache_dir": "elsewhere"},
         {"num_classes": 10},
         {"mlp_layer": "torch"},
         {"act_layer": "os.system"},

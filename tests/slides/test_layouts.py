@@ -2,7 +2,6 @@
 
 import itertools
 import multiprocessing
-import os
 import pickle
 import struct
 import tracemalloc
@@ -221,7 +220,9 @@ def test_a_given_resolution_must_be_that_of_the_file(tmp_path: Path, picture: Pi
     assert um_of(path, 0.502) == 0.5
     with pytest.raises(InvalidInputError, match=r"states 0\.5 micrometres per pixel, and 0\.25 were given"):
         Slide(path, um_per_pixel=0.25)
-    with pytest.raises(InvalidInputError, match=r"250 micrometres per pixel were given for s\.tif; expected 0\.05 to 20"):
+    with pytest.raises(
+        InvalidInputError, match=r"250 micrometres per pixel were given for s\.tif; expected 0\.05 to 20"
+    ):
         Slide(path, um_per_pixel=250)
 
 
@@ -324,12 +325,12 @@ def test_a_closed_slide_raises_though_its_descriptor_is_used_again(tmp_path: Pat
 
 def test_closing_gives_the_descriptor_back(tmp_path: Path, picture: Pixels) -> None:
     path = stored(tmp_path / "s.tif", picture)
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(5):
         with Slide(path) as slide:
             slide.overview(1.0)
     Slide(path)  # forgotten
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def overview_of(slide: Slide) -> Pixels:

@@ -19,9 +19,7 @@ SLIDE, OTHER, THIRD = "1.2.3.1", "1.2.3.2", "1.2.3.3"
 def pyramid(folder: Path, series: str = SLIDE, container: str = "S1", names: str = "level{}.dcm") -> None:
     folder.mkdir(exist_ok=True)
     write_dicom_slide(folder / names.format(0), PICTURE, series=series, container=container)
-    write_dicom_slide(
-        folder / names.format(1), PICTURE[::2, ::2], series=series, container=container, um_per_pixel=1.0
-    )
+    write_dicom_slide(folder / names.format(1), PICTURE[::2, ::2], series=series, container=container, um_per_pixel=1.0)
 
 
 def test_a_dicom_folder_is_a_slide(tmp_path: Path) -> None:
@@ -39,9 +37,7 @@ def test_endings_do_not_matter(tmp_path: Path, names: str) -> None:
 
 
 def test_the_slide_is_found_among_other_series(tmp_path: Path) -> None:
-    for number, (flavour, sop_class) in enumerate(
-        {"LABEL": None, "OVERVIEW": None, "AXIAL": CT}.items()
-    ):
+    for number, (flavour, sop_class) in enumerate({"LABEL": None, "OVERVIEW": None, "AXIAL": CT}.items()):
         options = {} if sop_class is None else {"sop_class": sop_class}
         write_dicom_slide(
             tmp_path / f"{number}.dcm", 255 - PICTURE, series=f"1.2.9.{number}", flavour=flavour, **options
@@ -67,7 +63,7 @@ def test_slides_in_folders_beneath_are_found(tmp_path: Path) -> None:
         assert slide.um_per_pixel == 0.5
     pyramid(tmp_path / "series2", OTHER, "S2")
     pyramid(tmp_path / "series3", THIRD, "S3")
-    with pytest.raises(InvalidInputError, match="holds 3 slides: S1 .*, S2 .*, S3 "):
+    with pytest.raises(InvalidInputError, match=r"holds 3 slides: S1 .*, S2 .*, S3 "):
         Slide(tmp_path)
 
 

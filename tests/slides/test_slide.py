@@ -238,7 +238,9 @@ def test_a_slide_that_is_not_tiled_is_refused(tmp_path: Path) -> None:
 
 def test_a_scan_is_no_slide(tmp_path: Path) -> None:
     path = plain(tmp_path / "slide.tif", gradient(300, 300)[..., 0], photometric="minisblack")
-    with pytest.raises(InvalidInputError, match=r"is grey \(1 channels of 8 bits, MINISBLACK\); expected a stained slide in RGB"):
+    with pytest.raises(
+        InvalidInputError, match=r"is grey \(1 channels of 8 bits, MINISBLACK\); expected a stained slide in RGB"
+    ):
         Slide(path)
 
 

@@ -66,9 +66,7 @@ def test_rgb_is_read_from_every_layout_and_compression(
 
 @pytest.mark.parametrize("planar", ["contig", "separate"])
 @pytest.mark.parametrize("compression", LOSSY)
-def test_rgb_is_read_from_lossy_compressions(
-    tmp_path: Path, picture: Pixels, compression: str, planar: str
-) -> None:
+def test_rgb_is_read_from_lossy_compressions(tmp_path: Path, picture: Pixels, compression: str, planar: str) -> None:
     if (planar, compression) == ("separate", "webp"):
         pytest.skip("WebP holds no single channels")
     samples = picture if planar == "contig" else np.moveaxis(picture, 2, 0)
@@ -125,9 +123,9 @@ def test_every_combination_that_tifffile_writes_is_read_as_openslide_does_or_ref
             found = whole(path)
         except InvalidInputError as error:
             # RGB is always read; of palettes and YCbCr what OpenSlide decodes.
-            assert photometric != "rgb" or (bits, compression) == (16, "jpeg")  # noqa: PT017
-            assert expected is None or photometric not in {"palette", "ycbcr"}  # noqa: PT017
-            assert "s.tif stores its colours as" in str(error)
+            assert photometric != "rgb" or (bits, compression) == (16, "jpeg")
+            assert expected is None or photometric not in {"palette", "ycbcr"}
+            assert str(error).startswith("s.tif stores its colours as")  # noqa: PT017
             counts["refused"] += 1
             continue
         counts["read"] += 1
@@ -169,9 +167,7 @@ def test_a_fourth_channel_that_is_no_alpha_changes_nothing(tmp_path: Path, pictu
 @pytest.mark.parametrize("subsampling", ["444", "422", "420"])
 def test_chroma_of_jpeg_is_read_at_any_subsampling(tmp_path: Path, picture: Pixels, subsampling: str) -> None:
     factors = {"444": (1, 1), "422": (2, 1), "420": (2, 2)}[subsampling]
-    path = stored(
-        tmp_path / "s.tif", picture, photometric="rgb", compression="jpeg", subsampling=factors
-    )
+    path = stored(tmp_path / "s.tif", picture, photometric="rgb", compression="jpeg", subsampling=factors)
     expected = by_openslide(path)
     assert expected is not None
     assert differ(whole(path), expected) <= 1
@@ -209,9 +205,7 @@ def test_jpeg_2000_of_aperio_is_rgb_or_ycbcr_as_its_compression_says(tmp_path: P
     y = rgb @ np.array([0.299, 0.587, 0.114])
     ycbcr = np.stack([y, 128 + (rgb[..., 2] - y) / 1.772, 128 + (rgb[..., 0] - y) / 1.402], axis=2).round()
     for samples, compression in ((rgb, 33005), (ycbcr.astype(np.uint8), APERIO_YCBCR)):
-        tile = imagecodecs.jpeg2k_encode(
-            samples, level=0, codecformat="j2k", mct=False, reversible=True
-        )
+        tile = imagecodecs.jpeg2k_encode(samples, level=0, codecformat="j2k", mct=False, reversible=True)
         path = aperio(tmp_path / f"{compression}.svs", [tile], compression)
         assert differ(whole(path), rgb[:200, :300]) <= 2, compression
         with openslide.OpenSlide(path) as slide:
@@ -245,7 +239,7 @@ def test_12_bits_that_are_stored_as_16_are_refused(tmp_path: Path, picture: Pixe
 @pytest.mark.parametrize("dtype", [np.float32, np.int16, np.uint32])
 def test_other_kinds_of_numbers_are_refused(tmp_path: Path, picture: Pixels, dtype: type) -> None:
     path = stored(tmp_path / "s.tif", picture.astype(dtype), photometric="rgb")
-    with pytest.raises(InvalidInputError, match="stores its colours as RGB in 3 (signed or decimal )?channels of"):
+    with pytest.raises(InvalidInputError, match=r"stores its colours as RGB in 3 (signed or decimal )?channels of"):
         Slide(path)
 
 

@@ -97,37 +97,40 @@ def read_tiff(path: Path, *, pixel_mm: float = 0.0) -> Image:
 
     try:
         with tifffile.TiffFile(path) as tiff:
-            spacing_mm = stated_spacing_mm(tiff.pages.first)
-            if spacing_mm is None:
-                raise InvalidInputError(f"{path.name} does not state its resolution in inches or centimetres.")
-            levels = tiff.series[0].levels
-            finest = levels[0].shape
-            if len(finest) != 2:
-                raise InvalidInputError(
-                    f"{path.name} has {len(finest)} dimensions; expected a flat image of one channel (slides are read in tiles)."
-                )
-            fine_enough = [
-                level for level in levels if max(_coarser(spacing_mm, finest, level.shape)) <= pixel_mm * _ROUNDED_SIZE
-            ]
-            chosen = fine_enough[-1] if fine_enough else levels[0]
-            if chosen.size > MOST_PIXELS:
-                raise InvalidInputError(
-                    f"{path.name} has a level of {chosen.shape[1]} x {chosen.shape[0]} pixels and no coarser one that would do; "
-                    "expected a pyramid: store it with coarser levels."
-                )
-            page: Any = chosen.keyframe
-            check_layout(page, path)
-            if page.photometric == _MIN_IS_WHITE:
-                raise InvalidInputError(
-                    f"{path.name} stores white as 0 (photometric interpretation MinIsWhite), so that it is not clear what its "
-                    "values mean; expected MinIsBlack: export it again."
-                )
-            voxels = chosen.asarray()
+            return _read_level(tiff, path, pixel_mm)
     except InvalidInputError:
         raise
     # A damaged file fails anywhere in the reader, in any way.
     except Exception as error:
         raise InvalidInputError(f"{path.name} cannot be read as a TIFF: it is damaged or cut off.") from error
+
+
+def _read_level(tiff: Any, path: Path, pixel_mm: float) -> Image:
+    spacing_mm = stated_spacing_mm(tiff.pages.first)
+    if spacing_mm is None:
+        raise InvalidInputError(f"{path.name} does not state its resolution in inches or centimetres.")
+    levels = tiff.series[0].levels
+    finest = levels[0].shape
+    if len(finest) != 2:
+        raise InvalidInputError(
+            f"{path.name} has {len(finest)} dimensions; expected a flat image of one channel (slides are read in tiles)."
+        )
+    fine_enough = [
+        level for level in levels if max(_coarser(spacing_mm, finest, level.shape)) <= pixel_mm * _ROUNDED_SIZE
+    ]
+    chosen = fine_enough[-1] if fine_enough else levels[0]
+    if chosen.size > MOST_PIXELS:
+        raise InvalidInputError(
+            f"{path.name} has a level of {chosen.shape[1]} x {chosen.shape[0]} pixels and no coarser one that would do; "
+            "expected a pyramid: store it with coarser levels."
+        )
+    check_layout(chosen.keyframe, path)
+    if chosen.keyframe.photometric == _MIN_IS_WHITE:
+        raise InvalidInputError(
+            f"{path.name} stores white as 0 (photometric interpretation MinIsWhite), so that it is not clear what its values "
+            "mean; expected MinIsBlack: export it again."
+        )
+    voxels = chosen.asarray()
     return Image(voxels, Geometry.axis_aligned(voxels.shape, _coarser(spacing_mm, finest, voxels.shape)))
 
 

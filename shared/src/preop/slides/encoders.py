@@ -47,7 +47,12 @@ ARCHITECTURES = frozenset(
         *("efficientnet_b0", "efficientnetv2_rw_s", "swin_tiny_patch4_window7_224", "swin_base_patch4_window7_224"),
         *("vit_tiny_patch16_224", "vit_small_patch16_224", "vit_base_patch16_224", "vit_large_patch16_224"),
         *("vit_huge_patch14_224", "vit_giant_patch14_224"),
-        *("vit_small_patch14_dinov2", "vit_base_patch14_dinov2", "vit_large_patch14_dinov2", "vit_giant_patch14_dinov2"),
+        *(
+            "vit_small_patch14_dinov2",
+            "vit_base_patch14_dinov2",
+            "vit_large_patch14_dinov2",
+            "vit_giant_patch14_dinov2",
+        ),
         *("vit_small_patch14_reg4_dinov2", "vit_base_patch14_reg4_dinov2", "vit_large_patch14_reg4_dinov2"),
         "vit_giant_patch14_reg4_dinov2",
     }
@@ -91,7 +96,8 @@ class EncoderInfo(BaseModel):
     kind: Literal["timm", "torchscript"]
     architecture: str = Field("", description="name of the model in timm")
     options: dict[str, bool | int | float | str] = Field(
-        default_factory=dict, description="of timm's constructor: those of TimmOptions that differ from the architecture's"
+        default_factory=dict,
+        description="of timm's constructor: those of TimmOptions that differ from the architecture's",
     )
     pooling: Literal["model", "mean", "class_and_mean"] = Field(
         "model",
@@ -337,7 +343,9 @@ def _read_network(info: EncoderInfo, weights: Path, device: str) -> nn.Module:
         ) from None
     broken = [name for name, value in network.state_dict().items() if not torch.isfinite(value).all()]
     if broken:
-        raise InvalidModelError(f"The weights of the encoder {info.name} hold numbers that are not finite, in {broken[0]}.")
+        raise InvalidModelError(
+            f"The weights of the encoder {info.name} hold numbers that are not finite, in {broken[0]}."
+        )
     return network.to(device).eval()
 
 
@@ -361,7 +369,7 @@ def _timm_network(info: EncoderInfo) -> nn.Module:
     try:
         network: nn.Module = timm.create_model(info.architecture, pretrained=False, num_classes=0, **options)
     # Options that do not go together fail anywhere in a constructor, with assertions and divisions by zero among others.
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001
         raise InvalidModelError(
             f"timm {timm.__version__} cannot build {info.architecture} with these options: {_first_line(error)}"
         ) from None

@@ -24,7 +24,7 @@ from preop.slides.encoders import Encoder, EncoderInfo, in_float16
 from preop.slides.levels import Pixels
 from preop.slides.slide import Slide
 from preop.slides.tiling import Tiling
-from preop.slides.tissue import assessable, find_tissue
+from preop.slides.tissue import assessable, check_assessable, find_tissue
 
 TILES_PER_BATCH = 32
 TILES_PER_PART = 1024
@@ -153,7 +153,7 @@ class FeatureStore:
         info = self.encoder.info
         parts = stored.with_name(f".{stored.stem}")
         parts.mkdir(parents=True, exist_ok=True)
-        within = assessable(find_tissue(slide, threads=threads)) if mask is None else mask
+        within = self._tissue_of(slide, threads) if mask is None else mask
         tiling = slide.tiling(
             size_px=info.tile_px, um_per_pixel=info.um_per_pixel, within=within, least_share=LEAST_TISSUE
         )
@@ -169,6 +169,11 @@ class FeatureStore:
         partial.replace(stored)
         shutil.rmtree(parts)
         return features
+
+    def _tissue_of(self, slide: Slide, threads: int) -> Image:
+        tissue = find_tissue(slide, threads=threads)
+        check_assessable(tissue, slide.path.name, folder=self.folder)
+        return assessable(tissue)
 
     def _part(self, slide: Slide, tiling: Tiling, kept: Path, threads: int) -> NDArray[np.float16]:
         known = _read_part(kept, (len(tiling), self.encoder.info.features))

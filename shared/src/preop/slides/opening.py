@@ -8,7 +8,7 @@ from preop.errors import InvalidInputError
 from preop.slides.dicom_folder import whole_slide_in
 from preop.slides.levels import Reader
 from preop.slides.scanner_formats import OpenSlideReader, vendor_of
-from preop.slides.tiff import ColoursNotRead, TiffReader
+from preop.slides.tiff import ColoursNotReadError, TiffReader
 
 _TIFF_SUFFIXES = (".tif", ".tiff", ".svs")
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # TIFF 6.0 and BigTIFF, in both byte orders
@@ -39,7 +39,7 @@ def open_slide(path: Path, um_per_pixel: float | None) -> Reader:
         return OpenSlideReader(path, um_per_pixel)
     try:
         return TiffReader(path, um_per_pixel)
-    except ColoursNotRead as not_read:
+    except ColoursNotReadError as not_read:
         try:
             return OpenSlideReader(path, um_per_pixel, try_decoding=True)
         except InvalidInputError:

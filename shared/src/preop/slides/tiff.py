@@ -4,7 +4,7 @@ The platform converts every slide with libvips to a BigTIFF of JPEG tiles of 128
 ``image_builders/tiff.py``). Decoding such a tile takes less time than a general reader's bookkeeping around it.
 
 What a page holds is what its tags say (TIFF 6.0). This module reads RGB in every layout and compression, and YCbCr as JPEG;
-palettes and YCbCr in other compressions are left to OpenSlide (:class:`ColoursNotRead`).
+palettes and YCbCr in other compressions are left to OpenSlide (:class:`ColoursNotReadError`).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _SAMPLED_TILES = 16
 _END_OF_JPEG = b"\xff\xd9"
 
 
-class ColoursNotRead(InvalidInputError):
+class ColoursNotReadError(InvalidInputError):
     """Colours that this module does not read, named as the file's tags name them."""
 
 
@@ -50,7 +50,7 @@ class TiffReader(Reader):
 
     Raises
     ------
-    ColoursNotRead
+    ColoursNotReadError
         If the colours are stored in a way that is left to OpenSlide.
     InvalidInputError
         If the file is damaged or cut off, not tiled, not in colour, holds several slides or focal planes, or
@@ -286,7 +286,7 @@ def _check_colours(page: Any, path: Path) -> None:
         return
     # What CIELab and CMYK look like depends on a white point or a profile, which OpenSlide does not heed.
     left_to_openslide = unsigned and photometric in {_RGB, _PALETTE, _YCBCR}
-    raise (ColoursNotRead if left_to_openslide else InvalidInputError)(
+    raise (ColoursNotReadError if left_to_openslide else InvalidInputError)(
         f"{path.name} stores its colours as {_named(page.photometric)} in {samples} {'' if unsigned else 'signed or decimal '}"
         f"channels of {bits} bits, {'interleaved' if interleaved else 'in planes'}, compressed as "
         f"{_named(page.compression)}; this is not read: {_CONVERT}"

@@ -7,11 +7,13 @@ proportional to the amount of dye (Beer-Lambert), so that a colour is the direct
 from __future__ import annotations
 
 from enum import IntEnum
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from preop.errors import InvalidInputError
 from preop.imaging import Geometry, Image
 from preop.slides.levels import Pixels
 from preop.slides.own_stain import could_be_tissue, own_stain
@@ -81,6 +83,9 @@ class Tissue(IntEnum):
     BLUR = 4
 
 
+_COLOURS = ((255, 255, 255), (90, 180, 110), (130, 60, 170), (0, 0, 0), (240, 150, 40))  # of the labels, in a picture
+
+
 def find_tissue(slide: Slide, *, threads: int = 2) -> Image:
     """Map a slide.
 
@@ -115,6 +120,46 @@ def assessable(tissue: Image) -> Image:
     return tissue.with_voxels(np.asarray(tissue.voxels == Tissue.TISSUE))
 
 
+def check_assessable(tissue: Image, name: str, *, folder: Path | None = None) -> None:
+    """Refuse a slide without tissue that can be assessed, and tell what was seen instead.
+
+    Parameters
+    ----------
+    name
+        Of the slide.
+    folder
+        Where the tissue map of a slide that is refused is written, as a picture to look at.
+
+    Raises
+    ------
+    InvalidInputError
+        If less is assessable than the smallest piece of tissue that is looked at.
+    """
+    counts = np.bincount(tissue.voxels.ravel(), minlength=len(Tissue))
+    if counts[Tissue.TISSUE] * np.prod(tissue.spacing_mm) >= _SMALLEST_TISSUE_MM2:
+        return
+    seen = ", ".join(
+        f"{counts[label] / counts.sum():.0%} {label.name.lower()}"
+        for label in (Tissue.BACKGROUND, Tissue.PEN, Tissue.FOLD, Tissue.BLUR, Tissue.TISSUE)
+    )
+    written = ""
+    if folder is not None:
+        path = folder / f"{Path(name).stem}-tissue-map.png"
+        write_tissue_map(tissue, path)
+        written = f" (see {path})"
+    raise InvalidInputError(
+        f"{name} has no tissue that can be assessed: it was taken for {seen}{written}; if there is tissue, give a mask of it."
+    )
+
+
+def write_tissue_map(tissue: Image, path: Path) -> None:
+    """Write a picture of a tissue map: tissue green, pen purple, folds black, blur orange."""
+    from PIL import Image as PillowImage
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    PillowImage.fromarray(np.array(_COLOURS, np.uint8)[tissue.voxels]).save(path)
+
+
 def densities(pixels: Pixels | Floats, white: Floats | float = 255.0) -> NDArray[np.float32]:
     """Optical densities of RGB (..., 3), at least 0; ``white`` is the grey value without tissue."""
     light = (np.asarray(pixels, np.float32) + 1) / (np.asarray(white, np.float32) + 1)
@@ -131,7 +176,9 @@ def _labels(colour: Floats, fine: Floats, coarse: Floats) -> NDArray[np.uint8]:
 
     padding = (colour.max(axis=2) <= _PADDING_GREY) & (coarse < _PADDING_DETAIL)
     scanned = ~ndimage.binary_dilation(padding, iterations=_PADDING_RIM_CELLS)
-    white = np.clip(np.percentile(colour.reshape(-1, 3), 99.5, axis=0), *_WHITE_RANGE)
+    if not scanned.any():
+        return np.zeros(padding.shape, np.uint8)
+    white = np.clip(np.percentile(colour[scanned], 99.5, axis=0), *_WHITE_RANGE)
     density = densities(colour, white) * scanned[..., None]
     total = density.sum(axis=2)
     share = density / np.maximum(total, 1e-3)[..., None]
@@ -140,7 +187,7 @@ def _labels(colour: Floats, fine: Floats, coarse: Floats) -> NDArray[np.uint8]:
     stain = own_stain(density, certain)
     apart = stain.distance(share)
     pen = _pen(total, share, apart, smooth, stain.densest)
-    tissue = _tissue(total, share, apart, pen)
+    tissue = _tissue(total, share, apart, pen, scanned)
     labels = np.zeros(total.shape, np.uint8)
     labels[tissue] = Tissue.TISSUE
     labels[tissue & _blurred(fine, coarse)] = Tissue.BLUR
@@ -173,10 +220,10 @@ def _pen(total: Floats, share: Floats, apart: Floats, smooth: Mask, densest: flo
     return np.asarray(ndimage.binary_dilation(kept, iterations=_PEN_RIM_CELLS))
 
 
-def _tissue(total: Floats, share: Floats, apart: Floats, pen: Mask) -> Mask:
+def _tissue(total: Floats, share: Floats, apart: Floats, pen: Mask, scanned: Mask) -> Mask:
     from scipy import ndimage
 
-    threshold = np.clip(_otsu(total[~pen]), *_PALEST_TISSUE)
+    threshold = np.clip(_otsu(total[scanned & ~pen]), *_PALEST_TISSUE)
     coloured = (share[..., 1] > _LEAST_GREEN_OF_TISSUE) | ((apart <= _APART) & (total > _PALEST_INK))
     dyed = (total > threshold) & coloured & ~pen
     closed = ndimage.binary_closing(np.pad(dyed, 2), iterations=2)[2:-2, 2:-2]
