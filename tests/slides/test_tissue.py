@@ -225,7 +225,7 @@ def test_what_was_never_scanned_is_background_though_it_is_black(write: Write, d
     padded = np.pad(picture, [(300, 500), (600, 400), (0, 0)])
     found = [np.bincount(labels_of(write(each, 0.62)).ravel(), minlength=5) for each in (picture, padded)]
     assert found[1][Tissue.PEN] == 0
-    assert found[1][Tissue.TISSUE] == pytest.approx(found[0][Tissue.TISSUE], rel=0.03)
+    assert found[1][1:].sum() == pytest.approx(found[0][1:].sum(), rel=0.03)
 
 
 def test_a_slide_without_tissue_tells_what_was_seen(write: Write, tmp_path: Path) -> None:
