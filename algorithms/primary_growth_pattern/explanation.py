@@ -131,7 +131,7 @@ def _written(item: Item) -> str:
 def _warnings(decisions: Mapping[str, str], seen: Examined, model: Model) -> list[str]:
     """Say what a reader should know before trusting the numbers."""
     learned, number = model.description, len(seen.tiles.tiling)
-    artefacts = seen.spoilt_share
+    artefacts = seen.artefact_fraction
     warnings = []
     if decisions[CARD] != decisions[TILES]:
         warnings.append(

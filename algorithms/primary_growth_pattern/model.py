@@ -161,8 +161,7 @@ def load_model(folder: Path, algorithm: Algorithm) -> Model:
     if networks.info.agreement and networks.info.agreement.keys() != DEFINITIONS.keys():
         problem = f"agreement names {_listed(networks.info.agreement)}; expected {_listed(DEFINITIONS)}"
         raise _damaged(folder, f"{NETWORKS_FOLDER}/{INFO_FILE}", problem)
-    # An encoder may be a program: it is run because its checksum was among those that have been compared.
-    encoder = read_encoder(folder / ENCODER_FOLDER, may_run_code=True)
+    encoder = read_encoder(folder / ENCODER_FOLDER)
     ensemble = read_ensemble(folder, lambda: make_reader(description.network, encoder.info.features))
     return Model(info, description, networks, encoder, card, ensemble)
 
