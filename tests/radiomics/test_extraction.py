@@ -14,7 +14,7 @@ def files(tmp_path):
     geometry = Geometry.axis_aligned((10, 10, 10), (1.0, 1.0, 1.0))
     mask = np.zeros(geometry.shape, dtype=np.uint8)
     mask[2:8, 2:8, 2:8] = 1
-    image = Image(np.random.default_rng(0).integers(0, 100, geometry.shape).astype(np.int16), geometry)
+    image = Image(np.random.default_rng(0).integers(-100, 100, geometry.shape).astype(np.int16), geometry)
     write_image(image, tmp_path / "image.nii.gz")
     write_image(Image(mask, geometry), tmp_path / "mask.mha")
     return tmp_path / "image.nii.gz", tmp_path / "mask.mha", image, Image(mask, geometry)
