@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from preop.atomic import replacing
-from preop.cohort.measuring import INDEX_FILE, Outcome, keep_up
+from preop.cohort.measuring import INDEX_FILE, FailedPatientsError, Outcome, failures_told, keep_up
 from preop.cohort.running import refuse_to_start_again
 from preop.cohort.table import PATIENT_COLUMN, read_cohort_table
 from preop.errors import InvalidInputError, InvalidOutputError
@@ -82,11 +82,10 @@ def extract_cohort(
             description="Computing features",
             contents=contents,
         )
-        if outcome.folders:
-            warnings = _write_table(outcome.folders, output)
-    if not outcome.folders:
-        patient, reason = next(iter(outcome.failures.items()))
-        raise InvalidInputError(f"None of the {len(scans)} patients has features; {patient}: {reason}")
+        if not outcome.folders:
+            output.unlink(missing_ok=True)  # what an earlier run wrote there is true no longer
+            raise FailedPatientsError(failures_told(outcome.failures, len(scans), parts))
+        warnings = _write_table(outcome.folders, output)
     without = len(read.rows) - len(scans)
     left_out = (
         [f"{without} of {len(read.rows)} patients have no {image_column} or no {mask_column}."] if without else []

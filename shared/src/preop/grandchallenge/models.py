@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from preop.atomic import write_bytes
 from preop.errors import InvalidInputError, InvalidModelError
 from preop.folders import sha256
 from preop.grandchallenge.algorithm import Algorithm
@@ -115,6 +116,4 @@ def write_model(folder: Path, info: Mapping[str, Any], files: Mapping[str, bytes
     for name, content in {**files, MODEL_FILE: to_json(checked.model_dump()).encode()}.items():
         path = below(folder, name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".partial-{path.name}")
-        partial.write_bytes(content)
-        partial.replace(path)
+        write_bytes(path, content)

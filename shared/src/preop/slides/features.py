@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from preop.atomic import replacing
 from preop.errors import InvalidInputError, InvalidOutputError
 from preop.folders import sha256
 from preop.imaging import Image
@@ -159,10 +160,9 @@ class FeatureStore:
                 values.append(self._part(slide, part, parts / f"{first:08d}.npy", threads))
                 advance(first + len(part), len(tiling))
         features = TileFeatures(path.name, tiling, np.concatenate(values))
-        partial = stored.with_name(f".{stored.name}")
         arrays: dict[str, NDArray[Any]] = {"values": features.values, "rows": tiling.rows, "columns": tiling.columns}
-        save_file(arrays, partial, metadata=made_of | {"um_per_pixel": repr(tiling.um_per_pixel)})
-        partial.replace(stored)
+        with replacing(stored) as partial:
+            save_file(arrays, partial, metadata=made_of | {"um_per_pixel": repr(tiling.um_per_pixel)})
         shutil.rmtree(parts)
         return features
 
@@ -171,9 +171,8 @@ class FeatureStore:
             known: NDArray[np.float16] = np.load(kept, allow_pickle=False)
             return known
         found = encode_tiles(slide, tiling, self.encoder, threads=threads)
-        partial = kept.with_name(f".{kept.name}")
-        np.save(partial, found)
-        partial.replace(kept)
+        with replacing(kept) as partial:
+            np.save(partial, found)
         return found
 
 
@@ -184,6 +183,11 @@ def encode_tiles(slide: Slide, tiling: Tiling, encoder: Encoder, *, threads: int
     ----------
     threads
         As in :meth:`preop.slides.Slide.tiles`.
+
+    Raises
+    ------
+    InvalidInputError
+        If a feature is not finite, or too large for float16.
     """
     values = np.empty((len(tiling), encoder.info.features), np.float16)
     batch: list[Pixels] = []
@@ -191,7 +195,13 @@ def encode_tiles(slide: Slide, tiling: Tiling, encoder: Encoder, *, threads: int
         batch.append(tile.pixels)
         last = tile.number + 1
         if len(batch) == TILES_PER_BATCH or last == len(tiling):
-            values[last - len(batch) : last] = encoder.encode(np.stack(batch))
+            described = encoder.encode(np.stack(batch))
+            if not np.isfinite(described).all():
+                raise InvalidInputError(
+                    f"The encoder {encoder.info.name} gives features that are not finite, or over 65,504, in the tiles "
+                    f"{last - len(batch)} to {last - 1} of a slide; expected finite ones: use another encoder."
+                )
+            values[last - len(batch) : last] = described
             batch = []
     return values
 
