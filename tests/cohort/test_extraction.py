@@ -16,6 +16,8 @@ from preop.imaging import Geometry, Image, write_image
 from preop.imaging.files import to_sitk
 from preop.radiomics import Settings, extract
 
+pytestmark = pytest.mark.usefixtures("in_this_process")
+
 SETTINGS = Settings(spacing_mm=None)
 
 

@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import pandas as pd
-
 from preop.atomic import replacing
 from preop.cohort.measuring import INDEX_FILE, FailedPatientsError, Outcome, failures_told, keep_up
 from preop.cohort.running import refuse_to_start_again
@@ -105,6 +103,8 @@ def write_extraction(extraction: Extraction, output: Path) -> None:
         raise InvalidOutputError(f"{output.name} ends in {output.suffix or 'nothing'}; expected .csv or .json.")
     if output.exists():
         raise InvalidOutputError(f"{output} is there already: name another file, so that nothing is overwritten.")
+    import pandas as pd
+
     try:
         with replacing(output) as partial:
             if output.suffix == ".json":
@@ -160,6 +160,8 @@ def _extract(scan: _Scan, folder: Path, *, settings: Settings) -> None:
 
 def _write_table(folders: Mapping[str, Path], output: Path) -> list[str]:
     """Put the patients' features together; give their warnings, each with the patient."""
+    import pandas as pd
+
     rows, warnings = [], []
     for patient, folder in folders.items():
         extraction = Extraction.model_validate_json((folder / _PART).read_text(encoding="utf-8"))

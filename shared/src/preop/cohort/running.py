@@ -11,14 +11,14 @@ import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from multiprocessing import current_process, get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
 
 from preop.errors import InvalidInputError, MissingToolError, PreopError
-from preop.progress import progress_bars
+from preop.progress import progress_bar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -68,10 +68,9 @@ def map_patients(
     refuse_to_start_again()
     if not patients:
         return
-    with progress_bars() as bars:
-        task = bars.add_task(description or "", total=len(patients), visible=description is not None)
+    with nullcontext(lambda _: None) if description is None else progress_bar(description, len(patients)) as advance:
         for result in _mapped(function, patients):
-            bars.advance(task)
+            advance(1)
             yield result
 
 
