@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -67,7 +68,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 def move_all(moves: Sequence[tuple[Path, Path]]) -> None:
     """Move files or folders to their places on the same disk: all of them, or none.
 
-    What has the name of a target is replaced. If one move fails, or the process is interrupted, those before it are
+    A file that has the name of a target is replaced by a file, a folder by a folder. If one move fails, or the process is interrupted, those before it are
     taken back, and what they replaced is there again.
 
     Parameters
@@ -78,7 +79,7 @@ def move_all(moves: Sequence[tuple[Path, Path]]) -> None:
     Raises
     ------
     OSError
-        If one cannot be moved; then everything is as it was.
+        If one cannot be moved, or a folder is in the way of a file; then everything is as it was.
     """
     made: list[Path] = []
     aside: list[Path] = []
@@ -88,6 +89,8 @@ def move_all(moves: Sequence[tuple[Path, Path]]) -> None:
             made += [folder for folder in reversed(target.parents) if not folder.exists()]
             target.parent.mkdir(parents=True, exist_ok=True)
             if os.path.lexists(target):
+                if target.is_dir() != source.is_dir():  # something else than an earlier result of the same name
+                    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
                 aside.append(Path(tempfile.mkdtemp(dir=target.parent, prefix=PARTIAL)))
                 done.append((target, aside[-1] / target.name))
                 target.replace(aside[-1] / target.name)

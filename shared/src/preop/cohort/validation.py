@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import functools
 import tomllib
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from preop.atomic import replacing, write_text
 from preop.cohort.copies import refuse_copies
 from preop.cohort.measuring import INDEX_FILE, Outcome, keep_up, patient_key
 from preop.cohort.running import refuse_to_start_again
-from preop.cohort.table import CENTRE_COLUMN, Cohort, Patient
+from preop.cohort.table import CENTRE_COLUMN, PATIENT_COLUMN, Cohort, Patient
 from preop.engines.submissions import job_of
 from preop.errors import InvalidInputError
 from preop.folders import Contents, Results, code_digest, locked, open_resumable_run, versions_digest
@@ -57,10 +58,12 @@ def predict_cohort(cohort: Cohort, model: Path, output: Path, *, task: Path) -> 
         contents = Contents(output / INDEX_FILE)
         open_resumable_run(output, {"algorithm": algorithm.name, "model": contents.of(model)})
         refuse_copies(cohort, contents)
-        _write_ground_truth(cohort, reference, output / "ground_truth")
         predictions = output / "predictions"
         predictions.mkdir(exist_ok=True)
         results = Results(predictions, [patient.name for patient in cohort.patients])
+        # Cases are told apart by the names of their images, in which neither folders nor endings survive.
+        case_names = {patient.name: results[patient.name].name for patient in cohort.patients}
+        _write_ground_truth(cohort, reference, case_names, output / "ground_truth")
         common = {"the program": versions_digest(), "the algorithm": code_digest(algorithm.folder)}
         outcome = keep_up(
             [(patient.name, patient) for patient in cohort.patients],
@@ -71,7 +74,11 @@ def predict_cohort(cohort: Cohort, model: Path, output: Path, *, task: Path) -> 
             contents=contents,
         )
         jobs = [
-            job_of(patient.case, results[patient.name].name, succeeded=patient.name not in outcome.failures)
+            job_of(
+                replace(patient.case, name=case_names[patient.name]),
+                case_names[patient.name],
+                succeeded=patient.name not in outcome.failures,
+            )
             for patient in cohort.patients
         ]
         write_predictions(predictions, jobs)
@@ -104,12 +111,18 @@ def _reference(cohort: Cohort, task: Path) -> dict[str, Any]:
     return described | {"simulated": cohort.source.simulated, "source": cohort.source.description}
 
 
-def _write_ground_truth(cohort: Cohort, task: dict[str, Any], folder: Path) -> None:
-    """Make the evaluation's ground truth from the reference columns of the cohort table."""
+def _write_ground_truth(cohort: Cohort, task: dict[str, Any], case_names: Mapping[str, str], folder: Path) -> None:
+    """Make the evaluation's ground truth from the reference columns of the cohort table.
+
+    Patients whose names cannot name a case have theirs in a column of its own.
+    """
     folder.mkdir(exist_ok=True)
     write_text(folder / "task.toml", to_toml(task))
     column = task["reference_column"]
+    renamed = any(case != name for name, case in case_names.items())
     with replacing(folder / "reference.csv") as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(("case", column, CENTRE_COLUMN))
-        writer.writerows((patient.name, patient.row[column], patient.centre) for patient in cohort.patients)
+        writer.writerow(("case", column, CENTRE_COLUMN, *([PATIENT_COLUMN] if renamed else [])))
+        for patient in cohort.patients:
+            cells = (case_names[patient.name], patient.row[column], patient.centre)
+            writer.writerow((*cells, *([patient.name] if renamed else [])))
