@@ -81,6 +81,9 @@ def move_all(moves: Sequence[tuple[Path, Path]]) -> None:
     OSError
         If one cannot be moved, or a folder is in the way of a file; then everything is as it was.
     """
+    for source, target in moves:
+        if os.path.lexists(target) and target.is_dir() != source.is_dir():  # not an earlier result of the same name
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
     made: list[Path] = []
     aside: list[Path] = []
     done: list[tuple[Path, Path]] = []
@@ -89,8 +92,6 @@ def move_all(moves: Sequence[tuple[Path, Path]]) -> None:
             made += [folder for folder in reversed(target.parents) if not folder.exists()]
             target.parent.mkdir(parents=True, exist_ok=True)
             if os.path.lexists(target):
-                if target.is_dir() != source.is_dir():  # something else than an earlier result of the same name
-                    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
                 aside.append(Path(tempfile.mkdtemp(dir=target.parent, prefix=PARTIAL)))
                 done.append((target, aside[-1] / target.name))
                 target.replace(aside[-1] / target.name)
