@@ -17,20 +17,21 @@ from preop.tabular import (
 from preop.tabular.splits import inner_folds
 
 MEMORY = PipelineSettings(classifiers=(Classifier.SVM,), most_features=(5,))
+PERSONS = 100
 
 
 def noise_with_copies(*, grouped: bool) -> FeatureTable:
-    """Thirty patients of noise, each twice under another name, with an outcome drawn by lot."""
+    """A hundred patients of noise, each twice under another name, with an outcome drawn by lot."""
     random = np.random.default_rng(4)
-    values, outcome = random.normal(size=(30, 6)), np.arange(30) % 2
+    values, outcome = random.normal(size=(PERSONS, 6)), np.arange(PERSONS) % 2
     twice = pd.DataFrame(np.vstack([values, values]), columns=list("abcdef"))
-    names = [f"p{n}" for n in range(60)]
-    groups = [f"person {n % 30}" for n in range(60)] if grouped else None
-    return FeatureTable.of(twice, np.tile(outcome, 2), patients=names, groups=groups, centres=["A", "B"] * 30)
+    names = [f"p{n}" for n in range(2 * PERSONS)]
+    groups = [f"person {n % PERSONS}" for n in range(2 * PERSONS)] if grouped else None
+    return FeatureTable.of(twice, np.tile(outcome, 2), patients=names, groups=groups, centres=["A", "B"] * PERSONS)
 
 
 def held_out_auc(table: FeatureTable) -> float:
-    found = nested_validation(table, MEMORY, RepeatedSplits(6, 0.25))
+    found = nested_validation(table, MEMORY, RepeatedSplits(4, 0.25))
     rows = np.concatenate([each.rows for each in found])
     said = np.concatenate([each.probabilities for each in found])
     return float(auc(table.outcome[rows].astype(int), said))
@@ -38,15 +39,15 @@ def held_out_auc(table: FeatureTable) -> float:
 
 def test_groups_take_the_leak_out_of_copies() -> None:
     assert held_out_auc(noise_with_copies(grouped=False)) > 0.75
-    assert held_out_auc(noise_with_copies(grouped=True)) < 0.6
+    assert held_out_auc(noise_with_copies(grouped=True)) < 0.62
 
 
 def test_every_split_keeps_groups_whole_and_their_rows_follow_selections() -> None:
-    table = noise_with_copies(grouped=True).rows(np.arange(5, 60)).select(["a", "b"])
+    table = noise_with_copies(grouped=True).rows(np.arange(5, 2 * PERSONS)).select(["a", "b"])
     pairs = [*RepeatedSplits(20, 0.2)(table.outcome, table.groups), *inner_folds(table.outcome, table.groups, seed=1)]
     assert not any(set(table.groups[train]) & set(table.groups[test]) for train, test in pairs)
     assert table.patients[0] == "p5"
-    assert table.groups[0] == table.groups[30] == "person 5"
+    assert table.groups[0] == table.groups[PERSONS] == "person 5"
 
 
 def test_who_was_at_two_centres_does_not_train_for_either() -> None:

@@ -7,10 +7,12 @@ All cells stay text, so that ``001`` and ``1E5`` remain names.
 from __future__ import annotations
 
 import csv
+import gc
 import io
 import math
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from preop.errors import InvalidInputError
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 SUFFIXES = {".csv", ".tsv", ".txt", ".xlsx", ".xlsm"}
 """Endings of tables, in lower case."""
-_INVISIBLE = " \t\r\n\v\f\u00a0\ufeff\u200b\u2060\u202f"
+_NO_WIDTH = dict.fromkeys(map(ord, "\ufeff\u200b\u2060"))
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _WITH_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?", re.ASCII)
 _MAYBE_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}", re.ASCII)
@@ -80,6 +82,11 @@ def read_table(path: Path, *, key: str, expected: Collection[str] = (), what: st
     InvalidInputError
         If it is missing, empty, no table, or can be read in more than one way; with the line and column.
     """
+    with _no_collection():
+        return _read_table(path, key, expected, what)
+
+
+def _read_table(path: Path, key: str, expected: Collection[str], what: str) -> Table:
     raw = _read(path, key, what)
     raw.rows = _without_blank_head(raw.rows)
     if not raw.rows:
@@ -95,6 +102,18 @@ def read_table(path: Path, *, key: str, expected: Collection[str] = (), what: st
     _check_names(rows, lines, key, path.name)
     _read_decimal_commas(rows, columns, key, raw.notes)
     return Table(tuple(columns), rows, lines, tuple(raw.notes))
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Keep the search for unreachable cycles, of which there are none, from going through millions of cells again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def number(cell: str, what: str) -> float:
@@ -131,6 +150,9 @@ def _read(path: Path, key: str, what: str) -> _Raw:
         raise InvalidInputError(f"{path.name} is an Excel file of the old form (.xls); save it as .xlsx or .csv.")
     notes: list[str] = []
     text = _decode(content, path.name, notes)
+    if text != (visible := text.translate(_NO_WIDTH)):
+        text = visible
+        notes.append(f"Characters without width in {path.name} were left out.")
     return _read_csv(text, path.name, key, notes)
 
 
@@ -183,11 +205,11 @@ def _read_csv(text: str, name: str, key: str, notes: list[str]) -> _Raw:
 
 def _delimiter(text: str, key: str) -> str:
     """Find the one delimiter under which the first line names the key column."""
-    header = next((line for line in text.splitlines() if line.strip(_INVISIBLE)), "")
+    header = next((line for line in text.splitlines() if line.strip()), "")
     candidates = [
         each
         for each in DELIMITERS
-        if key.casefold() in (_tidy(cell).casefold() for cell in next(csv.reader([header], delimiter=each), []))
+        if key.casefold() in (cell.strip().casefold() for cell in next(csv.reader([header], delimiter=each), []))
     ]
     if len(candidates) > 1:  # the header is this one column, unless a row tells otherwise
         return ","
@@ -217,7 +239,7 @@ def _csv_rows(text: str, delimiter: str, name: str, first_line: int) -> Iterator
 
 def _column_names(header: Sequence[str], raw: _Raw, name: str, known: Sequence[str]) -> list[str]:
     """Name the columns; "" for those that have no name, which must be empty."""
-    columns = [_tidy(cell) for cell in header]
+    columns = [cell.strip() for cell in header]
     while not columns[-1]:  # additional delimiters at the end of the line
         columns.pop()
     if any(column != cell for column, cell in zip(columns, header, strict=False)):
@@ -250,7 +272,7 @@ def _rows(columns: Sequence[str], raw: _Raw, name: str) -> tuple[list[dict[str, 
     rows, lines = [], []
     blank = ended = stripped = 0
     for line, cells in raw.rows[1:]:
-        tidy = [cell.strip(_INVISIBLE) for cell in cells]
+        tidy = [cell.strip() for cell in cells]
         stripped += tidy != cells
         if not any(tidy):
             blank += bool(cells)
@@ -319,10 +341,6 @@ def _read_decimal_commas(rows: Sequence[dict[str, str]], columns: Iterable[str],
         )
 
 
-def _tidy(cell: str) -> str:
-    return cell.strip(_INVISIBLE)
-
-
 def _read_excel(path: Path, key: str) -> _Raw:
     """Cells of the one sheet that has the key column in its first row that is not blank."""
     try:
@@ -342,7 +360,7 @@ def _read_excel(path: Path, key: str) -> _Raw:
             for cells in sheet.iter_rows()
         ]
         head = _without_blank_head(rows)[:1]
-        if head and key.casefold() in (_tidy(cell).casefold() for cell in head[0][1]):
+        if head and key.casefold() in (cell.strip().casefold() for cell in head[0][1]):
             found.append((sheet.title, rows))
     if len(found) != 1:
         sheets = ", ".join(title for title, _ in found) or ", ".join(values.sheetnames)
@@ -355,7 +373,7 @@ def _read_excel(path: Path, key: str) -> _Raw:
 
 def _without_blank_head(rows: list[tuple[int, list[str]]]) -> list[tuple[int, list[str]]]:
     """Leave out what stands above the line with the names of the columns and is blank."""
-    first = next((place for place, (_, cells) in enumerate(rows) if any(map(_tidy, cells))), len(rows))
+    first = next((place for place, (_, cells) in enumerate(rows) if any(map(str.strip, cells))), len(rows))
     return rows[first:]
 
 

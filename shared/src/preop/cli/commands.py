@@ -64,13 +64,15 @@ def run_case(
 
     Example: `preop run sarcoma_lung_metastasis --input case/input --output case/output`
     """
+    from preop.folders import LOCK_FILE, locked
+
     described = repository.find_algorithm(algorithm)
-    if output.is_dir() and any(output.iterdir()):
+    if output.is_dir() and any(path.name != LOCK_FILE for path in output.iterdir()):
         raise InvalidOutputError(f"{output} is not empty: name a new folder, so that nothing is overwritten.")
     program = algorithm_program(described)
     chosen = _engine_told(program, engine)
-    output.mkdir(parents=True, exist_ok=True)
-    result = run(chosen, program, input=input, output=output, model=model or described.folder / "model")
+    with locked(output):
+        result = run(chosen, program, input=input, output=output, model=model or described.folder / "model")
     if result.error is not None:
         typer.echo(result.stderr, err=True)
         raise InvalidInputError(result.error)

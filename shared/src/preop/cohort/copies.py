@@ -91,9 +91,9 @@ def _voxels(images: Mapping[_Place, Path], contents: Contents) -> list[tuple[_Pl
     alike = [place for places in by_shape.values() if len(places) > 1 for place in places]
     todo = [images[place] for place in alike if contents.known(images[place], _VOXELS) is None]
     with closing(map_patients(voxel_digest, list(dict.fromkeys(todo)), description="Looking for copies")) as found:
-        for path, digest in found:
-            if isinstance(digest, str):
-                contents.note(path, _VOXELS, digest)
+        for path, result in found:
+            if isinstance(result, str):
+                contents.note(path, _VOXELS, result)
     return [(place, digest) for place in alike if (digest := contents.known(images[place], _VOXELS))]
 
 
@@ -113,5 +113,5 @@ def voxel_digest(path: Path) -> str:
     voxels = image.voxels if image.voxels.ndim != 3 else reorient(image, "LPS").voxels
     content = hashlib.sha256(repr(voxels.shape).encode())
     # Adding 0 makes -0 a 0. Whole numbers up to 2^24 are exact in float32, in which most formats store the rest.
-    content.update(np.ascontiguousarray(voxels, dtype=np.float32) + np.float32(0))
+    content.update((voxels.astype(np.float32) + np.float32(0)).tobytes())
     return content.hexdigest()

@@ -10,7 +10,7 @@ import sys
 import threading
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from multiprocessing import current_process, get_context, parent_process
@@ -43,7 +43,7 @@ class PatientFailedError(PreopError):
 
 def map_patients(
     function: Callable[[Item], Result], patients: Sequence[Item], *, description: str | None
-) -> Iterator[tuple[Item, Result | PreopError]]:
+) -> Generator[tuple[Item, Result | PreopError], None, None]:
     """Call ``function`` for each patient in processes of their own; give each result as soon as it is there.
 
     Whatever goes wrong with a patient comes back in place of the result and stops no other patient: an error that a
@@ -80,7 +80,9 @@ def refuse_to_start_again() -> None:
         os._exit(_UNGUARDED)
 
 
-def _mapped(function: Callable[[Item], Result], patients: Sequence[Item]) -> Iterator[tuple[Item, Result | PreopError]]:
+def _mapped(
+    function: Callable[[Item], Result], patients: Sequence[Item]
+) -> Generator[tuple[Item, Result | PreopError], None, None]:
     waiting = deque(range(len(patients)))
     workers: list[_Worker] = []
     try:
