@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from preop.imaging import Geometry, Image, write_image
+from preop.imaging import Geometry, Image, read_image, write_image
 
 PREOP = [sys.executable, "-c", "from preop.cli import main; main()"]
 GRID = Geometry.axis_aligned((9, 9, 9), (1.0, 1.0, 1.0))
@@ -46,13 +46,15 @@ def test_a_hospital_table_with_bad_patients_gives_the_others_and_all_reasons(fol
         patient(folder, f"p{number}", seed=number)
     (folder / "bad.nii.gz").write_bytes(b"\x1f\x8bnothing")
     rows = ["Patient;Image;Mask", "001;p1.nii.gz;p1_mask.nii.gz;", ";;", "../x;p2.nii.gz;p2_mask.nii.gz;"]
+    (folder / "wild.mha").write_bytes(b"ObjectType = Image\nNDims = 9993\nDimSize = 1\nElementDataFile = LOCAL\n")
+    rows += ["p4;wild.mha;p1_mask.nii.gz"]
     rows += ["1E5;bad.nii.gz;p1_mask.nii.gz", "CON;none.nii.gz;p1_mask.nii.gz"]
     (folder / "cohort.CSV").write_bytes("\n".join(rows).encode("utf-16"))
     done = preop("radiomics", "cohort.CSV", "--settings", "settings.toml", folder=folder)
     assert done.returncode == 1
     lines = done.stderr.splitlines()
-    assert [line.partition(":")[0] for line in lines[-2:]] == ["1E5", "CON"]
-    assert lines[-3].startswith("2 of 4 patients failed; what was finished is kept in features.csv.parts")
+    assert [line.partition(":")[0] for line in lines[-3:]] == ["1E5", "CON", "p4"]
+    assert lines[-4].startswith("3 of 5 patients failed; what was finished is kept in features.csv.parts")
     assert "The column Patient of cohort.CSV was read as patient." in lines
     features = pd.read_csv(folder / "features.csv", dtype={"patient": str})
     assert features["patient"].tolist() == ["001", "../x"]
@@ -127,3 +129,35 @@ def test_a_killed_run_is_taken_up_and_two_at_once_are_refused(folder: Path, runn
     assert len(pd.read_csv(folder / "features.csv")) == len(kept) - 1
     assert not list(folder.rglob(".partial-*"))
     assert not list(folder.rglob(".lock"))
+
+
+@pytest.mark.parametrize("command", [("train", "--model", "new"), ("validate", "--output", "new")])
+def test_the_same_scan_under_two_names_is_refused_in_training_and_validation(
+    folder: Path, command: tuple[str, str, str]
+) -> None:
+    for number in range(3):
+        patient(folder, f"p{number}", seed=number)
+    (folder / "p2.nii.gz").unlink()
+    write_image(read_image(folder / "p0.nii.gz"), folder / "p2.mha")
+    rows = ["Patient,ct-image,ct-tumour-segmentation,lung_metastasis"]
+    rows += [f"p{n},p{n}.{'mha' if n == 2 else 'nii.gz'},p{n}_mask.nii.gz,{n % 2}" for n in range(3)]
+    (folder / "cohort.csv").write_text("\n".join(rows))
+    name, option, output = command
+    done = preop(name, "sarcoma_lung_metastasis", "--cohort", "cohort.csv", option, output, folder=folder)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        "cohort.csv has the same image under several patients: p0 and p2 (ct-image). Leave the copies out; or, if they are "
+        "the same person, give them the same name in a column group."
+    )
+    assert not list(folder.rglob("model.json"))
+    assert not list(folder.rglob("score.json"))
+
+
+def test_an_excel_table_is_taken_as_well(folder: Path) -> None:
+    patient(folder, "p1")
+    pd.DataFrame({"Patient": ["007"], "image": ["p1.nii.gz"], "mask": ["p1_mask.nii.gz"]}).to_excel(
+        folder / "cohort.xlsx", index=False
+    )
+    done = preop("radiomics", "cohort.xlsx", "--settings", "settings.toml", folder=folder)
+    assert (done.returncode, done.stderr.splitlines()[0]) == (0, "cohort.xlsx was read from the sheet Sheet1.")
+    assert pd.read_csv(folder / "features.csv", dtype=str)["patient"].tolist() == ["007"]

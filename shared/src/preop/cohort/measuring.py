@@ -16,7 +16,7 @@ from preop.cohort.copies import refuse_copies
 from preop.cohort.running import PatientFailedError, map_patients, refuse_to_start_again
 from preop.cohort.table import Cohort, Patient
 from preop.errors import InvalidInputError, PreopError
-from preop.folders import Contents, Results, changes_told, digest_of, locked, versions_digest
+from preop.folders import Contents, Results, changes_told, code_digest, digest_of, locked, versions_digest
 
 INDEX_FILE = ".checksums.json"
 LOG_FILE = "failures.log"
@@ -70,7 +70,7 @@ def measure_patients(
     settings
         Whatever else the function is told, as JSON or a pydantic model.
     inputs
-        Files and folders that it reads beside the patient's, such as networks, and the algorithm's own folder of code.
+        Files and folders that it reads beside the patient's, such as networks; the algorithm's code is among them anyway.
     columns
         Columns of the table that the function reads beside those of the inputs; left out, a change in any of them counts.
     description
@@ -93,7 +93,11 @@ def measure_patients(
     with locked(work):
         contents = Contents(work / INDEX_FILE)
         refuse_copies(cohort, contents)
-        common = {"the settings": digest_of([_plain(settings)]), "the program": versions_digest()}
+        common = {
+            "the settings": digest_of([_plain(settings)]),
+            "the program": versions_digest(),
+            "the algorithm": code_digest(cohort.algorithm.folder),
+        }
         for path in inputs:
             common[path.name] = digest_of([common.get(path.name, ""), contents.of(path)])
         outcome = keep_up(
