@@ -11,9 +11,11 @@ import pytest
 ROOT = Path(__file__).parents[1]
 LIBRARY = ROOT / "shared" / "src" / "preop"
 FLOORS = {
+    "atomic": 0,
     "errors": 0,
     "progress": 0,
     "folders": 1,
+    "tables": 1,
     "toml": 1,
     "imaging": 1,
     "statistics": 1,

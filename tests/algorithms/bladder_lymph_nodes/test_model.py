@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.algorithms.damaged import Place, not_refused, write
 
 from bladder_lymph_nodes.model import DESCRIPTION_FILE, load_model
 from preop.errors import InvalidModelError
 from preop.grandchallenge.algorithm import read_algorithm
 from preop.mil.ensembles import DESCRIPTION_FILE as HEAD_FILE
 from preop.study import MODEL_FILE
-from tests.algorithms.damaged import Place, not_refused, write
 from tests.conftest import ROOT
 
 FOLDER = ROOT / "algorithms" / "bladder_lymph_nodes"

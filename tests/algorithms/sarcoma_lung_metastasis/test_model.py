@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.algorithms.damaged import Place, not_refused, write
 
 from preop.errors import InvalidModelError
 from preop.grandchallenge.algorithm import read_algorithm
 from preop.study import MODEL_FILE
 from sarcoma_lung_metastasis.model import WEIGHTS_FILE, load_model
-from tests.algorithms.damaged import Place, not_refused, write
 from tests.conftest import ROOT
 
 FOLDER = ROOT / "algorithms" / "sarcoma_lung_metastasis"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from preop.atomic import replacing
 from preop.errors import InvalidInputError, InvalidOutputError
 from preop.imaging.images import Geometry, Image
 from preop.imaging.tiff import TIFF_SUFFIXES, read_tiff
@@ -78,22 +78,18 @@ def write_image(image: Image, path: Path) -> None:
 
     suffix = "".join(path.suffixes[-2:]) if path.name.endswith(".nii.gz") else path.suffix
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial_name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=suffix)
-    os.close(handle)
-    partial = Path(partial_name)
     try:
-        sitk.WriteImage(to_sitk(image), partial_name, useCompression=True)
-        written = sitk.GetArrayFromImage(sitk.ReadImage(partial_name))
-        if not np.array_equal(written, image.voxels, equal_nan=written.dtype.kind == "f"):
-            raise InvalidOutputError(f"{path.name} could not be written completely to {path.parent}: is the disk full?")
-        partial.chmod(0o644)
-        partial.replace(path)
-    except RuntimeError as error:
+        with replacing(path, suffix=suffix) as partial:
+            sitk.WriteImage(to_sitk(image), os.fspath(partial), useCompression=True)
+            written = sitk.GetArrayFromImage(sitk.ReadImage(os.fspath(partial)))
+            if not np.array_equal(written, image.voxels, equal_nan=written.dtype.kind == "f"):
+                raise InvalidOutputError(
+                    f"{path.name} could not be written completely to {path.parent}: is the disk full?"
+                )
+    except (RuntimeError, OSError) as error:
         raise InvalidOutputError(
             f"{path.name} could not be written to {path.parent}: is the disk full or the folder read-only?"
         ) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def from_sitk(image: sitk.Image, *, name: str = "The image") -> Image:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from preop.atomic import replacing
 from preop.errors import InvalidInputError, InvalidOutputError
 from preop.imaging.images import Geometry, Image
 
@@ -50,11 +49,8 @@ def write_tiff(image: Image, path: Path) -> None:
     height_mm, width_mm = image.spacing_mm
     extra = _range_tags(voxels) if labels else []
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial_name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tif")
-    os.close(handle)
-    partial = Path(partial_name)
     try:
-        with tifffile.TiffWriter(partial, bigtiff=True) as tiff:
+        with replacing(path, suffix=".tif") as partial, tifffile.TiffWriter(partial, bigtiff=True) as tiff:
             for number, level in enumerate(levels):
                 scale = 2**number
                 tiff.write(
@@ -70,14 +66,10 @@ def write_tiff(image: Image, path: Path) -> None:
                     software=False,
                     datetime=False,
                 )
-        partial.chmod(0o644)
-        partial.replace(path)
     except OSError as error:
         raise InvalidOutputError(
             f"{path.name} could not be written to {path.parent}: is the disk full or the folder read-only?"
         ) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def read_tiff(path: Path, *, pixel_mm: float = 0.0) -> Image:

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from preop.atomic import write_text
 from preop.errors import InvalidInputError, InvalidModelError, InvalidOutputError
 from preop.folders import sha256
 from preop.slides.levels import WHITE, Pixels
@@ -313,9 +314,7 @@ def _finish(folder: Path, info: EncoderInfo, partial: Path) -> EncoderInfo:
     complete = info.model_copy(update={"sha256": sha256(partial)})
     partial.chmod(0o644)  # weights are written for their owner alone, and a container runs as somebody else
     partial.replace(folder / info.weights_file)
-    partial_info = folder / f".{INFO_FILE}"
-    partial_info.write_text(json.dumps(complete.model_dump(mode="json"), indent=2) + "\n")
-    partial_info.replace(folder / INFO_FILE)
+    write_text(folder / INFO_FILE, json.dumps(complete.model_dump(mode="json"), indent=2) + "\n")
     return complete
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from preop.atomic import replacing
 from preop.errors import InvalidInputError, InvalidOutputError
 from preop.folders import sha256
 from preop.imaging import Image
@@ -163,10 +164,9 @@ class FeatureStore:
             values.append(self._part(slide, part, parts / f"{first:08d}.npy", threads))
             advance(first + len(part), len(tiling))
         features = TileFeatures(slide.path.name, tiling, np.concatenate(values))
-        partial = stored.with_name(f".{stored.name}")
         arrays: dict[str, NDArray[Any]] = {"values": features.values, "rows": tiling.rows, "columns": tiling.columns}
-        save_file(arrays, partial, metadata=made_of | {"um_per_pixel": repr(tiling.um_per_pixel)})
-        partial.replace(stored)
+        with replacing(stored) as partial:
+            save_file(arrays, partial, metadata=made_of | {"um_per_pixel": repr(tiling.um_per_pixel)})
         shutil.rmtree(parts)
         return features
 
@@ -180,9 +180,8 @@ class FeatureStore:
         if known is not None:
             return known
         found = encode_tiles(slide, tiling, self.encoder, threads=threads)
-        partial = kept.with_name(f".{kept.name}")
-        np.save(partial, found)
-        partial.replace(kept)
+        with replacing(kept) as partial:
+            np.save(partial, found)
         return found
 
 

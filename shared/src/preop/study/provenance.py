@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from preop.atomic import write_bytes
 from preop.errors import InvalidInputError, InvalidModelError
 from preop.evidence import Stored, ValidationFigures
 from preop.folders import sha256
@@ -165,9 +166,7 @@ def write_model(
     for name, content in {**files, MODEL_FILE: to_json(checked.model_dump()).encode()}.items():
         path = below(folder, name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".partial-{path.name}")
-        partial.write_bytes(content)
-        partial.replace(path)
+        write_bytes(path, content)
 
 
 def _damaged(folder: Path, problem: str) -> InvalidModelError:
