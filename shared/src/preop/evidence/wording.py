@@ -28,11 +28,11 @@ def enumeration(names: Sequence[str], conjunction: str = "or") -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {conjunction} {names[-1]}"
 
 
-def estimate_in_words(estimate: Estimate) -> str:
+def estimate_in_words(estimate: Estimate, digits: int = 2) -> str:
     """Write an estimate: ``0.75 [0.59, 0.91]``, without brackets where there is no interval."""
-    if not (math.isfinite(estimate.lower) and math.isfinite(estimate.upper)):
-        return f"{estimate.value:.2f}"
-    return f"{estimate.value:.2f} [{estimate.lower:.2f}, {estimate.upper:.2f}]"
+    value, lower, upper = (f"{end:.{digits}f}" for end in (estimate.value, estimate.lower, estimate.upper))
+    known = math.isfinite(estimate.lower) and math.isfinite(estimate.upper)
+    return f"{value} [{lower}, {upper}]" if known else value
 
 
 def comparison_in_words(comparison: AucComparison) -> str:

@@ -27,9 +27,9 @@ class Content:
     warnings: Sequence[str] = ()
 
 
-def cell(estimate: Estimate | None) -> str:
+def cell(estimate: Estimate | None, digits: int = 2) -> str:
     """Write an estimate; a dash where there is none."""
-    return DASH if estimate is None or math.isnan(estimate.value) else minus(estimate_in_words(estimate))
+    return DASH if estimate is None or math.isnan(estimate.value) else minus(estimate_in_words(estimate, digits))
 
 
 def number(value: float | None, form: str = ".2f") -> str:

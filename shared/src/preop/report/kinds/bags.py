@@ -47,7 +47,7 @@ def content(study: BagEvidence, source: str) -> Content:
 def _lead(study: BagEvidence) -> str:
     """Say which patients these are."""
     instances = sum(len(patient.instances) for patient in study.patients)
-    unknown = f", {study.excluded} of whom it is not known" if study.excluded else ""
+    unknown = f", {study.excluded} of unknown status" if study.excluded else ""
     return (
         f"{len(study.patients)} patients{from_centres(patient.centre for patient in study.patients)}: "
         f"{study.by_model.events} with {study.positive_name}, {study.by_model.cases - study.by_model.events} "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from preop.evidence import SharesEvidence
 from preop.evidence.shares import COHORT_MEAN, SharesPatient
 from preop.evidence.wording import percent
@@ -9,7 +11,6 @@ from preop.report.blocks import (
     UNSEEN,
     Content,
     calibration_charts,
-    cell,
     charts,
     interval_figure,
     method_section,
@@ -17,6 +18,7 @@ from preop.report.blocks import (
     patients_section,
     recalibration_in_words,
 )
+from preop.report.blocks import cell as any_cell
 from preop.report.charts import (
     ScoredCase,
     Spec,
@@ -27,6 +29,9 @@ from preop.report.charts import (
 )
 from preop.report.sections import DASH, Block, Column, Figures, Row, Section, Table
 
+# Errors of shares differ in the third place.
+_FORM = ".3f"
+_cell = functools.partial(any_cell, digits=3)
 _ORACLE = "observer who knows the simulation"
 _PATTERN = {1: "non-desmoplastic", 0: "desmoplastic", None: "not known"}
 
@@ -43,7 +48,7 @@ def _lead(study: SharesEvidence) -> str:
     return (
         f"{len(study.patients)} patients with {study.lesions} metastases, of {len(study.reported)} of which the shares were "
         f"reported; {predictions.events} patients non-desmoplastic, {predictions.cases - predictions.events} desmoplastic"
-        f"{f', {unknown} of whom it is not known' if unknown else ''}. {UNSEEN}"
+        f"{f', {unknown} of unknown pattern' if unknown else ''}. {UNSEEN}"
     )
 
 
@@ -65,15 +70,17 @@ def _about_patients(study: SharesEvidence) -> list[Block]:
         Row(
             [
                 words,
-                cell(study.patients_by(model).auc),
-                number(study.patients_by(model).brier if study.known else None, ".3f"),
-                cell(study.shares_by(model).pure_auc),
+                _cell(study.patients_by(model).auc),
+                number(study.patients_by(model).brier if study.known else None, _FORM),
+                _cell(study.shares_by(model).pure_auc),
             ]
         )
         for model, words in study.models.items()
     ]
     if oracle:
-        rows.append(Row([_ORACLE, number(oracle["patient_auc"]), DASH, number(oracle["lesion_auc_pure"])]))
+        rows.append(
+            Row([_ORACLE, number(oracle["patient_auc"], _FORM), DASH, number(oracle["lesion_auc_pure"], _FORM)])
+        )
     columns = [
         Column("", "name"),
         Column("AUC of patients", "value"),
@@ -125,17 +132,17 @@ def _about_shares(study: SharesEvidence) -> list[Block]:
             Row(
                 [
                     words,
-                    cell(shares.error),
-                    number(float(shares.log_scores.mean()) if shares.log_scores.size else None),
-                    cell(agreement.accuracy if agreement else None),
-                    cell(agreement.kappa if agreement else None),
+                    _cell(shares.error),
+                    number(float(shares.log_scores.mean()) if shares.log_scores.size else None, _FORM),
+                    _cell(agreement.accuracy if agreement else None),
+                    _cell(agreement.kappa if agreement else None),
                 ]
             )
         )
-    rows.append(Row([COHORT_MEAN, cell(study.cohort_mean_error), DASH, DASH, DASH]))
+    rows.append(Row([COHORT_MEAN, _cell(study.cohort_mean_error), DASH, DASH, DASH]))
     oracle = study.oracle_figures
     if oracle:
-        rows.append(Row([_ORACLE, number(oracle["error_of_shares"]), DASH, DASH, DASH]))
+        rows.append(Row([_ORACLE, number(oracle["error_of_shares"], _FORM), DASH, DASH, DASH]))
     columns = [
         Column("", "name"),
         Column("Error of shares", "value"),
@@ -152,7 +159,7 @@ def _about_shares(study: SharesEvidence) -> list[Block]:
         Figures(
             [
                 interval_figure(
-                    "Mean absolute error", own.error, f"{cell(study.cohort_mean_error)} by the {COHORT_MEAN}"
+                    "Mean absolute error", own.error, f"{_cell(study.cohort_mean_error)} by the {COHORT_MEAN}"
                 ),
                 interval_figure(
                     "Predominant pattern right", own.agreement.accuracy if own.agreement else None, "of three"
@@ -194,8 +201,8 @@ def _subgroups(study: SharesEvidence) -> list[Block]:
                         name or "not stated",
                         str(len(part.patients)),
                         str(int(part.is_pure.sum())),
-                        cell(part.error),
-                        cell(part.pure_auc),
+                        _cell(part.error),
+                        _cell(part.pure_auc),
                     ]
                 )
                 for name, part in parts.items()
@@ -216,12 +223,12 @@ def _second(study: SharesEvidence) -> list[Section]:
             "A second segmentation",
             [
                 f"{second.lesions} metastases were outlined twice, and predicted by the same models: the desmoplastic share "
-                f"differs by {cell(second.difference)} on average, intraclass correlation {number(second.intraclass)}.",
+                f"differs by {_cell(second.difference)} on average, intraclass correlation {number(second.intraclass, '.3f')}.",
                 Table(
                     columns,
                     [
-                        Row(["as given", cell(first.error), cell(first.pure_auc)]),
-                        Row(["second segmentation", cell(second.error), cell(second.pure_auc)]),
+                        Row(["as given", _cell(first.error), _cell(first.pure_auc)]),
+                        Row(["second segmentation", _cell(second.error), _cell(second.pure_auc)]),
                     ],
                 ),
             ],
