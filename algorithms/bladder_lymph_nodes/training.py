@@ -26,18 +26,19 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from preop.cohort import Cohort, Patient, map_patients
 from preop.errors import InvalidInputError, PreopError
+from preop.evidence import BagEvidence, ValidationFigures
 from preop.folders import open_resumable_run
 from preop.grandchallenge.values import read_json, to_json
 from preop.mil import Augmentation, Bag, HeldOut, cross_validate
 from preop.mil import Settings as MilSettings
 from preop.mil import fit as fit_ensemble
-from preop.mil.evidence import figures
-from preop.report import bag_training_page
+from preop.report import write_report
 from preop.statistics import auc, oracle_auc, youden_threshold
 from preop.study import TrainingData, write_model
 
 from .inference import DESCRIPTION_FILE, Description, Range
 from .lymph_nodes import SIZE_RULE_MM
+from .model import Details
 from .network import NetworkSettings, make_network, mirrored
 from .preparation import CUBES_FILE, NODES_FILE, prepare_patient
 
@@ -89,7 +90,7 @@ class Prepared:
     bag: Bag
 
 
-def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> dict[str, Any]:
+def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> ValidationFigures:
     """Train and validate on a cohort; write the model folder, and the report with its evidence.
 
     Parameters
@@ -121,7 +122,7 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> dict[s
 
     threshold = _threshold(prepared, held_out)
     evidence = _evidence(cohort, prepared, held_out, by_centre, threshold, settings)
-    validation = {"protocol": evidence["protocol"], **figures(evidence)}
+    validation = evidence.validation
     densities = [float(np.median([node["p90_hu"] for node in each.nodes])) for each in prepared]
     description = Description(
         network=settings.network,
@@ -132,15 +133,8 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> dict[s
         slice_mm=_range([each.slice_mm for each in prepared]),
     )
     files = {**ensemble.to_files(), DESCRIPTION_FILE: to_json(description.model_dump(mode="json")).encode()}
-    write_model(model, _provenance(cohort, prepared, settings, validation), files)
-    (report / "evidence.json").write_text(to_json(evidence), encoding="utf-8")
-    bag_training_page(
-        evidence,
-        report / "report.html",
-        title=cohort.algorithm.title,
-        source=cohort.source.description,
-        simulated=cohort.source.simulated,
-    )
+    write_model(model, _provenance(cohort, prepared, settings, validation), files, details=Details)
+    write_report(evidence, report, title=cohort.algorithm.title, source=cohort.source)
     shutil.rmtree(work, ignore_errors=True)
     return validation
 
@@ -266,13 +260,12 @@ def _evidence(
     by_centre: Sequence[HeldOut],
     threshold: float,
     settings: Settings,
-) -> dict[str, Any]:
+) -> BagEvidence:
     centres: dict[str, list[dict[str, Any]]] = {}
-    for said in by_centre:
-        row = {"patient": said.prediction.name, "probability": said.prediction.probability}
-        centres.setdefault(said.fold, []).append(row)
-    return {
-        "format": 1,
+    for each in by_centre:
+        row = {"patient": each.prediction.name, "probability": each.prediction.probability}
+        centres.setdefault(each.fold, []).append(row)
+    content = {
         "positive_name": "pN+",
         "instance_name": "lymph node",
         "model": f"{settings.network.head} on {settings.network.instances}",
@@ -287,19 +280,20 @@ def _evidence(
             "unit": "mm",
             "threshold": SIZE_RULE_MM,
         },
-        "patients": [_patient_evidence(each, said) for each, said in zip(prepared, held_out, strict=True)],
+        "patients": [_patient_evidence(*pair) for pair in zip(prepared, held_out, strict=True)],
         "by_centre": centres,
         "oracle": _oracle(cohort),
     }
+    return BagEvidence.read(content)
 
 
-def _patient_evidence(each: Prepared, said: HeldOut) -> dict[str, Any]:
-    prediction = said.prediction
+def _patient_evidence(each: Prepared, held_out: HeldOut) -> dict[str, Any]:
+    prediction = held_out.prediction
     counts = prediction.counts
     return {
         "patient": each.patient.name,
         "centre": each.patient.centre,
-        "fold": said.fold,
+        "fold": held_out.fold,
         "low": int(each.bag.low),
         "high": None if math.isinf(each.bag.high) else int(each.bag.high),
         "probability": prediction.probability,

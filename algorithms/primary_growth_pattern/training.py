@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from preop.cohort import Cohort, Patient, map_patients
 from preop.errors import InvalidInputError, PreopError
+from preop.evidence import ModelsEvidence, ValidationFigures
 from preop.folders import open_resumable_run
 from preop.grandchallenge.cases import Case
 from preop.grandchallenge.values import read_json, to_json
@@ -31,7 +32,7 @@ from preop.imaging import Image
 from preop.mil import Bag, HeldOut, cross_validate
 from preop.mil import Settings as MilSettings
 from preop.mil import fit as fit_ensemble
-from preop.report import way_figures, ways_training_page
+from preop.report import write_report
 from preop.slides import Encoder, FeatureStore, Slide, TileFeatures, read_encoder
 from preop.statistics import oracle_auc, youden_threshold
 from preop.study import TrainingData, write_model
@@ -50,6 +51,7 @@ from .inference import (
     Description,
     together,
 )
+from .model import Details
 from .networks import Networks
 from .score_card import DEFINITIONS, ScoreCard
 from .tissue import load_networks
@@ -109,7 +111,7 @@ class Prepared:
         return bool(self.bag.positive)
 
 
-def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> dict[str, Any]:
+def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> ValidationFigures:
     """Train and validate on a cohort; write the model folder, and the report with its evidence.
 
     Parameters
@@ -140,7 +142,7 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> dict[s
     rows = scores_of(prepared, held_out)
     thresholds = {way: _threshold(prepared, rows, way) for way in (CARD, TILES, TOGETHER)}
     evidence = _evidence(cohort, prepared, held_out, rows, by_centre, card, thresholds, settings)
-    validation = {"protocol": evidence["protocol"], **way_figures(evidence)}
+    validation = evidence.validation
     description = Description(
         network=settings.network,
         thresholds=thresholds,
@@ -153,15 +155,8 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> dict[s
         CARD_FILE: to_json(card.to_json()).encode(),
         **_files_below(parts, (ENCODER_FOLDER, NETWORKS_FOLDER)),
     }
-    write_model(model, _provenance(cohort, prepared, settings, validation), files)
-    (report / "evidence.json").write_text(to_json(evidence), encoding="utf-8")
-    ways_training_page(
-        evidence,
-        report / "report.html",
-        title=cohort.algorithm.title,
-        source=cohort.source.description,
-        simulated=cohort.source.simulated,
-    )
+    write_model(model, _provenance(cohort, prepared, settings, validation), files, details=Details)
+    write_report(evidence, report, title=cohort.algorithm.title, source=cohort.source)
     shutil.rmtree(work, ignore_errors=True)
     return validation
 
@@ -321,31 +316,30 @@ def _evidence(
     card: CardModel,
     thresholds: Mapping[str, float],
     settings: Settings,
-) -> dict[str, Any]:
+) -> ModelsEvidence:
     centres: dict[str, list[dict[str, Any]]] = {}
     if by_centre:
-        for each, said, row in zip(prepared, by_centre, scores_of(prepared, by_centre), strict=True):
-            centres.setdefault(said.fold, []).append({"patient": each.patient.name, "scores": row})
-    return {
-        "format": 1,
+        for each, unseen, row in zip(prepared, by_centre, scores_of(prepared, by_centre), strict=True):
+            centres.setdefault(unseen.fold, []).append({"patient": each.patient.name, "scores": row})
+    content = {
         "positive_name": "desmoplastic growth",
-        "protocol": f"{settings.folds}-fold cross-validation by patient, the same folds for both ways; all that learns does so "
+        "protocol": f"{settings.folds}-fold cross-validation by patient, the same folds for both models; all that learns does so "
         f"on the other folds, the tiles' ensemble with early stopping and temperature by {settings.training.folds} folds "
         "inside; networks and encoder learned on patients of their own",
         "settings": settings.model_dump(mode="json", exclude={"networks"}),
-        "ways": [
+        "models": [
             {"name": COUNT, "baseline": True},
-            *({"name": way, "threshold": thresholds[way]} for way in (CARD, TILES, TOGETHER)),
+            *({"name": model, "threshold": thresholds[model]} for model in (CARD, TILES, TOGETHER)),
         ],
         "patients": [
             {
                 "patient": each.patient.name,
                 "centre": each.patient.centre,
-                "fold": said.fold,
+                "fold": unseen.fold,
                 "outcome": int(each.desmoplastic),
                 "scores": row,
             }
-            for each, said, row in zip(prepared, held_out, rows, strict=True)
+            for each, unseen, row in zip(prepared, held_out, rows, strict=True)
         ],
         "by_centre": centres,
         "readings": [reading for each in prepared for reading in _readings(each)],
@@ -358,8 +352,9 @@ def _evidence(
             }
             for weight in card.weights
         ],
-        "oracle": _oracle(cohort),
+        "oracle_auc": _oracle(cohort),
     }
+    return ModelsEvidence.read(content)
 
 
 def _readings(each: Prepared) -> list[dict[str, Any]]:

@@ -22,13 +22,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from preop.cohort import Cohort, Patient, map_patients
 from preop.errors import InvalidInputError, PreopError
+from preop.evidence import ValidationFigures
 from preop.folders import open_resumable_run
 from preop.grandchallenge.values import read_json, to_json
 from preop.radiomics import random_perturbations
-from preop.report import training_page
+from preop.report import write_report
 from preop.study import TrainingData, write_model
 from preop.tabular import FeatureTable, FollowUp, PipelineSettings, Question, RepeatedSplits, train_and_validate
-from preop.tabular.evidence import comparisons, figures
 
 from .features import CLINICAL, PET, SCANS, UNCHANGED, measure, scan_of
 from .inference import CLINICAL_LABELS, WEIGHTS_FILE, interface_key
@@ -55,7 +55,7 @@ class Settings(BaseModel):
     )
 
 
-def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> dict[str, Any]:
+def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> ValidationFigures:
     """Train and validate on a cohort; write the model folder, and the report with its evidence.
 
     Patients with more inputs also serve the combinations that need fewer.
@@ -82,14 +82,7 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> dict[s
         follow_up=_follow_up(cohort, table) if settings.time_to_event else None,
         folder=work,
     )
-    validation = {
-        "protocol": f"{settings.splits} stratified random splits by patient, 80 % to train and 20 % to test; all that "
-        "learns does so on the training part; AUC with corrected resampled t interval",
-        **figures(study.evidence),
-    }
-    for stated, found in zip(validation["comparisons"], comparisons(study.evidence), strict=True):
-        stated["adds"] = bool(found.adds)
-
+    validation = study.evidence.validation
     weights = {name: fitted.logistic for name, fitted in study.models.items() if _is_interface(name, cohort)}
     if unreadable := [name for name, logistic in weights.items() if logistic is None]:
         raise InvalidInputError(
@@ -98,14 +91,7 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> dict[s
         )
     content = to_json({name: logistic.to_dict() for name, logistic in weights.items() if logistic})
     write_model(model, _provenance(cohort, table, settings, validation), {WEIGHTS_FILE: content.encode()})
-    (report / "evidence.json").write_text(to_json(study.evidence), encoding="utf-8")
-    training_page(
-        study.evidence,
-        report / "report.html",
-        title=cohort.algorithm.title,
-        source=cohort.source.description,
-        simulated=cohort.source.simulated,
-    )
+    write_report(study.evidence, report, title=cohort.algorithm.title, source=cohort.source)
     shutil.rmtree(work, ignore_errors=True)
     return validation
 

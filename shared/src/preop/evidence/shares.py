@@ -59,8 +59,8 @@ class LesionPrediction(Record):
     """What was predicted of a metastasis."""
 
     mean: Whole = Field(description="expected shares")
-    pure: float = Field(ge=0, le=1, description="probability of purely desmoplastic growth")
-    at_least_half: float = Field(ge=0, le=1, description="probability that half or more is desmoplastic")
+    pure: FiniteFloat = Field(description="probability of purely desmoplastic growth")
+    at_least_half: FiniteFloat = Field(description="probability that half or more is desmoplastic")
     predominant: Whole = Field(description="probability of each pattern to be the predominant one")
     log_score: FiniteFloat | None = Field(description="logarithm of the probability of the report; none without one")
     interval: tuple[float, float] = Field(description="of the desmoplastic share")

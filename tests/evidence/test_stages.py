@@ -1,11 +1,13 @@
 """Figures of a validation of stages, on patients made by hand."""
 
+import json
 from typing import Any
 
 import pytest
 
 from preop.errors import InvalidInputError
-from preop.staging import N, StageEvidence, read_stage_evidence, stages_of
+from preop.evidence import StageEvidence
+from preop.staging import N
 
 
 def patient(
@@ -43,14 +45,14 @@ def evidence() -> dict[str, Any]:
 
 
 def read(evidence: dict[str, Any], **changes: Any) -> StageEvidence:
-    return read_stage_evidence(evidence | changes)
+    return StageEvidence.read(evidence | changes)
 
 
 def test_agreement_counts_the_patients_of_whom_a_rater_said_anything(evidence) -> None:
     study = read(evidence)
     assert study.agreement("algorithm").accuracy.value == pytest.approx(4 / 6)
     assert study.agreement("reader").accuracy.value == pytest.approx(2 / 5)
-    over, under = study.over_and_under("algorithm")
+    over, under = study.predictions("algorithm").over_and_under
     assert (over.value, under.value) == (pytest.approx(1 / 6), pytest.approx(1 / 6))
 
 
@@ -110,24 +112,27 @@ def test_the_verdict_says_who_was_right_more_often(evidence) -> None:
     assert study.cautions == ("the stage was not shown to be right more often than reader.",)
 
 
-def test_figures_hold_no_number_that_json_does_not_know(evidence) -> None:
-    from preop.grandchallenge.values import to_json
-
-    assert '"N0 | N1-3"' in to_json(read(evidence).figures())
-
-
-@pytest.mark.parametrize(
-    ("text", "category"), [("N2a", N.N2A), ("pN0", N.N0), (" cn3", N.N3), ("N2", N.N2), ("ypN1", N.N1), ("nx", N.NX)]
-)
-def test_categories_are_read_as_tables_write_them(text: str, category: N) -> None:
-    assert stages_of([text]) == [category]
+def test_validation_compares_the_algorithm_with_each_reader_on_accuracy(evidence) -> None:
+    found = read(evidence).validation
+    (comparison,) = found.comparisons
+    assert (comparison.model, comparison.baseline, comparison.measure) == ("algorithm", "reader", "accuracy")
+    assert comparison.difference is not None
+    assert comparison.difference.value == pytest.approx(3 / 5 - 2 / 5)
+    assert not comparison.significantly_better
+    assert found.cautions == ("the stage was not shown to be right more often than reader.",)
 
 
-def test_another_word_is_no_category() -> None:
-    with pytest.raises(InvalidInputError, match="The nodal category is 'II'"):
-        stages_of(["II"])
+def test_validation_holds_no_number_that_json_does_not_know(evidence) -> None:
+    details = json.loads(json.dumps(read(evidence).validation.details, allow_nan=False))
+    assert details["agreement"]["reader"]["cuts"]["N0 | N1-3"]["sensitivity"]["value"] == pytest.approx(2 / 3)
+    assert details["stations"]["7"] == {
+        "sensitivity": {"value": None, "lower": None, "upper": None},
+        "specificity": details["stations"]["7"]["specificity"],
+        "seen": 1,
+    }
+    assert details["nodes"] == {"with_truth": 2, "malignant": 1, "auc": 1.0}
 
 
 def test_other_evidence_is_refused(evidence) -> None:
-    with pytest.raises(InvalidInputError, match="This is no evidence of a validation of stages"):
-        read_stage_evidence({**evidence, "raters": []})
+    with pytest.raises(InvalidInputError, match="This is not the evidence of a validation of stages"):
+        StageEvidence.read({**evidence, "raters": []})
