@@ -81,19 +81,7 @@ class Prepared:
 
 
 def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> ValidationFigures:
-    """Train and validate on a cohort; write the model folder, and the report with its evidence.
-
-    Parameters
-    ----------
-    model
-        Becomes what ``/opt/ml/model`` holds.
-    report
-        Becomes ``report.html`` and ``evidence.json``, which holds each patient's held-out prediction.
-
-    Returns
-    -------
-    The validation figures, as they stand in ``model.json``.
-    """
+    """Train and validate on a cohort, as :meth:`preop.study.Training.fit` says."""
     open_resumable_run(report, {"cohort": cohort.sha256, "settings": settings.model_dump_json()})
     work = report / "work"
     prepared = prepare(cohort, work / "patients")

@@ -56,20 +56,9 @@ class Settings(BaseModel):
 
 
 def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> ValidationFigures:
-    """Train and validate on a cohort; write the model folder, and the report with its evidence.
+    """Train and validate on a cohort, as :meth:`preop.study.Training.fit` says.
 
     Patients with more inputs also serve the combinations that need fewer.
-
-    Parameters
-    ----------
-    model
-        Becomes what ``/opt/ml/model`` holds.
-    report
-        Becomes ``report.html`` and ``evidence.json``, which holds each patient's held-out predictions.
-
-    Returns
-    -------
-    The validation figures, as they stand in ``model.json``.
     """
     open_resumable_run(report, {"cohort": cohort.sha256, "settings": settings.model_dump_json()})
     work = report / "work"

@@ -124,8 +124,8 @@ def test_a_trained_model_knows_uptake_and_says_how_well_it_stages(
     faint, hot = ({term.name: term.quantiles[place] for term in model.terms} for place in (0, -1))
     assert model.probability(faint) < 0.5 < model.probability(hot)
     assert (tmp_path / "model" / "organs" / "weights").read_text() == "organs"
-    assert set(validation["agreement"]) == {"the algorithm", "clinical staging (cN)", *training.RULES.values()}
-    assert validation["models"]["the algorithm"]["auc"]["value"] > 0.5
+    assert set(validation.details["agreement"]) == {"the algorithm", "clinical staging (cN)", *training.RULES.values()}
+    assert validation.models["the algorithm"].auc.value > 0.5
     evidence = json.loads((tmp_path / "report" / "evidence.json").read_text())
     assert [row["reference"] for row in evidence["patients"]] == ["N0", "N2a", "N1", "N2b", "N3", "N0", "N0", "N2a"]
     assert sum(node["malignant"] for node in evidence["nodes"]) == 6

@@ -136,7 +136,7 @@ class BagEvidence(Evidence):
     @cached_property
     def by_model(self) -> BinaryPredictions:
         """The known patients by the model, each decided about at the threshold that is best on all other folds."""
-        labels = [patient.positive for patient in self.known]
+        labels = [patient.positive is True for patient in self.known]
         folds = [patient.fold for patient in self.known]
         return BinaryPredictions.by_folds(labels, [patient.probability for patient in self.known], folds)
 
@@ -144,7 +144,7 @@ class BagEvidence(Evidence):
     def by_rule(self) -> BinaryPredictions:
         """The same patients by the rule."""
         scores = [patient.rule_score for patient in self.known]
-        labels = [patient.positive for patient in self.known]
+        labels = [patient.positive is True for patient in self.known]
         return BinaryPredictions.of(labels, scores, [score > self.rule.threshold for score in scores])
 
     @property
@@ -224,7 +224,7 @@ class BagEvidence(Evidence):
     @property
     def validation(self) -> ValidationFigures:
         """The figures that ``model.json`` states: AUC of model and rule, their comparison, instances and counts."""
-        model, rule, oracle = self.model, self.rule.name, self.oracle
+        model, rule = self.model, self.rule.name
         patients, events = self.by_model.cases, self.by_model.events
         return ValidationFigures(
             protocol=self.protocol,
@@ -236,26 +236,29 @@ class BagEvidence(Evidence):
             comparisons=(auc_comparison(model, rule, self.comparison),),
             verdict=tuple(self.verdict),
             cautions=(),
-            details={
-                "patients_left_out": self.excluded,
-                "decisions": {
-                    name: decision_figures(counts, "sensitivity", "specificity")
-                    for name, counts in ((model, self.by_model.counts), (rule, self.by_rule.counts))
-                },
-                "brier_score": self.by_model.brier,
-                "instances": self._instance_figures(),
-                "count": self.count.figures() if self.count else None,
-                "centres": {
-                    centre.name: {
-                        "patients": centre.patients,
-                        "events": centre.events,
-                        "auc": stated(centre.aucs.get(model)),
-                    }
-                    for centre in self.centres
-                },
-                "oracle": oracle.model_dump() if oracle else None,
-            },
+            details=self._details(),
         )
+
+    def _details(self) -> dict[str, Any]:
+        predictions = {self.model: self.by_model, self.rule.name: self.by_rule}
+        return {
+            "patients_left_out": self.excluded,
+            "decisions": {
+                name: decision_figures(each.counts, "sensitivity", "specificity") for name, each in predictions.items()
+            },
+            "brier_score": self.by_model.brier,
+            "instances": self._instance_figures(),
+            "count": self.count.figures() if self.count else None,
+            "centres": {
+                centre.name: {
+                    "patients": centre.patients,
+                    "events": centre.events,
+                    "auc": stated(centre.aucs.get(self.model)),
+                }
+                for centre in self.centres
+            },
+            "oracle": self.oracle.model_dump() if self.oracle else None,
+        }
 
     def _instance_figures(self) -> dict[str, Any]:
         rankings = {self.model: self.model_ranking, self.rule.name: self.rule_ranking}

@@ -136,8 +136,9 @@ class ModelsEvidence(Evidence):
         check_each_once(patient.patient for patient in self.patients)
         names = {patient.patient for patient in self.patients}
         wanted = {model.name for model in self.models}
-        of_centres = [row for part in self.by_centre.values() for row in part]
-        for row in (*self.patients, *of_centres):
+        rows: list[ModelsPatient | CentrePatient] = [*self.patients]
+        rows += [row for part in self.by_centre.values() for row in part]
+        for row in rows:
             if row.scores.keys() != wanted:
                 raise ValueError(
                     f"the patient {row.patient} is scored by other models than {', '.join(sorted(wanted))}"
@@ -290,9 +291,10 @@ class ModelsEvidence(Evidence):
 
         words = {True: "yes", False: "no"}
         one, other = self.predictions[first], self.predictions[second]
-        called = [[words[bool(value)] for value in np.asarray(each.decisions)] for each in (one, other)]
+        called = ([words[bool(value)] for value in np.asarray(each.decisions)] for each in (one, other))
+        decisions = Agreement.of(next(called), next(called), ("no", "yes"))
         correlation = float(spearmanr(one.scores, other.scores).statistic)
-        return ModelAgreement(first, second, correlation, Agreement.of(*called, ("no", "yes")))
+        return ModelAgreement(first, second, correlation, decisions)
 
     def _answer(self) -> str:
         model = capital(self.final.name)

@@ -24,6 +24,7 @@ from preop.evidence.figures import Comparison, Figure, ValidationFigures
 from preop.evidence.records import CentreFigures, Evidence, Record, model_figures, stated_number
 from preop.evidence.wording import enumeration
 from preop.statistics import (
+    CohortRow,
     Estimate,
     PairedComparison,
     RocBand,
@@ -163,19 +164,6 @@ class ExternalPredictions(Record):
     threshold: float
 
 
-class CohortVariable(Record):
-    """A line of the table of patients, as :func:`preop.statistics.cohort_table` gives it."""
-
-    variable: str
-    level: str
-    missing: int
-    overall: str
-    without: str
-    with_outcome: str
-    p_value: float | None
-    test: str
-
-
 class Variable(Record):
     """One column by itself, compared with the outcome."""
 
@@ -289,7 +277,7 @@ class SplitsEvidence(Evidence):
     models: dict[str, TabularModelRecord] = Field(min_length=1)
     runs: tuple[Run, ...]
     comparisons: tuple[ComparedRuns, ...]
-    cohort: tuple[CohortVariable, ...]
+    cohort: tuple[CohortRow, ...] = Field(description="lines of the table of patients")
     univariable: tuple[Variable, ...]
     regressions: dict[str, Regression]
     stability: dict[str, float | None] = Field(description="intraclass correlation of each column measured again")
@@ -376,13 +364,20 @@ class SplitsEvidence(Evidence):
             runs = [self.runs[number] for number in pair.runs]
             scores = np.array([self._aucs(run) for run in runs])
             model, baseline = scores[:, ~np.isnan(scores).any(axis=0)]
-            test = compare_resampled(model, baseline, **_sizes(runs[0]))
-            found.append((pair, len(runs[0].rows), float(model.mean()), float(baseline.mean()), test))
+            found.append((pair, runs[0], model, baseline, compare_resampled(model, baseline, **_sizes(runs[0]))))
         p_values = [1.0 if math.isnan(test.p_value) else test.p_value for *_, test in found]
         adjusted = adjust_p_values(p_values, method="holm").tolist() if found else []
         return tuple(
-            BaselineComparison(pair.model, pair.baseline, *rest, p_value)
-            for (pair, *rest), p_value in zip(found, adjusted, strict=True)
+            BaselineComparison(
+                model=pair.model,
+                baseline=pair.baseline,
+                patients=len(run.rows),
+                model_auc=float(model.mean()),
+                baseline_auc=float(baseline.mean()),
+                auc=test,
+                adjusted_p_value=p_value,
+            )
+            for (pair, run, model, baseline, test), p_value in zip(found, adjusted, strict=True)
         )
 
     def feature_use(self, model: str) -> list[FeatureUse]:
@@ -413,11 +408,11 @@ class SplitsEvidence(Evidence):
         """Rows that most splits in which they were held out placed above, and not above, the median training risk."""
         votes = defaultdict(list)
         for split in self.models[model].cox or ():
-            for row, high in zip(split.rows, split.high, strict=True):
-                votes[row].append(high)
-        high = np.array(sorted(row for row, found in votes.items() if np.mean(found) > 0.5), dtype=np.intp)
-        low = np.array(sorted(row for row, found in votes.items() if np.mean(found) <= 0.5), dtype=np.intp)
-        return {"high risk": high, "low risk": low}
+            for row, is_high in zip(split.rows, split.high, strict=True):
+                votes[row].append(is_high)
+        high = {row for row, found in votes.items() if np.mean(found) > 0.5}
+        groups = {"high risk": sorted(high), "low risk": sorted(votes.keys() - high)}
+        return {name: np.array(rows, dtype=np.intp) for name, rows in groups.items()}
 
     def risk_groups(self, model: str) -> RiskGroups | None:
         """How the rows of both risks fare; None without follow-up, or where all have the same risk.

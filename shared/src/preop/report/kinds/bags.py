@@ -40,12 +40,19 @@ from preop.statistics import difference_in_words
 
 
 def content(study: BagEvidence, source: str) -> Content:
-    """Give what a report says of such evidence."""
-    return Content(_lead(study), _sections(study, source), _warnings(study))
+    """Patients, instances, numbers, centres, methods, and the table of patients."""
+    sections = [
+        Section(f"Who has {study.positive_name}", _about_patients(study), name="patients"),
+        Section(f"Which {study.instance_name}s are positive", _about_instances(study), name="ranking"),
+        Section(f"How many {study.instance_name}s are positive", _about_numbers(study), name="number"),
+        *_centres(study),
+        method_section(study, _method(study), source),
+        _table(study),
+    ]
+    return Content(_lead(study), sections, _warnings(study))
 
 
 def _lead(study: BagEvidence) -> str:
-    """Say which patients these are."""
     instances = sum(len(patient.instances) for patient in study.patients)
     unknown = f", {study.excluded} of unknown status" if study.excluded else ""
     return (
@@ -76,18 +83,6 @@ def _warnings(study: BagEvidence) -> list[str]:
             "be positive, or not all are known."
         )
     return found
-
-
-def _sections(study: BagEvidence, source: str) -> list[Section]:
-    """Patients, instances, numbers, centres, methods, and the table of patients."""
-    return [
-        Section(f"Who has {study.positive_name}", _about_patients(study), name="patients"),
-        Section(f"Which {study.instance_name}s are positive", _about_instances(study), name="ranking"),
-        Section(f"How many {study.instance_name}s are positive", _about_numbers(study), name="number"),
-        *_centres(study),
-        method_section(study, _method(study), source),
-        _table(study),
-    ]
 
 
 def _patients(patients: int, which: str = "") -> str:

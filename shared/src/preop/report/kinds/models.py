@@ -26,22 +26,8 @@ from preop.statistics import difference_in_words
 
 
 def content(study: ModelsEvidence, source: str) -> Content:
-    """Give what a report says of such evidence."""
-    return Content(_lead(study), _sections(study, source))
-
-
-def _lead(study: ModelsEvidence) -> str:
-    """Say which patients these are."""
-    patients, events = len(study.patients), study.predictions[study.final.name].events
-    return (
-        f"{patients} patients{from_centres(patient.centre for patient in study.patients)}: {events} with "
-        f"{study.positive_name}, {patients - events} without. {UNSEEN}"
-    )
-
-
-def _sections(study: ModelsEvidence, source: str) -> list[Section]:
     """Models, agreement, items, centres, methods, and the table of patients."""
-    return [
+    sections = [
         Section("Each model", _models(study), name="models"),
         Section("Agreement between models", _agreement(study), name="agreement"),
         Section("Items", _items(study), name="items"),
@@ -49,6 +35,15 @@ def _sections(study: ModelsEvidence, source: str) -> list[Section]:
         method_section(study, _METHOD, source),
         _table(study),
     ]
+    return Content(_lead(study), sections)
+
+
+def _lead(study: ModelsEvidence) -> str:
+    patients, events = len(study.patients), study.predictions[study.final.name].events
+    return (
+        f"{patients} patients{from_centres(patient.centre for patient in study.patients)}: {events} with "
+        f"{study.positive_name}, {patients - events} without. {UNSEEN}"
+    )
 
 
 def _models(study: ModelsEvidence) -> list[Block]:

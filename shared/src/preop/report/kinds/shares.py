@@ -37,24 +37,8 @@ _PATTERN = {1: "non-desmoplastic", 0: "desmoplastic", None: "not known"}
 
 
 def content(study: SharesEvidence, source: str) -> Content:
-    """Give what a report says of such evidence."""
-    return Content(_lead(study), _sections(study, source))
-
-
-def _lead(study: SharesEvidence) -> str:
-    """Say which patients these are."""
-    predictions = study.patients_by(study.final)
-    unknown = len(study.patients) - predictions.cases
-    return (
-        f"{len(study.patients)} patients with {study.lesions} metastases, of {len(study.reported)} of which the shares were "
-        f"reported; {predictions.events} patients non-desmoplastic, {predictions.cases - predictions.events} desmoplastic"
-        f"{f', {unknown} of unknown pattern' if unknown else ''}. {UNSEEN}"
-    )
-
-
-def _sections(study: SharesEvidence, source: str) -> list[Section]:
     """Patients, shares, subgroups, a second segmentation, methods, and the table of patients."""
-    return [
+    sections = [
         Section("Desmoplastic or not", _about_patients(study), name="patients"),
         Section("Shares of the interface", _about_shares(study), name="shares"),
         Section("Size, centre, segmentation", _subgroups(study), name="subgroups"),
@@ -62,6 +46,17 @@ def _sections(study: SharesEvidence, source: str) -> list[Section]:
         method_section(study, _METHOD, source),
         _table(study),
     ]
+    return Content(_lead(study), sections)
+
+
+def _lead(study: SharesEvidence) -> str:
+    predictions = study.patients_by(study.final)
+    unknown = len(study.patients) - predictions.cases
+    return (
+        f"{len(study.patients)} patients with {study.lesions} metastases, of {len(study.reported)} of which the shares were "
+        f"reported; {predictions.events} patients non-desmoplastic, {predictions.cases - predictions.events} desmoplastic"
+        f"{f', {unknown} of unknown pattern' if unknown else ''}. {UNSEEN}"
+    )
 
 
 def _about_patients(study: SharesEvidence) -> list[Block]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from preop.evidence import SplitsEvidence
-from preop.evidence.splits import CohortVariable, FeatureUse, FinalModel, Interval, Regression, Variable
+from preop.evidence.splits import FeatureUse, FinalModel, Interval, Regression, Variable
 from preop.evidence.wording import percent
 from preop.report.blocks import (
     DECISION_COLUMNS,
@@ -22,7 +22,7 @@ from preop.report.blocks import (
 from preop.report.charts import decision_chart, forest_chart, roc_band_chart, share_chart, survival_chart
 from preop.report.checklists import CLEAR, TRIPOD_AI, Item, Topic
 from preop.report.sections import DASH, Block, Cell, Column, Heading, Mark, Note, Row, Section, Table
-from preop.statistics import difference_in_words, p_value_in_words
+from preop.statistics import CohortRow, difference_in_words, p_value_in_words
 
 _MAX_FEATURES = 10
 _MAX_VARIABLES = 25
@@ -44,22 +44,6 @@ _TITLES = {
 
 
 def content(study: SplitsEvidence, source: str) -> Content:
-    """Give what a report says of such evidence."""
-    return Content(_lead(study), _sections(study, source), study.warnings)
-
-
-def _lead(study: SplitsEvidence) -> str:
-    """Say which patients these are."""
-    patients = study.patients
-    people, rows, events = len(set(patients.patient)), len(patients.outcome), sum(patients.outcome)
-    of_rows = "" if people == rows else f" ({rows} rows)"
-    return (
-        f"{people} patients{of_rows}{from_centres(patients.centre)}, {events} with {study.outcome} and {rows - events} "
-        f"without. {len(study.models)} models, each fitted and tested {study.splits.repeats} times."
-    )
-
-
-def _sections(study: SplitsEvidence, source: str) -> list[Section]:
     """Models, baselines, each model, formulas, patients, variables, stability, centres, survival, methods, checklists."""
     blocks = {
         Topic.MODELS: _models(study),
@@ -76,10 +60,21 @@ def _sections(study: SplitsEvidence, source: str) -> list[Section]:
     }
     there = [topic for topic, found in blocks.items() if found]
     answered = [Topic.RESULT, *([Topic.WARNINGS] if study.warnings else []), *there]
-    return [
+    sections = [
         *(Section(_TITLES[topic], blocks[topic], name=topic.value) for topic in there),
         _checklists(answered),
     ]
+    return Content(_lead(study), sections, study.warnings)
+
+
+def _lead(study: SplitsEvidence) -> str:
+    patients = study.patients
+    people, rows, events = len(set(patients.patient)), len(patients.outcome), sum(patients.outcome)
+    of_rows = "" if people == rows else f" ({rows} rows)"
+    return (
+        f"{people} patients{of_rows}{from_centres(patients.centre)}, {events} with {study.outcome} and {rows - events} "
+        f"without. {len(study.models)} models, each fitted and tested {study.splits.repeats} times."
+    )
 
 
 def _models(study: SplitsEvidence) -> list[Block]:
@@ -236,7 +231,7 @@ def _cohort(study: SplitsEvidence) -> list[Block]:
     ]
 
 
-def _cohort_row(row: CohortVariable) -> Row:
+def _cohort_row(row: CohortRow) -> Row:
     first = bool(row.test) or not row.level
     mark: Mark = "" if first else "more"
     return Row(

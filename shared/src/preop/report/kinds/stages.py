@@ -26,23 +26,8 @@ _CUTS = {"N0 | N1 to N3": N.N1, "N0, N1 | N2, N3": N.N2}
 
 
 def content(study: StageEvidence, source: str) -> Content:
-    """Give what a report says of such evidence."""
-    return Content(_lead(study), _sections(study, source))
-
-
-def _lead(study: StageEvidence) -> str:
-    """Say which patients these are."""
-    counts = {name: sum(row.values()) for name, row in study.agreement(study.algorithm).as_dict().items()}
-    stages = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-    return (
-        f"{len(study.patients)} patients{from_centres(patient.centre for patient in study.patients)}, by pathology {stages}. "
-        "Each was staged by a model that had not seen the patient."
-    )
-
-
-def _sections(study: StageEvidence, source: str) -> list[Section]:
     """Agreement, decisions, stations, nodes, methods, and the table of patients."""
-    return [
+    sections = [
         Section("Agreement with pathology", _agreement(study), name="agreement"),
         Section("Decisions between categories", _cuts(study), name="cuts"),
         Section("Which stations", _stations(study), name="stations"),
@@ -50,6 +35,16 @@ def _sections(study: StageEvidence, source: str) -> list[Section]:
         method_section(study, _METHOD, source),
         _table(study),
     ]
+    return Content(_lead(study), sections)
+
+
+def _lead(study: StageEvidence) -> str:
+    counts = {name: sum(row.values()) for name, row in study.agreement(study.algorithm).as_dict().items()}
+    stages = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    return (
+        f"{len(study.patients)} patients{from_centres(patient.centre for patient in study.patients)}, by pathology {stages}. "
+        "Each was staged by a model that had not seen the patient."
+    )
 
 
 def _agreement(study: StageEvidence) -> list[Block]:
