@@ -77,10 +77,13 @@ def test_the_oracle_knows_what_patients_are_made_from(study: SharesEvidence) -> 
 
 
 def test_verdict_says_what_is_shown_and_what_is_not(study: SharesEvidence) -> None:
-    shares, patients = study.verdict
-    assert shares.startswith(
+    shares, errors, patients = study.verdict
+    assert shares == (
         "The shares predicted by both together are closer to the reported ones than those of the part alone and of the mean "
-        "of the cohort: mean absolute error 0.000, compared with 0.267 for the part alone and 0.267 for"
+        "of the cohort."
+    )
+    assert errors == (
+        "Mean absolute error 0.000, compared with 0.267 for the part alone and 0.267 for the mean of the cohort."
     )
     assert patients == (
         "AUC of patients for non-desmoplastic growth: 1.00, compared with 0.50 for the part alone; the model was not "

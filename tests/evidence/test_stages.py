@@ -108,7 +108,8 @@ def test_the_verdict_says_who_was_right_more_often(evidence) -> None:
     assert study.verdict[0] == (
         "The algorithm's category was not shown to be right more or less often than that of reader."
     )
-    assert "algorithm: the exact category in 0.67" in study.verdict[1]
+    assert study.verdict[1].startswith("algorithm: exact category in 4 of 6 patients, accuracy 0.67 [")
+    assert study.verdict[2].startswith("reader: exact category in 2 of 5, accuracy 0.40 [")
     assert study.cautions == ("the stage was not shown to be right more often than reader.",)
 
 

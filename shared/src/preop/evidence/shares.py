@@ -380,7 +380,7 @@ class SharesEvidence(Evidence):
     @property
     def verdict(self) -> list[str]:
         """Say in words whether the shares are better than those of the parts and of the mean, and how patients are ranked."""
-        return [self._about_shares(), *self._about_patients()]
+        return [*self._about_shares(), *self._about_patients()]
 
     @property
     def validation(self) -> ValidationFigures:
@@ -423,10 +423,10 @@ class SharesEvidence(Evidence):
     def _brier(self, model: str) -> float | None:
         return self.patients_by(model).brier if self.known else None
 
-    def _about_shares(self) -> str:
+    def _about_shares(self) -> list[str]:
         own = self.shares_by(self.final).error
         if own is None:
-            return "No shares were reported: how well they are predicted is not known."
+            return ["No shares were reported: how well they are predicted is not known."]
         errors = {part: self.shares_by(part).error for part in self.parts} | {COHORT_MEAN: self.cohort_mean_error}
         better = {
             each.baseline
@@ -442,7 +442,8 @@ class SharesEvidence(Evidence):
             sentence += f", and were not shown to be closer than those {enumeration(others)}" if others else ""
         else:
             sentence += f"were not shown to be closer to the reported ones than those {enumeration(others)}"
-        return f"{sentence}: mean absolute error {own.value:.3f}, compared with {enumeration(numbers, 'and')}."
+        errors_in_words = f"Mean absolute error {own.value:.3f}, compared with {enumeration(numbers, 'and')}."
+        return [f"{sentence}.", errors_in_words]
 
     def _about_patients(self) -> list[str]:
         areas = {name: self.patients_by(name).auc for name in self.models}

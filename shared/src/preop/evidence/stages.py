@@ -165,7 +165,8 @@ class StageEvidence(Evidence):
         agreement = self.agreement(self.algorithm)
         kappa = agreement.quadratic_weighted_kappa
         found = [
-            f"{self.algorithm}: the exact category in {estimate_in_words(agreement.accuracy)} of {agreement.cases} patients"
+            f"{self.algorithm}: exact category in {int(agreement.matrix.trace())} of {agreement.cases} patients, accuracy "
+            f"{estimate_in_words(agreement.accuracy)}"
             + (f", quadratic weighted kappa {estimate_in_words(kappa)}." if kappa else ".")
         ]
         first = f"The algorithm gave the category of pathology in {percent(agreement.accuracy.value)} of the patients."
@@ -176,7 +177,8 @@ class StageEvidence(Evidence):
             other = self.agreement(rater)
             kappa = other.quadratic_weighted_kappa
             found.append(
-                f"{rater}: {estimate_in_words(other.accuracy)} of {other.cases}"
+                f"{rater}: exact category in {int(other.matrix.trace())} of {other.cases}, accuracy "
+                f"{estimate_in_words(other.accuracy)}"
                 + (f", kappa {estimate_in_words(kappa)}" if kappa else "")
                 + f"; difference of accuracy {difference_in_words(difference)}."
             )

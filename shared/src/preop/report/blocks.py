@@ -44,13 +44,13 @@ def p_value_cell(p_value: float | None) -> str:
     return p_value_in_words(p_value).removeprefix("p ").removeprefix("= ")
 
 
-def interval_figure(name: str, estimate: Estimate | None, beside: str = "") -> Figure:
+def interval_figure(name: str, estimate: Estimate | None, beside: str = "", digits: int = 2) -> Figure:
     """Write an estimate as one of the few numbers to remember."""
     if estimate is None or math.isnan(estimate.value):
         return Figure(name, DASH, "", beside)
-    known = not math.isnan(estimate.lower)
-    interval = f"95 % interval {estimate.lower:.2f} to {estimate.upper:.2f}" if known else "no interval"
-    return Figure(name, f"{estimate.value:.2f}", minus(interval), beside)
+    value, lower, upper = (minus(f"{end:.{digits}f}") for end in (estimate.value, estimate.lower, estimate.upper))
+    interval = "no interval" if math.isnan(estimate.lower) else f"95 % interval {lower} to {upper}"
+    return Figure(name, value, interval, beside)
 
 
 def decision_cells(counts: BinaryCounts) -> list[str]:

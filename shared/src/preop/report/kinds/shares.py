@@ -154,7 +154,7 @@ def _about_shares(study: SharesEvidence) -> list[Block]:
         Figures(
             [
                 interval_figure(
-                    "Mean absolute error", own.error, f"{_cell(study.cohort_mean_error)} by the {COHORT_MEAN}"
+                    "Mean absolute error", own.error, f"{_cell(study.cohort_mean_error)} by the {COHORT_MEAN}", 3
                 ),
                 interval_figure(
                     "Predominant pattern right", own.agreement.accuracy if own.agreement else None, "of three"
