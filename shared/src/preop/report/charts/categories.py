@@ -91,7 +91,7 @@ def found_chart(
     found
         Up to three rankings by name, the last of them that of chance.
     axis
-        What is looked at.
+        What is reviewed.
     share
         Where a dashed line marks how much is to be found.
     """

@@ -193,7 +193,7 @@ def roc_comparison_chart(
     Parameters
     ----------
     curves, areas
-        By the name that stands beside them.
+        By the name beside them.
     operating_points
         By the same names.
     """

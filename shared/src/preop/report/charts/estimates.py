@@ -105,7 +105,7 @@ def forest_chart(
     Parameters
     ----------
     estimates
-        By the name that stands beside them, in order from the top.
+        By the name beside them, in order from the top.
     axis
         What is estimated.
     no_effect
@@ -167,7 +167,7 @@ def composition_chart(
     Parameters
     ----------
     compositions
-        Shares by their names, the same and in the same order for all, by the name that stands beside the bar.
+        Shares by their names, the same and in the same order for all, by the name beside the bar.
     axis
         What they are shares of.
     """
@@ -245,7 +245,7 @@ def strip_chart(values: Mapping[str, Sequence[float]], *, axis: str, title: str)
 
 
 def _spread(values: Sequence[float]) -> list[float]:
-    """Give all values, or evenly spaced quantiles of more than can be told apart."""
+    """Give all values, or evenly spaced quantiles of more than a reader can distinguish."""
     if len(values) <= _MAX_MARKS:
         return [float(value) for value in values]
     return [float(value) for value in np.quantile(values, np.linspace(0, 1, _MAX_MARKS))]
