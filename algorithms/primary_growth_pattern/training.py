@@ -1,20 +1,17 @@
-"""Fits both ways on a cohort: the model of the score card, and a head over the features of tiles.
+"""Fits both models on a cohort: the logistic model of the score card, and a head over the features of tiles.
 
-Everything that learns does so inside the folds, and both ways have the same ones: a fold's cards are read by a model of the
-other folds' cards, its tiles by an ensemble of the other folds' bags (weights, early stopping, temperature). Putting both
-together learns nothing. A patient's growth pattern is all that is told. Networks and encoder are taken as they are.
+Everything that learns does so inside the folds, and both models have the same ones: a fold's cards are read by a model of
+the other folds' cards, its tiles by an ensemble of the other folds' bags (weights, early stopping, temperature). Combining
+them learns nothing. The growth pattern is all that is known of a patient. Networks and encoder are taken as they are.
 """
 
 from __future__ import annotations
 
 import csv
-import datetime as dt
 import functools
-import platform
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -35,37 +32,37 @@ from preop.mil import fit as fit_ensemble
 from preop.report import write_report
 from preop.slides import Encoder, FeatureStore, Slide, TileFeatures, read_encoder
 from preop.statistics import oracle_auc, youden_threshold
-from preop.study import TrainingData, write_model
+from preop.study import TrainingData, model_info, write_model
 
-from .agnostic import NetworkSettings, bag_of, make_network
 from .card_model import CardModel, fit_card_model
 from .examination import MASK, MASK_PIXEL_MM, SLIDE, card_of_patient, score_slide
-from .inference import (
+from .inference import combine
+from .model import (
     CARD,
     CARD_FILE,
+    COMBINED,
     DESCRIPTION_FILE,
     ENCODER_FOLDER,
     NETWORKS_FOLDER,
+    PACKAGES,
     TILES,
-    TOGETHER,
     Description,
-    together,
+    Details,
 )
-from .model import Details
 from .networks import Networks
 from .score_card import DEFINITIONS, ScoreCard
 from .tissue import load_networks
+from .weakly_supervised import NetworkSettings, bag_of, make_network
 
 OUTCOME = "desmoplastic"
 READER = "reader_"
 """Before the name of an item: column with a reader's score of it."""
 TRUTH_FILE = "card_truth.csv"
 COUNT = "unfavourable items, counted"
-_SOFTWARE = ("preop", "torch", "timm", "numpy", "tifffile", "imagecodecs")
 
 
 class Settings(BaseModel):
-    """What a training run can be told."""
+    """Settings of a training run."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -93,7 +90,7 @@ class Prepared:
         Of the cohort.
     card
         The patient's score card.
-    fewest_tiles, most_tiles
+    min_tiles, max_tiles
         Of the patient's slides.
     bag
         Features of the tiles; positive where the growth is desmoplastic.
@@ -101,8 +98,8 @@ class Prepared:
 
     patient: Patient
     card: ScoreCard
-    fewest_tiles: int
-    most_tiles: int
+    min_tiles: int
+    max_tiles: int
     bag: Bag
 
     @property
@@ -128,14 +125,14 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
     card = fit_card_model([each.card for each in prepared], [each.desmoplastic for each in prepared])
 
     rows = scores_of(prepared, held_out)
-    thresholds = {way: _threshold(prepared, rows, way) for way in (CARD, TILES, TOGETHER)}
+    thresholds = {name: _threshold(prepared, rows, name) for name in (CARD, TILES, COMBINED)}
     evidence = _evidence(cohort, prepared, held_out, rows, by_centre, card, thresholds, settings)
     validation = evidence.validation
     description = Description(
         network=settings.network,
         thresholds=thresholds,
-        fewest_tiles=min(each.fewest_tiles for each in prepared),
-        most_tiles=max(each.most_tiles for each in prepared),
+        min_tiles=min(each.min_tiles for each in prepared),
+        max_tiles=max(each.max_tiles for each in prepared),
     )
     files = {
         **ensemble.to_files(),
@@ -143,7 +140,19 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
         CARD_FILE: to_json(card.to_json()).encode(),
         **_files_below(parts, (ENCODER_FOLDER, NETWORKS_FOLDER)),
     }
-    write_model(model, _provenance(cohort, prepared, settings, validation), files, details=Details)
+    info = model_info(
+        cohort.algorithm,
+        training_data=TrainingData(
+            **cohort.source.model_dump(),
+            patients=len(prepared),
+            events=sum(each.desmoplastic for each in prepared),
+            cohort_sha256=cohort.sha256,
+        ),
+        seed=settings.training.seed,
+        packages=PACKAGES,
+        validation=validation,
+    )
+    write_model(model, info, files, Details)
     write_report(evidence, report, title=cohort.algorithm.title, source=cohort.source)
     shutil.rmtree(work, ignore_errors=True)
     return validation
@@ -241,7 +250,7 @@ def scores_of(prepared: Sequence[Prepared], held_out: Sequence[HeldOut]) -> list
                 COUNT: -float(len(prepared[place].card.unfavourable)),
                 CARD: by_card,
                 TILES: by_tiles,
-                TOGETHER: together(by_card, by_tiles),
+                COMBINED: combine(by_card, by_tiles),
             }
     return [rows[place] for place in range(len(prepared))]
 
@@ -290,9 +299,9 @@ def _encoder(parts: Path) -> Encoder:
     return read_encoder(parts / ENCODER_FOLDER, may_run_code=True)
 
 
-def _threshold(prepared: Sequence[Prepared], rows: Sequence[Mapping[str, float]], way: str) -> float:
+def _threshold(prepared: Sequence[Prepared], rows: Sequence[Mapping[str, float]], model: str) -> float:
     """Likelihood at which sensitivity and specificity together are largest in the validation."""
-    return youden_threshold(np.array([each.desmoplastic for each in prepared]), np.array([row[way] for row in rows]))
+    return youden_threshold(np.array([each.desmoplastic for each in prepared]), np.array([row[model] for row in rows]))
 
 
 def _evidence(
@@ -317,7 +326,7 @@ def _evidence(
         "settings": settings.model_dump(mode="json", exclude={"networks"}),
         "models": [
             {"name": COUNT, "baseline": True},
-            *({"name": model, "threshold": thresholds[model]} for model in (CARD, TILES, TOGETHER)),
+            *({"name": model, "threshold": thresholds[model]} for model in (CARD, TILES, COMBINED)),
         ],
         "patients": [
             {
@@ -375,24 +384,4 @@ def _files_below(parts: Path, folders: Sequence[str]) -> dict[str, bytes]:
         for folder in folders
         for file in sorted((parts / folder).rglob("*"))
         if file.is_file()
-    }
-
-
-def _provenance(
-    cohort: Cohort, prepared: Sequence[Prepared], settings: Settings, validation: dict[str, Any]
-) -> dict[str, Any]:
-    data = TrainingData(
-        **cohort.source.model_dump(),
-        patients=len(prepared),
-        events=sum(each.desmoplastic for each in prepared),
-        cohort_sha256=cohort.sha256,
-    )
-    return {
-        "algorithm": cohort.algorithm.name,
-        "algorithm_version": cohort.algorithm.version,
-        "created": dt.datetime.now(dt.UTC).date().isoformat(),
-        "seed": settings.training.seed,
-        "training_data": data,
-        "software": {"python": platform.python_version(), **{name: version(name) for name in _SOFTWARE}},
-        "validation": validation,
     }

@@ -3,18 +3,14 @@
 Everything that learns does so inside the training part of each split: imputation, scaling, removal of features that do
 not survive a perturbation or repeat another, selection, the strength of the penalty, calibration and threshold. The
 volume of the tumour, its SUVmax and clinical information, each alone, are validated on the same splits: a model that
-does not beat them has added nothing.
+does not surpass them has added nothing.
 """
 
 from __future__ import annotations
 
-import datetime as dt
-import platform
 import shutil
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,11 +23,11 @@ from preop.folders import open_resumable_run
 from preop.grandchallenge.values import read_json, to_json
 from preop.radiomics import random_perturbations
 from preop.report import write_report
-from preop.study import TrainingData, write_model
+from preop.study import TrainingData, model_info, write_model
 from preop.tabular import FeatureTable, FollowUp, PipelineSettings, Question, RepeatedSplits, train_and_validate
 
 from .features import CLINICAL, PET, SCANS, UNCHANGED, measure, scan_of
-from .inference import CLINICAL_LABELS, WEIGHTS_FILE, interface_key
+from .model import WEIGHTS_FILE, interface_key
 
 OUTCOME = "lung_metastasis"
 FOLLOW_UP = "follow_up_days"
@@ -40,7 +36,7 @@ _SUV_MAX = f"{PET.name}_stat_max"
 
 
 class Settings(BaseModel):
-    """What a training run can be told."""
+    """Settings of a training run."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -79,7 +75,19 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
             "keep pipeline.classifiers to logistic, and the scans of a single harmonised centre."
         )
     content = to_json({name: logistic.to_dict() for name, logistic in weights.items() if logistic})
-    write_model(model, _provenance(cohort, table, settings, validation), {WEIGHTS_FILE: content.encode()})
+    info = model_info(
+        cohort.algorithm,
+        training_data=TrainingData(
+            **cohort.source.model_dump(),
+            patients=len(table.patients),
+            events=int(table.outcome.sum()),
+            cohort_sha256=cohort.sha256,
+        ),
+        seed=settings.pipeline.seed,
+        packages=_SOFTWARE,
+        validation=validation,
+    )
+    write_model(model, info, {WEIGHTS_FILE: content.encode()})
     write_report(study.evidence, report, title=cohort.algorithm.title, source=cohort.source)
     shutil.rmtree(work, ignore_errors=True)
     return validation
@@ -119,9 +127,9 @@ def feature_table(cohort: Cohort, settings: Settings, work: Path) -> FeatureTabl
 
 
 def question(cohort: Cohort, table: FeatureTable) -> Question:
-    """Ask for a model on each combination of inputs, and hold it against volume, SUVmax and clinical information."""
+    """Ask for a model on each combination of inputs, compared with volume, SUVmax and clinical information."""
     groups = {scan.label: [name for name in table.columns if scan_of(name) is scan] for scan in SCANS}
-    groups["clinical"] = [name for name in table.columns if name in CLINICAL_LABELS]
+    groups["clinical"] = [name for name in table.columns if scan_of(name) is None]
     groups |= {f"{scan.label} volume": [f"{scan.name}_log_volume_ml"] for scan in SCANS if groups[scan.label]}
     if _SUV_MAX in table.columns:
         groups["SUVmax"] = [_SUV_MAX]
@@ -174,21 +182,3 @@ def _follow_up(cohort: Cohort, table: FeatureTable) -> FollowUp:
 
 def _is_interface(name: str, cohort: Cohort) -> bool:
     return name in {interface_key(interface) for interface in cohort.algorithm.interfaces}
-
-
-def _provenance(cohort: Cohort, table: FeatureTable, settings: Settings, validation: dict[str, Any]) -> dict[str, Any]:
-    data = TrainingData(
-        **cohort.source.model_dump(),
-        patients=len(table.patients),
-        events=int(table.outcome.sum()),
-        cohort_sha256=cohort.sha256,
-    )
-    return {
-        "algorithm": cohort.algorithm.name,
-        "algorithm_version": cohort.algorithm.version,
-        "created": dt.datetime.now(dt.UTC).date().isoformat(),
-        "seed": settings.pipeline.seed,
-        "training_data": data,
-        "software": {"python": platform.python_version(), **{name: version(name) for name in _SOFTWARE}},
-        "validation": validation,
-    }

@@ -14,10 +14,10 @@ import pytest
 
 from lung_nodal_stage import lesion_training, training
 from lung_nodal_stage.assessment import CT, PET
-from lung_nodal_stage.inference import Description
 from lung_nodal_stage.lesion_training import LesionNetwork, train_lesion_networks
 from lung_nodal_stage.lesions import SEGMENTATION
 from lung_nodal_stage.malignancy import features_of
+from lung_nodal_stage.model import Description, Details
 from lung_nodal_stage.training import Networks, Settings, examine, fit
 from preop.anatomy import StationMap
 from preop.cohort import Cohort, Patient, read_cohort
@@ -27,7 +27,6 @@ from preop.imaging import Image, write_image
 from preop.segmentation import Organs, load_network
 from preop.staging import N, Side, Station, nodal_stage
 from preop.study import read_model_info
-from preop.tabular import LogisticModel
 from tests.algorithms.lung_nodal_stage.chest import ALGORITHM, IN_RIGHT_LUNG, VALUES, Chest, HotVoxels, TrueOrgans
 
 NETWORKS = Networks(Path("organs"), Path("lesions"))
@@ -116,11 +115,11 @@ def test_a_trained_model_knows_uptake_and_says_how_well_it_stages(
 ) -> None:
     settings = Settings(networks=networks, folds=2, penalty=0.3)
     validation = fit(cohort, tmp_path / "model", tmp_path / "report", settings)
-    info = read_model_info(tmp_path / "model", ALGORITHM)
+    info = read_model_info(tmp_path / "model", ALGORITHM, Details)
     assert info.training_data.patients == len(NODES)
     assert info.training_data.events == 5
     description = Description.model_validate_json((tmp_path / "model" / "malignancy.json").read_bytes())
-    model = LogisticModel.from_dict(description.malignancy)
+    model = description.malignancy
     faint, hot = ({term.name: term.quantiles[place] for term in model.terms} for place in (0, -1))
     assert model.probability(faint) < 0.5 < model.probability(hot)
     assert (tmp_path / "model" / "organs" / "weights").read_text() == "organs"
