@@ -231,7 +231,7 @@ def slides_of(patient: Patient, folder: Path) -> list[Case]:
 
 
 def scores_of(prepared: Sequence[Prepared], held_out: Sequence[HeldOut]) -> list[dict[str, float]]:
-    """Say what each way makes of each patient when it has not seen the fold that the patient is in.
+    """Predict each patient by each model that has not seen the fold that the patient is in.
 
     Parameters
     ----------
