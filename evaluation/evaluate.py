@@ -1,4 +1,4 @@
-"""Evaluation of a submission: predictions beside their reference, case by case and together.
+"""Evaluation of a submission: predictions compared with their reference, case by case and together.
 
 A case without a valid prediction, whether its job failed, is missing or gave something else than was asked for, is
 kept and scored as the worst that could have been predicted: leaving out difficult cases can never pay.
@@ -10,7 +10,7 @@ by accuracy and quadratic weighted kappa (Cohen 1968), beside the table of confu
 
 from __future__ import annotations
 
-import math
+import dataclasses
 import sys
 import tomllib
 from collections import Counter
@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
 from preop.errors import InvalidInputError
-from preop.statistics import Agreement, BinaryCounts, Estimate, auc_delong, brier_score
+from preop.evidence import BinaryPredictions, OrdinalPredictions
+from preop.evidence.records import stated_or_unknown
 from preop.tables import number, read_table
 from preop.toml import first_validation_error
 
@@ -156,7 +157,7 @@ def score_likelihoods(
         1 - label if prediction.threshold is None else int(score >= prediction.threshold)
         for label, score, prediction in zip(labels, scores, predictions, strict=True)
     ]
-    counts = BinaryCounts.of(labels, decisions)
+    judged = BinaryPredictions.of(labels, scores, decisions)
     scored = [
         {
             "reference": label,
@@ -167,21 +168,13 @@ def score_likelihoods(
         }
         for label, score, prediction, decision in zip(labels, scores, predictions, decisions, strict=True)
     ]
+    measures = ("sensitivity", "specificity", "positive_predictive_value", "negative_predictive_value", "accuracy")
     aggregates = {
-        "auc": auc_delong(labels, scores).as_dict(),
+        "auc": stated_or_unknown(judged.auc),
         "threshold": common_threshold(predictions),
-        "sensitivity": _or_null(counts.sensitivity),
-        "specificity": _or_null(counts.specificity),
-        "positive_predictive_value": _or_null(counts.positive_predictive_value),
-        "negative_predictive_value": _or_null(counts.negative_predictive_value),
-        "accuracy": _or_null(counts.accuracy),
-        "brier_score": brier_score(labels, scores),
-        "counts": {
-            "true_positives": counts.true_positives,
-            "false_positives": counts.false_positives,
-            "true_negatives": counts.true_negatives,
-            "false_negatives": counts.false_negatives,
-        },
+        **{name: stated_or_unknown(getattr(judged.counts, name)) for name in measures},
+        "brier_score": judged.brier,
+        "counts": dataclasses.asdict(judged.counts),
     }
     return scored, aggregates
 
@@ -191,18 +184,16 @@ def score_stages(
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Score stages; what is not valid counts as the stage furthest from the truth."""
     truths = [case.truth for case in reference]
-    stages = [
-        furthest_category(truth, task.categories) if prediction.value is None else str(prediction.value)
-        for truth, prediction in zip(truths, predictions, strict=True)
-    ]
-    agreement = Agreement.of(truths, stages, task.categories)
+    given = [None if prediction.value is None else str(prediction.value) for prediction in predictions]
+    judged = OrdinalPredictions.of(truths, given, task.categories)
+    agreement = judged.agreement
     scored = [
         {"reference": truth, "scored_as": stage, "correct": stage == truth}
-        for truth, stage in zip(truths, stages, strict=True)
+        for truth, stage in zip(judged.references, judged.predictions, strict=True)
     ]
     aggregates = {
         "accuracy": agreement.accuracy.as_dict(),
-        "quadratic_weighted_kappa": _or_null(agreement.quadratic_weighted_kappa),
+        "quadratic_weighted_kappa": stated_or_unknown(agreement.quadratic_weighted_kappa),
         "confusion": agreement.as_dict(),
     }
     return scored, aggregates
@@ -259,11 +250,6 @@ def common_threshold(predictions: Sequence[Prediction]) -> float | None:
     """
     stated = {prediction.threshold for prediction in predictions if prediction.threshold is not None}
     return stated.pop() if len(stated) == 1 else None
-
-
-def furthest_category(truth: str, categories: Sequence[str]) -> str:
-    """Give the category furthest from the truth; of two equally far the higher."""
-    return categories[-1] if 2 * categories.index(truth) < len(categories) else categories[0]
 
 
 def read_task(path: Path) -> Task:
@@ -353,10 +339,6 @@ def _between_0_and_1(value: object, what: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
         raise InvalidInputError(f"{what} is {value!r:.60}; expected a number between 0 and 1.")
     return float(value)
-
-
-def _or_null(estimate: Estimate | None) -> dict[str, float | None]:
-    return (estimate or Estimate.without_interval(math.nan)).as_dict()
 
 
 def _count_status(predictions: Sequence[Prediction]) -> dict[str, int]:

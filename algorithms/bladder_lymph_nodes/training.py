@@ -23,15 +23,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from preop.cohort import Cohort, Patient, map_patients
 from preop.errors import InvalidInputError, PreopError
+from preop.evidence import BagEvidence, ValidationFigures
 from preop.folders import open_resumable_run
 from preop.grandchallenge.values import read_json, to_json
 from preop.mil import Augmentation, Bag, HeldOut, cross_validate
 from preop.mil import Settings as MilSettings
 from preop.mil import fit as fit_ensemble
-from preop.mil.evidence import figures
-from preop.report import bag_training_page
+from preop.report import write_report
 from preop.statistics import auc, oracle_auc, youden_threshold
-from preop.study import Range, TrainingData, ValidationFigures, model_info, write_model
+from preop.study import Range, TrainingData, model_info, write_model
 
 from .lymph_nodes import SIZE_RULE_MM
 from .model import DESCRIPTION_FILE, Description, Details
@@ -87,19 +87,7 @@ class Prepared:
 
 
 def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> ValidationFigures:
-    """Train and validate on a cohort; write the model folder, and the report with its evidence.
-
-    Parameters
-    ----------
-    model
-        Becomes what ``/opt/ml/model`` holds.
-    report
-        Becomes ``report.html`` and ``evidence.json``, which holds each patient's held-out prediction.
-
-    Returns
-    -------
-    The validation figures, as they stand in ``model.json``.
-    """
+    """Train and validate on a cohort, as :meth:`preop.study.Training.fit` says."""
     open_resumable_run(report, {"cohort": cohort.sha256, "settings": settings.model_dump_json()})
     work = report / "work"
     prepared, measured = prepare(cohort, settings.network, work / "patients")
@@ -118,7 +106,7 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
 
     threshold = _threshold(prepared, held_out)
     evidence = _evidence(cohort, prepared, held_out, by_centre, threshold, settings)
-    validation = ValidationFigures.model_validate({"protocol": evidence["protocol"], **figures(evidence)})
+    validation = evidence.validation
     densities = [float(np.median([node["p90_hu"] for node in each.nodes])) for each in prepared]
     description = Description(
         network=settings.network,
@@ -142,14 +130,7 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
         validation=validation,
     )
     write_model(model, info, files, Details)
-    (report / "evidence.json").write_text(to_json(evidence), encoding="utf-8")
-    bag_training_page(
-        evidence,
-        report / "report.html",
-        title=cohort.algorithm.title,
-        source=cohort.source.description,
-        simulated=cohort.source.simulated,
-    )
+    write_report(evidence, report, title=cohort.algorithm.title, source=cohort.source)
     shutil.rmtree(work, ignore_errors=True)
     return validation
 
@@ -275,13 +256,12 @@ def _evidence(
     by_centre: Sequence[HeldOut],
     threshold: float,
     settings: Settings,
-) -> dict[str, Any]:
+) -> BagEvidence:
     centres: dict[str, list[dict[str, Any]]] = {}
-    for said in by_centre:
-        row = {"patient": said.prediction.name, "probability": said.prediction.probability}
-        centres.setdefault(said.fold, []).append(row)
-    return {
-        "format": 1,
+    for each in by_centre:
+        row = {"patient": each.prediction.name, "probability": each.prediction.probability}
+        centres.setdefault(each.fold, []).append(row)
+    content = {
         "positive_name": "pN+",
         "instance_name": "lymph node",
         "model": f"{settings.network.head} on {settings.network.instances}",
@@ -296,19 +276,20 @@ def _evidence(
             "unit": "mm",
             "threshold": SIZE_RULE_MM,
         },
-        "patients": [_patient_evidence(each, said) for each, said in zip(prepared, held_out, strict=True)],
+        "patients": [_patient_evidence(*pair) for pair in zip(prepared, held_out, strict=True)],
         "by_centre": centres,
         "oracle": _oracle(cohort),
     }
+    return BagEvidence.read(content)
 
 
-def _patient_evidence(each: Prepared, said: HeldOut) -> dict[str, Any]:
-    prediction = said.prediction
+def _patient_evidence(each: Prepared, held_out: HeldOut) -> dict[str, Any]:
+    prediction = held_out.prediction
     counts = prediction.counts
     return {
         "patient": each.patient.name,
         "centre": each.patient.centre,
-        "fold": said.fold,
+        "fold": held_out.fold,
         "low": int(each.bag.low),
         "high": None if math.isinf(each.bag.high) else int(each.bag.high),
         "probability": prediction.probability,

@@ -16,15 +16,15 @@ import numpy as np
 
 from preop.cohort import Cohort, read_cohort
 from preop.errors import PreopError
+from preop.evidence import SharesEvidence
 from preop.folders import open_resumable_run, sha256
 from preop.grandchallenge.algorithm import read_algorithm
-from preop.grandchallenge.values import to_json
+from preop.report import write_report
 from preop.study import MODEL_FILE
 
 from .inference import load_model
 from .learning import Fitted
-from .pages import evidence_page
-from .training import oracle_of, prepare, said_of
+from .training import IN_WORDS, held_out_predictions, oracle_of, prepare
 
 
 def main() -> None:
@@ -41,44 +41,38 @@ def main() -> None:
 
 
 def validate(cohort_file: Path, model_folder: Path, output: Path) -> Path:
-    """Try a model on a cohort; write ``report.html`` and ``evidence.json``, and give the first."""
+    """Test a model on a cohort; write ``report.html`` and ``evidence.json``, and give the first."""
     algorithm = read_algorithm(Path(__file__).parent)
     cohort = read_cohort(cohort_file, algorithm)
     model = load_model(model_folder, algorithm)
     open_resumable_run(output, {"cohort": cohort.sha256, "model": sha256(model_folder / MODEL_FILE)})
-    without = np.array(model.description.mean_shares)
-    evidence = external_evidence(cohort, model.fitted, without=without, work=output / "work")
-    (output / "evidence.json").write_text(to_json(evidence), encoding="utf-8")
-    page = output / "report.html"
-    evidence_page(
-        evidence,
-        page,
-        kicker="External validation",
-        title=algorithm.title,
-        source=cohort.source.description,
-        simulated=cohort.source.simulated,
+    evidence = external_evidence(
+        cohort, model.fitted, cohort_mean=np.array(model.description.mean_shares), work=output / "work"
     )
-    return page
+    return write_report(evidence, output, title=algorithm.title, source=cohort.source, kicker="External validation")
 
 
-def external_evidence(cohort: Cohort, fitted: Fitted, *, without: np.ndarray[Any, Any], work: Path) -> dict[str, Any]:
-    """What a model says of a cohort that it has not learned from.
+def external_evidence(
+    cohort: Cohort, fitted: Fitted, *, cohort_mean: np.ndarray[Any, Any], work: Path
+) -> SharesEvidence:
+    """What a model predicts of a cohort that it has not learned from.
 
     Parameters
     ----------
-    without
+    cohort_mean
         Mean shares (3,) of the patients it has learned from.
     work
         Folder where finished patients are kept.
     """
     prepared = prepare(cohort, work)
-    return {
-        "format": 1,
-        "protocol": "a model that was trained on other patients",
-        "settings": {},
-        "patients": said_of(prepared, fitted, fold="external", without=without),
-        "oracle": oracle_of(cohort),
-    }
+    return SharesEvidence.read(
+        {
+            "protocol": "a model that was trained on other patients",
+            "models": IN_WORDS,
+            "patients": held_out_predictions(prepared, fitted, fold="external", cohort_mean=cohort_mean),
+            "oracle": oracle_of(cohort),
+        }
+    )
 
 
 if __name__ == "__main__":

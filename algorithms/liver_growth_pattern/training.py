@@ -28,19 +28,19 @@ from rich.progress import Progress
 from preop.cohort import Cohort, map_patients
 from preop.cohort import Patient as CohortPatient
 from preop.errors import InvalidInputError, PreopError
+from preop.evidence import SharesEvidence, ValidationFigures
 from preop.folders import open_resumable_run
 from preop.grandchallenge.values import read_json, to_json
 from preop.mil import stratified_folds
+from preop.report import write_report
 from preop.staging import REPORTS, Pattern, Shares
-from preop.statistics import youden_threshold
 from preop.study import TrainingData, write_model
 
 from .combination import PatientPrediction
-from .evidence import figures
 from .inference import DESCRIPTION_FILE, WEIGHTS_FILE, Description, Range, to_weights
 from .learning import COMBINATION, MODELS, Fitted, Patient, Settings, fit_model, mean_shares, state_of
 from .likelihood import UNKNOWN
-from .pages import evidence_page
+from .model import Details
 from .preparation import CONTENT_FILE, FIRST, SECOND, prepare_patient
 
 __all__ = ["Settings", "fit"]
@@ -48,6 +48,11 @@ __all__ = ["Settings", "fit"]
 OUTCOME = "non_desmoplastic"
 SHARES_FILE, LESION_TRUTH_FILE, PATIENT_TRUTH_FILE = "lesion_shares.csv", "lesion_truth.csv", "patient_truth.csv"
 SOURCE_COLUMN = "segmentation_source"
+IN_WORDS = {
+    COMBINATION: "radiomics and network combined",
+    "radiomics": "radiomics alone",
+    "network": "the network alone",
+}
 _SOFTWARE = ("preop", "torch", "monai", "numpy", "SimpleITK")
 
 Content = Mapping[str, Any]
@@ -75,20 +80,8 @@ class Prepared:
     second: Patient | None
 
 
-def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> dict[str, Any]:
-    """Train and validate on a cohort; write the model folder, and the report with its evidence.
-
-    Parameters
-    ----------
-    model
-        Becomes what ``/opt/ml/model`` holds.
-    report
-        Becomes ``report.html`` and ``evidence.json``, which holds each patient's held-out prediction.
-
-    Returns
-    -------
-    The validation figures, as they stand in ``model.json``.
-    """
+def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> ValidationFigures:
+    """Train and validate on a cohort, as :meth:`preop.study.Training.fit` says."""
     open_resumable_run(report, {"cohort": cohort.sha256, "settings": settings.model_dump_json()})
     work = report / "work"
     prepared = prepare(cohort, work / "patients")
@@ -98,39 +91,35 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> dict[s
         rows: dict[int, dict[str, Any]] = {}
         for name, held_out in folds.items():
             place = work / f"fold_{name}"
-            if not (place / "said.json").is_file():
+            stored = place / "predictions.json"
+            if not stored.is_file():
                 others = [each.patient for row, each in enumerate(prepared) if row not in set(held_out)]
                 fitted = fit_model(others, settings, folder=place, advance=advance)
-                said = said_of([prepared[row] for row in held_out], fitted, fold=name, without=mean_shares(others))
-                (place / "said.json").write_text(to_json(said), encoding="utf-8")
+                unseen = [prepared[row] for row in held_out]
+                predictions = held_out_predictions(unseen, fitted, fold=name, cohort_mean=mean_shares(others))
+                stored.write_text(to_json(predictions), encoding="utf-8")
             else:
                 advance(settings.training.epochs * inner)
-            rows |= dict(zip(held_out, read_json(place / "said.json"), strict=True))
+            rows |= dict(zip(held_out, read_json(stored), strict=True))
         final = fit_model([each.patient for each in prepared], settings, folder=work / "final", advance=advance)
-    evidence = {
-        "format": 1,
-        "protocol": f"{len(folds)}-fold cross-validation by patient; all that learns does so on the other folds, the "
-        f"penalty, the stacking and the resemblance of metastases by {inner} folds inside",
-        "settings": settings.model_dump(mode="json"),
-        "patients": [rows[row] for row in range(len(prepared))],
-        "oracle": oracle_of(cohort),
-    }
-    validation = {"protocol": evidence["protocol"], **figures(evidence)}
-    description = _description(prepared, final, settings, _threshold(evidence))
+    evidence = SharesEvidence.read(
+        {
+            "protocol": f"{len(folds)}-fold cross-validation by patient; all that learns does so on the other folds, the "
+            f"penalty, the stacking and the within-patient correlation of metastases by {inner} folds inside",
+            "settings": settings.model_dump(mode="json"),
+            "models": IN_WORDS,
+            "patients": [rows[row] for row in range(len(prepared))],
+            "oracle": oracle_of(cohort),
+        }
+    )
+    validation = evidence.validation
+    description = _description(prepared, final, settings, evidence.patients_by(COMBINATION).best_threshold)
     files = {
         DESCRIPTION_FILE: to_json(description.model_dump(mode="json")).encode(),
         WEIGHTS_FILE: to_weights(final.networks),
     }
-    write_model(model, _provenance(cohort, prepared, settings, validation), files)
-    (report / "evidence.json").write_text(to_json(evidence), encoding="utf-8")
-    evidence_page(
-        evidence,
-        report / "report.html",
-        kicker="Training report",
-        title=cohort.algorithm.title,
-        source=cohort.source.description,
-        simulated=cohort.source.simulated,
-    )
+    write_model(model, _provenance(cohort, prepared, settings, validation), files, details=Details)
+    write_report(evidence, report, title=cohort.algorithm.title, source=cohort.source)
     shutil.rmtree(work, ignore_errors=True)
     return validation
 
@@ -201,20 +190,20 @@ def stated_pattern(patient: CohortPatient, shares: Mapping[int, Shares]) -> int:
     return int(stated)
 
 
-def said_of(
-    prepared: Sequence[Prepared], fitted: Fitted, *, fold: str, without: np.ndarray[Any, Any]
+def held_out_predictions(
+    prepared: Sequence[Prepared], fitted: Fitted, *, fold: str, cohort_mean: np.ndarray[Any, Any]
 ) -> list[dict[str, Any]]:
-    """Evidence of patients whom a model has not seen.
+    """Evidence of patients whom a model has not seen: a row of ``preop.evidence.SharesEvidence`` each.
 
     Parameters
     ----------
     fold
         In which they were held out.
-    without
-        Mean shares (3,) of the others: what would be said without looking.
+    cohort_mean
+        Mean shares (3,) of the patients that the model has learned from.
     """
     patients = [each.patient for each in prepared]
-    said = {model: fitted.predict(patients, model) for model in MODELS}
+    predicted = {model: fitted.predict(patients, model) for model in MODELS}
     seconds = [each.second for each in prepared if each.second is not None]
     by_second = iter(fitted.predict(seconds))
     rows = []
@@ -226,8 +215,8 @@ def said_of(
                 "centre": each.row.centre,
                 "source": each.row.row.get(SOURCE_COLUMN, ""),
                 "fold": fold,
-                "state": each.patient.state,
-                "without": without.tolist(),
+                "non_desmoplastic": None if each.patient.state == UNKNOWN else each.patient.state,
+                "cohort_mean": cohort_mean.tolist(),
                 "lesions": [
                     {
                         "label": lesion["number"],
@@ -236,12 +225,12 @@ def said_of(
                     }
                     for lesion, report in zip(content, each.patient.reports, strict=True)
                 ],
-                "said": {model: _said(predictions[number], each.patient) for model, predictions in said.items()},
+                "predictions": {model: _prediction(found[number], each.patient) for model, found in predicted.items()},
                 "second": None
                 if each.second is None
                 else {
                     "labels": [int(name) for name in _labels(each.content[SECOND], content)],
-                    **_said(next(by_second), each.second),
+                    **_prediction(next(by_second), each.second),
                 },
             }
         )
@@ -260,7 +249,7 @@ def oracle_of(cohort: Cohort) -> dict[str, Any] | None:
     }
 
 
-def _said(prediction: PatientPrediction, patient: Patient) -> dict[str, Any]:
+def _prediction(prediction: PatientPrediction, patient: Patient) -> dict[str, Any]:
     """A prediction as numbers; the log score where there is a report."""
     return {
         "non_desmoplastic": prediction.non_desmoplastic,
@@ -268,10 +257,10 @@ def _said(prediction: PatientPrediction, patient: Patient) -> dict[str, Any]:
             {
                 "mean": lesion.mean.tolist(),
                 "pure": lesion.pure_desmoplastic,
-                "half": lesion.at_least(),
+                "at_least_half": lesion.at_least(),
                 "predominant": list(lesion.predominant.values()),
                 "log_score": None if report == UNKNOWN else math.log(max(float(lesion.probabilities[report]), 1e-12)),
-                "low_high": lesion.interval(Pattern.DESMOPLASTIC),
+                "interval": lesion.interval(Pattern.DESMOPLASTIC),
             }
             for lesion, report in zip(prediction.lesions, patient.reports, strict=True)
         ],
@@ -309,13 +298,6 @@ def _table(cohort: Cohort, name: str) -> list[dict[str, str]]:
         return []
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
-
-
-def _threshold(evidence: Mapping[str, Any]) -> float:
-    """Likelihood at which sensitivity and specificity together are largest in the validation."""
-    known = [row for row in evidence["patients"] if row["state"] != UNKNOWN]
-    scores = np.array([row["said"][COMBINATION]["non_desmoplastic"] for row in known])
-    return youden_threshold(np.array([row["state"] for row in known]), scores)
 
 
 def _description(prepared: Sequence[Prepared], fitted: Fitted, settings: Settings, threshold: float) -> Description:

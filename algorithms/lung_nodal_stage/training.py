@@ -20,20 +20,18 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from preop.cohort import Cohort, Patient, map_patients
 from preop.errors import InvalidInputError, PreopError
+from preop.evidence import NodeRecord, StagedPatient, StageEvidence, ValidationFigures
 from preop.folders import open_resumable_run
 from preop.grandchallenge.values import read_json, to_json
 from preop.imaging import axial_axis, check_suv, to_common_frame
-from preop.report import stage_training_page
+from preop.report import write_report
 from preop.segmentation import OrganNetworks, load_network, load_organ_networks, remove_small_components
 from preop.segmentation.network import Network
 from preop.staging import (
     Edition,
     N,
-    NodeEvidence,
     NodeShares,
     Side,
-    StagedPatient,
-    StageEvidence,
     Station,
     nodal_stage,
     stages_of,
@@ -145,20 +143,8 @@ class Examined:
     slice_mm: float
 
 
-def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> dict[str, Any]:
-    """Train and validate on a cohort; write the model folder, and the report with its evidence.
-
-    Parameters
-    ----------
-    model
-        Becomes what ``/opt/ml/model`` holds.
-    report
-        Becomes ``report.html`` and ``evidence.json``, which holds each patient's held-out prediction.
-
-    Returns
-    -------
-    The validation figures, as they stand in ``model.json``.
-    """
+def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> ValidationFigures:
+    """Train and validate on a cohort, as :meth:`preop.study.Training.fit` says."""
     open_resumable_run(report, {"cohort": cohort.sha256, "settings": settings.model_dump_json()})
     work = report / "work"
     folds = _folds([_reference(patient) for patient in cohort.patients], settings)
@@ -167,7 +153,7 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> dict[s
     held_out = _validated(examined, folds, settings)
     final = fit_malignancy([each.example for each in examined], penalty=settings.penalty, folds=list(folds.values()))
     evidence = _evidence(examined, folds, held_out, final, settings)
-    validation = evidence.figures()
+    validation = evidence.validation
     organs, lesions = _networks(networks.organs, networks.lesions)
     description = Description(
         lesions="pet" if settings.lesions == "pet" else "network",
@@ -192,15 +178,7 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> dict[s
     for source, name in ((networks.organs, ORGANS_FOLDER), (networks.lesions, LESIONS_FOLDER)):
         if source is not None and source.resolve() != (model / name).resolve():
             shutil.copytree(source, model / name, dirs_exist_ok=True)
-    content = evidence.model_dump(mode="json")
-    (report / "evidence.json").write_text(to_json(content), encoding="utf-8")
-    stage_training_page(
-        content,
-        report / "report.html",
-        title=cohort.algorithm.title,
-        source=cohort.source.description,
-        simulated=cohort.source.simulated,
-    )
+    write_report(evidence, report, title=cohort.algorithm.title, source=cohort.source)
     shutil.rmtree(work, ignore_errors=True)
     return validation
 
@@ -346,7 +324,7 @@ def _evidence(
         settings=settings.model_dump(mode="json", exclude={"networks"}),
         patients=tuple(_staged(each, held_out[place], fold_of[place]) for place, each in enumerate(examined)),
         nodes=tuple(
-            NodeEvidence(patient=each.patient.name, station=str(station), probability=probability, malignant=malignant)
+            NodeRecord(patient=each.patient.name, station=str(station), probability=probability, malignant=malignant)
             for place, each in enumerate(examined)
             for station, probability, malignant in zip(
                 each.nodes, held_out[place], each.example.truth.nodes, strict=True

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from preop.cohort import Cohort, Patient, map_patients
 from preop.errors import InvalidInputError, PreopError
+from preop.evidence import ModelsEvidence, ValidationFigures
 from preop.folders import open_resumable_run
 from preop.grandchallenge.cases import Case
 from preop.grandchallenge.values import read_json, to_json
@@ -28,7 +29,7 @@ from preop.imaging import Image
 from preop.mil import Bag, HeldOut, cross_validate
 from preop.mil import Settings as MilSettings
 from preop.mil import fit as fit_ensemble
-from preop.report import way_figures, ways_training_page
+from preop.report import write_report
 from preop.slides import Encoder, FeatureStore, Slide, TileFeatures, read_encoder
 from preop.statistics import oracle_auc, youden_threshold
 from preop.study import TrainingData, model_info, write_model
@@ -107,20 +108,8 @@ class Prepared:
         return bool(self.bag.positive)
 
 
-def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> dict[str, Any]:
-    """Train and validate on a cohort; write the model folder, and the report with its evidence.
-
-    Parameters
-    ----------
-    model
-        Becomes what ``/opt/ml/model`` holds.
-    report
-        Becomes ``report.html`` and ``evidence.json``, which holds each patient's held-out predictions.
-
-    Returns
-    -------
-    The validation figures, as they stand in ``model.json``.
-    """
+def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> ValidationFigures:
+    """Train and validate on a cohort, as :meth:`preop.study.Training.fit` says."""
     parts = settings.networks or cohort.algorithm.folder / "model"
     open_resumable_run(report, {"cohort": cohort.sha256, "settings": settings.model_dump_json()})
     work = report / "work"
@@ -136,9 +125,9 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> dict[s
     card = fit_card_model([each.card for each in prepared], [each.desmoplastic for each in prepared])
 
     rows = scores_of(prepared, held_out)
-    thresholds = {way: _threshold(prepared, rows, way) for way in (CARD, TILES, COMBINED)}
+    thresholds = {name: _threshold(prepared, rows, name) for name in (CARD, TILES, COMBINED)}
     evidence = _evidence(cohort, prepared, held_out, rows, by_centre, card, thresholds, settings)
-    validation = {"protocol": evidence["protocol"], **way_figures(evidence)}
+    validation = evidence.validation
     description = Description(
         network=settings.network,
         thresholds=thresholds,
@@ -164,14 +153,7 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> dict[s
         validation=validation,
     )
     write_model(model, info, files, Details)
-    (report / "evidence.json").write_text(to_json(evidence), encoding="utf-8")
-    ways_training_page(
-        evidence,
-        report / "report.html",
-        title=cohort.algorithm.title,
-        source=cohort.source.description,
-        simulated=cohort.source.simulated,
-    )
+    write_report(evidence, report, title=cohort.algorithm.title, source=cohort.source)
     shutil.rmtree(work, ignore_errors=True)
     return validation
 
@@ -249,7 +231,7 @@ def slides_of(patient: Patient, folder: Path) -> list[Case]:
 
 
 def scores_of(prepared: Sequence[Prepared], held_out: Sequence[HeldOut]) -> list[dict[str, float]]:
-    """Say what each way makes of each patient when it has not seen the fold that the patient is in.
+    """Predict each patient by each model that has not seen the fold that the patient is in.
 
     Parameters
     ----------
@@ -317,9 +299,9 @@ def _encoder(parts: Path) -> Encoder:
     return read_encoder(parts / ENCODER_FOLDER)
 
 
-def _threshold(prepared: Sequence[Prepared], rows: Sequence[Mapping[str, float]], way: str) -> float:
+def _threshold(prepared: Sequence[Prepared], rows: Sequence[Mapping[str, float]], model: str) -> float:
     """Likelihood at which sensitivity and specificity together are largest in the validation."""
-    return youden_threshold(np.array([each.desmoplastic for each in prepared]), np.array([row[way] for row in rows]))
+    return youden_threshold(np.array([each.desmoplastic for each in prepared]), np.array([row[model] for row in rows]))
 
 
 def _evidence(
@@ -331,31 +313,30 @@ def _evidence(
     card: CardModel,
     thresholds: Mapping[str, float],
     settings: Settings,
-) -> dict[str, Any]:
+) -> ModelsEvidence:
     centres: dict[str, list[dict[str, Any]]] = {}
     if by_centre:
-        for each, said, row in zip(prepared, by_centre, scores_of(prepared, by_centre), strict=True):
-            centres.setdefault(said.fold, []).append({"patient": each.patient.name, "scores": row})
-    return {
-        "format": 1,
+        for each, unseen, row in zip(prepared, by_centre, scores_of(prepared, by_centre), strict=True):
+            centres.setdefault(unseen.fold, []).append({"patient": each.patient.name, "scores": row})
+    content = {
         "positive_name": "desmoplastic growth",
-        "protocol": f"{settings.folds}-fold cross-validation by patient, the same folds for both ways; all that learns does so "
+        "protocol": f"{settings.folds}-fold cross-validation by patient, the same folds for both models; all that learns does so "
         f"on the other folds, the tiles' ensemble with early stopping and temperature by {settings.training.folds} folds "
         "inside; networks and encoder learned on patients of their own",
         "settings": settings.model_dump(mode="json", exclude={"networks"}),
-        "ways": [
+        "models": [
             {"name": COUNT, "baseline": True},
-            *({"name": way, "threshold": thresholds[way]} for way in (CARD, TILES, COMBINED)),
+            *({"name": model, "threshold": thresholds[model]} for model in (CARD, TILES, COMBINED)),
         ],
         "patients": [
             {
                 "patient": each.patient.name,
                 "centre": each.patient.centre,
-                "fold": said.fold,
+                "fold": unseen.fold,
                 "outcome": int(each.desmoplastic),
                 "scores": row,
             }
-            for each, said, row in zip(prepared, held_out, rows, strict=True)
+            for each, unseen, row in zip(prepared, held_out, rows, strict=True)
         ],
         "by_centre": centres,
         "readings": [reading for each in prepared for reading in _readings(each)],
@@ -368,8 +349,9 @@ def _evidence(
             }
             for weight in card.weights
         ],
-        "oracle": _oracle(cohort),
+        "oracle_auc": _oracle(cohort),
     }
+    return ModelsEvidence.read(content)
 
 
 def _readings(each: Prepared) -> list[dict[str, Any]]:

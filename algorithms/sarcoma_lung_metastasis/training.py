@@ -18,13 +18,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from preop.cohort import Cohort, Patient, map_patients
 from preop.errors import InvalidInputError, PreopError
+from preop.evidence import ValidationFigures
 from preop.folders import open_resumable_run
 from preop.grandchallenge.values import read_json, to_json
 from preop.radiomics import random_perturbations
-from preop.report import training_page
-from preop.study import TrainingData, ValidationFigures, model_info, write_model
+from preop.report import write_report
+from preop.study import TrainingData, model_info, write_model
 from preop.tabular import FeatureTable, FollowUp, PipelineSettings, Question, RepeatedSplits, train_and_validate
-from preop.tabular.evidence import comparisons, figures
 
 from .features import CLINICAL, PET, SCANS, UNCHANGED, measure, scan_of
 from .model import WEIGHTS_FILE, interface_key
@@ -52,20 +52,9 @@ class Settings(BaseModel):
 
 
 def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> ValidationFigures:
-    """Train and validate on a cohort; write the model folder, and the report with its evidence.
+    """Train and validate on a cohort, as :meth:`preop.study.Training.fit` says.
 
     Patients with more inputs also serve the combinations that need fewer.
-
-    Parameters
-    ----------
-    model
-        Becomes what ``/opt/ml/model`` holds.
-    report
-        Becomes ``report.html`` and ``evidence.json``, which holds each patient's held-out predictions.
-
-    Returns
-    -------
-    The validation figures, as they stand in ``model.json``.
     """
     open_resumable_run(report, {"cohort": cohort.sha256, "settings": settings.model_dump_json()})
     work = report / "work"
@@ -78,15 +67,7 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
         follow_up=_follow_up(cohort, table) if settings.time_to_event else None,
         folder=work,
     )
-    stated = {
-        "protocol": f"{settings.splits} stratified random splits by patient, 80 % to train and 20 % to test; all that "
-        "learns does so on the training part; AUC with corrected resampled t interval",
-        **figures(study.evidence),
-    }
-    for comparison, found in zip(stated["comparisons"], comparisons(study.evidence), strict=True):
-        comparison["adds"] = bool(found.adds)
-    validation = ValidationFigures.model_validate(stated)
-
+    validation = study.evidence.validation
     weights = {name: fitted.logistic for name, fitted in study.models.items() if _is_interface(name, cohort)}
     if unreadable := [name for name, logistic in weights.items() if logistic is None]:
         raise InvalidInputError(
@@ -107,14 +88,7 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
         validation=validation,
     )
     write_model(model, info, {WEIGHTS_FILE: content.encode()})
-    (report / "evidence.json").write_text(to_json(study.evidence), encoding="utf-8")
-    training_page(
-        study.evidence,
-        report / "report.html",
-        title=cohort.algorithm.title,
-        source=cohort.source.description,
-        simulated=cohort.source.simulated,
-    )
+    write_report(study.evidence, report, title=cohort.algorithm.title, source=cohort.source)
     shutil.rmtree(work, ignore_errors=True)
     return validation
 

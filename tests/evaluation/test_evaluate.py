@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from evaluation.evaluate import evaluate, furthest_category, main
+from evaluation.evaluate import evaluate, main
 from preop.errors import InvalidInputError
 from preop.grandchallenge.predictions import read_predictions
 
@@ -258,15 +258,6 @@ def test_a_case_with_two_jobs_is_refused(binary_truth):
 def test_a_job_without_a_case_is_refused(binary_truth):
     with pytest.raises(InvalidInputError, match=r"Job x has none of the inputs that name its case \(ct, mr\)"):
         evaluate([FakeJob("x", {}, {})], binary_truth)
-
-
-@pytest.mark.parametrize(("truth", "worst"), [("N0", "N3"), ("N1", "N3"), ("N2", "N0"), ("N3", "N0")])
-def test_furthest_stage_of_four(truth, worst):
-    assert furthest_category(truth, ["N0", "N1", "N2", "N3"]) == worst
-
-
-def test_of_two_stages_equally_far_the_higher_is_the_worst():
-    assert furthest_category("b", ["a", "b", "c"]) == "c"
 
 
 @pytest.mark.parametrize("value", ["N4", "n0", 0, None, ["N0"]])

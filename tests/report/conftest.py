@@ -1,13 +1,9 @@
-"""Lets the tests of this folder share how they read a page; no worker processes of their own."""
+"""No worker processes of their own."""
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import joblib
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture(autouse=True, scope="session")

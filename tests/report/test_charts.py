@@ -243,7 +243,7 @@ def test_strip_chart_draws_a_large_group_by_its_quantiles():
     drawn = [row["value"] for row in chart["data"]["values"] if row["group"] == "negative (n = 1000)"]
     assert len(drawn) == 300
     assert (drawn[0], drawn[-1]) == (0, 1)
-    assert "thick: median; of larger groups 300 evenly spaced quantiles" in texts(chart)
+    assert "thick: median; groups of more than 300 by as many quantiles" in texts(chart)
     medians = [layer["data"]["values"] for layer in chart["layer"] if "data" in layer]
     assert [[row["value"] for row in rows] for rows in medians] == [[0.5, 0.5]]
 

@@ -5,7 +5,7 @@ from itertools import combinations
 import pytest
 
 from preop.errors import InvalidInputError
-from preop.staging import Edition, N, Side, Station, nodal_stage
+from preop.staging import Edition, N, Side, Station, nodal_stage, stages_of
 
 RIGHT, LEFT = Side.RIGHT, Side.LEFT
 
@@ -171,3 +171,15 @@ def test_numbers_and_sides_of_stations() -> None:
     assert RIGHT.other is LEFT
     with pytest.raises(InvalidInputError, match="both"):
         Side.parse("both")
+
+
+@pytest.mark.parametrize(
+    ("text", "category"), [("N2a", N.N2A), ("pN0", N.N0), (" cn3", N.N3), ("N2", N.N2), ("ypN1", N.N1), ("nx", N.NX)]
+)
+def test_categories_are_read_as_tables_write_them(text: str, category: N) -> None:
+    assert stages_of([text]) == [category]
+
+
+def test_another_word_is_no_category() -> None:
+    with pytest.raises(InvalidInputError, match="The nodal category is 'II'"):
+        stages_of(["II"])

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from preop.errors import InvalidInputError
+from preop.evidence import SplitsEvidence
 from preop.tabular import (
     Classifier,
     FeatureTable,
@@ -18,17 +19,6 @@ from preop.tabular import (
     fit,
     fit_cox,
     train_and_validate,
-)
-from preop.tabular.evidence import (
-    auc_of,
-    comparisons,
-    concordance_of,
-    external_auc,
-    feature_use,
-    figures,
-    predictions_of,
-    risk_groups,
-    verdict,
 )
 
 # The study is made once: all tests of this file on one worker.
@@ -74,38 +64,41 @@ def study():
 
 
 def test_evidence_is_plain_json_that_gives_the_same_figures_when_read_back(study):
-    again = json.loads(json.dumps(study.evidence, allow_nan=False))
-    assert figures(again) == figures(study.evidence)
+    again = SplitsEvidence.read(json.loads(study.evidence.model_dump_json()))
+    assert again == study.evidence
+    assert again.validation == study.evidence.validation
     assert set(study.models) == set(QUESTION.models)
 
 
 def test_models_are_compared_with_baselines_on_the_same_patients_and_splits(study):
-    runs = study.evidence["runs"]
-    for item in study.evidence["comparisons"]:
-        first, second = (runs[number] for number in item["runs"])
-        assert first["rows"] == second["rows"]
-        assert [split["rows"] for split in first["splits"]] == [split["rows"] for split in second["splits"]]
-    sizes = {name: len(runs[model["run"]]["rows"]) for name, model in study.evidence["models"].items()}
+    runs = study.evidence.runs
+    for item in study.evidence.comparisons:
+        first, second = (runs[number] for number in item.runs)
+        assert first.rows == second.rows
+        assert [split.rows for split in first.splits] == [split.rows for split in second.splits]
+    sizes = {name: len(runs[model.run].rows) for name, model in study.evidence.models.items()}
     assert sizes == {"CT": 52, "CT + clinical": 52, "clinical": 60, "volume": 60}
-    assert all(item.patients == 52 for item in comparisons(study.evidence))
+    assert all(item.patients == 52 for item in study.evidence.compared)
 
 
-def test_a_model_that_adds_is_said_to_add(study):
-    answer, *models = verdict(study.evidence)
+def test_a_model_that_is_better_is_called_better(study):
+    answer, *models = study.evidence.verdict
     assert [sentence.partition(":")[0] for sentence in models] == ["CT", "CT + clinical"]
-    assert answer.startswith("CT or CT + clinical predict better than clinical or volume alone") or "CT" not in answer
-    assert auc_of(study.evidence, "CT").value > auc_of(study.evidence, "volume").value
+    assert answer == "CT and CT + clinical predict the outcome better than clinical or volume alone."
+    assert study.evidence.auc("CT").value > study.evidence.auc("volume").value
 
 
-def test_a_model_that_adds_nothing_is_said_to_add_nothing():
+def test_a_model_that_is_no_better_is_not_called_better():
     frame, outcome = sarcomas(40, strength=0.0)
     found = train_and_validate(FeatureTable.of(frame, outcome), QUESTION, settings=FEW, splits=RepeatedSplits(5))
-    assert verdict(found.evidence)[0].startswith("No model is shown to predict better than clinical or volume alone")
-    assert not any(item.adds for item in comparisons(found.evidence))
+    assert found.evidence.verdict[0].startswith(
+        "No model was shown to predict the outcome better than clinical or volume alone"
+    )
+    assert not any(item.significantly_better for item in found.evidence.compared)
 
 
 def test_reader_is_warned_of_few_events_and_of_volume_in_disguise(study):
-    warnings = " ".join(study.evidence["warnings"])
+    warnings = " ".join(study.evidence.warnings)
     assert "sphericity (-1.00 with volume)" in warnings
     assert "events for" in warnings or "cases without the event for" in warnings
     assert "separates" not in warnings
@@ -115,28 +108,28 @@ def test_reader_is_warned_of_a_column_that_separates_the_classes():
     frame, outcome = sarcomas(40)
     frame["texture"] = np.where(outcome, 1.0, 0.0) + 0.1 * frame["age"].rank() / 40
     found = train_and_validate(FeatureTable.of(frame, outcome), QUESTION, settings=FEW, splits=RepeatedSplits(3))
-    assert "CT: texture alone separates" in " ".join(found.evidence["warnings"])
+    assert "CT: texture alone separates" in " ".join(found.evidence.warnings)
 
 
 def test_a_patient_is_counted_once_however_often_it_was_held_out(study):
-    prediction = predictions_of(study.evidence, "CT")
-    assert len(set(prediction.rows)) == prediction.rows.size <= 52
-    assert prediction.counts.cases == prediction.rows.size
+    prediction = study.evidence.predictions("CT")
+    assert prediction.cases <= 52
+    assert prediction.counts.cases == prediction.cases
 
 
 def test_use_of_features_is_counted_over_splits(study):
-    use = {item.name: item for item in feature_use(study.evidence, "CT")}
+    use = {item.name: item for item in study.evidence.feature_use("CT")}
     assert use["texture"].share == 1
     assert use["texture"].log_odds > 0
     assert use["texture"].same_sign == 1
 
 
 def test_time_to_event_is_ranked_and_grouped(study):
-    assert concordance_of(study.evidence, "CT").value > 0.6
-    groups = risk_groups(study.evidence, "CT")
+    assert study.evidence.concordance("CT").value > 0.6
+    groups = study.evidence.risk_rows("CT")
     assert not set(groups["high risk"]) & set(groups["low risk"])
-    outcome = np.array(study.evidence["patients"]["outcome"])
-    assert outcome[groups["high risk"]].mean() > outcome[groups["low risk"]].mean()
+    labels = study.evidence.labels
+    assert labels[groups["high risk"]].mean() > labels[groups["low risk"]].mean()
 
 
 def test_cox_finds_what_shortens_the_time():
@@ -154,13 +147,13 @@ def test_cox_finds_what_shortens_the_time():
 
 
 def test_each_centre_is_judged_by_the_other(study):
-    assert set(study.evidence["models"]["CT"]["centres"]) == {"A", "B"}
+    assert set(study.evidence.models["CT"].centres) == {"A", "B"}
 
 
 def test_other_patients_are_judged_with_an_interval(study):
     frame, outcome = sarcomas(50)
-    part = external_validation(study.models, FeatureTable.of(frame, outcome))["CT"]
-    estimate = external_auc(part)
+    predictions = external_validation(study.models, FeatureTable.of(frame, outcome))
+    estimate = study.evidence.with_external("hospital", predictions).external_auc("hospital", "CT")
     assert 0.5 < estimate.lower < estimate.value < estimate.upper <= 1
     assert "CT" not in external_validation(study.models, FeatureTable.of(frame[["age"]], outcome))
 
@@ -170,7 +163,7 @@ def test_a_model_that_too_few_patients_can_have_is_left_out_and_named():
     frame.loc[frame.index[5:], ["texture", "sphericity"]] = np.nan
     found = train_and_validate(FeatureTable.of(frame, outcome), QUESTION, settings=FEW, splits=RepeatedSplits(3))
     assert set(found.models) == {"clinical", "volume"}
-    assert "CT: not trained" in found.evidence["warnings"][0]
+    assert "CT: not trained" in found.evidence.warnings[0]
 
 
 @pytest.mark.parametrize(

@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from liver_growth_pattern.evidence import MODELS, figures
 from liver_growth_pattern.external import validate
 from liver_growth_pattern.inference import load_model, predict
-from liver_growth_pattern.learning import state_of
+from liver_growth_pattern.learning import MODELS, state_of
 from liver_growth_pattern.likelihood import UNKNOWN
 from liver_growth_pattern.training import fit, prepare, read_shares, stated_pattern
 from preop.cohort import Cohort, Patient
 from preop.errors import InvalidInputError
+from preop.evidence import SharesEvidence
 from preop.grandchallenge.cases import Case
 from preop.grandchallenge.outputs import check_outputs
 from preop.staging import PURE, Shares
@@ -82,11 +82,11 @@ def test_the_evidence_holds_every_patient_with_what_is_known(cohort: Cohort, tra
     shares = read_shares(cohort)
     assert [row["patient"] for row in evidence["patients"]] == [each.name for each in cohort.patients]
     for row, each in zip(evidence["patients"], cohort.patients, strict=True):
-        assert row["state"] == int(each.row["non_desmoplastic"])
+        assert row["non_desmoplastic"] == int(each.row["non_desmoplastic"])
         for lesion in row["lesions"]:
             reported = shares.get(each.name, {}).get(lesion["label"])
             assert lesion["report"] == (None if reported is None else pytest.approx(reported.as_tuple()))
-        assert set(row["said"]) == set(MODELS)
+        assert set(row["predictions"]) == set(MODELS)
         assert row["second"] is not None
     assert any(lesion["report"] is None for row in evidence["patients"] for lesion in row["lesions"])
 
@@ -95,14 +95,16 @@ def test_no_patient_is_in_two_folds(trained: Path) -> None:
     evidence = json.loads((trained / "report" / "evidence.json").read_text())
     folds = [row["fold"] for row in evidence["patients"]]
     assert set(folds) == {"0", "1"}
-    positive = [np.mean([row["state"] for row in evidence["patients"] if row["fold"] == fold]) for fold in "01"]
+    positive = [
+        np.mean([row["non_desmoplastic"] for row in evidence["patients"] if row["fold"] == fold]) for fold in "01"
+    ]
     assert abs(positive[0] - positive[1]) < 0.2
 
 
 def test_what_a_model_states_follows_from_the_evidence(trained: Path) -> None:
     evidence = json.loads((trained / "report" / "evidence.json").read_text())
     stated = json.loads((trained / "model" / "model.json").read_text())["validation"]
-    assert stated == {"protocol": evidence["protocol"], **json.loads(json.dumps(figures(evidence)))}
+    assert stated == json.loads(SharesEvidence.read(evidence).validation.model_dump_json())
 
 
 def test_the_report_shows_what_was_asked_for(trained: Path) -> None:
@@ -111,11 +113,11 @@ def test_the_report_shows_what_was_asked_for(trained: Path) -> None:
         "Simulated patients",
         "mean of the cohort",
         "radiomics alone",
-        "network alone",
+        "the network alone",
         "By size",
         "By centre",
         "By segmentation",
-        "If another draws them",
+        "A second segmentation",
         "observer who knows the simulation",
     ):
         assert words in page
@@ -136,7 +138,7 @@ def test_external_patients_take_one_command(cohort: Cohort, trained: Path, tmp_p
     model = load_model(trained / "model", ALGORITHM)
     case = cohort.patients[2].case
     alone = predict(case, model)["non-desmoplastic-likelihood"]
-    assert evidence["patients"][2]["said"]["combination"]["non_desmoplastic"] == pytest.approx(alone, abs=1e-5)
+    assert evidence["patients"][2]["predictions"]["combination"]["non_desmoplastic"] == pytest.approx(alone, abs=1e-5)
 
 
 def test_an_interrupted_preparation_goes_on(cohort: Cohort, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat,
 from preop.statistics import Estimate
 
 Details = TypeVar("Details", bound=BaseModel)
+Measure = Literal["auc", "accuracy", "error_of_shares"]
 
 
 class Stored(BaseModel):
@@ -89,7 +90,8 @@ class Comparison(Stored):
     model, baseline
         Their names.
     measure
-        What is compared: the AUC (higher is better), or the mean absolute error of shares (lower is better).
+        What is compared: the AUC or the share of exactly right categories (higher is better), or the mean absolute error
+        of shares (lower is better).
     difference
         Model less baseline; null where the patients do not determine it.
     p_value
@@ -100,7 +102,7 @@ class Comparison(Stored):
 
     model: str
     baseline: str
-    measure: Literal["auc", "error_of_shares"]
+    measure: Measure
     difference: Figure | None
     p_value: Annotated[FiniteFloat, Field(ge=0, le=1)] | None
     significantly_better: bool
@@ -108,7 +110,7 @@ class Comparison(Stored):
     @model_validator(mode="after")
     def _does_not_contradict_itself(self) -> Self:
         value = None if self.difference is None else self.difference.value
-        better = value is not None and (value > 0 if self.measure == "auc" else value < 0)
+        better = value is not None and (value < 0 if self.measure == "error_of_shares" else value > 0)
         if self.significantly_better and not better:
             raise ValueError(f"{self.model} is called significantly better than {self.baseline}, and is not better")
         return self
@@ -169,7 +171,7 @@ class ValidationFigures(Stored):
         """Give what only one study has, by the type that the study checked it with."""
         return kind.model_validate(self.details)
 
-    def not_better_than(self, model: str, measure: Literal["auc", "error_of_shares"] = "auc") -> list[str]:
+    def not_better_than(self, model: str, measure: Measure = "auc") -> list[str]:
         """Give what a model was compared with and not shown to surpass, in the order of the comparisons."""
         return [
             each.baseline

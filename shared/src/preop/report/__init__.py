@@ -1,6 +1,5 @@
 """What people look at: charts as Vega-Lite 5 specifications, and pages that stand alone in one file."""
 
-from preop.report.bags import bag_training_page
 from preop.report.charts import (
     Contribution,
     ScoredCase,
@@ -22,20 +21,15 @@ from preop.report.charts import (
     survival_chart,
     to_svg,
 )
-from preop.report.pages import evaluation_page
-from preop.report.sections import Figure, Section, Table, sections_page
-from preop.report.stages import stage_training_page
-from preop.report.training import training_page
-from preop.report.way_evidence import way_figures
-from preop.report.ways import ways_training_page
+from preop.report.evaluation import evaluation_page
+from preop.report.sections import Page, Section, write_page
+from preop.report.training import training_report, write_report
 
 __all__ = [
     "Contribution",
-    "Figure",
+    "Page",
     "ScoredCase",
     "Section",
-    "Table",
-    "bag_training_page",
     "calibration_chart",
     "composition_chart",
     "confusion_chart",
@@ -50,13 +44,11 @@ __all__ = [
     "roc_chart",
     "roc_comparison_chart",
     "score_chart",
-    "sections_page",
     "share_chart",
-    "stage_training_page",
     "strip_chart",
     "survival_chart",
     "to_svg",
-    "training_page",
-    "way_figures",
-    "ways_training_page",
+    "training_report",
+    "write_page",
+    "write_report",
 ]

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Section(StrEnum):
-    """Sections of the training report, by their anchor."""
+class Topic(StrEnum):
+    """What sections of a training report are about, by their anchor."""
 
     RESULT = "result"
     WARNINGS = "warnings"
@@ -41,16 +41,16 @@ class Item:
     ----------
     number, words
         Of the guideline, and what it asks for in short.
-    sections
+    topics
         Where the report answers it, at least in part; none where it cannot.
     """
 
     number: str
     words: str
-    sections: tuple[Section, ...] = ()
+    topics: tuple[Topic, ...] = ()
 
 
-_S = Section
+_S = Topic
 
 TRIPOD_AI = (
     Item("1", "Title names the model, the patients and the outcome", (_S.RESULT,)),

@@ -29,4 +29,4 @@ def render(template: str, **content: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(template).render(version=preop.__version__, **content)
+    return environment.get_template(template).render(version=preop.__version__, inline=inline, **content)

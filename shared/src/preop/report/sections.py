@@ -1,18 +1,44 @@
-"""A page of sections: the answer in words first, then figures, tables and charts, for studies that have no page of their own."""
+"""A page as data: its answer in words, warnings, and sections of text, figures, tables and charts, written as one HTML file."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar, Literal
 
 from preop.report.charts import Spec
-from preop.report.html import inline, render
+from preop.report.html import render
+
+DASH = "\N{EN DASH}"
+"""Where the cases do not determine a number."""
+
+ColumnKind = Literal["name", "text", "number", "value", "estimate", "outcome"]
+"""What a column holds: names, text, numbers to the right, values on one line, values with their interval below, outcomes."""
+Mark = Literal["", "wrong", "open", "more", "unscored"]
+"""What is particular about a row: a wrong decision, one that is left open, one that belongs to the row above, no prediction."""
+
+
+@dataclass(frozen=True)
+class Note:
+    """A remark in small type."""
+
+    text: str
+    kind: ClassVar = "note"
+
+
+@dataclass(frozen=True)
+class Heading:
+    """The beginning of a part of a section."""
+
+    text: str
+    kind: ClassVar = "heading"
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One of the few numbers to remember: its name, the number, its interval, and what it stands beside."""
+    """One of the few numbers to remember: its name, the number, its interval, and what to compare it with."""
 
     name: str
     value: str
@@ -21,69 +47,122 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Figures:
+    """Figures side by side."""
+
+    figures: Sequence[Figure]
+    kind: ClassVar = "figures"
+
+
+@dataclass(frozen=True)
+class Charts:
+    """Charts side by side, or each over the whole width."""
+
+    charts: Sequence[Spec]
+    wide: bool = False
+    kind: ClassVar = "charts"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table."""
+
+    heading: str
+    kind: ColumnKind = "text"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a table with something beside its text: a tag, or links (anchor and words) that stand for it."""
+
+    text: str
+    tag: str = ""
+    links: Sequence[tuple[str, str]] = ()
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table, as many cells as there are columns."""
+
+    cells: Sequence[str | Cell]
+    mark: Mark = ""
+
+    def pairs(self, columns: Sequence[Column]) -> Iterator[tuple[Column, Cell]]:
+        """Each cell with its column."""
+        for column, cell in zip(columns, self.cells, strict=True):
+            yield column, cell if isinstance(cell, Cell) else Cell(cell)
+
+
+@dataclass(frozen=True)
 class Table:
-    """A table of text; the first cell of a row names it.
+    """A table of text.
 
     Attributes
     ----------
     columns
-        Headings, the first over the names.
+        Their headings are left out where all are empty.
     rows
-        As many cells each.
+        From the top.
     note
-        What stands below.
+        What is said below it.
     """
 
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
+    columns: Sequence[Column]
+    rows: Sequence[Row]
     note: str = ""
+    kind: ClassVar = "table"
+
+    @property
+    def has_headings(self) -> bool:
+        """Whether any column has a heading."""
+        return any(column.heading for column in self.columns)
+
+
+Block = str | Note | Heading | Figures | Table | Charts
+"""A part of a section; a text is a paragraph."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """A heading with what stands below it, in this order."""
+    """A heading with its blocks, in their order; the anchor follows from the heading where none is given."""
 
     heading: str
-    paragraphs: Sequence[str] = ()
-    figures: Sequence[Figure] = ()
-    tables: Sequence[Table] = ()
-    charts: Sequence[Spec] = ()
+    blocks: Sequence[Block]
+    name: str = ""
+
+    @property
+    def anchor(self) -> str:
+        """What a link to it ends in."""
+        return self.name or re.sub(r"\W+", "-", self.heading.lower()).strip("-")
 
 
-def sections_page(
-    path: Path,
-    *,
-    kicker: str,
-    title: str,
-    lead: str,
-    verdict: Sequence[str],
-    sections: Sequence[Section],
-    warnings: Sequence[str] = (),
-    simulated: bool = False,
-) -> None:
-    """Write a page.
+@dataclass(frozen=True)
+class Page:
+    """A page.
 
-    Parameters
+    Attributes
     ----------
-    path
-        The HTML file to write.
     kicker, title, lead
         What kind of page, on what, and in a sentence with which patients.
+    sections
+        In their order.
     verdict
-        The answer: a sentence, and others that stand below it.
+        The answer: a sentence, and others that are listed below it.
     warnings
         What a reader has to know before trusting it.
     simulated
         Whether the patients are simulated: then no figure says anything about patients.
     """
-    page = render(
-        "sections.html",
-        kicker=kicker,
-        title=title,
-        lead=lead,
-        verdict=verdict,
-        warnings=warnings,
-        simulated=simulated,
-        sections=[(section, [inline(chart) for chart in section.charts]) for section in sections],
-    )
-    path.write_text(page, encoding="utf-8")
+
+    kicker: str
+    title: str
+    lead: str
+    sections: Sequence[Section]
+    verdict: Sequence[str] = ()
+    warnings: Sequence[str] = ()
+    simulated: bool = False
+
+
+def write_page(page: Page, path: Path) -> None:
+    """Write a page as one HTML file that needs nothing else."""
+    path.write_text(render("page.html", page=page), encoding="utf-8")

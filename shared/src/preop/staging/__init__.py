@@ -1,7 +1,6 @@
 """Staging as pure functions: nodal stations to TNM category, shares of growth patterns to the pattern of a patient."""
 
 from preop.staging.dictation import NodeFinding, dictate
-from preop.staging.evidence import NodeEvidence, StagedPatient, StageEvidence, read_stage_evidence, stages_of
 from preop.staging.growth_patterns import (
     MAJORITY,
     PARTS,
@@ -14,7 +13,7 @@ from preop.staging.growth_patterns import (
     Shares,
     patient_pattern,
 )
-from preop.staging.nodal import Edition, N, NodalStage, categories, category_of_station, nodal_stage
+from preop.staging.nodal import Edition, N, NodalStage, categories, category_of_station, nodal_stage, stages_of
 from preop.staging.probabilities import (
     NodalProbabilities,
     NodeShares,
@@ -34,7 +33,6 @@ __all__ = [
     "N",
     "NodalProbabilities",
     "NodalStage",
-    "NodeEvidence",
     "NodeFinding",
     "NodeShares",
     "PatientPattern",
@@ -43,8 +41,6 @@ __all__ = [
     "ShareDistribution",
     "Shares",
     "Side",
-    "StageEvidence",
-    "StagedPatient",
     "Station",
     "categories",
     "category_of_station",
@@ -54,7 +50,6 @@ __all__ = [
     "patient_pattern",
     "probabilities_of_nodes",
     "probabilities_of_stations",
-    "read_stage_evidence",
     "stages_of",
     "station_probabilities",
 ]

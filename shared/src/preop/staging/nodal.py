@@ -9,10 +9,11 @@ in the ninth edition, J Thorac Oncol 2024;19:766-85.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
+from preop.errors import InvalidInputError
 from preop.staging.stations import Side, Station
 
 
@@ -148,3 +149,21 @@ def _split_n2(stations: int, edition: Edition) -> N:
 
 def _list(stations: Iterable[Station]) -> str:
     return ", ".join(map(str, stations))
+
+
+def stages_of(texts: Sequence[str]) -> list[N]:
+    """Read categories as tables write them: "N2a", "pN0", "n3".
+
+    Raises
+    ------
+    InvalidInputError
+        If one is none.
+    """
+    names = {str(category).lower(): category for category in N}
+    found = []
+    for text in texts:
+        name = text.strip().lower().removeprefix("y").removeprefix("p").removeprefix("c")
+        if name not in names:
+            raise InvalidInputError(f"The nodal category is '{text}'; expected one of {', '.join(map(str, N))}.")
+        found.append(names[name])
+    return found

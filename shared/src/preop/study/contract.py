@@ -44,7 +44,20 @@ class Training(Protocol):
     Settings: type[BaseModel]
 
     def fit(self, cohort: Any, model: Path, report: Path, settings: Any) -> ValidationFigures:
-        """Train and validate on a cohort; write the model folder, ``report.html`` and ``evidence.json``."""
+        """Train and validate on a cohort; write the model folder, and the report with its evidence.
+
+        Parameters
+        ----------
+        model
+            Becomes what ``/opt/ml/model`` holds.
+        report
+            Gets ``report.html``, and ``evidence.json`` with each patient's held-out predictions; finished parts are kept
+            there, so that a run that was stopped goes on.
+
+        Returns
+        -------
+        The validation figures, as ``model.json`` states them.
+        """
 
 
 class Simulation(Protocol):

@@ -1,7 +1,7 @@
-"""A whole study on feature tables: train every model, validate it, hold it against its baselines, keep the evidence.
+"""A whole study on feature tables: train every model, validate it, compare it with its baselines, keep the evidence.
 
-The evidence is plain JSON and raw: what each model said of each held-out patient of each split. Every figure follows
-from it (:mod:`preop.tabular.evidence`), and so does the report.
+The evidence is raw: what each model predicted of each held-out patient of each split (:class:`preop.evidence.SplitsEvidence`).
+Every figure follows from it, and so does the report.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preop.errors import InvalidInputError
+from preop.evidence import SplitsEvidence
 from preop.progress import progress_bars
 from preop.statistics import (
     adjust_p_values,
@@ -81,11 +82,11 @@ class Study:
     models
         Trained on all patients who have what the model needs.
     evidence
-        Plain JSON: see :mod:`preop.tabular.evidence`.
+        What they predicted of held-out patients.
     """
 
     models: Mapping[str, TabularModel]
-    evidence: Json
+    evidence: SplitsEvidence
 
 
 def train_and_validate(
@@ -167,7 +168,7 @@ def train_and_validate(
             for model, baseline, rows in pairs
         ]
     evidence = {
-        "format": 1,
+        "protocol": _protocol(splits),
         "outcome": question.outcome,
         "settings": settings.model_dump(mode="json"),
         "splits": asdict(splits),
@@ -187,7 +188,15 @@ def train_and_validate(
         "stability": stability(table),
         "warnings": warnings,
     }
-    return Study(trained, evidence)
+    return Study(trained, SplitsEvidence.read(evidence))
+
+
+def _protocol(splits: RepeatedSplits) -> str:
+    return (
+        f"{splits.repeats} stratified random splits by patient, {1 - splits.test_share:.0%} to train and "
+        f"{splits.test_share:.0%} to test; all that learns does so on the training part; AUC with corrected resampled t "
+        "interval; a model counts as better than a baseline where the difference is significant after Holm's adjustment"
+    ).replace("%", " %")
 
 
 class _Runs:

@@ -21,7 +21,7 @@ from preop.tabular.table import FeatureTable, Index
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What a model said of rows it had not learned from.
+    """What a model predicted of rows it had not learned from.
 
     Attributes
     ----------
@@ -97,7 +97,7 @@ def leave_one_centre_out(table: FeatureTable, settings: PipelineSettings) -> dic
 
 
 def external_validation(models: Mapping[str, TabularModel], table: FeatureTable) -> dict[str, dict[str, Any]]:
-    """What trained models say of other patients: evidence for the place ``external`` under the name of their cohort.
+    """What trained models predict of other patients, for :meth:`preop.evidence.SplitsEvidence.with_external`.
 
     A model is left out where the table lacks one of its columns.
     """

@@ -1,0 +1,100 @@
+import copy
+import json
+from pathlib import Path
+
+import pytest
+
+from preop.errors import InvalidInputError
+from preop.report import evaluation_page
+from tests.report.reading import Page
+
+CASES = Path(__file__).parents[2] / "evaluation" / "test"
+
+
+def metrics_of(case):
+    return json.loads((CASES / case / "expected" / "metrics.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def page_of(tmp_path):
+    def write(metrics):
+        evaluation_page(metrics, tmp_path / "page.html")
+        return Page((tmp_path / "page.html").read_text(encoding="utf-8"))
+
+    return write
+
+
+@pytest.mark.parametrize("case", ["binary", "separated", "ordinal"])
+def test_page_stands_alone_and_is_the_same_every_time(case, tmp_path):
+    first, second = tmp_path / "first.html", tmp_path / "second.html"
+    evaluation_page(metrics_of(case), first)
+    evaluation_page(metrics_of(case), second)
+    assert first.read_bytes() == second.read_bytes()
+    page = Page(first.read_text(encoding="utf-8"))
+    assert not {"script", "link", "img", "iframe"} & set(page.tags)
+    assert page.leads_somewhere()
+    assert "url(" not in first.read_text(encoding="utf-8")
+    assert "Not a medical device" in page.text
+
+
+def test_binary_page_shows_figures_with_their_intervals_and_evidence(page_of):
+    page = page_of(metrics_of("binary"))
+    assert "9 cases, 4 with lung metastasis and 5 without." in page.text
+    assert "AUC 0.20 95 % interval 0.03 to 0.66" in page.text
+    assert "Sensitivity 0.50 95 % interval 0.15 to 0.85 2 of 4" in page.text
+    assert "Positive predictive value 0.33 95 % interval 0.10 to 0.70 2 of 6" in page.text
+    assert "Brier score 0.573" in page.text
+    assert page.tags.count("svg") == 2
+
+
+def test_table_tells_each_case_and_why_it_has_no_prediction(page_of):
+    page = page_of(metrics_of("binary"))
+    assert page.rows[0] == ["Case", "Output", "Lung metastasis", "Outcome", "Centre"]
+    assert page.rows[1] == ["patient_1", "0.90", "yes", "right", "A"]
+    assert page.rows[3] == ["patient_3", "0.30", "yes", "wrong", "A"]
+    assert page.rows[9] == ["patient_9", "\N{EN DASH}", "no", "There is no job for this case.", "B"]
+    assert "4 of 9 cases have no valid prediction and are scored as the worst" in page.text
+
+
+def test_ordinal_page_shows_stages(page_of):
+    page = page_of(metrics_of("ordinal"))
+    assert "10 cases: 4 N0, 2 N1, 2 N2, 2 N3." in page.text
+    assert "Quadratic weighted kappa 0.57 95 % interval 0.03 to 1.00" in page.text
+    assert "Accuracy 0.60 95 % interval 0.31 to 0.83 6 of 10" in page.text
+    assert "1 of 10 cases has no valid prediction and is scored" in page.text
+    assert page.rows[4] == ["lung_04", "N1", "N0", "wrong"]
+
+
+def test_what_the_cases_do_not_determine_is_said_so(page_of):
+    assert "AUC 1.00 no interval" in page_of(metrics_of("separated")).text
+
+
+def test_only_simulated_patients_are_called_simulated(page_of):
+    metrics = metrics_of("binary")
+    warning = "Performance on simulated patients is not clinical performance"
+    assert warning in page_of(metrics).text
+    metrics["task"]["simulated"] = False
+    assert warning not in page_of(metrics).text
+
+
+def test_calibration_is_drawn_from_twenty_cases_on(page_of):
+    metrics = metrics_of("binary")
+    metrics["results"] = [copy.deepcopy(result) for result in metrics["results"] * 3][:20]
+    assert page_of(metrics).tags.count("svg") == 3
+
+
+def test_text_of_others_is_escaped(page_of):
+    metrics = metrics_of("binary")
+    metrics["results"][0]["case"] = "<script>alert(1)</script>"
+    page = page_of(metrics)
+    assert "script" not in page.tags
+    assert page.rows[1][0] == "<script>alert(1)</script>"
+
+
+@pytest.mark.parametrize("part", ["task", "results", "aggregates"])
+def test_metrics_of_another_evaluation_are_refused(part, tmp_path):
+    metrics = metrics_of("binary")
+    del metrics[part]
+    with pytest.raises(InvalidInputError, match=part):
+        evaluation_page(metrics, tmp_path / "page.html")
+    assert list(tmp_path.iterdir()) == []
