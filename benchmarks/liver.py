@@ -1,7 +1,7 @@
 """Growth patterns on simulated liver metastases: ``python benchmarks/liver.py FOLDER``.
 
 Learns from 400 simulated patients, and tries what it has learned on 200 external ones of other scanners: radiomics and
-network together beside each alone, the mean of the training patients, and the oracle of an observer who knows what the
+network combined, each alone, the mean of the training patients, and the oracle of an observer who knows what the
 patients were made from. Intervals are from resampled patients, and DeLong's for the AUC of patients.
 
 All models come from one training run: the same folds, the same learners. Finished parts are kept in FOLDER, and a run that
@@ -23,8 +23,7 @@ from liver_growth_pattern.evidence import MODELS, figures
 from liver_growth_pattern.external import external_evidence
 from liver_growth_pattern.learning import Settings, fit_model, mean_shares
 from liver_growth_pattern.preparation import SECOND_SEGMENTATION
-from liver_growth_pattern.scan import CENTRES, EXTERNAL_CENTRES
-from liver_growth_pattern.simulation import simulate
+from liver_growth_pattern.simulation import CENTRES, EXTERNAL_CENTRES, simulate
 from liver_growth_pattern.training import prepare
 from preop.cohort import Cohort, read_cohort
 from preop.folders import open_resumable_run
@@ -99,7 +98,7 @@ def print_table(known: dict[str, Any]) -> None:
     if best := known["oracle"]:
         shown = (best["patient_auc"], best["lesion_auc_pure"], best["error_of_shares"])
         print(f"{'oracle':34}" + "".join(f"{value:>24.3f}" for value in shown))
-    print("\nThe combination beside (error below 0, AUC above 0 speaks for it):")
+    print("\nThe combination compared with (error below 0 or AUC above 0: the combination is better):")
     for each in known["comparisons"]:
         area = each["difference_of_patient_auc"]
         difference = f"{'':24}" if area is None else f"{_written(area, '+'):>24}"

@@ -21,8 +21,8 @@ from preop.grandchallenge.algorithm import read_algorithm
 from preop.grandchallenge.values import to_json
 from preop.study import MODEL_FILE
 
-from .inference import load_model
 from .learning import Fitted
+from .model import load_model
 from .pages import evidence_page
 from .training import oracle_of, prepare, said_of
 

@@ -46,7 +46,7 @@ NEAR_LIVER_MM = (2.0, 8.0)
 """Shell outside a metastasis in which there has to be liver."""
 LIVER_BESIDE_MM = (5.0, 15.0)
 """Shell outside of it whose liver gives the density of this patient's."""
-LEAST_LIVER = 0.2
+MIN_LIVER_SHARE = 0.2
 """Share of that first shell below which a metastasis does not lie in the liver."""
 LIVER_HU = (30.0, 200.0)
 """In which the liver's density is looked for: from unenhanced fatty livers to strong enhancement."""
@@ -71,11 +71,11 @@ RADIOMICS = Settings(spacing_mm=None, discretisation=FixedBinSize(width=10.0))
 """Voxels are those of 1 mm already; bins are of about the noise."""
 FILTERED = Settings(spacing_mm=None, filters=(LaplacianOfGaussian(sigma_mm=1.5),))
 """Bright and dark lines of the width of a capsule."""
-FEWEST_VOXELS = 30
+MIN_VOXELS = 30
 """A smaller region has no features."""
 
 AIR_HU = -1024.0
-HIGHEST_LABEL = 65535
+MAX_LABEL = 65535
 
 
 @dataclass(frozen=True)
@@ -206,7 +206,7 @@ def find_lesions(ct: Image, segmentation: Image, liver: Image | None = None) -> 
         if box is None:
             continue
         around = surroundings(ct, labels, number, box, liver)
-        if around.liver_share < LEAST_LIVER:
+        if around.liver_share < MIN_LIVER_SHARE:
             outside.append(number)
             continue
         lesion = _measured(ct, labels, number, box, around)
@@ -267,7 +267,7 @@ def radiomics_of(around: Surroundings) -> dict[str, float]:
     found = {"log_volume_ml": math.log((around.tissue == OWN).sum() / 1000)}
     for name in REGIONS:
         region = around.region(name)
-        if region.sum() < FEWEST_VOXELS:
+        if region.sum() < MIN_VOXELS:
             continue
         mask = around.density.with_voxels(region.astype(np.uint8))
         row = compute_features(around.density, mask, RADIOMICS, (Family.STATISTICS, Family.GLCM), threads=1)
@@ -368,9 +368,9 @@ def _separated_instances(segmentation: Image) -> tuple[Image, list[str]]:
             "first."
         )
     low, high = float(values.min()), float(values.max())
-    if low < 0 or high > HIGHEST_LABEL or (values.dtype.kind == "f" and (values != np.round(values)).any()):
+    if low < 0 or high > MAX_LABEL or (values.dtype.kind == "f" and (values != np.round(values)).any()):
         raise InvalidInputError(
-            f"The {SEGMENTATION} holds values from {low:g} to {high:g}; expected whole numbers from 0 to {HIGHEST_LABEL}, "
+            f"The {SEGMENTATION} holds values from {low:g} to {high:g}; expected whole numbers from 0 to {MAX_LABEL}, "
             "one for each metastasis."
         )
     labels = values.astype(np.int32)

@@ -1,22 +1,19 @@
 """Fits radiomics and network on a cohort whose growth patterns are known by metastasis, by patient, or mixed, and validates.
 
 Everything that learns does so inside the folds: both learners, the strength of the penalty, what stacks them and how
-metastases of a patient resemble each other are fitted without each outer fold, then say what they think of it. Each learner
-alone, and the mean of the cohort, stand beside the combination. The final model is trained in the same way on all patients.
+far metastases of a patient resemble each other are fitted without each outer fold, which is then predicted. The combination
+is compared with each learner alone and with the mean of the cohort. The final model is trained in the same way on all patients.
 """
 
 from __future__ import annotations
 
 import csv
-import datetime as dt
 import math
-import platform
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +30,22 @@ from preop.grandchallenge.values import read_json, to_json
 from preop.mil import stratified_folds
 from preop.staging import REPORTS, Pattern, Shares
 from preop.statistics import youden_threshold
-from preop.study import TrainingData, write_model
+from preop.study import (
+    Comparison,
+    Figure,
+    ModelFigures,
+    Range,
+    TrainingData,
+    ValidationFigures,
+    model_info,
+    write_model,
+)
 
 from .combination import PatientPrediction
 from .evidence import figures
-from .inference import DESCRIPTION_FILE, WEIGHTS_FILE, Description, Range, to_weights
 from .learning import COMBINATION, MODELS, Fitted, Patient, Settings, fit_model, mean_shares, state_of
 from .likelihood import UNKNOWN
+from .model import DESCRIPTION_FILE, WEIGHTS_FILE, Description, Details, to_weights
 from .pages import evidence_page
 from .preparation import CONTENT_FILE, FIRST, SECOND, prepare_patient
 
@@ -75,7 +81,7 @@ class Prepared:
     second: Patient | None
 
 
-def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> dict[str, Any]:
+def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> ValidationFigures:
     """Train and validate on a cohort; write the model folder, and the report with its evidence.
 
     Parameters
@@ -110,18 +116,30 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> dict[s
     evidence = {
         "format": 1,
         "protocol": f"{len(folds)}-fold cross-validation by patient; all that learns does so on the other folds, the "
-        f"penalty, the stacking and the resemblance of metastases by {inner} folds inside",
+        f"penalty, the stacking and the within-patient correlation of metastases by {inner} folds inside",
         "settings": settings.model_dump(mode="json"),
         "patients": [rows[row] for row in range(len(prepared))],
         "oracle": oracle_of(cohort),
     }
-    validation = {"protocol": evidence["protocol"], **figures(evidence)}
+    validation = _validation(evidence)
     description = _description(prepared, final, settings, _threshold(evidence))
     files = {
         DESCRIPTION_FILE: to_json(description.model_dump(mode="json")).encode(),
         WEIGHTS_FILE: to_weights(final.networks),
     }
-    write_model(model, _provenance(cohort, prepared, settings, validation), files)
+    info = model_info(
+        cohort.algorithm,
+        training_data=TrainingData(
+            **cohort.source.model_dump(),
+            patients=len(prepared),
+            events=sum(each.patient.state == 1 for each in prepared),
+            cohort_sha256=cohort.sha256,
+        ),
+        seed=settings.training.seed,
+        packages=_SOFTWARE,
+        validation=validation,
+    )
+    write_model(model, info, files, Details)
     (report / "evidence.json").write_text(to_json(evidence), encoding="utf-8")
     evidence_page(
         evidence,
@@ -318,6 +336,63 @@ def _threshold(evidence: Mapping[str, Any]) -> float:
     return youden_threshold(np.array([row["state"] for row in known]), scores)
 
 
+def _validation(evidence: Mapping[str, Any]) -> ValidationFigures:
+    """Figures of the evidence in the form in which every model states its validation."""
+    known = figures(evidence)
+    states = [row["state"] for row in evidence["patients"] if row["state"] != UNKNOWN]
+    areas = {name: of["patient_auc"] for name, of in known["models"].items()} | {"mean of the cohort": None}
+    models = {
+        name: ModelFigures(
+            baseline=name != COMBINATION,
+            patients=len(states),
+            events=sum(states),
+            auc=None if area is None else Figure(**area),
+        )
+        for name, area in areas.items()
+    }
+    comparisons = [
+        Comparison(
+            model=COMBINATION,
+            baseline=each["baseline"],
+            measure=measure,
+            difference=None if each[key] is None else Figure(**each[key]),
+            p_value=None,
+            significantly_better=each[key] is not None
+            and (each[key]["upper"] < 0 if measure == "error_of_shares" else each[key]["lower"] > 0),
+        )
+        for each in known["comparisons"]
+        for measure, key in (("error_of_shares", "difference_of_error"), ("auc", "difference_of_patient_auc"))
+        if measure == "error_of_shares" or each[key] is not None
+    ]
+    surpassed = [
+        each.baseline for each in comparisons if each.measure == "error_of_shares" and each.significantly_better
+    ]
+    return ValidationFigures(
+        protocol=evidence["protocol"],
+        patients=known["patients"],
+        models=models,
+        comparisons=comparisons,
+        verdict=[
+            f"Shares are predicted better than by: {', '.join(surpassed)}."
+            if surpassed
+            else "Shares were not shown to be predicted better than by either learner alone or by the mean of the cohort."
+        ],
+        cautions=[],
+        details={
+            "lesions": known["lesions"],
+            "reported_lesions": known["reported_lesions"],
+            "models": {
+                name: {key: value for key, value in of.items() if key != "patient_auc"}
+                for name, of in known["models"].items()
+            },
+            "cohort_mean_error": known["error_without_looking"],
+            "subgroups": known["by"],
+            "second_segmentation": known["second_segmentation"],
+            "oracle": known["oracle"],
+        },
+    )
+
+
 def _description(prepared: Sequence[Prepared], fitted: Fitted, settings: Settings, threshold: float) -> Description:
     lesions = [lesion for each in prepared for lesion in each.content[FIRST]]
     return Description(
@@ -325,41 +400,15 @@ def _description(prepared: Sequence[Prepared], fitted: Fitted, settings: Setting
         networks=len(fitted.networks),
         regression=fitted.regression,
         stacks=fitted.stacks,
-        resemblances=fitted.resemblances,
+        within_patient_correlations=fitted.within_patient_correlations,
         mean_shares=tuple(mean_shares([each.patient for each in prepared]).tolist()),
         typical={name: tuple(values.tolist()) for name, values in fitted.typical.items()},
         threshold=threshold,
-        lesions=_range([len(each.content[FIRST]) for each in prepared]),
-        long_axis_mm=_range([lesion["long_axis_mm"] for lesion in lesions], digits=0),
-        liver_hu=_range([lesion["liver_hu"] for lesion in lesions], digits=0),
-        slice_mm=_range([each.content["slice_mm"] for each in prepared]),
+        lesions=Range.of([len(each.content[FIRST]) for each in prepared]),
+        long_axis_mm=Range.of([lesion["long_axis_mm"] for lesion in lesions], digits=0),
+        liver_hu=Range.of([lesion["liver_hu"] for lesion in lesions], digits=0),
+        slice_mm=Range.of([each.content["slice_mm"] for each in prepared]),
     )
-
-
-def _range(values: Sequence[float], digits: int = 2) -> Range:
-    """Smallest and largest value, rounded outwards."""
-    scale = 10**digits
-    return Range(low=math.floor(min(values) * scale) / scale, high=math.ceil(max(values) * scale) / scale)
-
-
-def _provenance(
-    cohort: Cohort, prepared: Sequence[Prepared], settings: Settings, validation: dict[str, Any]
-) -> dict[str, Any]:
-    data = TrainingData(
-        **cohort.source.model_dump(),
-        patients=len(prepared),
-        events=sum(each.patient.state == 1 for each in prepared),
-        cohort_sha256=cohort.sha256,
-    )
-    return {
-        "algorithm": cohort.algorithm.name,
-        "algorithm_version": cohort.algorithm.version,
-        "created": dt.datetime.now(dt.UTC).date().isoformat(),
-        "seed": settings.training.seed,
-        "training_data": data,
-        "software": {"python": platform.python_version(), **{name: version(name) for name in _SOFTWARE}},
-        "validation": validation,
-    }
 
 
 @contextmanager

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from liver_growth_pattern.inference import load_model, predict
+from liver_growth_pattern.inference import predict
 from liver_growth_pattern.lesions import CT, SEGMENTATION
+from liver_growth_pattern.model import load_model
 from liver_growth_pattern.simulation import SimulatedPatient, draw_facts, draw_patient
 from preop.grandchallenge.algorithm import Algorithm, read_algorithm
 from preop.grandchallenge.cases import INPUTS_FILE, item_of, read_case

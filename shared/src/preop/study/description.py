@@ -42,10 +42,10 @@ def read_description(folder: Path, file: str, kind: type[Content]) -> Content:
     Raises
     ------
     InvalidModelError
-        If it is missing, or breaks a rule of the type; the sentence names the rule.
+        If it is missing, an entry is of another type (text for a number, too), or it breaks a rule of the type.
     """
     try:
-        return kind.model_validate_json((folder / file).read_bytes())
+        return kind.model_validate_json((folder / file).read_bytes(), strict=True)
     except OSError:
         raise InvalidModelError(f"The model in {folder} is incomplete: {file} is missing.") from None
     except ValidationError as error:

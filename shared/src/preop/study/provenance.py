@@ -102,7 +102,7 @@ def read_model_info(folder: Path, algorithm: Algorithm, details: type[BaseModel]
     ------
     InvalidModelError
         If there is no model, it belongs to another algorithm, an entry is missing or of another type, or a file is
-        missing, cut off or changed.
+        missing, changed or not listed.
     """
     path = folder / MODEL_FILE
     if not path.is_file():
@@ -126,6 +126,12 @@ def read_model_info(folder: Path, algorithm: Algorithm, details: type[BaseModel]
             info.validation.details_as(details)
         except ValidationError as error:
             raise _damaged(folder, f"validation.details.{first_validation_error(error)}") from None
+    _check_files(folder, info)
+    return info
+
+
+def _check_files(folder: Path, info: ModelInfo) -> None:
+    """Check that the files are the ones that were written; where one of a folder is listed, all of it have to be."""
     for name, expected in info.files.items():
         try:
             file = below(folder, name)
@@ -139,7 +145,14 @@ def read_model_info(folder: Path, algorithm: Algorithm, details: type[BaseModel]
             raise InvalidModelError(
                 f"The model in {folder} is damaged: {name} is not the file that was written (its SHA-256 differs)."
             )
-    return info
+    checked = {(folder / name).parent for name in info.files} | {folder}
+    for file in sorted(path for place in checked if place.is_dir() for path in place.iterdir()):
+        name = file.relative_to(folder).as_posix()
+        if file.is_file() and not file.name.startswith(".") and name not in {MODEL_FILE, *info.files}:
+            raise InvalidModelError(
+                f"The model in {folder} holds {name}, which {MODEL_FILE} does not list: take it away, or take the complete "
+                f"{MODEL_FILE}."
+            )
 
 
 def write_model(
