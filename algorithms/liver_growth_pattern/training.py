@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -57,6 +57,7 @@ SOURCE_COLUMN = "segmentation_source"
 _SOFTWARE = ("preop", "torch", "monai", "numpy", "SimpleITK")
 
 Content = Mapping[str, Any]
+Measure = Literal["auc", "error_of_shares"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -350,6 +351,10 @@ def _validation(evidence: Mapping[str, Any]) -> ValidationFigures:
         )
         for name, area in areas.items()
     }
+    measures: tuple[tuple[Measure, str], ...] = (
+        ("error_of_shares", "difference_of_error"),
+        ("auc", "difference_of_patient_auc"),
+    )
     comparisons = [
         Comparison(
             model=COMBINATION,
@@ -361,7 +366,7 @@ def _validation(evidence: Mapping[str, Any]) -> ValidationFigures:
             and (each[key]["upper"] < 0 if measure == "error_of_shares" else each[key]["lower"] > 0),
         )
         for each in known["comparisons"]
-        for measure, key in (("error_of_shares", "difference_of_error"), ("auc", "difference_of_patient_auc"))
+        for measure, key in measures
         if measure == "error_of_shares" or each[key] is not None
     ]
     surpassed = [
@@ -371,13 +376,13 @@ def _validation(evidence: Mapping[str, Any]) -> ValidationFigures:
         protocol=evidence["protocol"],
         patients=known["patients"],
         models=models,
-        comparisons=comparisons,
-        verdict=[
+        comparisons=tuple(comparisons),
+        verdict=(
             f"Shares are predicted better than by: {', '.join(surpassed)}."
             if surpassed
-            else "Shares were not shown to be predicted better than by either learner alone or by the mean of the cohort."
-        ],
-        cautions=[],
+            else "Shares were not shown to be predicted better than by either learner alone or by the mean of the cohort.",
+        ),
+        cautions=(),
         details={
             "lesions": known["lesions"],
             "reported_lesions": known["reported_lesions"],

@@ -54,6 +54,7 @@ def not_refused(
     folder
         A copy of a model folder; it is whole again in the end. A file that ``model.json`` lists gets a new checksum.
     """
+    load(folder)
     whole = {name: (folder / name).read_bytes() for name in {file, MODEL_FILE}}
     found = []
     for damage in damaged(json.loads(whole[file]), optional=optional):

@@ -189,6 +189,7 @@ def simulate(
     patients: Annotated[int, typer.Option(min=2, help="How many.")],
     output: Annotated[Path, typer.Option(help="A new folder, or one that the same call began.")],
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same patients.")] = 0,
+    small: Annotated[bool, typer.Option("--small", help="Small coarse images, to try things out.")] = False,  # noqa: FBT002
 ) -> None:
     """Make a cohort of simulated patients: cohort.csv, images and the known truth.
 
@@ -197,7 +198,11 @@ def simulate(
     simulation = simulation_of(repository.find_algorithm(algorithm))
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("Simulating", total=patients)
-        simulation.simulate(patients, seed, output, lambda done, _: progress.update(task, completed=done))
+
+        def advance(done: int, _: int) -> None:
+            progress.update(task, completed=done)
+
+        simulation.simulate(patients, seed, output, advance, small=small)
     console.print(f"The cohort is {output / 'cohort.csv'}")
 
 
