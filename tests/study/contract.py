@@ -119,13 +119,13 @@ def check_evaluation(algorithm: Algorithm, ground_truth: Path) -> None:
 def check_commands(algorithm: Algorithm, folder: Path) -> None:
     """A cohort is simulated and a model trained by the commands, with the smallest settings that the study states.
 
-    ``test/smallest.toml`` holds them: ``patients``, and the table ``settings`` as for ``preop train``.
+    ``test/smallest.toml`` holds them: ``patients``, ``seed``, and the table ``settings`` as for ``preop train``.
     """
     smallest = tomllib.loads((algorithm.folder / "test" / "smallest.toml").read_text(encoding="utf-8"))
     command("simulate", str(algorithm.folder), "--patients=2", f"--output={folder / 'two'}", "--small")
     assert (folder / "two" / "cohort.csv").is_file()
-    patients = f"--patients={smallest['patients']}"
-    command("simulate", str(algorithm.folder), patients, f"--output={folder / 'cohort'}", "--small")
+    whom = (f"--patients={smallest['patients']}", f"--seed={smallest.get('seed', 0)}")
+    command("simulate", str(algorithm.folder), *whom, f"--output={folder / 'cohort'}", "--small")
     settings = folder / "settings.toml"
     settings.write_text(_as_toml(smallest["settings"]))
     printed = command(

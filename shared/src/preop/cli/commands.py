@@ -34,6 +34,7 @@ app = typer.Typer(
     add_completion=False,
 )
 console = Console()
+NEW_STUDY_PATIENTS = 80
 
 AlgorithmName = Annotated[
     str, typer.Argument(metavar="ALGORITHM", help="Its name, or a folder with an algorithm.toml.")
@@ -204,6 +205,37 @@ def simulate(
 
         simulation.simulate(patients, seed, output, advance, small=small)
     console.print(f"The cohort is {output / 'cohort.csv'}")
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(help="Small letters, digits and underscores.")],
+    output: Annotated[
+        Path | None, typer.Option(help="Folder that gets algorithms/NAME and evaluation/ground_truth/NAME.")
+    ] = None,
+) -> None:
+    """Make a new study that works: a small one to change into your own, trained on simulated patients, with its cases.
+
+    Example: `preop new liver_fibrosis`. docs/studies.md goes on from there.
+    """
+    import runpy
+
+    from preop.study import remove_study, write_study
+
+    like = next(study for study in repository.studies() if study.requirements == "imaging")
+    study = write_study(name, output or repository.ROOT, like)
+    folder = str(study.folder)
+    try:
+        with tempfile.TemporaryDirectory() as work:
+            simulate(folder, patients=NEW_STUDY_PATIENTS, output=Path(work, "simulated"), seed=1)
+            cohort = Path(work, "simulated", "cohort.csv")
+            train(folder, cohort=cohort, model=study.folder / "model", report=Path(work, "report"))
+        runpy.run_path(str(study.folder / "test" / "make_cases.py"), run_name="__main__")
+    except BaseException:
+        remove_study(study)
+        raise
+    console.print(f"The study is in {folder}. Run it by ./run.sh, test it by ./test.sh {name}", soft_wrap=True)
+    console.print("Now change measurement.py, training.py and simulation/ into your own: docs/studies.md")
 
 
 @app.command()
