@@ -179,7 +179,7 @@ def test_a_metastasis_outside_the_liver_is_marked_as_not_judged() -> None:
 
 def test_an_empty_segmentation_is_refused() -> None:
     ct, lesions = bundled()
-    with pytest.raises(InvalidInputError, match="is empty: not one metastasis is drawn"):
+    with pytest.raises(InvalidInputError, match="is empty: not one metastasis is segmented"):
         predict(in_memory(ct, lesions.with_voxels(lesions.voxels * 0)), MODEL)
 
 
