@@ -224,12 +224,10 @@ def new(
 
     like = next(study for study in repository.studies() if study.requirements == "imaging")
     study = write_study(name, output or repository.ROOT, like)
-    folder = str(study.folder)
+    folder, runs = str(study.folder), (output or repository.ROOT) / "runs" / name
     try:
-        with tempfile.TemporaryDirectory() as work:
-            simulate(folder, patients=NEW_STUDY_PATIENTS, output=Path(work, "simulated"), seed=1)
-            cohort = Path(work, "simulated", "cohort.csv")
-            train(folder, cohort=cohort, model=study.folder / "model", report=Path(work, "report"))
+        simulate(folder, patients=NEW_STUDY_PATIENTS, output=runs / "simulated", seed=1)
+        train(folder, cohort=runs / "simulated" / "cohort.csv", model=study.folder / "model", report=runs / "report")
         runpy.run_path(str(study.folder / "test" / "make_cases.py"), run_name="__main__")
     except BaseException:
         remove_study(study)
