@@ -70,7 +70,7 @@ def left_to_default(content: object) -> str | None:
         parts = content.items()
     elif isinstance(content, (list, tuple)):
         parts = enumerate(content)
-    for name, part in parts:
+    for key, part in parts:
         if (place := left_to_default(part)) is not None:
-            return f"{name}.{place}"
+            return f"{key}.{place}"
     return None
