@@ -4,7 +4,7 @@
 of 0.25 micrometres, in a process of its own, and says what it took.
 
 ``python benchmarks/growth_pattern.py cohort FOLDER`` predicts simulated patients whom nothing has learned from, of a centre
-whose stain was in no training, and prints the AUC of each way beside that of an observer who knows the simulation.
+whose stain was in no training, and prints the AUC of each model beside that of an observer who knows the simulation.
 
 Slides and results are kept in FOLDER, and a run that was stopped goes on from there.
 """
@@ -33,7 +33,8 @@ from preop.grandchallenge.runtime import parse_usage
 from preop.grandchallenge.values import to_json
 from preop.statistics import auc_delong, oracle_auc
 from primary_growth_pattern.examination import SLIDE
-from primary_growth_pattern.inference import CARD, TILES, TOGETHER, load_model, predict
+from primary_growth_pattern.inference import predict
+from primary_growth_pattern.model import CARD, COMBINED, TILES, load_model
 from primary_growth_pattern.simulation import SMALL_SLIDE_PX, draw_patient
 
 ALGORITHM = Path(__file__).parents[1] / "algorithms" / "primary_growth_pattern"
@@ -87,7 +88,7 @@ def time_one(folder: Path, model: Path) -> None:
 
 
 def predict_cohort(folder: Path, model: Path, patients: int) -> None:
-    """Predict simulated patients, and print the AUC of each way."""
+    """Predict simulated patients, and print the AUC of each model."""
     run = functools.partial(predict_one, folder=folder, model=model)
     for _, error in map_patients(run, range(patients), description="Predicting"):
         if error is not None:
@@ -95,10 +96,10 @@ def predict_cohort(folder: Path, model: Path, patients: int) -> None:
     rows = [json.loads(result_file(folder, number).read_text()) for number in range(patients)]
     labels = np.array([row["desmoplastic"] for row in rows])
     chances = np.array([row["oracle_probability"] for row in rows])
-    print(f"{patients} patients of centre {UNSEEN_CENTRE}, {labels.sum()} desmoplastic\n\n| way | AUC |\n|---|---|")
-    for way in (CARD, TILES, TOGETHER):
-        area = auc_delong(labels, [row[way] for row in rows])
-        print(f"| {way} | {area.value:.2f} [{area.lower:.2f}, {area.upper:.2f}] |")
+    print(f"{patients} patients of centre {UNSEEN_CENTRE}, {labels.sum()} desmoplastic\n\n| model | AUC |\n|---|---|")
+    for name in (CARD, TILES, COMBINED):
+        area = auc_delong(labels, [row[name] for row in rows])
+        print(f"| {name} | {area.value:.2f} [{area.lower:.2f}, {area.upper:.2f}] |")
     observer = auc_delong(labels, chances)
     print(f"| observer, of these patients | {observer.value:.2f} [{observer.lower:.2f}, {observer.upper:.2f}] |")
     print(f"| observer, expected | {oracle_auc(chances):.2f} |")
@@ -118,8 +119,8 @@ def predict_one(number: int, *, folder: Path, model: Path) -> None:
         path = Path(slides) / "slide.tif"
         patient.write_slide(path)
         outputs = predict(Case(algorithm, str(number), {SLIDE: path}, {}), load_model(model, algorithm))
-    ways = outputs["growth-pattern-explanation"]["ways"]
-    row = {way: said["likelihood"] for way, said in ways.items()}
+    models = outputs["growth-pattern-explanation"]["models"]
+    row = {name: each["likelihood"] for name, each in models.items()}
     row |= {"desmoplastic": int(patient.desmoplastic), "oracle_probability": patient.probability}
     partial = kept.with_suffix(".partial")
     partial.write_text(json.dumps(row))

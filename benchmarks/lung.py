@@ -140,13 +140,13 @@ def _nearest(lesion: Lesion, lesions: Sequence[SimulatedLesion]) -> SimulatedLes
 
 
 def _row(patient: SimulatedPatient, found: Assessment) -> Row:
-    """Keep what was said of a patient beside the truth."""
+    """Keep the predictions of a patient beside the truth."""
     facts = patient.facts
     nearest = [_nearest(node, facts.lesions) for node in found.nodes]
     of_node = {each.label: each for each in nearest if each is not None and each.kind == "node"}
     return {
         "truth": str(facts.n_tnm9),
-        "called": str(found.stage.category),
+        "predicted": str(found.stage.category),
         "reason": found.stage.reason,
         "side_right": found.side is facts.primary_side,
         "nodes_of_truth": sum(lesion.kind == "node" for lesion in facts.lesions),
@@ -166,13 +166,13 @@ def print_anatomy(rows: Sequence[Row]) -> None:
     nodes = [node for row in rows for node in row["nodes"]]
     away = [node for node in nodes if node["border_mm"] > AWAY_MM]
     print(f"\n{len(rows)} simulated patients; given: true organs, true outlines of lesions, true malignancy of nodes")
-    print(f"exact N                                  {_share([row['truth'] == row['called'] for row in rows])}")
+    print(f"exact N                                  {_share([row['truth'] == row['predicted'] for row in rows])}")
     print(f"side of the primary                      {_share([row['side_right'] for row in rows])}")
     print(f"station of nodes over {AWAY_MM:g} mm from borders   {_share([node['right'] for node in away])}")
     print(f"station of all nodes                     {_share([node['right'] for node in nodes])}")
     print(f"nodes that were taken for nodes          {len(nodes)} of {sum(row['nodes_of_truth'] for row in rows)}")
     print(f"others that were taken for nodes         {sum(row['false_nodes'] for row in rows)}")
-    print(f"patients without a stage or a reason     {sum(not (row['called'] and row['reason']) for row in rows)}")
+    print(f"patients without a stage or a reason     {sum(not (row['predicted'] and row['reason']) for row in rows)}")
 
 
 # --- end to end -------------------------------------------------------------------------------------------------------
@@ -228,9 +228,9 @@ def _model(folder: Path) -> Any:
 
 
 def _by_observer(lesions: Sequence[SimulatedLesion], patient: SimulatedPatient) -> Any:
-    """Stage as an observer does who knows the variables of every node and calls it by its probability."""
-    called = [Station.parse(each.station) for each in lesions if each.station and each.malignancy_oracle >= 0.5]
-    return nodal_stage(called, patient.facts.primary_side)
+    """Stage as an observer does who knows the variables of every node and counts a probable metastasis as one."""
+    positive = [Station.parse(each.station) for each in lesions if each.station and each.malignancy_oracle >= 0.5]
+    return nodal_stage(positive, patient.facts.primary_side)
 
 
 def print_end_to_end(rows: Sequence[Row]) -> None:
@@ -239,7 +239,7 @@ def print_end_to_end(rows: Sequence[Row]) -> None:
     print(f"\n{len(rows)} simulated patients, by true malignancy " + ", ".join(f"{truth.count(s)} {s}" for s in STAGES))
     print(f"{'given':54}{'exact N':>22}{'weighted kappa':>24}")
     for name, words in VARIANTS.items():
-        print(f"{words:54}{_agreement(truth, [row[name]['called'] for row in rows])}")
+        print(f"{words:54}{_agreement(truth, [row[name]['predicted'] for row in rows])}")
     print(
         f"{'an observer who knows the variables of each node':54}{_agreement(truth, [row['observer'] for row in rows])}"
     )
@@ -253,13 +253,13 @@ def print_end_to_end(rows: Sequence[Row]) -> None:
     malignant = sum(row["malignant_of_truth"] for row in found)
     print(f"malignant nodes found                    {sum(row['malignant_found'] for row in found)} of {malignant}")
     print(f"nodes found that are none                {sum(row['false_nodes'] for row in found)}")
-    print(f"patients without a stage or a reason     {sum(not (row['called'] and row['reason']) for row in found)}")
+    print(f"patients without a stage or a reason     {sum(not (row['predicted'] and row['reason']) for row in found)}")
 
 
-def _agreement(truth: Sequence[str], called: Sequence[str]) -> str:
+def _agreement(truth: Sequence[str], predicted: Sequence[str]) -> str:
     """Write accuracy and kappa; NX is wrong, as the stage furthest from the truth."""
-    said = [_furthest(true) if one == N.NX else one for true, one in zip(truth, called, strict=True)]
-    agreement = Agreement.of(truth, said, STAGES)
+    counted = [_furthest(true) if one == N.NX else one for true, one in zip(truth, predicted, strict=True)]
+    agreement = Agreement.of(truth, counted, STAGES)
     kappa = agreement.quadratic_weighted_kappa
     return f"{_written(agreement.accuracy):>22}{_written(kappa) if kappa else '':>24}"
 

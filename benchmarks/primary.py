@@ -25,12 +25,12 @@ from scipy.stats import rankdata
 
 from preop.slides import Slide, find_tissue, write_slide
 from preop.statistics import intraclass_correlation
-from primary_growth_pattern.architecture import MAP_UM
 from primary_growth_pattern.findings import ItemAgreement, TissueMap
 from primary_growth_pattern.networks import Networks
-from primary_growth_pattern.painting import PIXEL_UM, strips
 from primary_growth_pattern.score_card import DEFINITIONS, ScoreCard, score
 from primary_growth_pattern.simulation import SLIDE_PX, SimulatedPatient, draw_patient
+from primary_growth_pattern.simulation.anatomy import MAP_UM
+from primary_growth_pattern.simulation.scan import PIXEL_UM, strips
 from primary_growth_pattern.tissue import load_networks, measure, note_agreement, readable
 from primary_growth_pattern.tumour_bed import find_bed
 

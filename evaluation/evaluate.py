@@ -241,7 +241,7 @@ def predict(job: Job | None, task: Task) -> Prediction:
     if job is None:
         return Prediction("missing", "There is no job for this case.")
     if not job.succeeded:
-        return Prediction("failed", "The algorithm failed on this case.")
+        return Prediction("failed", job.error_message or "The algorithm failed on this case.")
     try:
         if isinstance(task, BinaryTask):
             return Prediction("valid", value=_likelihood(job, task), threshold=_threshold(job, task))

@@ -1,4 +1,4 @@
-"""The lymph nodes of a patient: told apart, measured as radiologists do, and cut out of the CT.
+"""The lymph nodes of a patient: separated, measured as radiologists do, and cut out of the CT.
 
 Size: short axis in the axial slice where the node is largest (RECIST 1.1). The clinical rule calls a patient positive
 where any pelvic node has a short axis over 8 mm, the lower of the limits in use (8 to 10 mm).
@@ -29,7 +29,7 @@ MIDLINE_MM = 5.0
 """A node this near to the middle of the body is on neither side."""
 
 AROUND_MM = 2.5
-"""How far from a node the fat around it is looked at: where a metastasis that grows out of its node would show."""
+"""How far around a node its fat is measured: where extranodal extension would show."""
 
 RADIOMICS = Settings(spacing_mm=(1.0, 1.0, 1.0), discretisation=FixedBinSize(width=10.0))
 """Nodes are small: voxels of 1 mm, and bins of about the noise."""
@@ -102,7 +102,7 @@ class LymphNodes:
     nodes
         In the order of their numbers.
     notes
-        What a reader should know of how they were told apart, in sentences.
+        What a reader should know of how they were separated, in sentences.
     """
 
     labels: Image
@@ -111,7 +111,7 @@ class LymphNodes:
 
 
 def find_lymph_nodes(ct: Image, segmentation: Image) -> LymphNodes:
-    """Tell the nodes of a segmentation apart, and measure each.
+    """Separate the nodes of a segmentation, and measure each.
 
     Parameters
     ----------
@@ -131,9 +131,8 @@ def find_lymph_nodes(ct: Image, segmentation: Image) -> LymphNodes:
         _measured(number, labels, ct, box, middle_mm) for number, box in enumerate(boxes, start=1) if box is not None
     )
     if cut := [str(node.number) for node in nodes if node.cut_by_edge]:
-        notes.append(
-            f"{_counted(len(cut), 'node')} ({', '.join(cut)}) at the edge of the scan: cut off, and perhaps larger."
-        )
+        cut_nodes = f"Node {cut[0]} is" if len(cut) == 1 else f"Nodes {', '.join(cut)} are"
+        notes.append(f"{cut_nodes} cut off by the edge of the scan and may be larger than measured.")
     return LymphNodes(labels, nodes, tuple(notes))
 
 
@@ -192,10 +191,11 @@ def _separated_instances(segmentation: Image) -> tuple[Image, list[str]]:
         return labels, notes
     if segmentation.voxels.any():
         raise InvalidInputError(
-            f"The {SEGMENTATION} holds nothing larger than {SPECK_MM3:g} mm3: no lymph node is drawn."
+            f"The {SEGMENTATION} holds nothing larger than {SPECK_MM3:g} mm3: no lymph node is segmented."
         )
     raise InvalidInputError(
-        f"The {SEGMENTATION} is empty: not one lymph node is drawn, and without nodes nothing can be said; draw them first."
+        f"The {SEGMENTATION} is empty: no lymph node is segmented, and without nodes there is no prediction; segment them "
+        "first."
     )
 
 
@@ -254,10 +254,6 @@ def _box_of(grid: Geometry, scan: Geometry) -> Box:
     first = np.clip(np.floor(places.min(0)).astype(int) - 1, 0, np.array(scan.shape) - 1)
     last = np.clip(np.ceil(places.max(0)).astype(int) + 1, 0, np.array(scan.shape) - 1)
     return tuple(slice(int(start), int(stop) + 1) for start, stop in zip(first, last, strict=True))
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _features(ct: Image, labels: Image, number: int) -> dict[str, float]:

@@ -116,9 +116,13 @@ def make_network(settings: NetworkSettings, measured: int = 0) -> BagNetwork:
         Number of radiomics features, where they are the instances.
     """
     encoder = make_encoder(settings, measured)
-    # Most patients have no metastasis, and where there is one, there are often more.
-    options = {"found": settings.found, "leak": settings.leak, "clustered": True} if settings.counts else {}
+    options = count_options(settings) if settings.counts else {}
     return BagNetwork(encoder, make_head(settings.head, encoder.features, **options))
+
+
+def count_options(settings: NetworkSettings) -> dict[str, float]:
+    """Options of a head that counts: most patients have no metastasis, and where there is one, there are often more."""
+    return {"found": settings.found, "leak": settings.leak, "clustered": True}
 
 
 def make_encoder(settings: NetworkSettings, measured: int = 0) -> CubeEncoder | MeasuresEncoder | RadiomicsEncoder:

@@ -1,22 +1,19 @@
 """Fits the network on a cohort of which only the number of positive nodes is known, and validates it.
 
 Everything that learns does so inside the folds: an ensemble is trained without each outer fold (weights, early
-stopping, temperature), then says what it thinks of that fold. The size rule of clinicians stands beside it. The final
-ensemble is trained in the same way on all patients.
+stopping, temperature), then predicts that fold, and is compared with the size rule of clinicians. The final ensemble is
+trained in the same way on all patients.
 """
 
 from __future__ import annotations
 
 import csv
-import datetime as dt
 import math
-import platform
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -34,24 +31,24 @@ from preop.mil import fit as fit_ensemble
 from preop.mil.evidence import figures
 from preop.report import bag_training_page
 from preop.statistics import auc, oracle_auc, youden_threshold
-from preop.study import TrainingData, write_model
+from preop.study import Range, TrainingData, ValidationFigures, model_info, write_model
 
-from .inference import DESCRIPTION_FILE, Description, Range
 from .lymph_nodes import SIZE_RULE_MM
+from .model import DESCRIPTION_FILE, Description, Details
 from .network import NetworkSettings, make_network, mirrored
 from .preparation import CUBES_FILE, NODES_FILE, prepare_patient
 
 LOW, HIGH, OUTCOME = "positive_nodes_low", "positive_nodes_high", "lymph_node_metastasis"
 NODE_TRUTH_FILE, PATIENT_TRUTH_FILE = "node_truth.csv", "patient_truth.csv"
 DEFINED_ON = 0.5
-"""Radiomics features that are not defined on so many of the nodes, for these are too small, are left out."""
+"""Share of the nodes on which a radiomics feature must be defined; on smaller ones many features are not."""
 USUAL_PERCENTILES = (5, 95)
-"""Of the training patients' densities: the extremes are single scans, beside which little would look unusual."""
+"""Of the training patients' densities: the extremes are single scans, compared with which little would be unusual."""
 _SOFTWARE = ("preop", "torch", "monai", "numpy", "SimpleITK")
 
 
 class Settings(BaseModel):
-    """What a training run can be told."""
+    """Settings of a training run."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -77,7 +74,7 @@ class Prepared:
     truth
         Whether each node is positive, None where nobody knows.
     slice_mm
-        Distance of slices.
+        Distance between slices.
     bag
         What the network learns from.
     """
@@ -89,7 +86,7 @@ class Prepared:
     bag: Bag
 
 
-def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> dict[str, Any]:
+def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> ValidationFigures:
     """Train and validate on a cohort; write the model folder, and the report with its evidence.
 
     Parameters
@@ -121,18 +118,30 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> dict[s
 
     threshold = _threshold(prepared, held_out)
     evidence = _evidence(cohort, prepared, held_out, by_centre, threshold, settings)
-    validation = {"protocol": evidence["protocol"], **figures(evidence)}
+    validation = ValidationFigures.model_validate({"protocol": evidence["protocol"], **figures(evidence)})
     densities = [float(np.median([node["p90_hu"] for node in each.nodes])) for each in prepared]
     description = Description(
         network=settings.network,
         measured=measured,
         threshold=threshold,
-        nodes=_range([len(each.nodes) for each in prepared]),
-        median_hu=_range(np.percentile(densities, USUAL_PERCENTILES).tolist(), digits=0),
-        slice_mm=_range([each.slice_mm for each in prepared]),
+        nodes=Range.of(len(each.nodes) for each in prepared),
+        median_hu=Range.of(np.percentile(densities, USUAL_PERCENTILES).tolist(), digits=0),
+        slice_mm=Range.of(each.slice_mm for each in prepared),
     )
     files = {**ensemble.to_files(), DESCRIPTION_FILE: to_json(description.model_dump(mode="json")).encode()}
-    write_model(model, _provenance(cohort, prepared, settings, validation), files)
+    info = model_info(
+        cohort.algorithm,
+        training_data=TrainingData(
+            **cohort.source.model_dump(),
+            patients=len(prepared),
+            events=sum(each.bag.positive is True for each in prepared),
+            cohort_sha256=cohort.sha256,
+        ),
+        seed=settings.training.seed,
+        packages=_SOFTWARE,
+        validation=validation,
+    )
+    write_model(model, info, files, Details)
     (report / "evidence.json").write_text(to_json(evidence), encoding="utf-8")
     bag_training_page(
         evidence,
@@ -315,30 +324,4 @@ def _patient_evidence(each: Prepared, said: HeldOut) -> dict[str, Any]:
             }
             for node, contribution, truth in zip(each.nodes, prediction.contributions.tolist(), each.truth, strict=True)
         ],
-    }
-
-
-def _range(values: Sequence[float], digits: int = 2) -> Range:
-    """Smallest and largest value, rounded outwards."""
-    scale = 10**digits
-    return Range(low=math.floor(min(values) * scale) / scale, high=math.ceil(max(values) * scale) / scale)
-
-
-def _provenance(
-    cohort: Cohort, prepared: Sequence[Prepared], settings: Settings, validation: dict[str, Any]
-) -> dict[str, Any]:
-    data = TrainingData(
-        **cohort.source.model_dump(),
-        patients=len(prepared),
-        events=sum(each.bag.positive is True for each in prepared),
-        cohort_sha256=cohort.sha256,
-    )
-    return {
-        "algorithm": cohort.algorithm.name,
-        "algorithm_version": cohort.algorithm.version,
-        "created": dt.datetime.now(dt.UTC).date().isoformat(),
-        "seed": settings.training.seed,
-        "training_data": data,
-        "software": {"python": platform.python_version(), **{name: version(name) for name in _SOFTWARE}},
-        "validation": validation,
     }

@@ -19,24 +19,20 @@ from preop.staging import (
     NodeShares,
     Side,
     Station,
-    dictate,
     most_likely_explanation,
     nodal_stage,
     probabilities_of_nodes,
 )
 
 from .lesions import Kind, Lesion, Lesions, find_lesions
-from .malignancy import CALLED_AT, above
+from .malignancy import above
 
 CT, PET, INFORMATION = "chest-ct", "fdg-pet", "staging-information"
-
-SEEN_MM = 5.0
-"""Benign nodes from this short axis are spoken of where no node is involved."""
 
 
 @dataclass(frozen=True)
 class Information:
-    """What is told beside the scans.
+    """What is given beside the scans.
 
     Attributes
     ----------
@@ -89,10 +85,10 @@ class Assessment:
 
     def rule(self, reference: str) -> NodalStage | None:
         """Stage by the clinical rule: nodes above ``blood_pool`` or ``liver``; None where that is not in view."""
-        called = [(node.station, above(node, reference)) for node in self.nodes]
-        if any(positive is None for _, positive in called):
+        ruled = [(node.station, above(node, reference)) for node in self.nodes]
+        if any(positive is None for _, positive in ruled):
             return None
-        stations = [station for station, positive in called if positive and station is not None]
+        stations = [station for station, positive in ruled if positive and station is not None]
         return nodal_stage(stations, self.side, self.stage.edition)
 
 
@@ -174,86 +170,3 @@ def stage_nodes(
         if explanation is not None:
             return probabilities, explanation
     return probabilities, (None,) * len(nodes)
-
-
-def reasoning(assessment: Assessment) -> str:
-    """Say the stage and what it rests on in one paragraph, as it would be dictated."""
-    sentences = [dictate(assessment.stage, assessment.findings)]
-    primary = assessment.lesions.primary
-    if primary is not None:
-        sentences.append(f"Primary in the {primary.place}, {_measures(primary)}.")
-    elif assessment.side is not None:
-        sentences.append(f"No primary seen; its side was given as {assessment.side}.")
-    else:
-        sentences.append("No primary seen.")
-    called = {finding.station for finding in assessment.findings}
-    others = [
-        (node, probability)
-        for node, probability in zip(assessment.nodes, assessment.malignancy, strict=True)
-        if node.station not in called and (node.short_axis_mm >= SEEN_MM or probability >= CALLED_AT)
-    ]
-    if others:
-        words = [f"{node.station} {_measures(node)}" for node, _ in sorted(others, key=lambda pair: -pair[1])]
-        sentences.append(f"Not taken for malignant: {'; '.join(words)}.")
-    if distant := assessment.lesions.of(Kind.DISTANT):
-        words = [f"{lesion.place} {_measures(lesion)}" for lesion in distant]
-        sentences.append(f"Outside of the nodal stations: {'; '.join(words)}.")
-    return " ".join(sentences)
-
-
-def station_table(assessment: Assessment) -> list[dict[str, Any]]:
-    """List the stations that hold a node, the most likely involved first, each with its nodes."""
-    spared: dict[Station, float] = {}
-    for node, probability in zip(assessment.nodes, assessment.malignancy, strict=True):
-        for station, share in node.shares.items():
-            spared[station] = spared.get(station, 1.0) * (1 - probability * share)
-    called = {finding.station for finding in assessment.findings}
-    rows = [
-        {
-            "station": str(station),
-            "side": str(station.side),
-            "probability_involved": 1 - free,
-            "involved": station in called,
-            "nodes": [
-                node_row(node, probability)
-                for node, probability in zip(assessment.nodes, assessment.malignancy, strict=True)
-                if node.station is station
-            ],
-        }
-        for station, free in spared.items()
-    ]
-    return sorted(rows, key=lambda row: -row["probability_involved"])
-
-
-def node_row(node: Lesion, probability: float) -> dict[str, Any]:
-    """Describe a node for a table."""
-    return {
-        "probability_malignant": probability,
-        **lesion_row(node),
-        "shares": {str(station): round(share, 3) for station, share in node.shares.items()},
-        "border_mm": round(node.stations.border_mm, 1) if node.stations.border_mm < float("inf") else None,
-        "above_mediastinum": above(node, "blood_pool"),
-        "above_liver": above(node, "liver"),
-        "touches_primary": node.touches_primary,
-    }
-
-
-def lesion_row(lesion: Lesion) -> dict[str, Any]:
-    """Describe any lesion for a table."""
-    return {
-        "lesion": lesion.number,
-        "kind": str(lesion.kind),
-        "place": lesion.place,
-        "short_axis_mm": round(lesion.short_axis_mm, 1),
-        "long_axis_mm": round(lesion.long_axis_mm, 1),
-        "volume_ml": round(lesion.volume_ml, 3),
-        "suv_max": round(lesion.suv_max, 2),
-        "suv_peak": round(lesion.suv_peak, 2),
-        "blood_pool_ratio": None if lesion.blood_pool_ratio is None else round(lesion.blood_pool_ratio, 2),
-        "liver_ratio": None if lesion.liver_ratio is None else round(lesion.liver_ratio, 2),
-        "position_mm": [round(coordinate, 1) for coordinate in lesion.centre_mm],
-    }
-
-
-def _measures(lesion: Lesion) -> str:
-    return f"{lesion.short_axis_mm:.0f} mm, SUVmax {lesion.suv_max:.1f}"

@@ -169,7 +169,7 @@ class Lesions:
 
 @dataclass(frozen=True)
 class _Site:
-    """Where a lesion lies, before anything is said of it.
+    """Where a lesion lies, before it is classified.
 
     Attributes
     ----------

@@ -37,10 +37,10 @@ LABELS = {
 }
 """Features, and what a reader calls them; all are natural logarithms, because effects on uptake and size are factors."""
 
-CALLED_AT = 0.5
-"""Probability from which a node counts as malignant where it has to be called one or the other."""
+MALIGNANT_FROM = 0.5
+"""Probability from which a node counts as malignant where a decision is needed."""
 
-LEAST_SUV, LEAST_ML = 0.1, 0.01
+MIN_SUV, MIN_ML = 0.1, 0.01
 """Smaller values are noise; a logarithm needs some."""
 
 OCCULT = 0.02
@@ -81,9 +81,9 @@ def features_of(lesion: Lesion) -> dict[str, float]:
     """Give what the model knows of a node; NaN where the blood pool or the liver is not in view."""
     return {
         "log_short_axis": math.log(lesion.short_axis_mm),
-        "log_volume": math.log(max(lesion.volume_ml, LEAST_ML)),
-        "log_suv_max": math.log(max(lesion.suv_max, LEAST_SUV)),
-        "log_suv_peak": math.log(max(lesion.suv_peak, LEAST_SUV)),
+        "log_volume": math.log(max(lesion.volume_ml, MIN_ML)),
+        "log_suv_max": math.log(max(lesion.suv_max, MIN_SUV)),
+        "log_suv_peak": math.log(max(lesion.suv_peak, MIN_SUV)),
         "log_blood_pool_ratio": _log_ratio(lesion.blood_pool_ratio),
         "log_liver_ratio": _log_ratio(lesion.liver_ratio),
     }
@@ -96,7 +96,7 @@ def above(lesion: Lesion, reference: str) -> bool | None:
 
 
 def fit(examples: Sequence[Example], *, penalty: float, folds: Sequence[Sequence[int]]) -> LogisticModel:
-    """Fit the model on all patients, and set its log odds right by what was said of patients left out.
+    """Fit the model on all patients, and recalibrate its log odds on patients left out.
 
     Parameters
     ----------
@@ -126,8 +126,8 @@ def fit(examples: Sequence[Example], *, penalty: float, folds: Sequence[Sequence
             out_of_fold[place] = prepared[place].log_odds(others)
     slope, intercept = _recalibrated(prepared, out_of_fold)
     weights = np.append(slope * weights[:-1], slope * weights[-1] + intercept)
-    said = np.concatenate([1 / (1 + np.exp(-(slope * each + intercept))) for each in out_of_fold])
-    return scale.model(weights, penalty, said)
+    held_out_predictions = np.concatenate([1 / (1 + np.exp(-(slope * each + intercept))) for each in out_of_fold])
+    return scale.model(weights, penalty, held_out_predictions)
 
 
 def log_likelihood(probabilities: Sequence[float], example: Example) -> float:
@@ -186,7 +186,9 @@ class _Scale:
         table = _table(rows)
         return np.asarray((np.where(np.isnan(table), self.median, table) - self.mean) / self.deviation)
 
-    def model(self, weights: NDArray[np.float64], penalty: float, said: NDArray[np.float64]) -> LogisticModel:
+    def model(
+        self, weights: NDArray[np.float64], penalty: float, held_out_predictions: NDArray[np.float64]
+    ) -> LogisticModel:
         terms = tuple(
             Term(
                 name,
@@ -198,8 +200,8 @@ class _Scale:
             )
             for place, name in enumerate(LABELS)
         )
-        quantiles = tuple(np.quantile(said, np.linspace(0, 1, 21)).tolist())
-        return LogisticModel(terms, float(weights[-1]), CALLED_AT, 1 / penalty, quantiles)
+        quantiles = tuple(np.quantile(held_out_predictions, np.linspace(0, 1, 21)).tolist())
+        return LogisticModel(terms, float(weights[-1]), MALIGNANT_FROM, 1 / penalty, quantiles)
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,7 +240,8 @@ def _recalibrated(prepared: Sequence[_Prepared], out_of_fold: Sequence[NDArray[n
     def loss(weights: NDArray[np.float64]) -> float:
         slope, intercept = math.exp(weights[0]), weights[1]
         return -sum(
-            each.log_likelihood(slope * said + intercept) for each, said in zip(prepared, out_of_fold, strict=True)
+            each.log_likelihood(slope * log_odds + intercept)
+            for each, log_odds in zip(prepared, out_of_fold, strict=True)
         ) + float(weights[0] ** 2)
 
     logarithm, intercept = _minimum(loss, np.zeros(2)).tolist()
@@ -256,4 +259,4 @@ def _table(rows: Sequence[Mapping[str, float]]) -> NDArray[np.float64]:
 
 
 def _log_ratio(ratio: float | None) -> float:
-    return math.nan if ratio is None else math.log(max(ratio, LEAST_SUV))
+    return math.nan if ratio is None else math.log(max(ratio, MIN_SUV))

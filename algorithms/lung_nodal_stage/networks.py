@@ -3,7 +3,7 @@
 The organ network stands where TotalSegmentator's own weights would (task total at 3 mm), the lesion network in nnU-Net's
 layout, so that real ones take their place without a change. Both are plain U-Nets of nnU-Net; a simulated thorax needs
 neither its augmentation nor its number of steps, so they are fitted here by a short loop. A run that was stopped goes on
-when called again, and ends with the same weights. What they have learned are simulated patients: nothing else.
+when started again, and ends with the same weights. They were trained on simulated patients, and on nothing else.
 """
 
 from __future__ import annotations
@@ -329,9 +329,9 @@ def _dice(found: FoundOrgans, patient: SimulatedPatient) -> dict[str, float]:
             [other for other in patient.organs.indices if other.startswith("vertebrae")] if name == SPINE else [name]
         )
         true = np.isin(truth, [patient.organs.indices[each] for each in names])
-        called = found.mask(name)
-        total = int(true.sum() + called.sum())
-        values[name] = 2 * float((true & called).sum()) / total if total else float("nan")
+        predicted = found.mask(name)
+        total = int(true.sum() + predicted.sum())
+        values[name] = 2 * float((true & predicted).sum()) / total if total else float("nan")
     return values
 
 

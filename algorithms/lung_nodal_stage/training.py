@@ -8,13 +8,10 @@ them does so inside the folds. Clinical staging and the clinical rule stand besi
 from __future__ import annotations
 
 import csv
-import datetime as dt
 import functools
-import platform
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,25 +38,26 @@ from preop.staging import (
     nodal_stage,
     stages_of,
 )
-from preop.study import TrainingData, write_model
+from preop.study import TrainingData, model_info, write_model
 from preop.tabular import LogisticModel
 
 from .assessment import CT, PET, Information, predict_from_organs, stage_nodes
-from .inference import (
-    DESCRIPTION_FILE,
-    LESIONS_FOLDER,
-    ORGANS,
-    ORGANS_FOLDER,
-    Description,
-    PetThreshold,
-    digests,
-    draw_by_network,
-    draw_by_uptake,
-)
+from .inference import draw_by_network, draw_by_uptake
 from .lesion_training import LesionNetwork, train_lesion_networks
 from .lesions import SEGMENTATION, Kind, Lesion
 from .malignancy import LABELS, Example, Truth, above, features_of
 from .malignancy import fit as fit_malignancy
+from .model import (
+    DESCRIPTION_FILE,
+    LESIONS_FOLDER,
+    ORGANS,
+    ORGANS_FOLDER,
+    PACKAGES,
+    Description,
+    Details,
+    PetThreshold,
+    digests,
+)
 
 PATHOLOGY, READER = "n_stage", "clinical_n"
 SAMPLED, POSITIVE = "sampled_stations", "involved_stations"
@@ -75,11 +73,10 @@ _LEARNED = {
     True: "the network of lesions, the probability of malignancy and its calibration learn on the other folds, the "
     "networks of organs on patients of their own",
 }
-_SOFTWARE = ("preop", "torch", "nnunetv2", "TotalSegmentator", "numpy", "scipy", "SimpleITK")
 
 
 class Settings(BaseModel):
-    """What a training run can be told."""
+    """Settings of a training run."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -87,7 +84,7 @@ class Settings(BaseModel):
         "network",
         description="what draws the lesions of the training patients: the cohort's lesion-segmentation, the network, "
         "thresholds of uptake, or networks that are trained on the cohort's lesion-segmentation first; the model then "
-        "draws by the network, or by thresholds where that is said",
+        "draws by the network, or by thresholds where pet is chosen",
     )
     lesion_network: LesionNetwork = Field(LesionNetwork(), description="what is trained, where it is")
     networks: Path | None = Field(
@@ -177,13 +174,21 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> dict[s
         pet=settings.pet,
         trained_with=digests(organs, lesions),
         slice_mm=max(each.slice_mm for each in examined),
-        malignancy=final.to_dict(),
+        malignancy=final,
     )
-    write_model(
-        model,
-        _provenance(cohort, examined, settings, validation),
-        {DESCRIPTION_FILE: to_json(description.model_dump(mode="json")).encode()},
+    info = model_info(
+        cohort.algorithm,
+        training_data=TrainingData(
+            **cohort.source.model_dump(),
+            patients=len(examined),
+            events=sum(each.reference is not N.N0 for each in examined),
+            cohort_sha256=cohort.sha256,
+        ),
+        seed=settings.seed,
+        packages=PACKAGES,
+        validation=validation,
     )
+    write_model(model, info, {DESCRIPTION_FILE: to_json(description.model_dump(mode="json")).encode()}, Details)
     for source, name in ((networks.organs, ORGANS_FOLDER), (networks.lesions, LESIONS_FOLDER)):
         if source is not None and source.resolve() != (model / name).resolve():
             shutil.copytree(source, model / name, dirs_exist_ok=True)
@@ -317,13 +322,13 @@ def _validated(
     examined: Sequence[Examined], folds: Mapping[str, Sequence[int]], settings: Settings
 ) -> dict[int, list[float]]:
     """Probability of each node of each patient, by a model that did not know the patient."""
-    said: dict[int, list[float]] = {}
+    predictions: dict[int, list[float]] = {}
     for name, held_out in folds.items():
         others = [place for fold, places in folds.items() if fold != name for place in places]
         inner = [[others.index(place) for place in places] for fold, places in folds.items() if fold != name]
         fitted = fit_malignancy([examined[place].example for place in others], penalty=settings.penalty, folds=inner)
-        said |= {place: [fitted.probability(row) for row in examined[place].example.rows] for place in held_out}
-    return said
+        predictions |= {place: [fitted.probability(row) for row in examined[place].example.rows] for place in held_out}
+    return predictions
 
 
 def _evidence(
@@ -437,23 +442,3 @@ def _networks(organs: Path, lesions: Path | None, fold: int | None = None) -> tu
     folds = None if fold is None else [fold]
     network = None if lesions is None else load_network(lesions, folds=folds, threads=1)
     return load_organ_networks(organs, ORGANS, threads=1), network
-
-
-def _provenance(
-    cohort: Cohort, examined: Sequence[Examined], settings: Settings, validation: dict[str, Any]
-) -> dict[str, Any]:
-    data = TrainingData(
-        **cohort.source.model_dump(),
-        patients=len(examined),
-        events=sum(each.reference is not N.N0 for each in examined),
-        cohort_sha256=cohort.sha256,
-    )
-    return {
-        "algorithm": cohort.algorithm.name,
-        "algorithm_version": cohort.algorithm.version,
-        "created": dt.datetime.now(dt.UTC).date().isoformat(),
-        "seed": settings.seed,
-        "training_data": data,
-        "software": {"python": platform.python_version(), **{name: version(name) for name in _SOFTWARE}},
-        "validation": validation,
-    }

@@ -1,4 +1,4 @@
-"""Uptake of a lesion and of what it is held against: SUVpeak, mediastinal blood pool and liver.
+"""Uptake of a lesion and of what it is compared with: SUVpeak, mediastinal blood pool and liver.
 
 SUVpeak: the highest mean in a sphere of 1 ml centred in the lesion (Wahl et al. 2009, PERCIST 1.0,
 doi 10.2967/jnumed.108.057307). Blood pool and liver: the references of visual scales of FDG uptake (Barrington et al.
@@ -21,7 +21,7 @@ PEAK_RADIUS_MM = 6.2
 FROM_AORTIC_WALL_MM, FROM_LIVER_EDGE_MM = 4.0, 10.0
 """Nearer to its edge an organ's uptake is blurred with what lies beside it; the aorta is narrow."""
 
-LEAST_REFERENCE_ML = 0.5
+MIN_REFERENCE_ML = 0.5
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def _median_inside(
     box = bounding_box(organ)
     depth_mm = ndimage.distance_transform_edt(np.pad(organ[box], 1), sampling=suv.spacing_mm)[1:-1, 1:-1, 1:-1]
     inside = (depth_mm >= from_edge_mm) & ~lesions[box]
-    if inside.sum() * suv.geometry.voxel_volume_mm3 < LEAST_REFERENCE_ML * 1000:
+    if inside.sum() * suv.geometry.voxel_volume_mm3 < MIN_REFERENCE_ML * 1000:
         return None
     median = float(np.median(crop(suv, box).voxels[inside]))
     return median if median > 0 else None

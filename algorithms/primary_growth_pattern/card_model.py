@@ -12,11 +12,11 @@ from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, FiniteFloat, model_validator
 
-from preop.errors import InvalidInputError, InvalidModelError
+from preop.errors import InvalidInputError
 from preop.statistics import logistic_regression
-from preop.toml import first_validation_error
+from preop.study import Stored
 
 from .score_card import DEFINITIONS, Item, ScoreCard
 
@@ -24,21 +24,21 @@ ITEMS = tuple(name for name, definition in DEFINITIONS.items() if definition.dir
 """Items that can be unfavourable."""
 
 
-class _Checked(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Weight(_Checked):
+class Weight(Stored):
     """Of one item."""
 
     item: str
-    log_odds: float = Field(description="that the item adds where it is unfavourable")
-    lower: float | None = Field(description="end of the 95 % profile likelihood interval; None if it is not determined")
-    upper: float | None
-    unfavourable_share: float = Field(description="of the training cohort; stands in where the item was not assessed")
+    log_odds: FiniteFloat = Field(description="that the item adds where it is unfavourable")
+    lower: FiniteFloat | None = Field(
+        description="end of the 95 % profile likelihood interval; None if it is not determined"
+    )
+    upper: FiniteFloat | None
+    unfavourable_share: FiniteFloat = Field(
+        description="of the training cohort; stands in where the item was not assessed"
+    )
 
 
-class CardContribution(_Checked):
+class CardContribution(Stored):
     """What one item of a patient adds to the log odds."""
 
     item: str
@@ -46,18 +46,19 @@ class CardContribution(_Checked):
     log_odds: float = Field(description="0 where it was not assessed, as for the average patient of the cohort")
 
 
-class CardModel(_Checked):
-    """A fitted model of desmoplastic growth.
+class CardModel(Stored):
+    """A fitted model of desmoplastic growth: content of ``score-card.json``.
 
     An item that was not assessed counts as the cohort's average: it moves the likelihood in neither direction. So does an
-    item of which training had no both kinds, which has no weight.
+    item that was the same in all training patients, or followed from others, and so has no weight.
     """
 
-    format: Literal[1] = 1
-    intercept: float = Field(description="log odds of a patient with the cohort's average of every item")
+    format: Literal[1]
+    intercept: FiniteFloat = Field(description="log odds of a patient with the cohort's average of every item")
     weights: tuple[Weight, ...]
-    patients: int
-    events: int
+    unweighted: tuple[str, ...] = Field(description="items without a weight")
+    patients: int = Field(gt=0)
+    events: int = Field(ge=0)
 
     def contributions(self, card: ScoreCard) -> tuple[CardContribution, ...]:
         """Say what each item adds to the log odds."""
@@ -72,26 +73,12 @@ class CardModel(_Checked):
         """Give the model as JSON values."""
         return self.model_dump(mode="json")
 
-    @classmethod
-    def from_json(cls, content: object) -> Self:
-        """Make the model from what :meth:`to_json` gave.
-
-        Raises
-        ------
-        InvalidModelError
-            If it is no such model, or weighs an item that does not exist.
-        """
-        try:
-            model = cls.model_validate(content)
-        except ValidationError as error:
-            raise InvalidModelError(
-                f"The model of the score card is not right: {first_validation_error(error)}."
-            ) from None
-        if unknown := {weight.item for weight in model.weights} - set(ITEMS):
-            raise InvalidModelError(
-                f"The model of the score card weighs {min(unknown)!r}; expected some of {', '.join(ITEMS)}."
-            )
-        return model
+    @model_validator(mode="after")
+    def _is_complete(self) -> Self:
+        named = [*(weight.item for weight in self.weights), *self.unweighted]
+        if sorted(named) != sorted(ITEMS):
+            raise ValueError(f"has the items {', '.join(named)}; expected each of {', '.join(ITEMS)} once")
+        return self
 
 
 def fit_card_model(cards: Sequence[ScoreCard], desmoplastic: ArrayLike) -> CardModel:
@@ -134,7 +121,14 @@ def fit_card_model(cards: Sequence[ScoreCard], desmoplastic: ArrayLike) -> CardM
         for variable, column in zip(found.variables, varying, strict=True)
     )
     average = found.intercept + sum(weight.log_odds * weight.unfavourable_share for weight in weights)
-    return CardModel(intercept=average, weights=weights, patients=found.cases, events=found.events)
+    return CardModel(
+        format=1,
+        intercept=average,
+        weights=weights,
+        unweighted=tuple(name for name in ITEMS if name not in names),
+        patients=found.cases,
+        events=found.events,
+    )
 
 
 def _independent(values: NDArray[np.float64], columns: NDArray[np.intp]) -> NDArray[np.intp]:

@@ -2,8 +2,8 @@
 
     python -m primary_growth_pattern.encoder FOLDER
 
-It learns to say of a tile what it holds: the share of each tissue, and how many lymphocytes, tumour buds and tumour cells.
-What it then says of the growth pattern is for a head of ``preop.mil`` to learn. The dyes of each tile are changed at random
+It learns to predict what a tile holds: the share of each tissue, and how many lymphocytes, tumour buds and tumour cells.
+How that relates to the growth pattern is for a head of ``preop.mil`` to learn. The dyes of each tile are changed at random
 (as in Tellez 2019, doi 10.1016/j.media.2019.101544), so that another laboratory's stain is nothing new.
 """
 
@@ -22,14 +22,14 @@ from preop.slides import Encoder, Slide, Tiling, new_small_encoder, write_encode
 from preop.slides.levels import Pixels
 from preop.slides.tissue import DYES
 
-from .architecture import MAP_UM, Architecture, Cell
 from .definitions import TissueLabel
 from .simulation import SMALL_SLIDE_PX, draw_patient
+from .simulation.anatomy import MAP_UM, Architecture, Cell
 
 Floats = NDArray[np.float32]
 
 COUNTED = (Cell.LYMPHOCYTE, Cell.BUD, Cell.TUMOUR)
-MOST_BACKGROUND = 0.7
+MAX_BACKGROUND = 0.7
 """Of a tile to learn from."""
 
 _SEED_OF_SLIDES = 770
@@ -81,7 +81,7 @@ def train_encoder(
     slide_px
         Side of a slide in pixels of 0.5 micrometres.
     advance
-        Told in words how far it is.
+        Called with the progress in words.
     """
     import torch
     from torch import nn
@@ -104,9 +104,9 @@ def train_encoder(
             order = rng.permutation(len(shares))
             for rows in np.array_split(order, steps // epochs):
                 tiles = torch.from_numpy(augmented(rng, examples.tiles[rows]))
-                said = outputs(encoder.features(tiles))
-                of_shares = functional.cross_entropy(said[:, : shares.shape[1]], shares[rows])
-                of_counts = functional.smooth_l1_loss(said[:, shares.shape[1] :], counts[rows])
+                predicted = outputs(encoder.features(tiles))
+                of_shares = functional.cross_entropy(predicted[:, : shares.shape[1]], shares[rows])
+                of_counts = functional.smooth_l1_loss(predicted[:, shares.shape[1] :], counts[rows])
                 loss = of_shares + _COUNT_WEIGHT * of_counts
                 optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
@@ -181,7 +181,7 @@ def _slides(slides: int, tiles_per_slide: int, seed: int, slide_px: int, encoder
             with Slide(path) as slide:
                 tiling = slide.tiling(size_px=encoder.info.tile_px, um_per_pixel=encoder.info.um_per_pixel)
                 found = examples_of(patient.architecture, slide, tiling)
-            usable = np.flatnonzero(found.shares[:, TissueLabel.BACKGROUND] < MOST_BACKGROUND)
+            usable = np.flatnonzero(found.shares[:, TissueLabel.BACKGROUND] < MAX_BACKGROUND)
             chosen = rng.permutation(usable)[:tiles_per_slide]
             yield Examples(found.tiles[chosen], found.shares[chosen], found.counts[chosen])
 

@@ -12,10 +12,10 @@ from preop.imaging import Image
 from preop.slides import Encoder, Slide, TileFeatures, Tissue, assessable, find_tissue
 from preop.slides.tiling import UM_PER_MM
 
-from .agnostic import describe
 from .networks import Networks
 from .score_card import DEFINITIONS, Item, ScoreCard, score
 from .tissue import TissueMap, measure, readable
+from .weakly_supervised import describe
 
 SLIDE = "primary-tumour-slide"
 MASK = "tissue-mask"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from preop.imaging import Geometry, Image
 from preop.slides.tiling import UM_PER_MM
@@ -22,7 +22,10 @@ MAP_UM = 8.0
 """Of the pixels of a tissue map."""
 
 NOT_ANNOTATED = 255
-LEAST_AGREEMENT = 0.9
+PACKAGES = ("preop", "torch", "numpy")
+"""Those that take part in the training of the networks."""
+
+MIN_AGREEMENT = 0.9
 """Intraclass correlation of readers on the tumour-stroma ratio is .89 to .94."""
 
 
@@ -109,11 +112,11 @@ class Region:
 
 
 class _Checked(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class NetworkSettings(_Checked):
-    """What a training run of the networks can be told."""
+    """Settings of a training run of the networks."""
 
     seed: int = Field(0, ge=0, description="of weights, patches, stains and the split")
     tissue_channels: tuple[int, ...] = Field((24, 40, 64, 80), min_length=2, max_length=4)
@@ -148,13 +151,13 @@ class ItemAgreement(_Checked):
     @property
     def reliable(self) -> bool:
         """Whether values agree, not their order alone: a card sets them against cut-offs."""
-        return self.icc >= LEAST_AGREEMENT
+        return self.icc >= MIN_AGREEMENT
 
 
 class NetworksInfo(_Checked):
-    """What the networks are: content of ``networks.json``."""
+    """What the networks are: content of ``networks.json``, in which nothing may be missing."""
 
-    format: Literal[1] = 1
+    format: Literal[1]
     settings: NetworkSettings
     thresholds: Thresholds
     training_data: DataSource
@@ -162,18 +165,24 @@ class NetworksInfo(_Checked):
     patients: int = Field(gt=0)
     dice: dict[str, float] = Field(description="of each tissue in the regions held out, under random stains")
     agreement: dict[str, ItemAgreement] = Field(
-        default_factory=dict, description="of items with their truth, on slides of a centre that was not in training"
+        description="of items with their truth, on slides of a centre that was not in training; empty before it is measured"
     )
-    agreement_measured_on: str = ""
+    agreement_measured_on: str = Field(description="which slides, in words")
     software: dict[str, str]
-    sha256: dict[str, str] = Field(default_factory=dict, description="of the files of weights")
+    sha256: dict[str, str] = Field(description="of the files of weights; empty before they are written")
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> Self:
+        if missing := set(PACKAGES) - self.software.keys():
+            raise ValueError(f"software lacks {min(missing)}")
+        return self
 
     @property
     def unreliable(self) -> dict[str, str]:
         """Items of the score card that the networks do not measure reliably, and why."""
         return {
             name: f"the networks do not measure it reliably: ICC {found.icc:.2f} (Spearman {found.spearman:.2f}) on "
-            f"{found.slides} slides with known truth; {LEAST_AGREEMENT:g} is asked for"
+            f"{found.slides} slides with known truth; {MIN_AGREEMENT:g} is asked for"
             for name, found in self.agreement.items()
             if not found.reliable
         }

@@ -32,7 +32,7 @@ _ON_A_PLACE = (
 )
 _PLACES_A_TISSUE = 10  # of each region
 _BLURRED = 0.2  # share of patches, by up to 1 micrometre
-_LEAST_PROBABILITY = 0.02
+_MIN_PROBABILITY = 0.02
 
 
 def fit_tissue(regions: Sequence[Region], settings: NetworkSettings, advance: Callable[[], None]) -> TissueNetwork:
@@ -104,7 +104,7 @@ def choose_thresholds(network: CellNetwork, regions: Sequence[Region], seed: int
         picture = _restained(density(region.pixels), draw_stain(rng))
         with torch.inference_mode():
             logits = network(_as_batch(picture[None]))[0]
-        found = find_centres(logits, Thresholds(lymphocyte=_LEAST_PROBABILITY, bud=_LEAST_PROBABILITY))
+        found = find_centres(logits, Thresholds(lymphocyte=_MIN_PROBABILITY, bud=_MIN_PROBABILITY))
         for kind in CellKind:
             scores[kind].append(found.probability[(found.kinds == kind) & _countable(region, found.points_um)])
             true[kind] += int(((region.kinds == kind) & _countable(region, region.points_um)).sum())

@@ -1,7 +1,7 @@
 """The score card: what pathologists score on the slide of a primary colorectal tumour, measured on tissue map and cells.
 
 Every item has a value, a cut-off with its source (``DEFINITIONS``), the regions it rests on, and whether it is unfavourable;
-or it says why it was not assessed. Nothing is filled in.
+or it says why it was not assessed. Missing values are not imputed.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ from .definitions import (
     hot_spot,
 )
 from .findings import Cells, TissueMap
-from .tumour_bed import LEAST_BED_MM2, TumourBed, find_bed, in_blocks
+from .tumour_bed import MIN_BED_MM2, TumourBed, find_bed, in_blocks
 
 Direction = Literal["above", "from", "below"]
 
 # Buds are counted within a field's width of the front; aggregates a little further out.
 FRONT_ZONE_UM = 2 * HOT_SPOT_RADIUS_UM
 AGGREGATE_ZONE_UM = 2000.0
-LEAST_AGGREGATE_UM = 120.0
-LEAST_STROMA_MM2 = LEAST_COUNTED_MM2 = 0.05
+MIN_AGGREGATE_UM = 120.0
+MIN_STROMA_MM2 = MIN_COUNTED_MM2 = 0.05
 HOT_SPOT_MM2 = math.pi * HOT_SPOT_RADIUS_UM**2 / UM2_PER_MM2
 # Where an aggregate ends on the map is uncertain by some cells, of which it has a thousand times as many as the stroma; and the
 # debris of necrosis looks like lymphocytes.
 _RIM_UM = 32.0
-_AGGREGATE_OPENING_UM = 16.0  # parts that hang together by less are two
-_LEAST_MATURE_SHARE = 0.2
+_AGGREGATE_OPENING_UM = 16.0  # parts connected by less than this are two
+_MIN_IMMATURE_SHARE = 0.2
 
 
 class _Checked(BaseModel):
@@ -140,7 +140,7 @@ DEFINITIONS: Mapping[str, Definition] = {
     "stroma_maturity": Definition(
         "Stroma maturity",
         "share not mature",
-        _LEAST_MATURE_SHARE,
+        _MIN_IMMATURE_SHARE,
         "from",
         "immature where 20 % of the stroma or more are, intermediate where 20 % are either, else mature",
         "Ueno 2004, Gut 53:581; the share was set on simulated slides",
@@ -290,7 +290,7 @@ class Evidence:
         """Bed of the tumour, without which nothing can be assessed."""
         found = find_bed(self.tissue)
         if found is None:
-            raise NotAssessable(f"there is less than {LEAST_BED_MM2:g} mm2 of tumour on the slide")
+            raise NotAssessable(f"there is less than {MIN_BED_MM2:g} mm2 of tumour on the slide")
         return found
 
     @property
@@ -352,9 +352,9 @@ def lymphocytes(evidence: Evidence) -> Finding:
     found = np.bincount(where.at(evidence.cells.of(CellKind.LYMPHOCYTE)), minlength=len(TissueLabel))
     area = np.bincount(where.labels.ravel(), minlength=len(TissueLabel)) * tissue.um_per_pixel**2 / UM2_PER_MM2
     area_mm2, count = float(area[1:].sum()), int(found[1:].sum())
-    if area_mm2 < LEAST_COUNTED_MM2:
+    if area_mm2 < MIN_COUNTED_MM2:
         raise NotAssessable(
-            f"there are {area_mm2:.2f} mm2 of tumour and stroma to count in; {LEAST_COUNTED_MM2:g} are needed"
+            f"there are {area_mm2:.2f} mm2 of tumour and stroma to count in; {MIN_COUNTED_MM2:g} are needed"
         )
     value = count / area_mm2
     tumour = TissueLabel.TUMOUR
@@ -378,7 +378,7 @@ def crohn_like(evidence: Evidence) -> Finding:
     sums = [np.bincount(number, weights=place, minlength=count) for place in places_px.T]
     centres_um = (np.stack(sums, axis=1) / pixels[:, None] + 0.5) * tissue.um_per_pixel + tissue.origin_um
     near = bed.front_distance_um(centres_um) <= AGGREGATE_ZONE_UM
-    kept = near & (diameters_um >= LEAST_AGGREGATE_UM) & ~bed.covers(centres_um)
+    kept = near & (diameters_um >= MIN_AGGREGATE_UM) & ~bed.covers(centres_um)
     large = int((diameters_um[kept] >= LARGE_AGGREGATE_MM * UM_PER_MM).sum())
     circles = tuple(
         Circle(y_um=round(y, 1), x_um=round(x, 1), radius_um=round(diameter / 2, 1))
@@ -392,14 +392,14 @@ def stroma_maturity(evidence: Evidence) -> Finding:
     """Share of the stroma that is intermediate or immature; immature where that alone is 20 %."""
     area = evidence.areas_mm2()
     stroma_mm2 = float(area[list(STROMA.values())].sum())
-    if stroma_mm2 < LEAST_STROMA_MM2:
-        raise NotAssessable(f"the tumour has {stroma_mm2:.2f} mm2 of stroma; {LEAST_STROMA_MM2:g} are needed")
+    if stroma_mm2 < MIN_STROMA_MM2:
+        raise NotAssessable(f"the tumour has {stroma_mm2:.2f} mm2 of stroma; {MIN_STROMA_MM2:g} are needed")
     shares = {name: float(area[label] / stroma_mm2) for name, label in STROMA.items()}
     value = shares["immature"] + shares["intermediate"]
-    if shares["immature"] >= _LEAST_MATURE_SHARE:
+    if shares["immature"] >= _MIN_IMMATURE_SHARE:
         category: Maturity = "immature"
     else:
-        category = "intermediate" if value >= _LEAST_MATURE_SHARE else "mature"
+        category = "intermediate" if value >= _MIN_IMMATURE_SHARE else "mature"
     regions = _outlines_of(evidence, STROMA[category]) if category != "mature" else ()
     return Finding(value, category, {f"{name}_share": share for name, share in shares.items()}, regions)
 

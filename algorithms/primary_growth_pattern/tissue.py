@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from preop.errors import InvalidInputError, InvalidModelError
 from preop.folders import sha256
@@ -25,13 +24,13 @@ from preop.imaging import Image
 from preop.slides import Slide, Tiling, Tissue
 from preop.slides.levels import WHITE
 from preop.slides.tiling import UM_PER_MM, check_flat
-from preop.study import DataSource
-from preop.toml import first_validation_error
+from preop.study import DataSource, read_description
 
 from .definitions import TissueLabel
 from .findings import (
     INPUT_UM,
     MAP_UM,
+    PACKAGES,
     Cells,
     ItemAgreement,
     NetworkSettings,
@@ -65,9 +64,9 @@ _TILE_PX = 1024
 _FRAME_PX = 96  # what the networks see around a pixel
 _TILE_SQUARES, _FRAME_SQUARES = (round(side * INPUT_UM / MAP_UM) for side in (_TILE_PX, _FRAME_PX))
 _MULTIPLE_PX = 32
-_LEAST_SHARE = 1e-3
+_MIN_SHARE = 1e-3
 _BESIDE_TISSUE_UM = 400.0
-_BESIDE_SPOILED_UM = 32.0  # a fold slopes, and a blur fades
+_BESIDE_ARTEFACT_UM = 32.0  # a fold slopes, and a blur fades
 
 
 def measure(slide: Slide, mask: Image, networks: Networks, progress: Progress | None = None) -> tuple[TissueMap, Cells]:
@@ -91,7 +90,7 @@ def measure(slide: Slide, mask: Image, networks: Networks, progress: Progress | 
     check_flat(mask)
     if not mask.voxels.any():
         raise InvalidInputError(f"{slide.path.name} has no tissue that can be assessed: look at its tissue mask.")
-    tiling = slide.tiling(size_px=_TILE_PX, um_per_pixel=INPUT_UM, within=mask, least_share=_LEAST_SHARE)
+    tiling = slide.tiling(size_px=_TILE_PX, um_per_pixel=INPUT_UM, within=mask, least_share=_MIN_SHARE)
     map_um = tiling.um_per_pixel * MAP_UM / INPUT_UM
     height, width = slide.geometry(map_um).shape
     labels = np.zeros((height + -height % _TILE_SQUARES, width + -width % _TILE_SQUARES), np.uint8)
@@ -119,10 +118,10 @@ def readable(tissue: Image) -> Image:
     looked_at = tissue.voxels == Tissue.TISSUE
     if not looked_at.any():
         return tissue.with_voxels(looked_at)
-    spoiled = np.isin(tissue.voxels, [Tissue.PEN, Tissue.FOLD, Tissue.BLUR])
+    artefact = np.isin(tissue.voxels, [Tissue.PEN, Tissue.FOLD, Tissue.BLUR])
     near_tissue = _distance_um(looked_at, tissue) <= _BESIDE_TISSUE_UM
-    near_spoiled = spoiled.any() and _distance_um(spoiled, tissue) <= _BESIDE_SPOILED_UM
-    return tissue.with_voxels(np.asarray(near_tissue & ~np.asarray(near_spoiled)))
+    near_artefact = artefact.any() and _distance_um(artefact, tissue) <= _BESIDE_ARTEFACT_UM
+    return tissue.with_voxels(np.asarray(near_tissue & ~np.asarray(near_artefact)))
 
 
 def load_networks(folder: Path) -> Networks:
@@ -143,16 +142,17 @@ def load_networks(folder: Path) -> Networks:
     for file, network in ((TISSUE_WEIGHTS, networks.tissue), (CELL_WEIGHTS, networks.cells)):
         path = folder / file
         if not path.is_file():
-            raise InvalidModelError(f"The networks in {folder} are incomplete: {file} is missing.")
+            raise InvalidModelError(f"The model in {folder} is incomplete: {file} is missing.")
         if sha256(path) != info.sha256.get(file):
             raise InvalidModelError(
-                f"The networks in {folder} are damaged: {file} is not the file that was written (its SHA-256 differs)."
+                f"The model in {folder} is damaged: {file} is not the file that was written (its SHA-256 differs)."
             )
         try:
             network.load_state_dict(load_file(path))
-        except (SafetensorError, RuntimeError) as error:
-            problem = str(error).strip().splitlines()[0]
-            raise InvalidModelError(f"The weights {file} in {folder} do not fit their settings: {problem}") from None
+        except (SafetensorError, RuntimeError):
+            raise InvalidModelError(
+                f"The model in {folder} is damaged: the weights {file} do not fit their settings in {INFO_FILE}."
+            ) from None
         network.eval()
     return networks
 
@@ -211,13 +211,17 @@ def fit_networks(
     tissue = fit_tissue(learned, settings, advance)
     cells = fit_cells(learned, settings, advance)
     info = NetworksInfo(
+        format=1,
         settings=settings,
         thresholds=choose_thresholds(cells, held_out, settings.seed),
         training_data=training_data,
         regions=len(regions),
         patients=len({region.patient for region in regions}),
         dice=_dice(confusion(tissue, held_out, settings.seed)),
-        software={name: version(name) for name in ("preop", "torch", "numpy")},
+        agreement={},
+        agreement_measured_on="",
+        software={name: version(name) for name in PACKAGES},
+        sha256={},
     )
     return Networks(tissue, cells, info)
 
@@ -298,12 +302,12 @@ def _sampled(mask: Image, shape: tuple[int, int], um_per_pixel: float) -> NDArra
     return np.asarray(nearest & (rows < height)[:, None] & (columns < width))
 
 
-def _check_region(region: Region, least_px: int) -> None:
+def _check_region(region: Region, min_px: int) -> None:
     height, width = region.pixels.shape[:2]
     square = round(MAP_UM / INPUT_UM)
-    if height % _MULTIPLE_PX or width % _MULTIPLE_PX or min(height, width) < least_px:
+    if height % _MULTIPLE_PX or width % _MULTIPLE_PX or min(height, width) < min_px:
         raise InvalidInputError(
-            f"A region of {region.patient} has {height} x {width} pixels; expected multiples of {_MULTIPLE_PX} from {least_px} on."
+            f"A region of {region.patient} has {height} x {width} pixels; expected multiples of {_MULTIPLE_PX} from {min_px} on."
         )
     if region.labels.shape != (height // square, width // square):
         raise InvalidInputError(
@@ -339,12 +343,14 @@ def _dice(confusion: NDArray[np.int64]) -> dict[str, float]:
 
 
 def _read_info(folder: Path) -> NetworksInfo:
-    try:
-        return NetworksInfo.model_validate_json((folder / INFO_FILE).read_bytes())
-    except OSError:
-        raise InvalidModelError(f"There are no networks in {folder}: it holds no {INFO_FILE}.") from None
-    except ValidationError as error:
-        raise InvalidModelError(f"The networks in {folder} are not right: {first_validation_error(error)}.") from None
+    info = read_description(folder, INFO_FILE, NetworksInfo)
+    for name, part in (("settings", info.settings), ("training_data", info.training_data)):
+        # Defaults are for whoever trains; they do not stand for what was forgotten or cut out.
+        if unstated := type(part).model_fields.keys() - part.model_fields_set:
+            raise InvalidModelError(
+                f"The model in {folder} is damaged: {INFO_FILE}, {name}.{min(unstated)}: Field required."
+            )
+    return info
 
 
 def _write_info(folder: Path, info: NetworksInfo) -> NetworksInfo:
@@ -358,9 +364,9 @@ def main() -> None:
     """Train the networks: those that ship, on regions of simulated slides, or others on annotated slides."""
     import rich.progress
 
-    from .annotated_slides import simulated_regions
     from .annotations import read_regions
     from .simulation import SOURCE
+    from .simulation.annotated_slides import simulated_regions
 
     parser = argparse.ArgumentParser(prog="python -m primary_growth_pattern.tissue", description=main.__doc__)
     parser.add_argument("output", type=Path, help="folder for the networks")

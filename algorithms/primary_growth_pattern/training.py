@@ -1,20 +1,17 @@
-"""Fits both ways on a cohort: the model of the score card, and a head over the features of tiles.
+"""Fits both models on a cohort: the logistic model of the score card, and a head over the features of tiles.
 
-Everything that learns does so inside the folds, and both ways have the same ones: a fold's cards are read by a model of the
-other folds' cards, its tiles by an ensemble of the other folds' bags (weights, early stopping, temperature). Putting both
-together learns nothing. A patient's growth pattern is all that is told. Networks and encoder are taken as they are.
+Everything that learns does so inside the folds, and both models have the same ones: a fold's cards are read by a model of
+the other folds' cards, its tiles by an ensemble of the other folds' bags (weights, early stopping, temperature). Combining
+them learns nothing. The growth pattern is all that is known of a patient. Networks and encoder are taken as they are.
 """
 
 from __future__ import annotations
 
 import csv
-import datetime as dt
 import functools
-import platform
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -34,36 +31,37 @@ from preop.mil import fit as fit_ensemble
 from preop.report import way_figures, ways_training_page
 from preop.slides import Encoder, FeatureStore, Slide, TileFeatures, read_encoder
 from preop.statistics import oracle_auc, youden_threshold
-from preop.study import TrainingData, write_model
+from preop.study import TrainingData, model_info, write_model
 
-from .agnostic import NetworkSettings, bag_of, make_network
 from .card_model import CardModel, fit_card_model
 from .examination import MASK, MASK_PIXEL_MM, SLIDE, card_of_patient, score_slide
-from .inference import (
+from .inference import combine
+from .model import (
     CARD,
     CARD_FILE,
+    COMBINED,
     DESCRIPTION_FILE,
     ENCODER_FOLDER,
     NETWORKS_FOLDER,
+    PACKAGES,
     TILES,
-    TOGETHER,
     Description,
-    together,
+    Details,
 )
 from .networks import Networks
 from .score_card import DEFINITIONS, ScoreCard
 from .tissue import load_networks
+from .weakly_supervised import NetworkSettings, bag_of, make_network
 
 OUTCOME = "desmoplastic"
 READER = "reader_"
 """Before the name of an item: column with a reader's score of it."""
 TRUTH_FILE = "card_truth.csv"
 COUNT = "unfavourable items, counted"
-_SOFTWARE = ("preop", "torch", "timm", "numpy", "tifffile", "imagecodecs")
 
 
 class Settings(BaseModel):
-    """What a training run can be told."""
+    """Settings of a training run."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -91,7 +89,7 @@ class Prepared:
         Of the cohort.
     card
         The patient's score card.
-    fewest_tiles, most_tiles
+    min_tiles, max_tiles
         Of the patient's slides.
     bag
         Features of the tiles; positive where the growth is desmoplastic.
@@ -99,8 +97,8 @@ class Prepared:
 
     patient: Patient
     card: ScoreCard
-    fewest_tiles: int
-    most_tiles: int
+    min_tiles: int
+    max_tiles: int
     bag: Bag
 
     @property
@@ -138,14 +136,14 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> dict[s
     card = fit_card_model([each.card for each in prepared], [each.desmoplastic for each in prepared])
 
     rows = scores_of(prepared, held_out)
-    thresholds = {way: _threshold(prepared, rows, way) for way in (CARD, TILES, TOGETHER)}
+    thresholds = {way: _threshold(prepared, rows, way) for way in (CARD, TILES, COMBINED)}
     evidence = _evidence(cohort, prepared, held_out, rows, by_centre, card, thresholds, settings)
     validation = {"protocol": evidence["protocol"], **way_figures(evidence)}
     description = Description(
         network=settings.network,
         thresholds=thresholds,
-        fewest_tiles=min(each.fewest_tiles for each in prepared),
-        most_tiles=max(each.most_tiles for each in prepared),
+        min_tiles=min(each.min_tiles for each in prepared),
+        max_tiles=max(each.max_tiles for each in prepared),
     )
     files = {
         **ensemble.to_files(),
@@ -153,7 +151,19 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> dict[s
         CARD_FILE: to_json(card.to_json()).encode(),
         **_files_below(parts, (ENCODER_FOLDER, NETWORKS_FOLDER)),
     }
-    write_model(model, _provenance(cohort, prepared, settings, validation), files)
+    info = model_info(
+        cohort.algorithm,
+        training_data=TrainingData(
+            **cohort.source.model_dump(),
+            patients=len(prepared),
+            events=sum(each.desmoplastic for each in prepared),
+            cohort_sha256=cohort.sha256,
+        ),
+        seed=settings.training.seed,
+        packages=PACKAGES,
+        validation=validation,
+    )
+    write_model(model, info, files, Details)
     (report / "evidence.json").write_text(to_json(evidence), encoding="utf-8")
     ways_training_page(
         evidence,
@@ -258,7 +268,7 @@ def scores_of(prepared: Sequence[Prepared], held_out: Sequence[HeldOut]) -> list
                 COUNT: -float(len(prepared[place].card.unfavourable)),
                 CARD: by_card,
                 TILES: by_tiles,
-                TOGETHER: together(by_card, by_tiles),
+                COMBINED: combine(by_card, by_tiles),
             }
     return [rows[place] for place in range(len(prepared))]
 
@@ -335,7 +345,7 @@ def _evidence(
         "settings": settings.model_dump(mode="json", exclude={"networks"}),
         "ways": [
             {"name": COUNT, "baseline": True},
-            *({"name": way, "threshold": thresholds[way]} for way in (CARD, TILES, TOGETHER)),
+            *({"name": way, "threshold": thresholds[way]} for way in (CARD, TILES, COMBINED)),
         ],
         "patients": [
             {
@@ -392,24 +402,4 @@ def _files_below(parts: Path, folders: Sequence[str]) -> dict[str, bytes]:
         for folder in folders
         for file in sorted((parts / folder).rglob("*"))
         if file.is_file()
-    }
-
-
-def _provenance(
-    cohort: Cohort, prepared: Sequence[Prepared], settings: Settings, validation: dict[str, Any]
-) -> dict[str, Any]:
-    data = TrainingData(
-        **cohort.source.model_dump(),
-        patients=len(prepared),
-        events=sum(each.desmoplastic for each in prepared),
-        cohort_sha256=cohort.sha256,
-    )
-    return {
-        "algorithm": cohort.algorithm.name,
-        "algorithm_version": cohort.algorithm.version,
-        "created": dt.datetime.now(dt.UTC).date().isoformat(),
-        "seed": settings.training.seed,
-        "training_data": data,
-        "software": {"python": platform.python_version(), **{name: version(name) for name in _SOFTWARE}},
-        "validation": validation,
     }

@@ -20,14 +20,14 @@ BLOCK_UM = 32.0
 BED = (TissueLabel.TUMOUR, *STROMA.values(), TissueLabel.MUCUS, TissueLabel.NECROSIS)
 HOST = (TissueLabel.MUSCLE, TissueLabel.FAT, TissueLabel.LYMPHOID)
 
-LEAST_BED_MM2 = 0.1
-_LEAST_PART_OF_LARGEST = 0.05
-_LEAST_TUMOUR = 0.05  # of a bed: stroma alone is a scar, or the submucosa
+MIN_BED_MM2 = 0.1
+_MIN_PART_OF_LARGEST = 0.05
+_MIN_TUMOUR = 0.05  # of a bed: stroma alone is a scar, or the submucosa
 _NEXT_TO_UM = 400.0  # wider than a fold, or a lane that the scanner did not focus
 _FACING_UM = 100.0  # from the front to the host's tissue
 _SMOOTHING_UM = 150.0  # standard deviation: half the width of a usual tongue of tumour
 _AROUND_FRONT_UM = 500.0
-_SPOILED_UM = 250.0  # beside what was left out, smoothing bends the front
+_ARTEFACT_UM = 250.0  # beside what was left out, smoothing bends the front
 _OUTLINE_STEP = 3  # in blocks
 
 
@@ -78,10 +78,10 @@ class TumourBed:
         height, width = tissue.labels.shape
         return np.asarray(self.mask.repeat(factor, axis=0).repeat(factor, axis=1)[:height, :width])
 
-    def outlines_um(self, mask: Mask | None = None, *, most: int = 20) -> list[NDArray[np.float64]]:
+    def outlines_um(self, mask: Mask | None = None, *, max_parts: int = 20) -> list[NDArray[np.float64]]:
         """Outlines of the largest parts of the bed, or of another mask of blocks: vertices y, x (n, 2) of each."""
         loops = outlines(self.mask if mask is None else mask)
-        return [loop * self.block_um + self.origin_um for loop in loops[:most]]
+        return [loop * self.block_um + self.origin_um for loop in loops[:max_parts]]
 
     def _at(self, values: NDArray[Any], points_um: NDArray[np.floating[Any]]) -> NDArray[Any]:
         index = ((points_um - np.array(self.origin_um)) / self.block_um).astype(np.intp)
@@ -106,10 +106,10 @@ def find_bed(tissue: TissueMap) -> TumourBed | None:
         to_front = np.asarray(block_um * ndimage.distance_transform_edt(~front), np.float32)
     # Where the slide was not looked at, at a fold or the section's edge, the bed ends as well; that is no front.
     left_out = (in_blocks(tissue, TissueLabel.BACKGROUND) >= 0.5) & ~mask
-    told = to_front <= _AROUND_FRONT_UM
+    assessable = to_front <= _AROUND_FRONT_UM
     if left_out.any():
-        told &= block_um * ndimage.distance_transform_edt(~left_out) > _SPOILED_UM
-    return TumourBed(mask, to_front, _roughness_um(mask, told, block_um), block_um, tissue.origin_um)
+        assessable &= block_um * ndimage.distance_transform_edt(~left_out) > _ARTEFACT_UM
+    return TumourBed(mask, to_front, _roughness_um(mask, assessable, block_um), block_um, tissue.origin_um)
 
 
 def block_size(tissue: TissueMap) -> int:
@@ -157,8 +157,8 @@ def _parts_with_tumour(mask: Mask, tumour: NDArray[np.float64], block_um: float)
     sizes = np.bincount(parts.ravel(), minlength=count + 1)
     sizes[0] = 0
     share = np.bincount(parts.ravel(), weights=tumour.ravel(), minlength=count + 1) / np.maximum(sizes, 1)
-    least = max(LEAST_BED_MM2 * UM2_PER_MM2 / block_um**2, _LEAST_PART_OF_LARGEST * sizes.max())
-    certain = (sizes >= least) & (share >= _LEAST_TUMOUR)
+    smallest = max(MIN_BED_MM2 * UM2_PER_MM2 / block_um**2, _MIN_PART_OF_LARGEST * sizes.max())
+    certain = (sizes >= smallest) & (share >= _MIN_TUMOUR)
     if not certain.any():
         return np.zeros(mask.shape, bool)
     near = block_um * ndimage.distance_transform_edt(~certain[parts]) <= _NEXT_TO_UM
@@ -178,15 +178,15 @@ def _front(bed: Mask, host: Mask, block_um: float) -> Mask:
     return np.asarray(edge & (to_host_um <= _FACING_UM))
 
 
-def _roughness_um(bed: Mask, told: Mask, block_um: float) -> float:
-    """Area between the front and the smoothed one, by its length, in the blocks in which the front can be told."""
+def _roughness_um(bed: Mask, assessable: Mask, block_um: float) -> float:
+    """Area between the front and the smoothed one, by its length, in the blocks in which the front can be judged."""
     from scipy import ndimage
 
     margin = round(3 * _SMOOTHING_UM / block_um)
     padded = np.pad(bed, margin, mode="edge").astype(np.float32)
     smooth = ndimage.gaussian_filter(padded, _SMOOTHING_UM / block_um)[margin:-margin, margin:-margin] > 0.5
-    length_um = block_um * float((smooth & ndimage.binary_dilation(~smooth) & told).sum())
-    between_um2 = block_um**2 * float(((smooth ^ bed) & told).sum())
+    length_um = block_um * float((smooth & ndimage.binary_dilation(~smooth) & assessable).sum())
+    between_um2 = block_um**2 * float(((smooth ^ bed) & assessable).sum())
     return between_um2 / length_um if length_um else float("nan")
 
 

@@ -1,1 +1,1 @@
-"""Risk of lung metastasis of a soft-tissue sarcoma, from CT and/or T1 MR before treatment."""
+"""Risk of lung metastasis of a soft-tissue sarcoma, from CT, T1 MR and FDG-PET before treatment."""

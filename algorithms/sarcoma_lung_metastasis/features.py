@@ -22,7 +22,7 @@ FAT_QUANTILE = 0.95
 # HU that soft tissue, fat included, can have; air and dense bone lie beyond.
 SOFT_TISSUE_HU = (-200.0, 300.0)
 # Highest SUV of the public cohort's tumours: 30. Bq/ml are thousands.
-HIGHEST_SUV = 100.0
+MAX_SUV = 100.0
 GRADES = {"low": 0.0, "intermediate": 1.0, "high": 2.0}
 CLINICAL = "clinical-information"
 
@@ -152,7 +152,7 @@ def _check_tissue(image: Image, mask: Image) -> None:
     low, high = SOFT_TISSUE_HU
     if not ((inside >= low) & (inside <= high)).any():
         raise InvalidInputError(
-            f"{CT.segmentation} touches no tumour: all its voxels lie between {inside.min():g} and {inside.max():g} HU, "
+            f"{CT.segmentation} covers no tumour: all its voxels lie between {inside.min():g} and {inside.max():g} HU, "
             f"and soft tissue between {low:g} and {high:g}; check the segmentation, and that the scan is in HU."
         )
 
@@ -160,14 +160,14 @@ def _check_tissue(image: Image, mask: Image) -> None:
 def _check_suv(image: Image, mask: Image) -> None:
     """Refuse a PET that is not in SUV, or a segmentation where nothing takes up the tracer."""
     highest = float(image.voxels[mask.voxels].max())
-    if highest > HIGHEST_SUV:
+    if highest > MAX_SUV:
         raise InvalidInputError(
-            f"{PET.image} reaches {highest:g} inside the tumour, and no SUV exceeds {HIGHEST_SUV:g}: "
+            f"{PET.image} reaches {highest:g} inside the tumour, and no SUV exceeds {MAX_SUV:g}: "
             "convert it from Bq/ml to SUV by body weight."
         )
     if highest <= 0:
         raise InvalidInputError(
-            f"{PET.segmentation} touches no tumour: there is no uptake inside it; check the segmentation and the scan."
+            f"{PET.segmentation} covers no tumour: there is no uptake inside it; check the segmentation and the scan."
         )
 
 
@@ -176,6 +176,6 @@ def _relative_to_fat(image: Image, mask: Image) -> Image:
     fat = float(np.quantile(image.voxels, FAT_QUANTILE))
     if fat <= 0 or not (image.voxels[mask.voxels] > 0).any():
         raise InvalidInputError(
-            f"{T1.segmentation} touches no tumour: there is no signal inside it; check the segmentation and the scan."
+            f"{T1.segmentation} covers no tumour: there is no signal inside it; check the segmentation and the scan."
         )
     return image.with_voxels((100 * image.voxels / fat).astype(np.float32))

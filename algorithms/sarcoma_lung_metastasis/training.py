@@ -3,18 +3,14 @@
 Everything that learns does so inside the training part of each split: imputation, scaling, removal of features that do
 not survive a perturbation or repeat another, selection, the strength of the penalty, calibration and threshold. The
 volume of the tumour, its SUVmax and clinical information, each alone, are validated on the same splits: a model that
-does not beat them has added nothing.
+does not surpass them has added nothing.
 """
 
 from __future__ import annotations
 
-import datetime as dt
-import platform
 import shutil
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,12 +22,12 @@ from preop.folders import open_resumable_run
 from preop.grandchallenge.values import read_json, to_json
 from preop.radiomics import random_perturbations
 from preop.report import training_page
-from preop.study import TrainingData, write_model
+from preop.study import TrainingData, ValidationFigures, model_info, write_model
 from preop.tabular import FeatureTable, FollowUp, PipelineSettings, Question, RepeatedSplits, train_and_validate
 from preop.tabular.evidence import comparisons, figures
 
 from .features import CLINICAL, PET, SCANS, UNCHANGED, measure, scan_of
-from .inference import CLINICAL_LABELS, WEIGHTS_FILE, interface_key
+from .model import WEIGHTS_FILE, interface_key
 
 OUTCOME = "lung_metastasis"
 FOLLOW_UP = "follow_up_days"
@@ -40,7 +36,7 @@ _SUV_MAX = f"{PET.name}_stat_max"
 
 
 class Settings(BaseModel):
-    """What a training run can be told."""
+    """Settings of a training run."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -55,7 +51,7 @@ class Settings(BaseModel):
     )
 
 
-def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> dict[str, Any]:
+def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> ValidationFigures:
     """Train and validate on a cohort; write the model folder, and the report with its evidence.
 
     Patients with more inputs also serve the combinations that need fewer.
@@ -82,13 +78,14 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> dict[s
         follow_up=_follow_up(cohort, table) if settings.time_to_event else None,
         folder=work,
     )
-    validation = {
+    stated = {
         "protocol": f"{settings.splits} stratified random splits by patient, 80 % to train and 20 % to test; all that "
         "learns does so on the training part; AUC with corrected resampled t interval",
         **figures(study.evidence),
     }
-    for stated, found in zip(validation["comparisons"], comparisons(study.evidence), strict=True):
-        stated["adds"] = bool(found.adds)
+    for comparison, found in zip(stated["comparisons"], comparisons(study.evidence), strict=True):
+        comparison["adds"] = bool(found.adds)
+    validation = ValidationFigures.model_validate(stated)
 
     weights = {name: fitted.logistic for name, fitted in study.models.items() if _is_interface(name, cohort)}
     if unreadable := [name for name, logistic in weights.items() if logistic is None]:
@@ -97,7 +94,19 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> dict[s
             "keep pipeline.classifiers to logistic, and the scans of a single harmonised centre."
         )
     content = to_json({name: logistic.to_dict() for name, logistic in weights.items() if logistic})
-    write_model(model, _provenance(cohort, table, settings, validation), {WEIGHTS_FILE: content.encode()})
+    info = model_info(
+        cohort.algorithm,
+        training_data=TrainingData(
+            **cohort.source.model_dump(),
+            patients=len(table.patients),
+            events=int(table.outcome.sum()),
+            cohort_sha256=cohort.sha256,
+        ),
+        seed=settings.pipeline.seed,
+        packages=_SOFTWARE,
+        validation=validation,
+    )
+    write_model(model, info, {WEIGHTS_FILE: content.encode()})
     (report / "evidence.json").write_text(to_json(study.evidence), encoding="utf-8")
     training_page(
         study.evidence,
@@ -144,9 +153,9 @@ def feature_table(cohort: Cohort, settings: Settings, work: Path) -> FeatureTabl
 
 
 def question(cohort: Cohort, table: FeatureTable) -> Question:
-    """Ask for a model on each combination of inputs, and hold it against volume, SUVmax and clinical information."""
+    """Ask for a model on each combination of inputs, compared with volume, SUVmax and clinical information."""
     groups = {scan.label: [name for name in table.columns if scan_of(name) is scan] for scan in SCANS}
-    groups["clinical"] = [name for name in table.columns if name in CLINICAL_LABELS]
+    groups["clinical"] = [name for name in table.columns if scan_of(name) is None]
     groups |= {f"{scan.label} volume": [f"{scan.name}_log_volume_ml"] for scan in SCANS if groups[scan.label]}
     if _SUV_MAX in table.columns:
         groups["SUVmax"] = [_SUV_MAX]
@@ -199,21 +208,3 @@ def _follow_up(cohort: Cohort, table: FeatureTable) -> FollowUp:
 
 def _is_interface(name: str, cohort: Cohort) -> bool:
     return name in {interface_key(interface) for interface in cohort.algorithm.interfaces}
-
-
-def _provenance(cohort: Cohort, table: FeatureTable, settings: Settings, validation: dict[str, Any]) -> dict[str, Any]:
-    data = TrainingData(
-        **cohort.source.model_dump(),
-        patients=len(table.patients),
-        events=int(table.outcome.sum()),
-        cohort_sha256=cohort.sha256,
-    )
-    return {
-        "algorithm": cohort.algorithm.name,
-        "algorithm_version": cohort.algorithm.version,
-        "created": dt.datetime.now(dt.UTC).date().isoformat(),
-        "seed": settings.pipeline.seed,
-        "training_data": data,
-        "software": {"python": platform.python_version(), **{name: version(name) for name in _SOFTWARE}},
-        "validation": validation,
-    }

@@ -47,6 +47,7 @@ class FakeJob:
     inputs: dict
     values: dict
     succeeded: bool = True
+    error_message: str = ""
     folder: Path = field(default=Path("/input/pk/output"))
 
     def case_name(self, slug):
@@ -176,9 +177,10 @@ def test_what_is_not_a_likelihood_is_scored_as_certain_of_the_wrong_outcome(valu
 
 
 def test_a_failed_and_an_absent_job_are_scored_as_the_worst(binary_truth):
-    jobs = [likelihood("a", 0.9, succeeded=False), likelihood("b", 0.8), likelihood("c", 0.2)]
-    metrics = evaluate(jobs, binary_truth)
+    failed = likelihood("a", 0.9, succeeded=False, error_message="The scan shows no tumour.")
+    metrics = evaluate([failed, likelihood("b", 0.8), likelihood("c", 0.2)], binary_truth)
     results = results_of(metrics)
+    assert results["a"]["reason"] == "The scan shows no tumour."
     assert (results["a"]["status"], results["a"]["scored_as"]) == ("failed", 0.0)
     assert (results["d"]["status"], results["d"]["scored_as"]) == ("missing", 1.0)
     assert metrics["aggregates"]["cases"] == {"all": 4, "valid": 2, "invalid": 0, "failed": 1, "missing": 1}

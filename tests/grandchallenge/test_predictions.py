@@ -1,6 +1,8 @@
 """The evaluation's side: jobs in any order, missing files, failed jobs, both names of a socket."""
 
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,13 @@ from preop.grandchallenge.predictions import job_item, read_predictions, write_p
 @pytest.fixture
 def submission(toy: Algorithm, tmp_path: Path) -> Path:
     jobs = [
-        job_item(toy, pk, image_names={"scan": f"{name}.nii.gz"}, values={"facts": {"age": 1}}, succeeded=pk != "c")
+        job_item(
+            toy,
+            pk,
+            image_names={"scan": f"{name}.nii.gz"},
+            values={"facts": {"age": 1}},
+            error_message="No tumour." if pk == "c" else None,
+        )
         for pk, name in (("b", "second"), ("a", "first"), ("c", "third"))
     ]
     write_predictions(tmp_path, jobs)
@@ -63,9 +71,11 @@ def test_either_name_of_a_socket_is_enough(submission: Path, kept: str) -> None:
     [
         ("{}", "is not a list of jobs"),
         ("[{}]", "a job without a name"),
-        ('[{"pk": "../x"}]', "leads out of its folder"),
+        ('[{"pk": "../x"}]', "expected a name without a path"),
         ('[{"pk": "x"}, {"pk": "x"}]', "names a job twice"),
-        ('[{"pk": "x", "outputs": [{}]}]', "an input or output without a slug"),
+        ('[{"pk": "a/b"}]', "expected a name without a path"),
+        ('[{"pk": "x", "inputs": [{}]}]', "an input or output without a slug"),
+        ('[{"pk": "x", "inputs": 7}]', "has inputs 7; expected a list"),
     ],
 )
 def test_a_broken_list_of_jobs_is_refused(tmp_path: Path, content: str, sentence: str) -> None:
@@ -79,3 +89,74 @@ def test_an_output_never_leads_out_of_its_folder(submission: Path) -> None:
     path.write_text(path.read_text().replace("score.json", "../../secret.json"))
     with pytest.raises(InvalidInputError, match="leads out of its folder"):
         read_predictions(submission)[0].value("score")
+
+
+@pytest.mark.parametrize(
+    ("outputs", "sentence"),
+    [
+        (7, "has outputs 7; expected a list"),
+        ([{}], "an input or output without a slug"),
+        ([{"socket": {"slug": "score", "relative_path": 7}}], "relative_path 7 for score; expected text"),
+    ],
+)
+def test_a_job_whose_outputs_are_described_wrongly_spoils_no_other(
+    submission: Path, outputs: object, sentence: str
+) -> None:
+    path = submission / "predictions.json"
+    jobs = json.loads(path.read_text())
+    next(job for job in jobs if job["pk"] == "b")["outputs"] = outputs
+    path.write_text(json.dumps(jobs))
+    first, second, _ = read_predictions(submission)
+    assert first.value("score") == 0.5
+    with pytest.raises(InvalidInputError, match=sentence):
+        second.value("score")
+
+
+def test_a_failed_job_keeps_its_reason(submission: Path) -> None:
+    assert [job.error_message for job in read_predictions(submission)] == ["", "", "No tumour."]
+
+
+def put_link_to_endless_device(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def put_pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def put_large_file(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(20_000_000_000)  # sparse: no disk is used
+
+
+def put_folder(path: Path) -> None:
+    path.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("put", "sentence"),
+    [
+        (put_link_to_endless_device, "is a link"),
+        (put_pipe, "is not a regular file"),
+        (put_large_file, "holds 20,000 MB; expected at most"),
+        (put_folder, "is not a regular file"),
+    ],
+)
+def test_an_output_that_is_no_small_regular_file_is_refused_at_once(
+    submission: Path, put: Callable[[Path], None], sentence: str
+) -> None:
+    put(submission / "b" / "output" / "score.json")
+    with pytest.raises(InvalidInputError, match=sentence):
+        read_predictions(submission)[1].value("score")
+
+
+def test_the_outputs_of_another_job_are_not_borrowed_by_a_link(submission: Path) -> None:
+    (submission / "b" / "output").rmdir()
+    (submission / "b" / "output").symlink_to(submission / "a" / "output")
+    with pytest.raises(InvalidInputError, match="is a link"):
+        read_predictions(submission)[1].value("score")
+    (submission / "b" / "output").unlink()
+    (submission / "b").rmdir()
+    (submission / "b").symlink_to(submission / "a")
+    with pytest.raises(InvalidInputError, match="is a link"):
+        read_predictions(submission)[1].value("score")

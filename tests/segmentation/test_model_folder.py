@@ -74,6 +74,15 @@ def test_code_in_a_checkpoint_is_not_run(folder: Path, tmp_path: Path) -> None:
     assert not trap.exists()
 
 
+def test_weights_that_are_not_finite_are_refused(folder: Path) -> None:
+    weights = torch.load(checkpoint(folder), weights_only=True)["network_weights"]
+    layer = next(name for name in weights if name.endswith("weight"))
+    weights[layer].view(-1)[0] = float("nan")
+    change(folder, network_weights=weights)
+    with pytest.raises(InvalidModelError, match="numbers that are not finite"):
+        load_network(folder)
+
+
 def test_the_log_of_a_real_training_is_no_code(folder: Path) -> None:
     log = {"mean_fg_dice": [np.float64(0.5), np.float32(0.25)], "epochs": np.int64(3)}
     change(folder, logging=log, _best_ema=np.float64(0.7), optimizer_state={"state": {0: torch.zeros(3)}})
@@ -123,14 +132,50 @@ def test_parts_of_different_networks_are_refused(folder: Path) -> None:
         load_network(folder, folds=[2])
 
 
-def test_plans_that_name_code_of_others_are_refused(folder: Path) -> None:
-    for key, name in (("network_class_name", "subprocess.Popen"), ("conv_op", "os.system")):
-        plans = plans_of()
-        architecture = plans["configurations"]["3d_fullres"]["architecture"]
-        (architecture if key in architecture else architecture["arch_kwargs"])[key] = name
-        (folder / "plans.json").write_text(json.dumps(plans))
-        with pytest.raises(InvalidModelError, match=f"builds it from {name}"):
-            load_network(folder)
+STRANGE = (
+    ("network_class_name", "subprocess.Popen"),
+    ("network_class_name", "dynamic_network_architectures.architectures.unet.torch.os.system"),
+    ("conv_op", "os.system"),
+    ("nonlin", "torch.nn.parallel.distributed.os.system"),
+    ("norm_op", "torch.nn.modules.module.functools.partial"),
+    ("dropout_op", "torch.nn.Sequential"),
+    ("nonlin", "dynamic_network_architectures.building_blocks.helper.np.load"),
+    ("nonlin", ["torch.nn.ReLU"]),
+)
+
+
+@pytest.mark.parametrize(("key", "name"), STRANGE)
+def test_plans_that_name_code_of_others_are_refused_before_anything_is_built(
+    folder: Path, key: str, name: object
+) -> None:
+    plans = plans_of()
+    architecture = plans["configurations"]["3d_fullres"]["architecture"]
+    (architecture if key in architecture else architecture["arch_kwargs"])[key] = name
+    (folder / "plans.json").write_text(json.dumps(plans))
+    with pytest.raises(InvalidModelError, match="could run code"):
+        load_network(folder)
+
+
+def test_plans_that_inherit_code_of_others_are_refused(folder: Path) -> None:
+    plans = plans_of()
+    whole = plans["configurations"].pop("3d_fullres")
+    whole["architecture"]["arch_kwargs"]["nonlin"] = "torch.nn.parallel.distributed.os.system"
+    plans["configurations"] = {"base": whole, "3d_fullres": {"inherits_from": "base"}}
+    (folder / "plans.json").write_text(json.dumps(plans))
+    with pytest.raises(InvalidModelError, match=r"distributed\.os\.system, which could run code"):
+        load_network(folder)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("features_per_stage", [8, 10**9, 16]), ("features_per_stage", 10**9), ("n_stages", 10**6), ("n_stages", "3")],
+)
+def test_a_network_of_absurd_size_is_refused_before_it_is_built(folder: Path, key: str, value: object) -> None:
+    plans = plans_of()
+    plans["configurations"]["3d_fullres"]["architecture"]["arch_kwargs"][key] = value
+    (folder / "plans.json").write_text(json.dumps(plans))
+    with pytest.raises(InvalidModelError, match="stage"):
+        load_network(folder)
 
 
 def test_networks_that_are_not_supported_are_refused(folder: Path) -> None:

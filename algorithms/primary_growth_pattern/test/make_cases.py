@@ -70,8 +70,8 @@ def _write_input(algorithm: Algorithm, patient: SimulatedPatient, name: str, fol
     items = [item_of(algorithm, SLIDE, image_name=f"{name}.tif")]
     if masked:
         labels = tissue_map(patient.architecture)
-        spoilt = patient.architecture.folds | patient.architecture.pen | patient.architecture.blur
-        mask = labels.with_voxels(np.asarray((labels.voxels > 0) & ~spoilt, np.uint8))
+        artefacts = patient.architecture.folds | patient.architecture.pen | patient.architecture.blur
+        mask = labels.with_voxels(np.asarray((labels.voxels > 0) & ~artefacts, np.uint8))
         write_tiff(mask, folder / algorithm.input(MASK).relative_path / f"{name}.tif")
         items.append(item_of(algorithm, MASK, image_name=f"{name}.tif"))
     (folder / INPUTS_FILE).write_text(to_json(items), encoding="utf-8")

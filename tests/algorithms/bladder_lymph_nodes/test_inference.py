@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bladder_lymph_nodes.inference import MOST_COUNTED, SEGMENTATION_NETWORK, load_model, predict
+from bladder_lymph_nodes.explanation import MAX_COUNTED
+from bladder_lymph_nodes.inference import load_model, predict
 from bladder_lymph_nodes.lymph_nodes import CT, SEGMENTATION
+from bladder_lymph_nodes.model import SEGMENTATION_NETWORK
 from preop.errors import InvalidModelError
 from preop.folders import sha256
 from preop.grandchallenge.algorithm import read_algorithm
@@ -62,7 +64,7 @@ def test_every_output_can_be_traced_back_to_the_nodes() -> None:
     counts = explanation["probability_of_count"]
     assert sum(counts.values()) == pytest.approx(1, abs=1e-5)
     assert outputs["lymph-node-metastasis-likelihood"] == pytest.approx(1 - counts["0"], abs=1e-5)
-    assert list(counts)[-1] == f"{MOST_COUNTED} or more"
+    assert list(counts)[-1] == f"{MAX_COUNTED} or more"
     points = outputs["lymph-nodes"]["points"]
     assert [point["probability"] for point in points] == [row["probability"] for row in table]
     assert [point["name"] for point in points] == [f"node {row['node']}" for row in table]
@@ -87,7 +89,7 @@ def test_each_point_lies_inside_its_node() -> None:
         assert nodes.voxels[tuple(place)] == row["node"]
 
 
-def test_the_size_rule_stands_beside_the_model() -> None:
+def test_the_size_rule_is_given_with_the_prediction() -> None:
     outputs = outputs_of()
     rule = outputs["positive-lymph-nodes"]["size_rule"]
     large = sorted(row["node"] for row in outputs["lymph-node-table"] if row["short_axis_mm"] > 8)
@@ -120,10 +122,12 @@ def test_the_shipped_model_says_that_it_was_trained_on_simulated_patients() -> N
 def test_a_model_that_failed_its_validation_says_so_in_every_output() -> None:
     warnings = outputs_of()["positive-lymph-nodes"]["warnings"]
     share = MODEL.info.training_data.events / MODEL.info.training_data.patients
-    poor = MODEL.info.validation["brier_score"] > share * (1 - share)
-    assert any("it can rank patients, and is no probability" in warning for warning in warnings) == poor
-    beaten = not MODEL.info.validation["comparisons"][0]["adds"]
-    assert any("was not shown to do better than the size rule alone" in warning for warning in warnings) == beaten
+    poor = MODEL.details.brier_score > share * (1 - share)
+    assert any("it can rank patients, but is not a probability" in warning for warning in warnings) == poor
+    not_better = not MODEL.info.validation.comparisons[0].significantly_better
+    assert (
+        any("was not shown to perform better than the size rule alone" in warning for warning in warnings) == not_better
+    )
 
 
 def test_the_chart_is_valid_vega_lite() -> None:
@@ -184,21 +188,21 @@ def balls(count: int, *, hu: float = 95.0, radius_mm: float = 3.0) -> Drawn:
     return Drawn(Image((np.where(labels > 0, hu, -95) + noise).astype(np.int16), geometry), Image(labels, geometry))
 
 
-@pytest.mark.parametrize("count", [1, 500])
-def test_one_node_and_five_hundred_are_read_and_warned_of(count: int) -> None:
+@pytest.mark.parametrize(("count", "of_nodes"), [(1, "1 lymph node is"), (500, "500 lymph nodes are")])
+def test_one_node_and_five_hundred_are_read_and_warned_of(count: int, of_nodes: str) -> None:
     case = in_memory(*balls(count))
     outputs = predict(case, MODEL)
     check_outputs(outputs, ALGORITHM, case)
     assert len(outputs["lymph-node-table"]) == count
     warnings = outputs["positive-lymph-nodes"]["warnings"]
-    assert any(f"{count} nodes are drawn; training patients had" in warning for warning in warnings)
+    assert any(f"{of_nodes} segmented; training patients had" in warning for warning in warnings)
 
 
 def test_a_scan_without_contrast_is_warned_of() -> None:
     ct, nodes = bundled()
     plain = ct.with_voxels(np.where(nodes.voxels > 0, np.minimum(ct.voxels, 10), ct.voxels).astype(np.int16))
     warnings = predict(in_memory(plain, nodes), MODEL)["positive-lymph-nodes"]["warnings"]
-    assert any("this looks like a CT without contrast" in warning for warning in warnings)
+    assert any("the CT may be unenhanced or of an early phase" in warning for warning in warnings)
 
 
 def test_a_node_cut_by_the_edge_is_told_and_still_read() -> None:
@@ -209,7 +213,10 @@ def test_a_node_cut_by_the_edge_is_told_and_still_read() -> None:
     above = [Image(image.voxels[middle:], _from(image.geometry, middle)) for image in (ct, nodes)]
     outputs = predict(in_memory(*above), MODEL)
     assert next(each for each in outputs["lymph-node-table"] if each["node"] == row["node"])["cut_by_edge"]
-    assert "at the edge of the scan: cut off, and perhaps larger." in outputs["positive-lymph-nodes"]["notes"][-1]
+    assert (
+        "cut off by the edge of the scan and may be larger than measured."
+        in outputs["positive-lymph-nodes"]["notes"][-1]
+    )
 
 
 def _from(geometry: Geometry, first: int) -> Geometry:
@@ -263,7 +270,10 @@ def described_as(roots: Roots) -> None:
 
 
 BAD_INPUTS: dict[str, tuple[Callable[[Roots], object], str]] = {
-    "no nodes": (edited(SEGMENTATION, lambda voxels: voxels * 0), "not one lymph node is drawn"),
+    "no nodes": (
+        edited(SEGMENTATION, lambda voxels: voxels * 0),
+        "no lymph node is segmented, and without nodes there is no prediction",
+    ),
     "half labels": (
         edited(SEGMENTATION, lambda voxels: voxels.astype(np.float32) / 2),
         "expected whole numbers from 0 to 65535, one for each node.",
@@ -272,7 +282,7 @@ BAD_INPUTS: dict[str, tuple[Callable[[Roots], object], str]] = {
     "a cut scan": (lambda roots: cut(image_of(roots, CT)), "cannot be read as an image"),
     "CT alone without a network": (
         ct_alone,
-        "No lymph-node-segmentation is given, and the model folder holds no network that could draw it",
+        "No lymph-node-segmentation was given, and the model folder holds no network that could make one",
     ),
     "no model": (lambda roots: (roots.model / "model.json").unlink(), "There is no model in "),
     "cut weights": (

@@ -1,4 +1,4 @@
-"""Lymph nodes told apart, measured and cut out, on hand-made scans."""
+"""Lymph nodes separated, measured and cut out, on hand-made scans."""
 
 import numpy as np
 import pytest
@@ -117,13 +117,13 @@ def test_a_node_cut_by_the_edge_is_told() -> None:
     ball(labels, (20, 50, 90), 4.0, 2)
     nodes = found(labels)
     assert [node.cut_by_edge for node in nodes.nodes] == [True, False]
-    assert nodes.notes == ("1 node (1) at the edge of the scan: cut off, and perhaps larger.",)
+    assert nodes.notes == ("Node 1 is cut off by the edge of the scan and may be larger than measured.",)
 
 
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (lambda labels: labels * 0, "is empty: not one lymph node is drawn"),
+        (lambda labels: labels * 0, "is empty: no lymph node is segmented"),
         (lambda labels: labels - 1, "holds values from -1 to 6; expected whole numbers"),
         (lambda labels: labels * 0.3, "expected whole numbers"),
         (lambda labels: labels * 100_000, "expected whole numbers from 0 to 65535"),

@@ -8,14 +8,10 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from bladder_lymph_nodes import nodes as lymph_nodes
-from bladder_lymph_nodes import simulation
-from bladder_lymph_nodes.lymph_nodes import find_lymph_nodes
-from bladder_lymph_nodes.nodes import Nodes, draw_nodes, log_likelihood_ratio, oracle
-from bladder_lymph_nodes.pelvis import random_pelvis
-from bladder_lymph_nodes.scan import THIN, scan, scanned_grid
+from bladder_lymph_nodes.lymph_nodes import CT, SEGMENTATION, find_lymph_nodes
 from bladder_lymph_nodes.simulation import (
     CENTRES,
+    THIN,
     PatientFacts,
     SimulatedPatient,
     draw_facts,
@@ -23,6 +19,17 @@ from bladder_lymph_nodes.simulation import (
     draw_small_patient,
     simulate,
 )
+from bladder_lymph_nodes.simulation.anatomy import random_pelvis
+from bladder_lymph_nodes.simulation.cohort import RANGE_WIDTH, _reported
+from bladder_lymph_nodes.simulation.disease import (
+    FOUND_AT_PATHOLOGY,
+    POSITIVE_ELSEWHERE,
+    Nodes,
+    draw_nodes,
+    log_likelihood_ratio,
+    oracle,
+)
+from bladder_lymph_nodes.simulation.scan import scan, scanned_grid
 from preop.cohort import read_cohort
 from preop.errors import InvalidInputError, InvalidOutputError
 from preop.grandchallenge.algorithm import read_algorithm
@@ -30,6 +37,7 @@ from preop.imaging import read_image
 from preop.statistics import auc, oracle_auc
 from preop.study import DataSource
 from preop.toml import read_toml
+from tests.conftest import ROOT
 
 PATIENTS, SEED = 4, 11
 
@@ -94,9 +102,9 @@ def test_most_positive_nodes_lie_on_the_side_of_the_tumour(facts: list[PatientFa
 def test_the_pathologist_misses_a_few_nodes_and_finds_a_few_that_nobody_segmented(facts: list[PatientFacts]) -> None:
     on_ct = np.array([each.nodes.positive.sum() for each in facts])
     counted = np.array([each.positive_nodes for each in facts])
-    expected = lymph_nodes.FOUND_AT_PATHOLOGY * on_ct.mean() + lymph_nodes.POSITIVE_ELSEWHERE
+    expected = FOUND_AT_PATHOLOGY * on_ct.mean() + POSITIVE_ELSEWHERE
     assert counted.mean() == pytest.approx(expected, abs=0.02)
-    assert ((on_ct == 0) & (counted > 0)).mean() == pytest.approx(0.55 * lymph_nodes.POSITIVE_ELSEWHERE, abs=0.012)
+    assert ((on_ct == 0) & (counted > 0)).mean() == pytest.approx(0.55 * POSITIVE_ELSEWHERE, abs=0.012)
     assert (counted < on_ct).any()
 
 
@@ -208,7 +216,7 @@ def test_a_node_beside_positive_ones_is_more_likely_positive() -> None:
 
 def test_a_patient_without_nodes_in_doubt_can_still_have_a_metastasis_elsewhere() -> None:
     clear = oracle(_one_node(short_axis_mm=2.5, elongation=2.5, enhancement_hu=20.0), "right")
-    assert clear.patient == pytest.approx(1 - math.exp(-lymph_nodes.POSITIVE_ELSEWHERE), abs=0.002)
+    assert clear.patient == pytest.approx(1 - math.exp(-POSITIVE_ELSEWHERE), abs=0.002)
 
 
 # --- the anatomy
@@ -389,7 +397,7 @@ def test_impossible_cohorts_are_refused(tmp_path: Path, number: int, seed: int) 
 def test_a_patient_does_not_depend_on_the_rest_of_the_cohort(cohort: Path, patients: list[SimulatedPatient]) -> None:
     for row, patient in zip(_rows(cohort / "cohort.csv"), patients, strict=True):
         assert row["centre"] == patient.facts.centre.name
-        for column, image in ((simulation.CT, patient.ct), (simulation.SEGMENTATION, patient.lymph_nodes)):
+        for column, image in ((CT, patient.ct), (SEGMENTATION, patient.lymph_nodes)):
             written = read_image(cohort / row[column])
             assert written.geometry.difference(image.geometry) is None
             np.testing.assert_array_equal(written.voxels, image.voxels)
@@ -403,10 +411,10 @@ def test_node_truth_has_every_node_in_the_order_of_its_labels(cohort: Path, pati
 
 
 def test_the_cohort_is_one_that_the_algorithm_reads(cohort: Path) -> None:
-    algorithm = read_algorithm(Path(simulation.__file__).parent)
+    algorithm = read_algorithm(ROOT / "algorithms" / "bladder_lymph_nodes")
     patients = read_cohort(cohort / "cohort.csv", algorithm).patients
     assert [patient.name for patient in patients] == [row["patient"] for row in _rows(cohort / "patient_truth.csv")]
-    assert len(np.unique(patients[0].case.image(simulation.SEGMENTATION).voxels)) > 10
+    assert len(np.unique(patients[0].case.image(SEGMENTATION).voxels)) > 10
 
 
 def test_the_cohort_says_that_it_is_simulated(cohort: Path) -> None:
@@ -417,13 +425,13 @@ def test_the_cohort_says_that_it_is_simulated(cohort: Path) -> None:
 def test_counts_are_exact_a_range_around_the_truth_or_at_least_one() -> None:
     def reported(positive_nodes: int, given_as_range: float, given_as_stage: float) -> set[tuple[int, int | None]]:
         rng = np.random.default_rng(0)
-        return {simulation._reported(rng, positive_nodes, given_as_range, given_as_stage) for _ in range(200)}
+        return {_reported(rng, positive_nodes, given_as_range, given_as_stage) for _ in range(200)}
 
     assert reported(3, 0, 0) == {(3, 3)}
     assert reported(3, 0, 1) == {(1, None)}
     assert reported(0, 0.5, 0.5) == {(0, 0)}
     ranges = reported(2, 1, 0)
     assert len(ranges) > 3
-    assert all(1 <= low <= 2 <= high <= low + simulation.RANGE_WIDTH for low, high in ranges if high is not None)
+    assert all(1 <= low <= 2 <= high <= low + RANGE_WIDTH for low, high in ranges if high is not None)
     assert None not in {high for _, high in ranges}
     assert {(3, 3), (1, None)} < reported(3, 0.2, 0.2)

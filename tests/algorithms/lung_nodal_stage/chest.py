@@ -10,16 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lung_nodal_stage.assessment import CT, INFORMATION, PET, Assessment, Information, predict_from_organs
-from lung_nodal_stage.inference import Description, Model
 from lung_nodal_stage.lesions import SEGMENTATION, Lesion, Lesions, find_lesions
 from lung_nodal_stage.malignancy import LABELS
+from lung_nodal_stage.model import Description, Details, Model, PetThreshold, digests
 from preop.anatomy import STATIONS, TOTAL_CLASSES, StationMap
 from preop.grandchallenge.algorithm import read_algorithm
 from preop.grandchallenge.cases import Case
 from preop.imaging import Geometry, Image
 from preop.segmentation import Organs
 from preop.staging import Side
-from preop.study import ModelInfo, TrainingData
+from preop.study import read_model_info
 from preop.tabular import LogisticModel
 from preop.tabular.logistic import Term
 from tests.conftest import ROOT
@@ -121,28 +121,18 @@ class HotVoxels:
 
 
 def model(**changes: Any) -> Model:
-    """A model of these networks, in which uptake over 2.5 is malignant."""
-    from lung_nodal_stage.inference import digests
-
+    """A model of these networks, in which uptake over 2.5 is malignant; it comes from where the shipped one does."""
     quantiles = tuple(np.linspace(-3, 5, 21).tolist())
     terms = tuple(Term(name, 4.0 * (name == "log_suv_max"), 0.0, 0.0, 1.0, quantiles) for name in LABELS)
     logistic = LogisticModel(terms, -4.0 * float(np.log(2.5)), 0.5, 1.0, quantiles)
-    info = ModelInfo(
-        algorithm="lung_nodal_stage",
-        algorithm_version="0",
-        created="2026-01-01",
-        seed=0,
-        training_data=TrainingData(description="a test", simulated=True, patients=1, cohort_sha256="0" * 64),
-        software={},
-        validation={"agreement": {}, "cautions": []},
-        files={},
-    )
+    info = read_model_info(FOLDER / "model", ALGORITHM, Details)
     organs, lesions = TrueOrgans(), HotVoxels()
     description = Description(
         lesions="network",
+        pet=PetThreshold(),
         trained_with=digests(organs, lesions),  # type: ignore[arg-type]
         slice_mm=3.0,
-        malignancy=logistic.to_dict(),
+        malignancy=logistic,
     )
-    parts = {"info": info, "description": description, "malignancy": logistic, "organs": organs, "lesions": lesions}
+    parts = {"info": info, "description": description, "organs": organs, "lesions": lesions}
     return Model(**{**parts, **changes})

@@ -50,17 +50,17 @@ def test_every_level_of_truth_teaches_which_feature_tells(level: str, count: int
     assert max(coefficients, key=lambda name: abs(coefficients[name])) == "log_suv_max"
     assert coefficients["log_suv_max"] == pytest.approx(SLOPE, rel=0.5)
     new, uptakes, truths = patients(100, "nodes", seed=1)
-    said = [model.probability(row) for example in new for row in example.rows]
-    assert auc(truths.astype(int), said) > 0.95 * auc(truths.astype(int), uptakes)
+    predicted = [model.probability(row) for example in new for row in example.rows]
+    assert auc(truths.astype(int), predicted) > 0.95 * auc(truths.astype(int), uptakes)
 
 
 def test_probabilities_mean_what_they_say() -> None:
     model = fitted(patients(150, "nodes")[0])
     new, _, truths = patients(200, "nodes", seed=2)
-    said = np.array([model.probability(row) for example in new for row in example.rows])
-    assert said.mean() == pytest.approx(truths.mean(), abs=0.05)
-    sure = said > 0.8
-    assert truths[sure].mean() == pytest.approx(said[sure].mean(), abs=0.1)
+    predicted = np.array([model.probability(row) for example in new for row in example.rows])
+    assert predicted.mean() == pytest.approx(truths.mean(), abs=0.05)
+    sure = predicted > 0.8
+    assert truths[sure].mean() == pytest.approx(predicted[sure].mean(), abs=0.1)
 
 
 def example(truth: Truth, *shares: dict[str, float]) -> Example:

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from lung_nodal_stage import spread
-from lung_nodal_stage.scan import CENTRES, THIN
 from lung_nodal_stage.simulation import (
+    CENTRES,
+    THIN,
     Facts,
+    SimulatedLesion,
     SimulatedPatient,
     draw_anatomy,
     draw_facts,
@@ -18,7 +19,7 @@ from lung_nodal_stage.simulation import (
     draw_small_patient,
     simulate,
 )
-from lung_nodal_stage.spread import LOBES, MALIGNANT, SimulatedLesion, expected_metastases, oracle
+from lung_nodal_stage.simulation.disease import CATEGORIES, LOBES, MALIGNANT, expected_metastases, oracle
 from preop.anatomy import Organs, map_stations, stations_of_node
 from preop.errors import InvalidInputError
 from preop.imaging import check_suv, overlap, read_image
@@ -66,7 +67,7 @@ def _nodes_of(patient: SimulatedPatient) -> list[SimulatedLesion]:
 
 
 def test_every_category_is_frequent_enough_to_be_judged(facts: list[Facts]) -> None:
-    shares = {category: np.mean([each.n_tnm9 is category for each in facts]) for category in spread.CATEGORIES}
+    shares = {category: np.mean([each.n_tnm9 is category for each in facts]) for category in CATEGORIES}
     assert 0.42 < shares[N.N0] < 0.54
     assert min(shares.values()) > 0.1
 
@@ -136,11 +137,11 @@ def test_oracle_probabilities_are_calibrated(nodes: list[SimulatedLesion]) -> No
 
 
 def test_an_observer_at_the_oracle_gets_the_stage_right_in_19_of_20_patients(facts: list[Facts]) -> None:
-    def called(each: Facts) -> N:
+    def staged(each: Facts) -> N:
         likely = [Station.parse(each.station) for each in each.lesions if each.station and each.malignancy_oracle > 0.5]
         return nodal_stage(likely, each.primary_side).category
 
-    assert 0.95 < np.mean([called(each) is each.n_tnm9 for each in facts]) < 1
+    assert 0.95 < np.mean([staged(each) is each.n_tnm9 for each in facts]) < 1
 
 
 def test_a_large_avid_node_in_a_station_that_the_lobe_drains_to_is_more_likely_malignant() -> None:

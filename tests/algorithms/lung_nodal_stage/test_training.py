@@ -14,10 +14,10 @@ import pytest
 
 from lung_nodal_stage import lesion_training, training
 from lung_nodal_stage.assessment import CT, PET
-from lung_nodal_stage.inference import Description
 from lung_nodal_stage.lesion_training import LesionNetwork, train_lesion_networks
 from lung_nodal_stage.lesions import SEGMENTATION
 from lung_nodal_stage.malignancy import features_of
+from lung_nodal_stage.model import Description, Details
 from lung_nodal_stage.training import Networks, Settings, examine, fit
 from preop.anatomy import StationMap
 from preop.cohort import Cohort, Patient, read_cohort
@@ -27,7 +27,6 @@ from preop.imaging import Image, write_image
 from preop.segmentation import Organs, load_network
 from preop.staging import N, Side, Station, nodal_stage
 from preop.study import read_model_info
-from preop.tabular import LogisticModel
 from tests.algorithms.lung_nodal_stage.chest import ALGORITHM, IN_RIGHT_LUNG, VALUES, Chest, HotVoxels, TrueOrgans
 
 NETWORKS = Networks(Path("organs"), Path("lesions"))
@@ -116,16 +115,16 @@ def test_a_trained_model_knows_uptake_and_says_how_well_it_stages(
 ) -> None:
     settings = Settings(networks=networks, folds=2, penalty=0.3)
     validation = fit(cohort, tmp_path / "model", tmp_path / "report", settings)
-    info = read_model_info(tmp_path / "model", ALGORITHM)
+    info = read_model_info(tmp_path / "model", ALGORITHM, Details)
     assert info.training_data.patients == len(NODES)
     assert info.training_data.events == 5
     description = Description.model_validate_json((tmp_path / "model" / "malignancy.json").read_bytes())
-    model = LogisticModel.from_dict(description.malignancy)
+    model = description.malignancy
     faint, hot = ({term.name: term.quantiles[place] for term in model.terms} for place in (0, -1))
     assert model.probability(faint) < 0.5 < model.probability(hot)
     assert (tmp_path / "model" / "organs" / "weights").read_text() == "organs"
-    assert set(validation["agreement"]) == {"the algorithm", "clinical staging (cN)", *training.RULES.values()}
-    assert validation["models"]["the algorithm"]["auc"]["value"] > 0.5
+    assert set(validation.details["agreement"]) == {"the algorithm", "clinical staging (cN)", *training.RULES.values()}
+    assert validation.models["the algorithm"].auc.value > 0.5
     evidence = json.loads((tmp_path / "report" / "evidence.json").read_text())
     assert [row["reference"] for row in evidence["patients"]] == ["N0", "N2a", "N1", "N2b", "N3", "N0", "N0", "N2a"]
     assert sum(node["malignant"] for node in evidence["nodes"]) == 6

@@ -1,10 +1,12 @@
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from preop.errors import InvalidInputError, InvalidModelError
+from preop.study import read_description
 from primary_growth_pattern.card_model import ITEMS, CardModel, Weight, fit_card_model
 from primary_growth_pattern.score_card import DEFINITIONS, Item, ScoreCard
 
@@ -81,8 +83,10 @@ def test_contributions_add_up_to_the_log_odds() -> None:
 
 def test_an_item_that_was_not_assessed_moves_nothing() -> None:
     model = CardModel(
+        format=1,
         intercept=0.5,
         weights=(Weight(item="budding", log_odds=-1.2, lower=-2, upper=-0.4, unfavourable_share=0.25),),
+        unweighted=tuple(name for name in ITEMS if name != "budding"),
         patients=40,
         events=20,
     )
@@ -112,17 +116,22 @@ def test_an_item_that_never_varies_has_no_weight() -> None:
     assert [weight.item for weight in model.weights] == ["budding"]
 
 
-def test_a_model_comes_back_from_json() -> None:
+def test_a_model_comes_back_from_its_file(tmp_path: Path) -> None:
     model = fit_card_model(*drawn(100))
-    assert CardModel.from_json(json.loads(json.dumps(model.to_json()))) == model
+    (tmp_path / "card.json").write_text(json.dumps(model.to_json()))
+    assert read_description(tmp_path, "card.json", CardModel) == model
 
 
-def test_a_damaged_model_is_refused() -> None:
+def test_a_model_that_weighs_an_unknown_item_or_forgets_one_is_refused(tmp_path: Path) -> None:
     content = fit_card_model(*drawn(100)).to_json()
-    with pytest.raises(InvalidModelError, match="weighs 'grade'"):
-        CardModel.from_json({**content, "weights": [{**content["weights"][0], "item": "grade"}]})
-    with pytest.raises(InvalidModelError, match="is not right"):
-        CardModel.from_json({**content, "intercept": None})
+    first, *others = content["weights"]
+    for weights, names in (
+        ([{**first, "item": "grade"}, *others], "has the items grade"),
+        (others, "expected each of"),
+    ):
+        (tmp_path / "card.json").write_text(json.dumps({**content, "weights": weights}))
+        with pytest.raises(InvalidModelError, match=names):
+            read_description(tmp_path, "card.json", CardModel)
 
 
 def test_cards_that_cannot_be_learned_from_are_refused() -> None:

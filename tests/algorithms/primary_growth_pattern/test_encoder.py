@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from preop.slides import Slide, read_encoder, write_encoder
-from primary_growth_pattern.architecture import Cell
 from primary_growth_pattern.definitions import TissueLabel
 from primary_growth_pattern.encoder import COUNTED, augmented, examples_of, train_encoder
 from primary_growth_pattern.simulation import draw_patient
+from primary_growth_pattern.simulation.anatomy import Cell
 
 SIDE_PX = 1024
 

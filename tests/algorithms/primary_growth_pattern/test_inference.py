@@ -1,4 +1,4 @@
-"""The slide algorithm as the platform runs it: both ways can be traced to items and tiles, bad cases end in one sentence."""
+"""The slide algorithm as the platform runs it: both models can be traced to items and tiles, bad cases end in one sentence."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ from preop.grandchallenge.runtime import run_algorithm
 from preop.imaging import Geometry, Image, read_tiff, write_tiff
 from preop.slides import Slide, write_slide
 from primary_growth_pattern.examination import MASK, SLIDE
-from primary_growth_pattern.inference import CARD, TELLING_TILES, TILES, TOGETHER, load_model, predict, together
+from primary_growth_pattern.explanation import SHOWN_TILES
+from primary_growth_pattern.inference import combine, load_model, predict
+from primary_growth_pattern.model import CARD, COMBINED, TILES
 from tests.conftest import ROOT
 from tests.slides.pictures import disc, inked
 
@@ -45,7 +47,7 @@ def case_of(name: str) -> Case:
 
 @pytest.fixture
 def roots(tmp_path: Path) -> Roots:
-    """A case with a mask and the shipped model, free to be spoilt."""
+    """A case with a mask and the shipped model, free to be damaged."""
     shutil.copytree(FOLDER / "test" / MASKED / "input", tmp_path / "input")
     shutil.copytree(FOLDER / "model", tmp_path / "model")
     (tmp_path / "output").mkdir()
@@ -57,21 +59,22 @@ def file_of(roots: Roots, slug: str) -> Path:
     return path
 
 
-def test_both_ways_together_are_the_mean_of_their_log_odds() -> None:
-    assert together(0.2, 0.8) == pytest.approx(0.5)
-    assert together(0.9, 0.9) == pytest.approx(0.9)
-    assert 0 < together(0, 0) < together(0, 1) < together(1, 1) < 1
-    ways = outputs_of()["growth-pattern-explanation"]["ways"]
-    mean = np.mean([math.log(ways[way]["likelihood"] / (1 - ways[way]["likelihood"])) for way in (CARD, TILES)])
+def test_the_combined_likelihood_is_the_mean_of_both_log_odds() -> None:
+    assert combine(0.2, 0.8) == pytest.approx(0.5)
+    assert combine(0.9, 0.9) == pytest.approx(0.9)
+    assert 0 < combine(0, 0) < combine(0, 1) < combine(1, 1) < 1
+    models = outputs_of()["growth-pattern-explanation"]["models"]
+    single = [models[name]["likelihood"] for name in (CARD, TILES)]
+    mean = np.mean([math.log(likelihood / (1 - likelihood)) for likelihood in single])
     assert outputs_of()["desmoplastic-growth-likelihood"] == pytest.approx(1 / (1 + math.exp(-mean)))
-    assert ways[TOGETHER]["likelihood"] == outputs_of()["desmoplastic-growth-likelihood"]
+    assert models[COMBINED]["likelihood"] == outputs_of()["desmoplastic-growth-likelihood"]
 
 
 def test_the_score_card_explains_its_likelihood() -> None:
     explanation, card = outputs_of()["growth-pattern-explanation"], outputs_of()["score-card"]
     parts = explanation["score_card"]
     log_odds = parts["intercept_log_odds"] + sum(part["log_odds"] for part in parts["contributions"])
-    assert explanation["ways"][CARD]["likelihood"] == pytest.approx(1 / (1 + math.exp(-log_odds)))
+    assert explanation["models"][CARD]["likelihood"] == pytest.approx(1 / (1 + math.exp(-log_odds)))
     unfavourable = {item["title"] for item in card["items"] if item["unfavourable"]}
     assert set(explanation["unfavourable_items"]) == unfavourable
     for item in card["items"]:
@@ -84,22 +87,22 @@ def test_the_heat_map_holds_what_each_tile_adds() -> None:
     tiles = outputs_of()["growth-pattern-explanation"]["tiles"]
     per_tile = heat.voxels[4::8, 4::8]
     assert np.count_nonzero(per_tile) == tiles["number"]
-    telling = tiles["most_telling"]
-    assert len(telling) == TELLING_TILES
-    for tile in telling:
+    influential = tiles["most_influential"]
+    assert len(influential) == SHOWN_TILES
+    for tile in influential:
         place = tuple(round(tile[axis] / tiles["side_um"]) for axis in ("y_um", "x_um"))
         assert per_tile[place] == pytest.approx(tile["contribution_log_odds"])
-    sizes = [abs(tile["contribution_log_odds"]) for tile in telling]
+    sizes = [abs(tile["contribution_log_odds"]) for tile in influential]
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[0] == pytest.approx(np.abs(per_tile).max())
 
 
-def test_the_sheet_shows_the_most_telling_tiles() -> None:
-    sheet, tiles = outputs_of()["telling-tiles"].pixels, outputs_of()["growth-pattern-explanation"]["tiles"]
+def test_the_sheet_shows_the_most_influential_tiles() -> None:
+    sheet, tiles = outputs_of()["most-influential-tiles"].pixels, outputs_of()["growth-pattern-explanation"]["tiles"]
     side = sheet.shape[1] // 5
     assert sheet.shape == (2 * side, 5 * side, 3)
     with case_of(PLAIN).open(SLIDE, Slide) as slide:
-        for place, tile in enumerate(tiles["most_telling"]):
+        for place, tile in enumerate(tiles["most_influential"]):
             corner = (place // 5 * side + 16, place % 5 * side + 16)
             shown = sheet[corner[0] : corner[0] + 256, corner[1] : corner[1] + 256]
             region = slide.read_region((tile["y_um"], tile["x_um"]), (256, 256), tiles["side_um"] / 256)
@@ -235,8 +238,8 @@ BAD_CASES: dict[str, tuple[Callable[[Roots], object], str]] = {
 def test_a_bad_case_ends_with_one_sentence_and_nothing_half_written(
     roots: Roots, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    spoil, sentence = BAD_CASES[name]
-    spoil(roots)
+    damage, sentence = BAD_CASES[name]
+    damage(roots)
     for variable, value in roots.environment().items():
         monkeypatch.setenv(variable, value)
     with pytest.raises(SystemExit) as ended:
@@ -244,5 +247,5 @@ def test_a_bad_case_ends_with_one_sentence_and_nothing_half_written(
     assert ended.value.code == 1
     last = [line for line in capsys.readouterr().err.splitlines() if line.strip()][-1]
     assert sentence in last
-    assert "should not" not in last
+    assert "unexpected internal error" not in last
     assert list(roots.output.iterdir()) == []

@@ -10,11 +10,12 @@ from preop.errors import InvalidInputError
 from preop.imaging import read_tiff
 from preop.slides import Slide, Tissue, find_tissue, write_slide
 from preop.slides.tissue import densities, dyes
-from primary_growth_pattern.architecture import MAP_UM, Architecture, Biology, Cell, draw_architecture
-from primary_growth_pattern.card_truth import measure
 from primary_growth_pattern.definitions import STROMA, TissueLabel, hot_spot
-from primary_growth_pattern.painting import MAP_PX, PIXEL_UM, Stain, _Painter, strips
 from primary_growth_pattern.simulation import CENTRES, OUTCOME, draw_patient, simulate, unfavourable
+from primary_growth_pattern.simulation.anatomy import MAP_UM, Architecture, Cell, draw_architecture
+from primary_growth_pattern.simulation.card_truth import measure
+from primary_growth_pattern.simulation.disease import Biology
+from primary_growth_pattern.simulation.scan import MAP_PX, PIXEL_UM, Stain, _Painter, strips
 
 MAP_SIDE = 1024  # 4.1 mm
 PLAIN = Biology(

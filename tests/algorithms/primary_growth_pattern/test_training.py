@@ -1,4 +1,4 @@
-"""Training of both ways on a cohort, of which some patients have several slides."""
+"""Training of both models on a cohort, of which some patients have several slides."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from preop.grandchallenge.cases import Case
 from preop.grandchallenge.outputs import check_outputs
 from preop.mil import Settings as MilSettings
 from primary_growth_pattern import training
-from primary_growth_pattern.agnostic import NetworkSettings
 from primary_growth_pattern.examination import SLIDE, card_of_patient
 from primary_growth_pattern.inference import load_model, predict
 from primary_growth_pattern.score_card import DEFINITIONS, Item, ScoreCard
 from primary_growth_pattern.simulation import SOURCE, draw_patient
 from primary_growth_pattern.training import Settings, fit, growth_pattern, prepare, slides_of
+from primary_growth_pattern.weakly_supervised import NetworkSettings
 from tests.conftest import ROOT
 
 FOLDER = ROOT / "algorithms" / "primary_growth_pattern"
@@ -84,21 +84,21 @@ def test_the_trained_model_predicts_its_own_kind_of_case(cohort: Cohort, trained
     assert {"encoder/weights.safetensors", "networks/tissue.safetensors"} <= model.info.files.keys()
 
 
-def test_the_evidence_holds_every_patient_by_every_way(cohort: Cohort, trained: Path) -> None:
+def test_the_evidence_holds_every_patient_by_every_model(cohort: Cohort, trained: Path) -> None:
     evidence = json.loads((trained / "report" / "evidence.json").read_text())
     assert [row["patient"] for row in evidence["patients"]] == [each.name for each in cohort.patients]
     assert [row["outcome"] for row in evidence["patients"]] == [number // 2 % 2 for number in range(PATIENTS)]
     assert {row["patient"] for row in evidence["by_centre"]["A"]} == {"p0", "p2", "p4", "p6"}
     for row in evidence["patients"]:
-        assert set(row["scores"]) == {"unfavourable items, counted", "score card", "tiles", "both together"}
+        assert set(row["scores"]) == {"unfavourable items, counted", "score card", "tiles", "combined"}
     read = {(row["patient"], row["item"]): row["read"] for row in evidence["readings"]}
     assert all(value == 0.5 for (_, item), value in read.items() if item == "Tumour-stroma ratio")
     assert any(item == "Tumour-stroma ratio" for _, item in read)
 
 
-def test_the_report_shows_both_ways_and_that_patients_are_simulated(trained: Path) -> None:
+def test_the_report_shows_both_models_and_that_patients_are_simulated(trained: Path) -> None:
     page = (trained / "report" / "report.html").read_text()
-    for words in ("Simulated patients", "score card and tiles", "Tumour-stroma ratio", "both together"):
+    for words in ("Simulated patients", "score card and tiles", "Tumour-stroma ratio", "combined"):
         assert words in page
     assert not (trained / "report" / "work").exists()
 
@@ -106,8 +106,8 @@ def test_the_report_shows_both_ways_and_that_patients_are_simulated(trained: Pat
 def test_slides_of_a_patient_are_one_bag_and_an_interrupted_preparation_goes_on(cohort: Cohort, tmp_path: Path) -> None:
     few = Cohort(cohort.path, ALGORITHM, cohort.source, cohort.patients[:2])
     both, second = prepare(few, FOLDER / "model", NetworkSettings(), tmp_path)
-    assert both.bag.size == both.fewest_tiles + both.most_tiles
-    assert second.bag.size in (both.fewest_tiles, both.most_tiles)
+    assert both.bag.size == both.min_tiles + both.max_tiles
+    assert second.bag.size in (both.min_tiles, both.max_tiles)
     times = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     again, _ = prepare(few, FOLDER / "model", NetworkSettings(instances="regions"), tmp_path)
     assert times == {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
@@ -136,9 +136,9 @@ def test_an_item_is_that_of_the_slide_where_it_is_largest() -> None:
     first = ScoreCard(items=tuple(item(name, 1.0) for name in DEFINITIONS))
     second = ScoreCard(items=tuple(item(name, 2.0 if name == "budding" else None) for name in DEFINITIONS))
     third = ScoreCard(items=tuple(item(name, None) for name in DEFINITIONS))
-    together = card_of_patient([first, second, third])
-    assert together.item("budding").value == 2
-    assert together.item("margin").value == 1
+    merged = card_of_patient([first, second, third])
+    assert merged.item("budding").value == 2
+    assert merged.item("margin").value == 1
     assert card_of_patient([third, third]).item("margin").value is None
 
 

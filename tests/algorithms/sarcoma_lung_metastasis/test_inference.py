@@ -17,7 +17,8 @@ import SimpleITK as sitk
 from preop.grandchallenge.algorithm import read_algorithm
 from preop.grandchallenge.cases import read_case
 from preop.grandchallenge.roots import Roots
-from sarcoma_lung_metastasis.inference import interface_key, load_model, predict
+from sarcoma_lung_metastasis.inference import load_model, predict
+from sarcoma_lung_metastasis.model import interface_key
 from tests.conftest import ROOT
 
 FOLDER = ROOT / "algorithms" / "sarcoma_lung_metastasis"
@@ -96,8 +97,10 @@ def test_what_lies_outside_the_training_cohort_is_warned_of(roots: Roots) -> Non
     explanation = json.loads((roots.output / "lung-metastasis-explanation.json").read_text())
     warnings = explanation["warnings"]
     assert any(warning.endswith("lies outside the range of the training cohort.") for warning in warnings)
-    assert "Given, but not used, for the model did not learn an effect of it: positive margin." in warnings
-    assert any("was not shown to do better than" in warning for warning in warnings)
+    assert "Given, but without effect in this model: positive margin." in warnings
+    assert any(
+        "was not shown to perform better than clinical information, CT volume," in warning for warning in warnings
+    )
 
 
 def run(roots: Roots) -> subprocess.CompletedProcess[str]:
@@ -206,11 +209,11 @@ BAD_INPUTS: dict[str, tuple[Callable[[Roots], object], str]] = {
     ),
     "a mask in air": (
         lambda roots: edited(roots, "ct-image", filled(-1000)),
-        "ct-tumour-segmentation touches no tumour: all its voxels lie between -1000 and -1000 HU, and soft tissue",
+        "ct-tumour-segmentation covers no tumour: all its voxels lie between -1000 and -1000 HU, and soft tissue",
     ),
     "a mask without signal": (
         lambda roots: edited(roots, "t1-mri", filled(0)),
-        "t1-mri-tumour-segmentation touches no tumour: there is no signal inside it",
+        "t1-mri-tumour-segmentation covers no tumour: there is no signal inside it",
     ),
     "a PET in Bq/ml": (
         lambda roots: edited(roots, "pet-image", lambda scan: scan * 5000),
@@ -218,7 +221,7 @@ BAD_INPUTS: dict[str, tuple[Callable[[Roots], object], str]] = {
     ),
     "a PET without uptake": (
         lambda roots: edited(roots, "pet-image", filled(0)),
-        "pet-tumour-segmentation touches no tumour: there is no uptake inside it",
+        "pet-tumour-segmentation covers no tumour: there is no uptake inside it",
     ),
     "a 4D image": (
         lambda roots: edited(roots, "ct-image", lambda scan: sitk.JoinSeries([scan, scan])),

@@ -12,13 +12,18 @@ from jsonschema import Draft7Validator
 from scipy import ndimage
 
 from preop.errors import InvalidInputError, InvalidOutputError
-from preop.imaging import read_image
+from preop.imaging import Geometry, read_image
+from preop.simulation import random_generator
 from preop.statistics import oracle_auc
-from sarcoma_lung_metastasis import simulation
-from sarcoma_lung_metastasis.simulation import SimulatedPatient, simulate, simulate_patient
+from sarcoma_lung_metastasis.simulation import SimulatedPatient, disease, simulate, simulate_patient
+from sarcoma_lung_metastasis.simulation import cohort as cohorts
+from sarcoma_lung_metastasis.simulation import scan as scans
+from sarcoma_lung_metastasis.simulation.cohort import PURPOSES, SCAN_COLUMNS, PatientFacts
+from sarcoma_lung_metastasis.simulation.draws import choose
+from tests.conftest import ROOT
 
 PATIENTS, SEED = 12, 20
-SCHEMA = Path(simulation.__file__).parent / "clinical-information.schema.json"
+SCHEMA = ROOT / "algorithms" / "sarcoma_lung_metastasis" / "clinical-information.schema.json"
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +101,7 @@ def test_the_readme_says_that_nothing_in_it_is_real(cohort: Path) -> None:
 def test_every_scan_has_its_segmentation_on_the_same_grid(cohort: Path, rows: list[dict[str, str]]) -> None:
     assert len(rows) == PATIENTS
     for row in rows:
-        for scan, tumour in simulation.SCAN_COLUMNS.values():
+        for scan, tumour in SCAN_COLUMNS.values():
             assert bool(row[scan]) == bool(row[tumour])
             if row[scan]:
                 image, mask = read_image(cohort / row[scan]), read_image(cohort / row[tumour])
@@ -116,10 +121,7 @@ def test_some_patients_lack_a_scan_or_a_clinical_value(rows: list[dict[str, str]
 
 def test_every_combination_of_scans_occurs_and_most_patients_have_pet() -> None:
     rng = np.random.default_rng(0)
-    drawn = [
-        frozenset(simulation._with_pet(simulation._choose(rng, simulation.SCANS), SEED, number))
-        for number in range(500)
-    ]
+    drawn = [frozenset(cohorts._with_pet(choose(rng, cohorts.SCANS), SEED, number)) for number in range(500)]
     modalities = ("ct", "mr", "pet")
     assert set(drawn) == {frozenset(c) for size in (1, 2, 3) for c in combinations(modalities, size)}
     assert 0.6 < np.mean(["pet" in scans for scans in drawn]) < 0.8
@@ -164,7 +166,7 @@ def test_the_tumour_lies_inside_the_limb_and_off_the_bone(patients: list[Simulat
         limb = patient.limb
         low, high = limb.blob.surface_mm.min(axis=0) - 5, limb.blob.surface_mm.max(axis=0) + 5
         shape = tuple(np.ceil((high - low)[::-1] / 2).astype(int).tolist())
-        grid = simulation.Geometry.axis_aligned(shape, (2.0, 2.0, 2.0), tuple(low.tolist()))
+        grid = Geometry.axis_aligned(shape, (2.0, 2.0, 2.0), tuple(low.tolist()))
         tumour = limb.tumour_distance_mm(grid).voxels < 0
         covered = {
             layer.tissue: layer.inside for layer in limb.layers(grid) if layer.tissue in {"skin", "cortical_bone"}
@@ -210,7 +212,7 @@ def test_t1_shows_fat_bright_muscle_dark_and_the_tumour_near_muscle(realistic: S
 def test_realistic_scans_have_the_spacing_of_their_centre_and_space_around_the_tumour(
     realistic: SimulatedPatient,
 ) -> None:
-    centre = next(centre for centre in simulation.CENTRES if centre.name == realistic.centre)
+    centre = next(centre for centre in scans.CENTRES if centre.name == realistic.centre)
     for scan, scanner in ((realistic.ct, centre.ct), (realistic.t1, centre.mr)):
         assert scan is not None
         assert scan.image.spacing_mm == scanner.spacing_mm
@@ -229,30 +231,30 @@ SUV_MAX, SUV_MEAN = (5.4, 10.2, 26.2), (1.4, 3.1, 7.5)
 
 
 @pytest.fixture(scope="module")
-def pets() -> list[tuple[simulation._Plan, simulation.Scan]]:
+def pets() -> list[tuple[PatientFacts, scans.Scan]]:
     """The PET of twelve patients, realistic in size."""
-    plans = [simulation._draw_patient(7, number, simulation.REALISTIC) for number in range(12)]
-    return [(plan, simulation._scan_pet(plan, 7, number, simulation.REALISTIC)) for number, plan in enumerate(plans)]
+    drawn = [cohorts.draw_facts(7, number, scans.REALISTIC) for number in range(12)]
+    return [(facts, cohorts._scan("pet", facts, 7, number, scans.REALISTIC)) for number, facts in enumerate(drawn)]
 
 
 @pytest.fixture(scope="module")
-def tissue_suv(pets: list[tuple[simulation._Plan, simulation.Scan]]) -> dict[str, list[float]]:
+def tissue_suv(pets: list[tuple[PatientFacts, scans.Scan]]) -> dict[str, list[float]]:
     """Median SUV of each tissue, of each patient who has some of it away from other tissues."""
     medians: dict[str, list[float]] = {}
-    for number, (plan, scan) in enumerate(pets):
-        rng = simulation._generator(7, number, "pet")
-        grid = simulation._scanned(rng, plan.limb, scan.image.spacing_mm, simulation.REALISTIC.margin_mm)
+    for number, (facts, scan) in enumerate(pets):
+        rng = random_generator(7, number, "pet", PURPOSES)
+        grid = scans.scanned_grid(rng, facts.limb, scan.image.spacing_mm, scans.REALISTIC.margin_mm)
         for tissue in ("air", "fat", "muscle", "necrosis", "tumour"):
-            around = ndimage.gaussian_filter(_share(plan, grid, tissue), [5 / mm for mm in grid.spacing_mm])
+            around = ndimage.gaussian_filter(_share(facts, grid, tissue), [5 / mm for mm in grid.spacing_mm])
             if (around > 0.9).sum() > 15:
                 medians.setdefault(tissue, []).append(float(np.median(scan.image.voxels[around > 0.9])))
     return medians
 
 
-def _share(plan: simulation._Plan, grid: simulation.Geometry, tissue: str) -> np.ndarray:
+def _share(facts: PatientFacts, grid: Geometry, tissue: str) -> np.ndarray:
     """Share of each voxel that a tissue fills."""
-    only = {name: simulation.Appearance(float(name == tissue), 0) for name in simulation.PET_APPEARANCE}
-    return simulation._painted(plan.limb, grid, only, np.zeros(grid.shape, dtype=np.float32)).voxels
+    only = {name: scans.Appearance(float(name == tissue), 0) for name in scans.PET_APPEARANCE}
+    return scans._painted(facts.limb, grid, only, np.zeros(grid.shape, dtype=np.float32)).voxels
 
 
 def test_pet_shows_air_fat_and_muscle_at_their_suv(tissue_suv: Mapping[str, list[float]]) -> None:
@@ -268,23 +270,23 @@ def test_necrosis_is_cold_and_living_tumour_is_not(tissue_suv: Mapping[str, list
     assert np.median(tissue_suv["tumour"]) > 5 * np.median(tissue_suv["necrosis"])
 
 
-def test_tumours_take_up_as_much_as_the_public_cohort_s(pets: list[tuple[simulation._Plan, simulation.Scan]]) -> None:
+def test_tumours_take_up_as_much_as_the_public_cohort_s(pets: list[tuple[PatientFacts, scans.Scan]]) -> None:
     inside = [scan.image.voxels[scan.tumour.voxels] for _, scan in pets]
     assert SUV_MAX[0] < np.median([suv.max() for suv in inside]) < SUV_MAX[2]
     assert SUV_MEAN[0] < np.median([suv.mean() for suv in inside]) < SUV_MEAN[2]
 
 
 def test_pet_is_float32_suv_of_0_or_more_on_the_grid_of_its_centre(
-    pets: list[tuple[simulation._Plan, simulation.Scan]],
+    pets: list[tuple[PatientFacts, scans.Scan]],
 ) -> None:
-    for plan, scan in pets:
+    for facts, scan in pets:
         assert scan.image.voxels.dtype == np.float32
         assert scan.image.voxels.min() >= 0
-        assert scan.image.spacing_mm == plan.centre.pet.spacing_mm
+        assert scan.image.spacing_mm == facts.centre.pet.spacing_mm
 
 
 def test_the_public_cohort_has_the_pet_that_is_simulated(
-    pets: list[tuple[simulation._Plan, simulation.Scan]], data: Path
+    pets: list[tuple[PatientFacts, scans.Scan]], data: Path
 ) -> None:
     folders = sorted((data / "sarcoma").glob("STS_*"))
     if not folders:
@@ -297,18 +299,20 @@ def test_the_public_cohort_has_the_pet_that_is_simulated(
     assert np.percentile([suv.max() for suv in inside], (10, 50, 90)) == pytest.approx(SUV_MAX, rel=0.05)
     assert np.percentile([suv.mean() for suv in inside], (10, 50, 90)) == pytest.approx(SUV_MEAN, rel=0.05)
     spacings = {tuple(np.round(image.spacing_mm, 2).tolist()) for image in images}
-    assert {centre.pet.spacing_mm for centre in simulation.CENTRES} == spacings
+    assert {centre.pet.spacing_mm for centre in scans.CENTRES} == spacings
 
 
 def _mean_uptake(histology: str, grade: str) -> float:
-    plan = simulation._draw_patient(7, 0, simulation.SMALL)
-    plan = replace(plan, histology=histology, latent=replace(plan.latent, grade=grade))
+    facts = cohorts.draw_facts(7, 0, scans.SMALL)
+    facts = replace(facts, histology=histology, latent=replace(facts.latent, grade=grade))
     rng = np.random.default_rng(0)
-    return float(np.mean([simulation._uptake(rng, plan)["tumour"].mean for _ in range(60)]))
+    return float(
+        np.mean([scans._uptake(rng, facts.limb, facts.latent, facts.histology)["tumour"].mean for _ in range(60)])
+    )
 
 
 def test_uptake_rises_with_grade_and_is_low_in_liposarcoma() -> None:
-    low, intermediate, high = (_mean_uptake("leiomyosarcoma", grade) for grade in simulation.TUMOUR_SUV)
+    low, intermediate, high = (_mean_uptake("leiomyosarcoma", grade) for grade in scans.TUMOUR_SUV)
     assert low < intermediate < high
     assert _mean_uptake("liposarcoma", "high") < 0.8 * high
 
@@ -325,7 +329,7 @@ def test_pet_changes_nothing_else_of_a_patient(
 ) -> None:
     number = next(i for i, patient in enumerate(patients) if patient.ct and patient.t1 and patient.pet)
     with_pet = patients[number]
-    monkeypatch.setattr(simulation, "PET_USE", {"none": 1.0})
+    monkeypatch.setattr(cohorts, "PET_USE", {"none": 1.0})
     without = simulate_patient(SEED, number, small=True)
     assert without.pet is None
     for one, other in ((with_pet.ct, without.ct), (with_pet.t1, without.t1)):
@@ -343,7 +347,7 @@ def test_pet_changes_nothing_else_of_a_patient(
 def test_uptake_decides_nothing_about_the_outcome(
     patients: list[SimulatedPatient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(simulation, "TUMOUR_SUV", dict.fromkeys(simulation.TUMOUR_SUV, 3.0))
+    monkeypatch.setattr(scans, "TUMOUR_SUV", dict.fromkeys(scans.TUMOUR_SUV, 3.0))
     for number, patient in enumerate(patients[:3]):
         other = simulate_patient(SEED, number, small=True)
         assert (other.true_probability, other.lung_metastasis) == (patient.true_probability, patient.lung_metastasis)
@@ -354,13 +358,13 @@ def test_uptake_decides_nothing_about_the_outcome(
 
 def test_the_event_rate_is_near_the_public_cohort_s_and_the_oracle_leaves_room() -> None:
     rng = np.random.default_rng(0)
-    probabilities = np.array([simulation.draw_latent(rng).true_probability for _ in range(5000)])
+    probabilities = np.array([disease.draw_latent(rng).true_probability for _ in range(5000)])
     assert 0.30 < probabilities.mean() < 0.38
     assert 0.72 < oracle_auc(probabilities) < 0.82
 
 
 def test_outcomes_are_drawn_with_their_true_probability() -> None:
-    draws = [simulation._draw_patient(3, number, simulation.SMALL) for number in range(150)]
+    draws = [cohorts.draw_facts(3, number, scans.SMALL) for number in range(150)]
     probabilities = np.array([draw.latent.true_probability for draw in draws])
     events = sum(draw.lung_metastasis for draw in draws)
     spread = np.sqrt((probabilities * (1 - probabilities)).sum())
@@ -368,13 +372,13 @@ def test_outcomes_are_drawn_with_their_true_probability() -> None:
 
 
 def test_risk_rises_with_grade_size_necrosis_and_heterogeneity() -> None:
-    base = simulation.Latent("intermediate", 200.0, 0.2, 1.0).true_probability
-    assert simulation.Latent("low", 200.0, 0.2, 1.0).true_probability < base
+    base = disease.Latent("intermediate", 200.0, 0.2, 1.0).true_probability
+    assert disease.Latent("low", 200.0, 0.2, 1.0).true_probability < base
     for riskier in (
-        simulation.Latent("high", 200.0, 0.2, 1.0),
-        simulation.Latent("intermediate", 400.0, 0.2, 1.0),
-        simulation.Latent("intermediate", 200.0, 0.4, 1.0),
-        simulation.Latent("intermediate", 200.0, 0.2, 1.5),
+        disease.Latent("high", 200.0, 0.2, 1.0),
+        disease.Latent("intermediate", 400.0, 0.2, 1.0),
+        disease.Latent("intermediate", 200.0, 0.4, 1.0),
+        disease.Latent("intermediate", 200.0, 0.2, 1.5),
     ):
         assert riskier.true_probability > base
 
@@ -383,6 +387,6 @@ def test_necrosis_fills_its_fraction_of_the_tumour(realistic: SimulatedPatient) 
     limb = realistic.limb
     low, high = limb.blob.surface_mm.min(axis=0) - 3, limb.blob.surface_mm.max(axis=0) + 3
     shape = tuple(np.ceil((high - low)[::-1] / 2).astype(int).tolist())
-    grid = simulation.Geometry.axis_aligned(shape, (2.0, 2.0, 2.0), tuple(low.tolist()))
+    grid = Geometry.axis_aligned(shape, (2.0, 2.0, 2.0), tuple(low.tolist()))
     filled = {layer.tissue: layer.inside.sum() for layer in limb.layers(grid)}
     assert filled["necrosis"] / filled["tumour"] == pytest.approx(realistic.latent.necrotic_fraction, abs=0.03)

@@ -15,7 +15,7 @@ from preop.errors import InvalidInputError, InvalidOutputError
 from preop.grandchallenge.algorithm import read_algorithm
 from preop.grandchallenge.predictions import read_predictions
 from preop.tabular import Classifier, PipelineSettings
-from sarcoma_lung_metastasis.inference import load_model
+from sarcoma_lung_metastasis.model import load_model
 from sarcoma_lung_metastasis.simulation import simulate
 from sarcoma_lung_metastasis.training import Settings, feature_table, fit
 from tests.conftest import ROOT
@@ -44,9 +44,9 @@ def test_a_trained_model_loads_and_says_that_its_patients_are_simulated(model: P
     info = load_model(model, ALGORITHM).info
     assert info.training_data.simulated
     assert info.training_data.patients == 24
-    for figures in info.validation["models"].values():
-        assert 0 < figures["events"] < figures["patients"] <= 24
-        assert 0 <= figures["auc"]["value"] <= 1
+    for figures in info.validation.models.values():
+        assert 0 < figures.events < figures.patients <= 24
+        assert figures.auc is not None
 
 
 def test_the_truth_of_the_simulation_never_becomes_a_feature(model: Path) -> None:

@@ -59,7 +59,7 @@ def predict_cohort(cohort: Cohort, model: Path, output: Path, *, task: Path) -> 
     for patient, result in map_patients(run, cohort.patients, description=f"Running {algorithm.name}"):
         if isinstance(result, PreopError):
             failures[patient.name] = str(result)
-    jobs = [job_of(patient.case, patient.name, succeeded=patient.name not in failures) for patient in cohort.patients]
+    jobs = [job_of(patient.case, patient.name, error_message=failures.get(patient.name)) for patient in cohort.patients]
     write_predictions(predictions, jobs)
     return failures
 

@@ -92,15 +92,15 @@ def predict(
         output = predictions / name / "output"
         output.mkdir(parents=True)
         result = run(engine, program, input=folder, output=output, model=model)
-        jobs.append(job_of(read_case(algorithm, folder), name, succeeded=result.error is None))
+        jobs.append(job_of(read_case(algorithm, folder), name, error_message=result.error))
         yield name, result
     write_predictions(predictions, jobs)
 
 
-def job_of(case: Case, pk: str, *, succeeded: bool) -> JSON:
+def job_of(case: Case, pk: str, *, error_message: str | None) -> JSON:
     """Describe a case that was run here as a job of the platform."""
     names = dict.fromkeys(case.image_paths, f"{case.name}.mha")
-    return job_item(case.algorithm, pk, image_names=names, values=case.values, succeeded=succeeded)
+    return job_item(case.algorithm, pk, image_names=names, values=case.values, error_message=error_message)
 
 
 def evaluate(engine: Engine, program: Program, predictions: Path, ground_truth: Path, output: Path) -> JSON:

@@ -10,7 +10,7 @@ from typing import Any
 from preop.errors import InvalidInputError
 from preop.grandchallenge.algorithm import Algorithm
 from preop.grandchallenge.cases import case_key, item_of, single_image
-from preop.grandchallenge.roots import below
+from preop.grandchallenge.roots import below, below_without_links
 from preop.grandchallenge.values import JSON, read_json, to_json
 
 PREDICTIONS_FILE = "predictions.json"
@@ -29,17 +29,28 @@ class Job:
         Whether the algorithm ran to its end.
     inputs
         What identifies the case, by input slug: the name of an image, or the inline value.
-    folder
-        Where its outputs lie: ``<pk>/output``.
     outputs
         Relative path of each output, by slug.
+    error_message
+        Why it failed, where that is known.
+    root
+        Folder of all jobs.
+    problem
+        What is wrong with the description of its outputs: then none of them can be read, and other jobs are not touched.
     """
 
     pk: str
     succeeded: bool
     inputs: Mapping[str, JSON]
-    folder: Path
+    root: Path
     outputs: Mapping[str, str]
+    error_message: str = ""
+    problem: str = ""
+
+    @property
+    def folder(self) -> Path:
+        """Where its outputs lie."""
+        return self.root / self.pk / "output"
 
     def case_name(self, slug: str) -> str | None:
         """Give the name of the input image (without its file ending) or the inline value that identifies the case."""
@@ -52,7 +63,7 @@ class Job:
         Raises
         ------
         InvalidInputError
-            If the job failed, or the output is missing or is not JSON.
+            If the job failed, or the output is missing, is not JSON, no regular file, too large, or behind a link.
         """
         return read_json(self._path(slug))
 
@@ -69,9 +80,11 @@ class Job:
     def _path(self, slug: str) -> Path:
         if not self.succeeded:
             raise InvalidInputError(f"The job {self.pk} did not succeed.")
+        if self.problem:
+            raise InvalidInputError(self.problem)
         if slug not in self.outputs:
             raise InvalidInputError(f"The job {self.pk} has no output {slug}.")
-        return below(self.folder, self.outputs[slug])
+        return below_without_links(self.root, f"{self.pk}/output/{self.outputs[slug]}")
 
 
 def read_predictions(root: Path) -> list[Job]:
@@ -97,9 +110,20 @@ def write_predictions(root: Path, jobs: Sequence[Mapping[str, Any]]) -> None:
 
 
 def job_item(
-    algorithm: Algorithm, pk: str, *, image_names: Mapping[str, str], values: Mapping[str, JSON], succeeded: bool
+    algorithm: Algorithm,
+    pk: str,
+    *,
+    image_names: Mapping[str, str],
+    values: Mapping[str, JSON],
+    error_message: str | None = None,
 ) -> JSON:
-    """Make one job of ``predictions.json`` as the platform writes it, from a case that was run here."""
+    """Make one job of ``predictions.json`` as the platform writes it, from a case that was run here.
+
+    Parameters
+    ----------
+    error_message
+        Why the algorithm failed; None where it did not. The platform passes only jobs that succeeded to an evaluation.
+    """
     outputs = [
         {"socket": description, "interface": description, "value": None, "image": None, "file": None}
         for description in (
@@ -117,7 +141,8 @@ def job_item(
         "inputs": [item_of(algorithm, slug, image_name=name) for slug, name in image_names.items()]
         + [item_of(algorithm, slug, value=value) for slug, value in values.items()],
         "outputs": outputs,
-        "status": _SUCCEEDED if succeeded else "Failed",
+        "status": _SUCCEEDED if error_message is None else "Failed",
+        **({} if error_message is None else {"error_message": error_message}),
     }
 
 
@@ -125,17 +150,43 @@ def _job(item: JSON, root: Path) -> Job:
     if not isinstance(item, Mapping) or not isinstance(item.get("pk"), str):
         raise InvalidInputError(f"{PREDICTIONS_FILE} holds a job without a name (pk).")
     pk = item["pk"]
+    if "/" in pk or below(root, pk).name != pk:
+        raise InvalidInputError(f"{PREDICTIONS_FILE} holds the job {pk!r:.60}; expected a name without a path.")
+    inputs = {_socket(part, pk)["slug"]: _key_of(part) for part in _list(item, "inputs", pk)}
+    outputs, problem = {}, ""
+    try:
+        outputs = _outputs(item, pk)
+    except InvalidInputError as error:
+        problem = str(error)
+    message = item.get("error_message")
     return Job(
         pk=pk,
         succeeded=item.get("status") == _SUCCEEDED,
-        inputs={_socket(part, pk)["slug"]: _key_of(part) for part in item.get("inputs") or []},
-        folder=below(root, pk) / "output",
-        outputs={
-            _socket(part, pk)["slug"]: _socket(part, pk)["relative_path"]
-            for part in item.get("outputs") or []
-            if "relative_path" in _socket(part, pk)
-        },
+        inputs=inputs,
+        root=root,
+        outputs=outputs,
+        error_message=message if isinstance(message, str) else "",
+        problem=problem,
     )
+
+
+def _outputs(item: Mapping[str, Any], pk: str) -> dict[str, str]:
+    """Relative path of each output of a job, by slug."""
+    sockets = [_socket(part, pk) for part in _list(item, "outputs", pk)]
+    for socket in sockets:
+        path = socket.get("relative_path", "")
+        if not isinstance(path, str):
+            raise InvalidInputError(
+                f"The job {pk} in {PREDICTIONS_FILE} has the relative_path {path!r:.60} for {socket['slug']}; expected text."
+            )
+    return {socket["slug"]: socket["relative_path"] for socket in sockets if "relative_path" in socket}
+
+
+def _list(item: Mapping[str, Any], key: str, pk: str) -> list[JSON]:
+    value = item.get(key) or []
+    if not isinstance(value, list):
+        raise InvalidInputError(f"The job {pk} in {PREDICTIONS_FILE} has {key} {value!r:.60}; expected a list.")
+    return value
 
 
 def _socket(part: JSON, pk: str) -> Mapping[str, Any]:

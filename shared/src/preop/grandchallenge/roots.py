@@ -48,3 +48,21 @@ def below(root: Path, relative_path: str) -> Path:
     if parts.is_absolute() or ".." in parts.parts or not relative_path:
         raise InvalidInputError(f"The path {relative_path!r} leads out of its folder; expected one below it.")
     return root / parts
+
+
+def below_without_links(root: Path, relative_path: str) -> Path:
+    """Join a path below a folder whose files strangers wrote, refusing one that leads through a link.
+
+    A link could lead to the files of another case, or out of the folder.
+
+    Raises
+    ------
+    InvalidInputError
+        If the path leads out of ``root``, or a part of it is a link.
+    """
+    path = below(root, relative_path)
+    for number in range(len(PurePosixPath(relative_path).parts)):
+        part = path.parents[number - 1] if number else path
+        if part.is_symlink():
+            raise InvalidInputError(f"{part.name} in {part.parent} is a link; expected a file or folder of its own.")
+    return path

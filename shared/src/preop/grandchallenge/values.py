@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -117,15 +118,26 @@ def check_value(value: JSON, socket: Socket, json_schema: Mapping[str, Any] | No
             raise InvalidInputError(f"{socket.slug}{_place(error.absolute_path)}: {_shortened(error.message)}.")
 
 
+MAX_JSON_MB = 256
+"""A table of a hundred thousand instances is a tenth of that; a file beyond it was made to fill the memory."""
+
+
 def read_json(path: Path) -> JSON:
     """Read a JSON file; NaN and Infinity, which are not JSON, are refused.
 
     Raises
     ------
     InvalidInputError
-        If it is missing or broken.
+        If it is missing or broken, no regular file (a pipe would be waited for without end), or over ``MAX_JSON_MB``.
     """
     try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise InvalidInputError(f"{path.name} is not a regular file; expected a JSON file.")
+        if status.st_size > MAX_JSON_MB * 1_000_000:
+            raise InvalidInputError(
+                f"{path.name} holds {status.st_size / 1e6:,.0f} MB; expected at most {MAX_JSON_MB} MB of JSON."
+            )
         return json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
     except FileNotFoundError:
         raise InvalidInputError(f"{path.name} is missing in {path.parent}.") from None

@@ -30,9 +30,30 @@ DEFAULT_TRAINER = "nnUNetTrainer"
 # Score of a class that a network has not learned: it never wins, and stays in the range of float16 when tiles are summed.
 SILENT_SCORE = -500.0
 
-# Where plans may take parts of a network from: nnU-Net imports these names, so that any other would be code of a stranger.
-_ARCHITECTURES: tuple[str, ...] = ("dynamic_network_architectures.architectures.",)
-_BUILDING_BLOCKS: tuple[str, ...] = ("torch.nn.", "dynamic_network_architectures.building_blocks.")
+# What plans may build a network from, by full names. nnU-Net looks names up by walking through modules, and whatever lies
+# under torch.nn leads to the rest of Python (torch.nn.parallel.distributed.os.system): no prefix is safe.
+_ARCHITECTURES = frozenset(
+    f"dynamic_network_architectures.architectures.unet.{name}"
+    for name in ("PlainConvUNet", "ResidualEncoderUNet", "ResidualUNet")
+)
+_LAYERS: Mapping[str, Sequence[str]] = {
+    "conv": ("Conv1d", "Conv2d", "Conv3d"),
+    "instancenorm": ("InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d"),
+    "batchnorm": ("BatchNorm1d", "BatchNorm2d", "BatchNorm3d"),
+    "dropout": ("Dropout", "Dropout1d", "Dropout2d", "Dropout3d"),
+    "activation": ("LeakyReLU", "ReLU", "ReLU6", "ELU", "GELU", "SiLU", "Mish", "PReLU"),
+}
+_BUILDING_BLOCKS = frozenset(
+    f"torch.nn.{module}{name}"
+    for part, names in _LAYERS.items()
+    for name in names
+    for module in ("", f"modules.{part}.")
+) | {
+    "dynamic_network_architectures.building_blocks.residual.BasicBlockD",
+    "dynamic_network_architectures.building_blocks.residual.BottleneckD",
+}
+MAX_STAGES, MAX_FEATURES = 12, 2048
+"""More than any published nnU-Net has; a network beyond that is a way to fill the memory."""
 
 
 @dataclass(frozen=True)
@@ -290,6 +311,11 @@ def read_checkpoint(folder: Path, file: Path) -> dict[str, Any]:
         raise InvalidModelError(f"{name} of the segmentation network in {folder} is damaged or cut off.") from error
     if not isinstance(content, dict) or not _is_checkpoint(content, torch.Tensor):
         raise InvalidModelError(f"{name} of the segmentation network in {folder} is not a checkpoint of nnU-Net v2.")
+    for layer, values in content["network_weights"].items():
+        if values.is_floating_point() and not torch.isfinite(values).all():
+            raise InvalidModelError(
+                f"{name} of the segmentation network in {folder} is damaged: {layer} holds numbers that are not finite."
+            )
     return content
 
 
@@ -329,14 +355,36 @@ def _check_plans(folder: Path, plans: Mapping[str, Any], configuration: str) -> 
             f"(it holds {', '.join(configurations)}): {PLANS_FILE} is another network's."
         )
     for content in configurations.values():
-        architecture = content.get("architecture", {})
-        arguments = architecture.get("arch_kwargs", {})
-        imported = [arguments.get(name) for name in architecture.get("_kw_requires_import", ())]
-        names = [(architecture.get("network_class_name"), _ARCHITECTURES)]
-        names += [(name, _BUILDING_BLOCKS) for name in imported]
-        for name, allowed in names:
-            if name is not None and not str(name).startswith(allowed):
-                raise InvalidModelError(
-                    f"{PLANS_FILE} of the segmentation network in {folder} builds it from {name}; "
-                    f"expected a part of {' or '.join(prefix.rstrip('.') for prefix in allowed)}."
-                )
+        check_architecture(folder, content.get("architecture") or {})
+
+
+def check_architecture(folder: Path, architecture: Mapping[str, Any]) -> None:
+    """Refuse the description of a network that names anything but layers and U-Nets, or that is absurdly large.
+
+    Raises
+    ------
+    InvalidModelError
+        If it does; nothing of it has been imported or built.
+    """
+    arguments = architecture.get("arch_kwargs") or {}
+    imported = [arguments.get(name) for name in architecture.get("_kw_requires_import") or ()]
+    names = [(architecture.get("network_class_name"), _ARCHITECTURES)]
+    names += [(name, _BUILDING_BLOCKS) for name in imported]
+    for name, allowed in names:
+        if name is not None and not (isinstance(name, str) and name in allowed):
+            raise InvalidModelError(
+                f"{PLANS_FILE} of the segmentation network in {folder} builds it from {name}, which could run code; "
+                f"expected one of {', '.join(sorted(each.rsplit('.', 1)[1] for each in allowed if '.modules.' not in each))}."
+            )
+    features = arguments.get("features_per_stage")
+    for number in features if isinstance(features, list) else [features]:
+        if number is not None and not (isinstance(number, int) and 0 < number <= MAX_FEATURES):
+            raise InvalidModelError(
+                f"{PLANS_FILE} of the segmentation network in {folder} has a stage of {number!r:.40} features; expected a "
+                f"number from 1 to {MAX_FEATURES}."
+            )
+    stages = arguments.get("n_stages")
+    if stages is not None and not (isinstance(stages, int) and 0 < stages <= MAX_STAGES):
+        raise InvalidModelError(
+            f"{PLANS_FILE} of the segmentation network in {folder} has {stages!r:.40} stages; expected 1 to {MAX_STAGES}."
+        )

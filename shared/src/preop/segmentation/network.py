@@ -21,6 +21,7 @@ from preop.segmentation.model_folder import (
     PLANS_FILE,
     ModelFolder,
     builds_its_own_network,
+    check_architecture,
     heads_taken,
     heard_heads,
     read_model_folder,
@@ -299,6 +300,15 @@ def _build(content: ModelFolder, plans: Any, configuration: Any, heads: int) -> 
     from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
     from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
 
+    # Plans may inherit parts of a configuration: what is built is checked, and not only what stands in the file.
+    check_architecture(
+        content.path,
+        {
+            "network_class_name": configuration.network_arch_class_name,
+            "arch_kwargs": configuration.network_arch_init_kwargs,
+            "_kw_requires_import": configuration.network_arch_init_kwargs_req_import,
+        },
+    )
     channels = determine_num_input_channels(plans, configuration, content.dataset)
     if builds_its_own_network(content.trainer):
         from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name

@@ -1,4 +1,4 @@
-"""The agnostic way: bags of tiles or regions, contributions of each tile, memory that does not grow with pictures."""
+"""The weakly supervised model: bags of tiles or regions, contributions of each tile, memory that does not grow with pictures."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from preop.imaging import Geometry, Image
 from preop.mil import Ensemble
 from preop.slides import EncoderInfo, Slide, TileFeatures, Tiling, encode_tiles
 from preop.slides.features import TILES_PER_BATCH
-from primary_growth_pattern.agnostic import NetworkSettings, bag_of, describe, make_network, tile_contributions
+from primary_growth_pattern.weakly_supervised import NetworkSettings, bag_of, describe, make_network, tile_contributions
 
 FEATURES = 12
 FLAT = NetworkSettings(width=8, dropout=0)
@@ -47,11 +47,11 @@ def ensemble_of(settings: NetworkSettings, members: int = 2) -> Ensemble:
 def test_contributions_of_tiles_add_up_to_the_likelihood(settings: NetworkSettings) -> None:
     ensemble = ensemble_of(settings, members=1)
     slides = [tiles_at([(0, 0), (0, 1), (1, 0), (4, 4), (5, 5)]), tiles_at([(0, 3), (2, 3)], 1)]
-    (said,) = ensemble.predict([bag_of("p", slides, settings)])
-    by_tile = tile_contributions(said, ensemble, slides, settings)
+    (prediction,) = ensemble.predict([bag_of("p", slides, settings)])
+    by_tile = tile_contributions(prediction, ensemble, slides, settings)
     assert by_tile.shape == (7,)
     bias = float(ensemble.members[0].head.classifier.bias.detach())
-    logit = np.log(said.probability / (1 - said.probability))
+    logit = np.log(prediction.probability / (1 - prediction.probability))
     assert by_tile.sum() + bias == pytest.approx(logit, abs=1e-4)
 
 
@@ -60,11 +60,12 @@ def test_the_order_of_tiles_does_not_matter() -> None:
     places = [(0, 0), (0, 1), (1, 0), (4, 4)]
     there = tiles_at(places)
     back = TileFeatures("slide", tiles_at(places[::-1]).tiling, there.values[::-1].copy())
-    said = [ensemble.predict([bag_of("p", [slide], FLAT)])[0] for slide in (there, back)]
+    predictions = [ensemble.predict([bag_of("p", [slide], FLAT)])[0] for slide in (there, back)]
     by_tile = [
-        tile_contributions(each, ensemble, [slide], FLAT) for each, slide in zip(said, (there, back), strict=True)
+        tile_contributions(each, ensemble, [slide], FLAT)
+        for each, slide in zip(predictions, (there, back), strict=True)
     ]
-    assert said[0].probability == pytest.approx(said[1].probability, abs=1e-6)
+    assert predictions[0].probability == pytest.approx(predictions[1].probability, abs=1e-6)
     assert by_tile[0] == pytest.approx(by_tile[1][::-1], abs=1e-6)
 
 
@@ -111,9 +112,9 @@ def test_200_000_tiles_take_the_memory_of_their_features(tmp_path: Path) -> None
         forget_peak()
         before = resident_bytes("VmRSS")
         tiles = describe(slide, everywhere, encoder, threads=0)
-        (said,) = ensemble.predict([bag_of("p", [tiles], settings)], instances_per_chunk=1024)
+        (prediction,) = ensemble.predict([bag_of("p", [tiles], settings)], instances_per_chunk=1024)
         grown = resident_bytes("VmHWM") - before
-    assert len(tiles.tiling) == len(said.contributions) == 448**2 > 200_000
+    assert len(tiles.tiling) == len(prediction.contributions) == 448**2 > 200_000
     # A tile leaves 480 numbers of 16 bits, and about a dozen times 64 of 32 bits in the attention: 4 kB.
     assert grown < 1.2e9
     assert encoder.largest_batch <= TILES_PER_BATCH

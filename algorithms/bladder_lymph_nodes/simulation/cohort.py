@@ -1,49 +1,31 @@
 """Simulated patients of this study: contrast CT of a pelvis with bladder cancer, its lymph nodes, what pathology found.
 
-Which nodes are positive, how they differ and how likely they are by the best possible observer is drawn and reckoned
-in ``nodes.py``; where they lie among bones, muscles, gut and vessels in ``pelvis.py``; how scanners and readers see them
-in ``scan.py``; this module puts patients together and writes cohorts. Nothing but the nodes themselves depends on
+``disease`` draws which nodes are positive and how they differ, and computes how likely each is to be positive for the
+best possible observer; ``anatomy`` places them among bones, muscles, gut and vessels; ``scan`` shows them as scanners
+and readers see them; this module puts patients together and writes cohorts. Nothing but the nodes themselves depends on
 whether they are positive. Nothing learned from these patients says anything about real ones.
 """
 
 from __future__ import annotations
 
-import csv
-import functools
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-import preop
-from preop.cohort import map_patients, write_source
-from preop.errors import InvalidInputError
-from preop.folders import open_resumable_run
+from bladder_lymph_nodes.lymph_nodes import CT, SEGMENTATION
 from preop.imaging import Geometry, Image, write_image
+from preop.simulation import Place, Table, random_generator, simulate_patients, write_cohort
 from preop.statistics import oracle_auc
-from preop.study import DataSource
+from preop.study import DataSource, Progress
 
-from .lymph_nodes import CT, SEGMENTATION
-from .nodes import Nodes, Oracle, Side, draw_nodes, draw_pathology, oracle
-from .pelvis import Floats, Pelvis, Sex, random_pelvis
-from .scan import CENTRES, THIN, Centre, scan, scanned_grid
-
-__all__ = [
-    "CENTRES",
-    "THIN",
-    "Centre",
-    "NodeTruth",
-    "PatientFacts",
-    "SimulatedPatient",
-    "draw_facts",
-    "draw_patient",
-    "draw_small_patient",
-    "simulate",
-]
-
-Progress = Callable[[int, int], None]
+from .anatomy import Pelvis, Sex, random_pelvis
+from .disease import Nodes, Oracle, Side, draw_nodes, draw_pathology, oracle
+from .placement import Floats
+from .scan import CENTRES, Centre, scan, scanned_grid
 
 SOURCE = DataSource(
     description="Simulated pelves with bladder cancer, and lymph nodes of which some are stated to be positive",
@@ -82,6 +64,8 @@ NODE_TRUTH_COLUMNS = (
     "oracle_probability",
 )
 
+# Each draws from a stream of its own.
+PURPOSES = ("patient", "anatomy", "scan", "report")
 MALE = 0.75
 # Most reports give the count; some as a range of this width at most, some say only that there are positive nodes.
 RANGE_WIDTH = 4
@@ -106,7 +90,7 @@ class NodeTruth:
     oracle_probability
         Probability that it is positive, for an observer who knows all its variables.
 
-    The others as in ``nodes.Nodes``.
+    The others as in ``disease.Nodes``.
     """
 
     label: int
@@ -189,7 +173,7 @@ def draw_facts(seed: int, number: int = 0, *, centre: Centre | None = None) -> P
     centre
         Where the scan is made; drawn by the centres' shares where not given. It changes nothing else.
     """
-    rng = _generator(seed, number, "patient")
+    rng = random_generator(seed, number, "patient", PURPOSES)
     chosen = CENTRES[rng.choice(len(CENTRES), p=[each.share for each in CENTRES])]
     tumour_side: Side = "left" if rng.random() < 0.5 else "right"
     nodes = draw_nodes(rng, tumour_side)
@@ -227,7 +211,7 @@ def draw_patient(
     """
     facts = draw_facts(seed, number, centre=centre)
     pelvis, shift = _placed(seed, number, facts)
-    rng = _generator(seed, number, "scan")
+    rng = random_generator(seed, number, "scan", PURPOSES)
     grid = scanned_grid(rng, pelvis, facts.centre, around_nodes_mm)
     ct, labels = scan(rng, pelvis, facts.nodes, facts.centre, grid, contrast=contrast)
     x, y, z = (np.array(grid.origin_mm) + shift).tolist()
@@ -278,43 +262,34 @@ def simulate(
     InvalidOutputError
         If the folder holds anything else, or cannot be written.
     """
-    if patients < 2 or seed < 0:
-        raise InvalidInputError(
-            f"{patients} patients with seed {seed} were asked for; expected 2 patients or more and a seed of 0 or more."
-        )
-    open_resumable_run(
-        output,
-        {
-            "algorithm": "bladder_lymph_nodes",
-            "patients": patients,
-            "seed": seed,
-            "given_as_range": given_as_range,
-            "given_as_stage": given_as_stage,
-            "small": small,
-            "preop": preop.__version__,
-        },
+    places = simulate_patients(
+        "bladder_lymph_nodes",
+        patients=patients,
+        seed=seed,
+        output=output,
+        write_patient=partial(_write_images, seed=seed, small=small),
+        progress=progress,
+        given_as_range=given_as_range,
+        given_as_stage=given_as_stage,
+        small=small,
     )
-    names = [f"simulated_{number + 1:0{len(str(patients))}d}" for number in range(patients)]
-    folders = [(number, output / "images" / name) for number, name in enumerate(names)]
-    write = functools.partial(_write_images, seed=seed, small=small)
-    for done, (_, error) in enumerate(map_patients(write, folders, description=None), start=1):
-        if error is not None:
-            raise error
-        if progress is not None:
-            progress(done, patients)
     rows, patient_truth, node_truth = [], [], []
-    for number, name in enumerate(names):
-        facts = draw_facts(seed, number)
-        reported = _reported(_generator(seed, number, "report"), facts.positive_nodes, given_as_range, given_as_stage)
-        rows.append(_row(name, facts, reported))
-        patient_truth.append(_truth_row(name, facts))
-        node_truth += [_node_row(name, node) for node in _truth(facts, *_placed(seed, number, facts))]
-    chances = np.array([row["oracle_probability"] for row in patient_truth])
-    _write_readme(output / "README.md", patients, seed, chances)
-    _write_csv(output / "node_truth.csv", NODE_TRUTH_COLUMNS, node_truth)
-    _write_csv(output / "patient_truth.csv", PATIENT_TRUTH_COLUMNS, patient_truth)
-    _write_csv(output / "cohort.csv", COLUMNS, rows)
-    write_source(SOURCE, output / "cohort.csv")
+    for place in places:
+        facts = draw_facts(seed, place.number)
+        rng = random_generator(seed, place.number, "report", PURPOSES)
+        rows.append(_row(place, facts, _reported(rng, facts.positive_nodes, given_as_range, given_as_stage)))
+        patient_truth.append(_truth_row(place.name, facts))
+        node_truth += [_node_row(place.name, node) for node in _truth(facts, *_placed(seed, place.number, facts))]
+    write_cohort(
+        output,
+        Table(COLUMNS, rows),
+        truth={
+            "node_truth.csv": Table(NODE_TRUTH_COLUMNS, node_truth),
+            "patient_truth.csv": Table(PATIENT_TRUTH_COLUMNS, patient_truth),
+        },
+        readme=_readme(seed, np.array([row["oracle_probability"] for row in patient_truth])),
+        source=SOURCE,
+    )
 
 
 # --- the patient ------------------------------------------------------------------------------------------------------
@@ -322,7 +297,7 @@ def simulate(
 
 def _placed(seed: int, number: int, facts: PatientFacts) -> tuple[Pelvis, Floats]:
     """Draw a patient's anatomy, and where its origin lies in the scanner's world (3,) in x, y, z."""
-    rng = _generator(seed, number, "anatomy")
+    rng = random_generator(seed, number, "anatomy", PURPOSES)
     pelvis = random_pelvis(rng, facts.sex, facts.tumour_side, facts.nodes)
     return pelvis, np.round(rng.uniform([-20, -150, -900], [20, -50, -300]), 1)
 
@@ -361,21 +336,21 @@ def _reported(
     rng: np.random.Generator, positive_nodes: int, given_as_range: float, given_as_stage: float
 ) -> tuple[int, int | None]:
     """Give what the report says of the count: lowest and highest, or no highest if it says only that there are some."""
-    way = rng.random()
+    certainty = rng.random()
     below, above = rng.integers(0, RANGE_WIDTH // 2 + 1, 2).tolist()
-    if positive_nodes == 0 or way >= given_as_range + given_as_stage:
+    if positive_nodes == 0 or certainty >= given_as_range + given_as_stage:
         return positive_nodes, positive_nodes
-    if way < given_as_stage:
+    if certainty < given_as_stage:
         return 1, None
     return max(positive_nodes - below, 1), positive_nodes + above
 
 
-def _row(patient: str, facts: PatientFacts, reported: tuple[int, int | None]) -> dict[str, Any]:
+def _row(place: Place, facts: PatientFacts, reported: tuple[int, int | None]) -> dict[str, Any]:
     low, high = reported
     return {
-        "patient": patient,
-        CT: f"images/{patient}/{CT}.mha",
-        SEGMENTATION: f"images/{patient}/{SEGMENTATION}.mha",
+        "patient": place.name,
+        CT: f"{place.relative}/{CT}.mha",
+        SEGMENTATION: f"{place.relative}/{SEGMENTATION}.mha",
         "centre": facts.centre.name,
         "lymph_node_metastasis": int(low > 0),
         "positive_nodes_low": low,
@@ -397,50 +372,30 @@ def _node_row(patient: str, node: NodeTruth) -> dict[str, Any]:
     return {"patient": patient, **asdict(node), "positive": int(node.positive)}
 
 
-def _write_images(patient: tuple[int, Path], *, seed: int, small: bool) -> None:
-    """Write the images of a patient, by number, into a folder if they are not there yet."""
-    number, folder = patient
-    paths = (folder / f"{CT}.mha", folder / f"{SEGMENTATION}.mha")
+def _write_images(place: Place, *, seed: int, small: bool) -> None:
+    """Write the images of a patient, if they are not there yet."""
+    paths = (place.folder / f"{CT}.mha", place.folder / f"{SEGMENTATION}.mha")
     if all(path.exists() for path in paths):
         return
-    made = draw_small_patient(seed, number) if small else draw_patient(seed, number)
+    made = draw_small_patient(seed, place.number) if small else draw_patient(seed, place.number)
     for path, image in zip(paths, (made.ct, made.lymph_nodes), strict=True):
         write_image(image, path)
 
 
-def _write_csv(path: Path, columns: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
-    partial = path.with_name(f".{path.name}")
-    with partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    partial.replace(path)
+def _readme(seed: int, probabilities: NDArray[np.float64]) -> str:
+    return f"""# A simulated cohort
 
-
-def _write_readme(path: Path, patients: int, seed: int, probabilities: np.ndarray[Any, Any]) -> None:
-    path.write_text(
-        f"""# A simulated cohort
-
-These {patients} patients do not exist. Their scans, lymph nodes and pathology come from a program
-(`bladder_lymph_nodes/simulation.py`, seed {seed}). What is learned from them shows that the software works; it says
+These {len(probabilities)} patients do not exist. Their scans, lymph nodes and pathology come from a program
+(`bladder_lymph_nodes/simulation`, seed {seed}). What is learned from them shows that the software works; it says
 nothing about patients.
 
-`cohort.csv` has one row a patient. `positive_nodes_low` and `positive_nodes_high` hold the pathologist's count of
+`cohort.csv` has one row per patient. `positive_nodes_low` and `positive_nodes_high` hold the pathologist's count of
 positive nodes, which is exact where both are equal; an empty `positive_nodes_high` means that the report says only
-that there are some. `lymph-node-segmentation` has one label a node. The count is not that of the positive nodes in it: one in
-thirty of those was not found, and some metastases lie elsewhere.
+that there are some. `lymph-node-segmentation` has one label per node. The count is not that of the positive nodes among
+them: one in thirty of those was missed at pathology, and some metastases lie in nodes that were not segmented.
 
-`node_truth.csv` has one row a node, with all that decided how it looks and whether it is positive; no algorithm may
-see it. `oracle_probability` is the chance that the node is positive for an observer who knows all this; in
-`patient_truth.csv` it is the chance that this observer gives pN+. That observer can expect an AUC of {oracle_auc(probabilities):.3f} for pN+ on these patients; no algorithm can expect more.
-""",
-        encoding="utf-8",
-    )
-
-
-# --- chance -----------------------------------------------------------------------------------------------------------
-
-
-def _generator(seed: int, number: int, purpose: Literal["patient", "anatomy", "scan", "report"]) -> np.random.Generator:
-    """Give each patient and purpose its own stream."""
-    return np.random.default_rng([seed, number, ("patient", "anatomy", "scan", "report").index(purpose)])
+`node_truth.csv` has one row per node, with all that decided how it looks and whether it is positive; no algorithm may
+see it. Its `oracle_probability` is the probability that the node is positive for an observer who knows all this; in
+`patient_truth.csv` it is this observer's probability of pN+. Such an observer can expect an AUC of
+{oracle_auc(probabilities):.3f} for pN+ on these patients; no algorithm can expect more.
+"""

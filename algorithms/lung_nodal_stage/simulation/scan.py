@@ -25,8 +25,8 @@ from preop.simulation import (
     sample_aligned,
 )
 
+from .anatomy import AIR, AIRWAY, FAT, INDICES, MUSCLE, VEIN, Body
 from .placing import Lump
-from .thorax import AIR, AIRWAY, FAT, INDICES, MUSCLE, VEIN, Body
 
 Floats = NDArray[np.floating[Any]]
 
@@ -38,7 +38,7 @@ ARTERIES = (
 VEINS = ("brachiocephalic_vein_left", "brachiocephalic_vein_right", "superior_vena_cava", "inferior_vena_cava")
 BONES = ("vertebrae_", "rib_", "sternum", "clavicula", "scapula", "humerus")
 
-# Mean density in HU and uptake in SUV; vessels depend on centre and patient. Soft tissue where nothing is said.
+# Mean density in HU and uptake in SUV; vessels depend on centre and patient. Soft tissue where nothing is listed.
 SOFT_TISSUE = (50.0, 0.9)
 TISSUES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(LOBES, (-845.0, 0.45)),

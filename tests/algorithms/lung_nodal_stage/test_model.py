@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -10,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from lung_nodal_stage.inference import digests, load_model
+import lung_nodal_stage.model
+from lung_nodal_stage.model import DESCRIPTION_FILE, Details, digests, load_model
 from preop.errors import InvalidModelError
 from preop.segmentation import write_organ_network
-from preop.study import write_model
-from tests.algorithms.lung_nodal_stage.chest import ALGORITHM, model
+from preop.study import MODEL_FILE, write_model
+from tests.algorithms.damaged import Place, not_refused, write
+from tests.algorithms.lung_nodal_stage.chest import ALGORITHM, FOLDER, model
 from tests.segmentation.networks import dataset_of, make_network, plans_of, weights_of
 
 CLASSES = ("aorta", "heart", "lung_upper_lobe_right")
@@ -25,7 +26,7 @@ def folder(tmp_path: Path) -> Path:
     """A model with small networks of random weights."""
     made = model()
     content = made.description.model_dump_json().encode()
-    write_model(tmp_path / "model", made.info.model_dump(exclude={"files"}), {"malignancy.json": content})
+    write_model(tmp_path / "model", made.info.model_dump(exclude={"files"}), {DESCRIPTION_FILE: content}, Details)
     plans = plans_of(spacing=(3, 3, 3))
     write_organ_network(tmp_path / "model" / "organs", plans, weights_of(plans, 1, 1 + len(CLASSES), seed=1), CLASSES)
     both = plans_of(spacing=(4, 4, 4), schemes=("CTNormalization", "CTNormalization"))
@@ -50,15 +51,28 @@ def test_other_networks_take_the_place_of_the_shipped_ones_and_are_told_apart(fo
     assert one["lesions"] == other["lesions"]
 
 
+def is_a_sentence(place: Place) -> bool:
+    """Verdict and cautions hold as many sentences as it takes: one less is still a statement of the same kind."""
+    return len(place) == 3 and place[1] in {"verdict", "cautions"}
+
+
+@pytest.mark.parametrize("file", [MODEL_FILE, DESCRIPTION_FILE])
+def test_a_model_with_any_one_entry_missing_or_of_another_type_is_refused_in_one_sentence(
+    file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("load_organ_networks", "load_network"):
+        monkeypatch.setattr(lung_nodal_stage.model, name, lambda *_: None)
+    for each in (MODEL_FILE, DESCRIPTION_FILE):
+        shutil.copy(FOLDER / "model" / each, tmp_path)
+    load_model(tmp_path, ALGORITHM)
+    assert not not_refused(tmp_path, file, lambda: load_model(tmp_path, ALGORITHM), may_be_missing=is_a_sentence)
+
+
 def edited(folder: Path, change: Callable[[dict], object]) -> None:
     """Change the description, and its checksum with it."""
-    path = folder / "malignancy.json"
-    content = json.loads(path.read_text())
+    content = json.loads((folder / DESCRIPTION_FILE).read_text())
     change(content)
-    path.write_text(json.dumps(content))
-    info = json.loads((folder / "model.json").read_text())
-    info["files"][path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
-    (folder / "model.json").write_text(json.dumps(info))
+    write(folder, DESCRIPTION_FILE, content)
 
 
 BAD_MODELS: dict[str, tuple[Callable[[Path], object], str]] = {
@@ -76,7 +90,7 @@ BAD_MODELS: dict[str, tuple[Callable[[Path], object], str]] = {
     "a wrong description": (lambda folder: edited(folder, lambda content: content.pop("slice_mm")), "slice_mm"),
     "a wrong model": (
         lambda folder: edited(folder, lambda content: content["malignancy"].pop("terms")),
-        "malignancy.json, malignancy",
+        "malignancy.json, malignancy.terms: Field required",
     ),
     "no model": (lambda folder: (folder / "model.json").unlink(), "There is no model in"),
 }

@@ -28,8 +28,9 @@ from preop.simulation import (
     sample_aligned,
 )
 
-from .nodes import Nodes
-from .pelvis import SKIN_MM, Floats, Pelvis, PlacedNode, Structure, Tissue
+from .anatomy import SKIN_MM, Pelvis, Structure, Tissue
+from .disease import Nodes
+from .placement import Floats, PlacedNode
 
 # Mean HU and its standard deviation in the tissue, without contrast.
 HU: dict[Tissue, tuple[float, float]] = {

@@ -1,7 +1,7 @@
-"""The agnostic way: features of tiles, as an encoder gives them, and a head that learns from the patient's label alone.
+"""The weakly supervised model: features of tiles, as an encoder gives them, and a head that learns from the patient's label.
 
 No item of the score card is known here. The tiles of a patient are a flat bag, or are first put together in squares
-(Chen 2022, doi 10.1109/CVPR52688.2022.01567); either way each tile's contribution to the likelihood is told.
+(Chen 2022, doi 10.1109/CVPR52688.2022.01567); in both cases each tile has its contribution to the likelihood.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from preop.slides.features import LEAST_TISSUE
 class NetworkSettings(BaseModel):
     """What reads the features of tiles."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     head: str = Field("gated_attention", description="of preop.mil")
     options: dict[str, float] = Field(default_factory=dict, description="of the head")

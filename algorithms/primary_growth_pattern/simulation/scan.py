@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from preop.simulation import correlated_noise
 from preop.slides.tissue import DYES
+from primary_growth_pattern.definitions import TissueLabel
 
-from .architecture import MAP_UM, Architecture, Cell, Floats
-from .definitions import TissueLabel
+from .anatomy import MAP_UM, Architecture, Cell, Floats
 
 PIXEL_UM = 0.5
 MAP_PX = int(MAP_UM / PIXEL_UM)

@@ -1,7 +1,7 @@
 """A simulated limb with a soft-tissue sarcoma: which tissue fills each voxel.
 
 The limb runs along z; x points to the patient's left, y to the back (LPS), both in mm from the limb's axis. Skin,
-fascia, muscles and vessels are laid out in a resting limb; the tumour pushes them aside, so that they bend around it.
+fascia, muscles and vessels are placed in a resting limb; the tumour pushes them aside, so that they bend around it.
 The femur or humerus does not bend: it stands beside the tumour.
 
 Sizes are those of the public cohort's images (TCIA collection Soft-tissue-Sarcoma; Vallieres et al. 2015,
@@ -47,7 +47,7 @@ OEDEMA_MM = 9.0
 PUSH = 0.6
 PUSH_FADES_RADII = 0.5
 LOBE_RADII = 0.6  # correlation length of what differs from one part of a tumour to another
-LEAST_UPTAKE = np.float32(0.1)  # of living tumour, as a share of its average
+MIN_UPTAKE = np.float32(0.1)  # of living tumour, as a share of its average
 
 
 @dataclass(frozen=True)
@@ -240,7 +240,7 @@ class Limb:
         box = _box_around(self.blob, margin_mm=5, spacing_mm=4)
         lobes = random_field(rng, box, (LOBE_RADII * _radius_mm(self.blob),) * 3)
         uneven = resample_like(lobes, box, interpolation="linear").voxels + self._field("texture", box) / 3
-        return Image(np.maximum(1 + np.float32(spread) * uneven, LEAST_UPTAKE), box)
+        return Image(np.maximum(1 + np.float32(spread) * uneven, MIN_UPTAKE), box)
 
     def layers(self, grid: Geometry) -> Iterator[Layer]:
         """Give the tissues of each voxel in the order of painting: first the skin, last the tumour's parts."""

@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preop.slides import Slide, write_slide
+from primary_growth_pattern.definitions import CellKind, hot_spot
+from primary_growth_pattern.findings import INPUT_UM, Region
+from primary_growth_pattern.findings import MAP_UM as LABEL_UM
 
-from .architecture import MAP_UM, Architecture, Biology, Cell, draw_architecture
-from .definitions import CellKind, hot_spot
-from .findings import INPUT_UM, Region
-from .findings import MAP_UM as LABEL_UM
-from .painting import MAP_PX, PIXEL_UM, Stain, strips
-from .simulation import SLIDE_PX, draw_facts
+from .anatomy import MAP_UM, Architecture, Cell, draw_architecture
+from .cohort import SLIDE_PX, draw_facts, generator
+from .disease import Biology
+from .scan import MAP_PX, PIXEL_UM, Stain, strips
 
 SIDE_UM = 1024.0
 _SIDE = round(SIDE_UM / MAP_UM)
@@ -30,8 +31,8 @@ def simulated_regions(seed: int, number: int) -> Iterator[Region]:
     patients of three the tumour has more of what is rare: buds, lymphocytes, aggregates, mucus.
     """
     facts = draw_facts(seed, number)
-    rng = np.random.default_rng([seed, number, 3])
-    biology = facts.biology if number % 3 == 0 else _telling(facts.biology, rng)
+    rng = generator(seed, number, "annotated regions")
+    biology = facts.biology if number % 3 == 0 else _with_rare_findings(facts.biology, rng)
     side = SLIDE_PX // MAP_PX
     # Folds, ink and parts out of focus are not read, so that there is nothing to learn from them.
     whole = draw_architecture(rng, biology, (side, side), artefacts=False)
@@ -67,7 +68,7 @@ def crop(architecture: Architecture, corner: tuple[int, int], shape: tuple[int, 
     )
 
 
-def _telling(biology: Biology, rng: np.random.Generator) -> Biology:
+def _with_rare_findings(biology: Biology, rng: np.random.Generator) -> Biology:
     return replace(
         biology,
         buds=int(rng.integers(10, 36)),

@@ -1,43 +1,46 @@
-"""Simulated patients of this study: the slide of a primary tumour, every item of its score card, and the growth pattern.
+"""Simulated patients of this study: who they are, their slides, and the cohort that they make.
 
-What a tumour is like is drawn here; ``architecture.py`` lays it out, ``card_truth.py`` measures what came of it, and
-``painting.py`` stains and scans it. The growth pattern depends on the items of the card and on nothing else, so that the
-best that any reader can reach is known. Nothing learned from these patients says anything about real ones.
+What a tumour is like is drawn in ``disease.py``; ``anatomy.py`` lays out its tissues and cells, ``card_truth.py`` measures
+what came of it, and ``scan.py`` stains and scans it. The growth pattern depends on the items of the score card and on
+nothing else, so that the best that any reader can reach is known. Nothing learned from these patients says anything about
+real ones.
 """
 
 from __future__ import annotations
 
-import csv
 import functools
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-import preop
-from preop.cohort import map_patients, write_source
-from preop.errors import InvalidInputError
-from preop.folders import open_resumable_run
 from preop.imaging import Geometry, Image, write_tiff
-from preop.simulation import LogisticOutcome
+from preop.simulation import (
+    LogisticOutcome,
+    Place,
+    Table,
+    random_generator,
+    simulate_patients,
+    write_cohort,
+    write_table,
+)
 from preop.slides import write_slide
 from preop.slides.tiling import UM_PER_MM
 from preop.statistics import oracle_auc
-from preop.study import DataSource
+from preop.study import DataSource, Progress
+from primary_growth_pattern.annotations import POINT_COLUMNS, POINTS_FILE, SLIDE_FILE, TISSUE_FILE
 
-from .annotations import POINT_COLUMNS, POINTS_FILE, SLIDE_FILE, TISSUE_FILE
-from .architecture import MAP_UM, Architecture, Biology, Cell, draw_architecture
+from .anatomy import MAP_UM, Architecture, Cell, draw_architecture
 from .card_truth import CardTruth, measure
-from .definitions import Margin, Maturity
-from .painting import MAP_PX, PIXEL_UM, Stain, strips
-
-Progress = Callable[[int, int], None]
+from .disease import Biology, draw_biology
+from .scan import MAP_PX, PIXEL_UM, Stain, strips
 
 SLIDE = "primary-tumour-slide"
-TRUTH_FILE = "truth.json"
+PATIENT_FILE, TRUTH_FILE = "truth.json", "card_truth.csv"
+PURPOSES = ("tumour", "architecture", "growth pattern", "annotated regions")
 SLIDE_PX = 8192
 SMALL_SLIDE_PX = 4096
 
@@ -50,7 +53,7 @@ SOURCE = DataSource(
 )
 COLUMNS = ("patient", SLIDE, "centre", "desmoplastic")
 
-# Where a centre is not told, a slide comes from the first three; the fourth is for testing on a stain that was never seen.
+# Where no centre is named, a slide comes from the first three; the fourth is for testing on a stain that was never seen.
 CENTRES = {
     "A": Stain(ink="blue"),
     "B": Stain(haematoxylin=1.2, eosin=0.82, turn=(0.10, -0.04), white=(236, 237, 241), ink="green"),
@@ -122,36 +125,12 @@ class SimulatedPatient:
 
 def draw_facts(seed: int, number: int, *, centre: str | None = None) -> PatientFacts:
     """Draw a patient's tumour and slide; a centre outside the usual ones can be named."""
-    rng = np.random.default_rng([seed, number, 0])
+    rng = generator(seed, number, "tumour")
     place = str(rng.choice(SEEN_CENTRES)) if centre is None else centre
     stain = CENTRES[place]
     factors = 1 + _SLIDE_TO_SLIDE * rng.standard_normal(2)
     varied = replace(stain, haematoxylin=stain.haematoxylin * factors[0], eosin=stain.eosin * factors[1])
     return PatientFacts(place, varied, draw_biology(rng), bool(rng.random() < 0.7))
-
-
-def draw_biology(rng: np.random.Generator) -> Biology:
-    """Draw a tumour: aggressive ones tend to have each unfavourable feature, but none has them for sure."""
-    aggressive = rng.standard_normal()
-
-    def latent() -> float:
-        return float(0.5 * aggressive + np.sqrt(0.75) * rng.standard_normal())
-
-    maturities: tuple[Maturity, ...] = ("mature", "intermediate", "immature")
-    margins: tuple[Margin, ...] = ("pushing", "infiltrating")
-    aggregates = int(min(rng.poisson(np.exp(0.75 - 0.6 * latent())), 8))
-    large = aggregates > 1 and rng.random() < 0.2
-    return Biology(
-        stroma_share=float(np.clip(0.5 + 0.15 * latent(), 0.2, 0.8)),
-        maturity=maturities[int(np.searchsorted((-0.1, 0.65), latent()))],
-        margin=margins[int(latent() > 0)],
-        buds=int(min(rng.poisson(np.exp(1.9 + 0.7 * latent())), 35)),
-        til_per_mm2=float(np.clip(np.exp(np.log(18) - 0.8 * latent()), 2, 150)),
-        aggregates=aggregates,
-        largest_aggregate_mm=float(rng.uniform(1.0, 1.3) if large else rng.uniform(0.25, 0.6)),
-        mucus_share=float(rng.uniform(0.05, 0.65)) if rng.random() < 0.35 else 0.0,
-        necrosis_share=float(rng.uniform(0.0, 0.12)),
-    )
 
 
 def draw_patient(
@@ -168,11 +147,11 @@ def draw_patient(
     """
     facts = draw_facts(seed, number, centre=centre)
     height, width = (side // MAP_PX for side in shape_px)
-    rng = np.random.default_rng([seed, number, 1])
+    rng = generator(seed, number, "architecture")
     architecture = draw_architecture(rng, facts.biology, (height, width), artefacts=facts.artefacts)
     truth = measure(architecture, facts.biology)
     probability = OUTCOME.probability(unfavourable(truth))
-    drawn = np.random.default_rng([seed, number, 2]).random() < probability
+    drawn = generator(seed, number, "growth pattern").random() < probability
     return SimulatedPatient(facts, architecture, truth, probability, bool(drawn), seed * 100_003 + number)
 
 
@@ -191,75 +170,47 @@ def unfavourable(truth: CardTruth) -> Mapping[str, float]:
 def simulate(patients: int, seed: int, output: Path, progress: Progress | None = None, *, small: bool = False) -> None:
     """Write a simulated cohort: ``cohort.csv``, its slides, the truth of each, and a README.
 
-    An interrupted run can be repeated: slides that are complete are not made again.
-
-    Parameters
-    ----------
-    patients
-        How many, 2 or more.
-    seed
-        The same seed gives the same files.
-    output
-        A new or empty folder, or one that the same call began.
-    progress
-        Called with the number of patients done and their total.
-    small
-        Small slides for tests and examples.
-
-    Raises
-    ------
-    InvalidInputError
-        If there are fewer than 2 patients, or the seed is negative.
-    InvalidOutputError
-        If the folder holds anything else, or cannot be written.
+    ``small`` gives small slides for tests and examples; everything else, errors too, is as in
+    :func:`preop.simulation.simulate_patients`.
     """
-    if patients < 2 or seed < 0:
-        raise InvalidInputError(
-            f"{patients} patients with seed {seed} were asked for; expected 2 patients or more and a seed of 0 or more."
-        )
-    settings: dict[str, str | int | float | bool] = {
-        "algorithm": "primary_growth_pattern",
-        "patients": patients,
-        "seed": seed,
-        "small": small,
-    }
-    open_resumable_run(output, settings | {"preop": preop.__version__})
-    names = [f"simulated_{number + 1:0{len(str(patients))}d}" for number in range(patients)]
-    folders = [(number, output / "images" / name) for number, name in enumerate(names)]
-    write = functools.partial(_write_patient, seed=seed, small=small)
-    for done, (_, error) in enumerate(map_patients(write, folders, description=None), start=1):
-        if error is not None:
-            raise error
-        if progress is not None:
-            progress(done, patients)
-    truths = [
-        {"patient": name, **json.loads((folder / TRUTH_FILE).read_text())}
-        for name, (_, folder) in zip(names, folders, strict=True)
-    ]
-    rows = [
-        {"patient": row["patient"], SLIDE: f"images/{row['patient']}/{SLIDE_FILE}"}
-        | {"centre": row["centre"], "desmoplastic": row["desmoplastic"]}
-        for row in truths
-    ]
-    _write_readme(output / "README.md", truths, seed)
-    _write_csv(output / "card_truth.csv", tuple(truths[0]), truths)
-    _write_csv(output / "cohort.csv", COLUMNS, rows)
-    write_source(SOURCE, output / "cohort.csv")
+    places = simulate_patients(
+        "primary_growth_pattern",
+        patients=patients,
+        seed=seed,
+        output=output,
+        write_patient=functools.partial(_write_patient, seed=seed, small=small),
+        progress=progress,
+        small=small,
+    )
+    truths = [{"patient": each.name, **json.loads((each.folder / PATIENT_FILE).read_text())} for each in places]
+    write_cohort(
+        output,
+        Table(COLUMNS, (_row(each, truth) for each, truth in zip(places, truths, strict=True))),
+        truth={TRUTH_FILE: Table(tuple(truths[0]), truths)},
+        readme=_readme(truths, seed),
+        source=SOURCE,
+    )
 
 
-def _write_patient(place: tuple[int, Path], *, seed: int, small: bool) -> None:
-    number, folder = place
-    if (folder / TRUTH_FILE).exists():
+def _row(at: Place, truth: Mapping[str, Any]) -> dict[str, Any]:
+    known = {name: truth[name] for name in ("centre", "desmoplastic")}
+    return {"patient": at.name, SLIDE: f"{at.relative}/{SLIDE_FILE}", **known}
+
+
+def _write_patient(at: Place, *, seed: int, small: bool) -> None:
+    """Write the slide of a patient if it is not there yet, and its truth last."""
+    if (at.folder / PATIENT_FILE).exists():
         return
     side = SMALL_SLIDE_PX if small else SLIDE_PX
-    patient = draw_patient(seed, number, shape_px=(side, side))
-    patient.write_slide(folder / SLIDE_FILE)
-    write_tiff(tissue_map(patient.architecture), folder / TISSUE_FILE)
-    _write_csv(folder / POINTS_FILE, POINT_COLUMNS, _points(patient.architecture))
+    patient = draw_patient(seed, at.number, shape_px=(side, side))
+    patient.write_slide(at.folder / SLIDE_FILE)
+    write_tiff(tissue_map(patient.architecture), at.folder / TISSUE_FILE)
+    write_table(at.folder / POINTS_FILE, Table(POINT_COLUMNS, _points(patient.architecture)))
     known = {name: _rounded(value) for name, value in asdict(patient.truth).items()}
     outcome = {"desmoplastic": int(patient.desmoplastic), "oracle_probability": round(patient.probability, 6)}
     # Last, for it says that the others are complete.
-    (folder / TRUTH_FILE).write_text(json.dumps({"centre": patient.facts.centre} | known | outcome, indent=2) + "\n")
+    truth = {"centre": patient.facts.centre} | known | outcome
+    (at.folder / PATIENT_FILE).write_text(json.dumps(truth, indent=2) + "\n")
 
 
 def tissue_map(architecture: Architecture) -> Image:
@@ -268,7 +219,7 @@ def tissue_map(architecture: Architecture) -> Image:
     return Image(labels, Geometry.axis_aligned(labels.shape, (MAP_UM / UM_PER_MM,) * 2))
 
 
-def _points(architecture: Architecture) -> Iterable[dict[str, Any]]:
+def _points(architecture: Architecture) -> Iterator[dict[str, Any]]:
     """Lymphocytes and tumour buds."""
     for y, x in architecture.cells_um[architecture.kinds == Cell.LYMPHOCYTE].round(1).tolist():
         yield {"kind": "lymphocyte", "y_um": y, "x_um": x, "cells": 1}
@@ -280,27 +231,21 @@ def _rounded(value: Any) -> Any:
     return None if value != value else round(value, 6) if isinstance(value, float) else value  # noqa: PLR0124
 
 
-def _write_csv(path: Path, columns: tuple[str, ...], rows: Iterable[Mapping[str, Any]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}")
-    with partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    partial.replace(path)
+def generator(seed: int, number: int, purpose: str) -> np.random.Generator:
+    """Give each patient and purpose a stream of its own."""
+    return random_generator(seed, number, purpose, PURPOSES)
 
 
-def _write_readme(path: Path, truths: list[dict[str, Any]], seed: int) -> None:
+def _readme(truths: Sequence[Mapping[str, Any]], seed: int) -> str:
     chances = np.array([row["oracle_probability"] for row in truths])
     events = sum(row["desmoplastic"] for row in truths)
     items = ", ".join(field.name for field in fields(CardTruth))
-    path.write_text(
+    return (
         f"# {len(truths)} simulated patients\n\n"
-        f"Made by `preop simulate primary_growth_pattern --patients {len(truths)} --seed {seed}`. No person stands behind them.\n\n"
+        f"Made by `preop simulate primary_growth_pattern --patients {len(truths)} --seed {seed}`. These patients do not exist.\n\n"
         f"{events} have desmoplastic metastases. An observer who knows every item of the score card can expect an area under "
         f"the ROC curve of {oracle_auc(chances):.3f}.\n\n"
         f"- `cohort.csv`: what a study would have. `card_truth.csv`: each item ({items}) and the true probability.\n"
         f"- `images/<patient>/{SLIDE_FILE}`: the slide. `{TISSUE_FILE}`: the tissue map, 4 micrometres a pixel. "
-        f"`{POINTS_FILE}`: lymphocytes and tumour buds, in micrometres from the upper left corner.\n",
-        encoding="utf-8",
+        f"`{POINTS_FILE}`: lymphocytes and tumour buds, in micrometres from the upper left corner.\n"
     )

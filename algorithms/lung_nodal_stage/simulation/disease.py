@@ -76,7 +76,7 @@ WITH_N2 = 0.8  # N3 with N2
 SUPRACLAVICULAR, ONLY_SUPRACLAVICULAR = 0.5, 0.45
 SECOND_NODE = 0.25
 BENIGN_NODES = 3.2  # mean of a Poisson distribution
-MOST_BENIGN = 8
+MAX_BENIGN = 8
 HILAR_REACTION = 0.07  # both hila, as in sarcoid-like reactions
 HILAR_REACTION_STATIONS = ("10R", "10L", "11R", "11L")
 
@@ -267,7 +267,7 @@ class Disease:
 
 
 def draw_disease(rng: np.random.Generator) -> Disease:
-    """Draw a patient's primary, nodes, other lesions, and what reader and pathologist say."""
+    """Draw a patient's primary, nodes, other lesions, and what reader and pathologist report."""
     lobe: Lobe = _choose(rng, LOBES)
     side = Side.RIGHT if lobe.endswith("right") else Side.LEFT
     drawn = [_primary(rng, lobe)]
@@ -380,7 +380,7 @@ def _node(rng: np.random.Generator, station: str, density: Density, lobe: Lobe) 
 
 
 def _benign_nodes(rng: np.random.Generator, lobe: Lobe) -> list[SimulatedLesion]:
-    count = min(int(rng.poisson(BENIGN_NODES)), MOST_BENIGN)
+    count = min(int(rng.poisson(BENIGN_NODES)), MAX_BENIGN)
     nodes = [
         _node(rng, _choose(rng, BENIGN_STATIONS), REACTIVE if rng.random() < REACTIVE.share else ORDINARY, lobe)
         for _ in range(count)
@@ -417,7 +417,7 @@ def _labelled(lesion: SimulatedLesion, label: int) -> SimulatedLesion:
 
 def _read(rng: np.random.Generator, lesions: tuple[SimulatedLesion, ...], side: Side) -> N:
     """Stage as a reader does who sees blurred uptake above the mediastinum, and size."""
-    called = []
+    positive_stations = []
     for lesion in lesions:
         if lesion.station is None:
             continue
@@ -426,8 +426,8 @@ def _read(rng: np.random.Generator, lesions: tuple[SimulatedLesion, ...], side: 
         positive = seen > READER_SUV or (seen > FAINT_SUV and lesion.short_axis_mm > READER_SIZE_MM)
         station = NEIGHBOURS[lesion.station] if rng.random() < CONFUSED else lesion.station
         if positive:
-            called.append(Station.parse(station))
-    return nodal_stage(called, side).category
+            positive_stations.append(Station.parse(station))
+    return nodal_stage(positive_stations, side).category
 
 
 def _sampled(rng: np.random.Generator, involved: list[str], side: Side) -> tuple[str, ...]:

@@ -6,8 +6,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .architecture import MAP_UM, Architecture, Biology, Cell
-from .definitions import LARGE_AGGREGATE_MM, STROMA, UM2_PER_MM2, Margin, Maturity, TissueLabel, hot_spot
+from primary_growth_pattern.definitions import (
+    LARGE_AGGREGATE_MM,
+    STROMA,
+    UM2_PER_MM2,
+    Margin,
+    Maturity,
+    TissueLabel,
+    hot_spot,
+)
+
+from .anatomy import MAP_UM, Architecture, Cell
+from .disease import Biology
 
 
 @dataclass(frozen=True)

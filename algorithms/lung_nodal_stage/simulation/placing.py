@@ -15,8 +15,8 @@ from preop.anatomy.landmarks import Hilum
 from preop.imaging import Geometry, bounding_box
 from preop.staging import Side
 
-from .spread import Disease, SimulatedLesion
-from .thorax import AIRWAY, VEIN, Body
+from .anatomy import AIRWAY, VEIN, Body
+from .disease import Disease, SimulatedLesion
 
 Floats = NDArray[np.floating[Any]]
 

@@ -1,4 +1,4 @@
-"""Architecture of a simulated slide: which tissue lies where, every cell that will be drawn, and what spoils the view.
+"""Architecture of a simulated slide: which tissue lies where, every cell that will be drawn, and its artefacts.
 
 A section through the wall of the colon, its lumen above: mucosa, muscle, fat, and a tumour that has grown down into them.
 Maps have pixels of 4 micrometres. They, and the lists of cells, are the truth: what is painted follows from them.
@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preop.simulation import correlated_noise
+from primary_growth_pattern.definitions import HOT_SPOT_RADIUS_UM, STROMA, UM2_PER_MM2, Margin, Maturity, TissueLabel
 
-from .definitions import HOT_SPOT_RADIUS_UM, STROMA, UM2_PER_MM2, Margin, Maturity, TissueLabel
+from .disease import Biology
 
 Floats = NDArray[np.floating[Any]]
 Mask = NDArray[np.bool_]
@@ -32,39 +33,6 @@ class Cell(IntEnum):
     MUSCLE = 2
     LYMPHOCYTE = 3
     BUD = 4
-
-
-@dataclass(frozen=True)
-class Biology:
-    """What a tumour is meant to be like; what came of it is measured on its architecture.
-
-    Attributes
-    ----------
-    stroma_share
-        Of tumour and stroma together.
-    maturity
-        The least mature stroma that it has.
-    margin
-        How its front grows.
-    buds
-        Tumour buds in the hot spot of 0.785 mm2.
-    til_per_mm2
-        Lymphocytes in tumour and stroma.
-    aggregates, largest_aggregate_mm
-        Lymphoid aggregates beyond the front, and the diameter of the largest.
-    mucus_share, necrosis_share
-        Of the region that the tumour takes up.
-    """
-
-    stroma_share: float
-    maturity: Maturity
-    margin: Margin
-    buds: int
-    til_per_mm2: float
-    aggregates: int
-    largest_aggregate_mm: float
-    mucus_share: float
-    necrosis_share: float
 
 
 @dataclass(frozen=True, eq=False)

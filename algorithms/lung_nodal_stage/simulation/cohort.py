@@ -1,51 +1,31 @@
-"""Simulated patients of this study: PET/CT of a chest with lung cancer, the stations of its nodes, what pathology found.
+"""Simulated patients of this study: who they are, their scans, and the cohort that they make.
 
-Which stations are involved, how nodes differ, and what a reader and the best possible observer say of them is drawn in
-``spread.py``; the organs in ``thorax.py``, where nodes are put into stations of the map of these very organs
-(``placing.py``); how the scanners see them in ``scan.py``; this module puts patients together and writes cohorts. Nothing
-but the lesions depends on the stage. Nothing learned from these patients says anything about real ones.
+Which stations are involved, how nodes differ, and what a reader and the best possible observer make of them is drawn in
+``disease.py``; the organs in ``anatomy.py``; nodes are put into stations of the map of these very organs
+(``placing.py``), and ``scan.py`` is how the scanners see them. Nothing but the lesions depends on the stage. Nothing
+learned from these patients says anything about real ones.
 """
 
 from __future__ import annotations
 
 import csv
 import functools
-from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-import preop
 from preop.anatomy import Organs, StationMap, map_stations
-from preop.cohort import map_patients, write_source
-from preop.errors import InvalidInputError
-from preop.folders import open_resumable_run
 from preop.imaging import Image, write_image
+from preop.simulation import Place, Table, random_generator, simulate_patients, write_cohort, write_table
 from preop.staging import Edition, Station, nodal_stage
-from preop.study import DataSource
+from preop.study import DataSource, Progress
 
+from .anatomy import Body, body_around, random_body
+from .disease import Disease, SimulatedLesion, draw_disease, involved_stations
 from .placing import Lump, place
-from .scan import CENTRES, THIN, Centre, scan
-from .spread import Disease, SimulatedLesion, draw_disease, involved_stations
-from .thorax import Body, body_around, random_body
-
-__all__ = [
-    "CENTRES",
-    "THIN",
-    "Centre",
-    "Facts",
-    "SimulatedLesion",
-    "SimulatedPatient",
-    "draw_anatomy",
-    "draw_facts",
-    "draw_patient",
-    "draw_small_patient",
-    "simulate",
-]
-
-Progress = Callable[[int, int], None]
+from .scan import CENTRES, Centre, scan
 
 CT, PET, SEGMENTATION = "chest-ct", "fdg-pet", "lesion-segmentation"
 SOURCE = DataSource(
@@ -84,6 +64,8 @@ LESION_COLUMNS = (
     "malignancy_oracle",
 )
 
+PURPOSES = ("patient", "anatomy", "places", "scan")
+LESIONS_FILE, TRUTH_FILE = "lesions.csv", "lesion_truth.csv"
 SMALL_CT_MM, SMALL_PET_MM = (5.0, 3.0, 3.0), (6.0, 6.0, 6.0)
 
 
@@ -96,7 +78,7 @@ class Facts(Disease):
     centre
         Hospital with its scanners.
 
-    The others as in ``spread.Disease``.
+    The others as in ``disease.Disease``.
     """
 
     centre: Centre
@@ -186,56 +168,25 @@ def draw_small_patient(seed: int, number: int = 0, template: Organs | None = Non
 def simulate(patients: int, seed: int, output: Path, progress: Progress | None = None, *, small: bool = False) -> None:
     """Write a simulated cohort: ``cohort.csv``, the images it names, the truth of the lesions, and a README.
 
-    An interrupted run can be repeated: images that are complete are not made again.
-
-    Parameters
-    ----------
-    patients
-        How many, 2 or more.
-    seed
-        The same seed gives the same files.
-    output
-        A new or empty folder, or one that the same call began.
-    progress
-        Called with the number of patients done and their total.
-    small
-        Small coarse images for tests and examples.
-
-    Raises
-    ------
-    InvalidInputError
-        If there are fewer than 2 patients, or the seed is negative.
-    InvalidOutputError
-        If the folder holds anything else, or cannot be written.
+    ``small`` gives small coarse images for tests and examples; everything else, errors too, is as in
+    :func:`preop.simulation.simulate_patients`.
     """
-    if patients < 2 or seed < 0:
-        raise InvalidInputError(
-            f"{patients} patients with seed {seed} were asked for; expected 2 patients or more and a seed of 0 or more."
-        )
-    open_resumable_run(
-        output,
-        {
-            "algorithm": "lung_nodal_stage",
-            "patients": patients,
-            "seed": seed,
-            "small": small,
-            "preop": preop.__version__,
-        },
+    places = simulate_patients(
+        "lung_nodal_stage",
+        patients=patients,
+        seed=seed,
+        output=output,
+        write_patient=functools.partial(_write_patient, seed=seed, small=small),
+        progress=progress,
+        small=small,
     )
-    names = [f"simulated_{number + 1:0{len(str(patients))}d}" for number in range(patients)]
-    folders = [(number, output / "images" / name) for number, name in enumerate(names)]
-    write = functools.partial(_write_patient, seed=seed, small=small)
-    for done, (_, error) in enumerate(map_patients(write, folders, description=None), start=1):
-        if error is not None:
-            raise error
-        if progress is not None:
-            progress(done, patients)
-    rows = [_row(name, draw_facts(seed, number)) for number, name in enumerate(names)]
-    lesions = [row for _, folder in folders for row in _read_csv(folder / LESIONS_FILE)]
-    _write_readme(output / "README.md", patients, seed)
-    _write_csv(output / "lesion_truth.csv", LESION_COLUMNS, lesions)
-    _write_csv(output / "cohort.csv", COLUMNS, rows)
-    write_source(SOURCE, output / "cohort.csv")
+    write_cohort(
+        output,
+        Table(COLUMNS, (_row(each, draw_facts(seed, each.number)) for each in places)),
+        truth={TRUTH_FILE: Table(LESION_COLUMNS, (row for each in places for row in _lesions_of(each)))},
+        readme=README.format(patients=patients, seed=seed),
+        source=SOURCE,
+    )
 
 
 # --- the patient ------------------------------------------------------------------------------------------------------
@@ -264,26 +215,22 @@ def _with_places(facts: Facts, lumps: list[Lump]) -> Facts:
 
 # --- the cohort -------------------------------------------------------------------------------------------------------
 
-LESIONS_FILE = "lesions.csv"
 
-
-def _write_patient(patient: tuple[int, Path], *, seed: int, small: bool) -> None:
-    """Write the images of a patient, by number, into a folder if they are not there yet, and the lesions last."""
-    number, folder = patient
-    if (folder / LESIONS_FILE).exists():
+def _write_patient(at: Place, *, seed: int, small: bool) -> None:
+    """Write the images of a patient if they are not there yet, and the lesions last."""
+    if (at.folder / LESIONS_FILE).exists():
         return
-    made = draw_small_patient(seed, number) if small else draw_patient(seed, number)
+    made = draw_small_patient(seed, at.number) if small else draw_patient(seed, at.number)
     for slug, image in ((CT, made.ct), (PET, made.pet), (SEGMENTATION, made.lesions)):
-        write_image(image, folder / f"{slug}.mha")
-    _write_csv(
-        folder / LESIONS_FILE, LESION_COLUMNS, [_lesion_row(folder.name, lesion) for lesion in made.facts.lesions]
-    )
+        write_image(image, at.folder / f"{slug}.mha")
+    rows = (_lesion_row(at.name, lesion) for lesion in made.facts.lesions)
+    write_table(at.folder / LESIONS_FILE, Table(LESION_COLUMNS, rows))
 
 
-def _row(patient: str, facts: Facts) -> dict[str, Any]:
+def _row(at: Place, facts: Facts) -> dict[str, Any]:
     return {
-        "patient": patient,
-        **{slug: f"images/{patient}/{slug}.mha" for slug in (CT, PET, SEGMENTATION)},
+        "patient": at.name,
+        **{slug: f"{at.relative}/{slug}.mha" for slug in (CT, PET, SEGMENTATION)},
         "centre": facts.centre.name,
         "primary_side": str(facts.primary_side),
         "clinical_n": str(facts.clinical_n),
@@ -313,45 +260,28 @@ def _lesion_row(patient: str, lesion: SimulatedLesion) -> dict[str, Any]:
     }
 
 
-def _read_csv(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as file:
+def _lesions_of(at: Place) -> list[dict[str, str]]:
+    with (at.folder / LESIONS_FILE).open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
-def _write_csv(path: Path, columns: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
-    partial = path.with_name(f".{path.name}")
-    with partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    partial.replace(path)
+def _generator(seed: int, number: int, purpose: str) -> np.random.Generator:
+    return random_generator(seed, number, purpose, PURPOSES)
 
 
-def _write_readme(path: Path, patients: int, seed: int) -> None:
-    path.write_text(
-        f"""# A simulated cohort
+README = """# A simulated cohort
 
 These {patients} patients do not exist. Their scans, lesions and pathology come from a program
-(`lung_nodal_stage/simulation.py`, seed {seed}). What is learned from them shows that the software works; it says nothing
+(`lung_nodal_stage/simulation`, seed {seed}). What is learned from them shows that the software works; it says nothing
 about patients.
 
-`cohort.csv` has one row a patient. `n_stage` is N by pathology (9th edition; `n_stage_tnm8` by the 8th), `clinical_n` what
-a simulated reader of the PET/CT said without a biopsy. `sampled_stations` are those that pathology has seen,
+`cohort.csv` has one row a patient. `n_stage` is N by pathology (9th edition; `n_stage_tnm8` by the 8th), `clinical_n` the
+stage that a simulated reader of the PET/CT gave without a biopsy. `sampled_stations` are those that pathology examined,
 `involved_stations` those with a malignant node. `lesion-segmentation` has one label a lesion: the primary, lymph nodes
 benign and malignant, distant metastases, and foci of physiological uptake.
 
 `lesion_truth.csv` has one row a lesion, with all that decided how it looks and whether it is malignant; no algorithm may
-see it. `malignancy_oracle` is the chance that a node is malignant for an observer who knows its true size and uptake,
-its station and the lobe of the primary, and judges each node by itself. `border_mm` is how far its centre lies from the
-next station.
-""",
-        encoding="utf-8",
-    )
-
-
-# --- chance -----------------------------------------------------------------------------------------------------------
-
-
-def _generator(seed: int, number: int, purpose: Literal["patient", "anatomy", "places", "scan"]) -> np.random.Generator:
-    """Give each patient and purpose its own stream."""
-    return np.random.default_rng([seed, number, ("patient", "anatomy", "places", "scan").index(purpose)])
+see it. `malignancy_oracle` is the probability that a node is malignant for an observer who knows its true size and uptake,
+its station and the lobe of the primary, and judges each node by itself. `border_mm` is the distance of its centre from the
+nearest border of its station.
+"""

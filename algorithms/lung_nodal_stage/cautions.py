@@ -1,0 +1,151 @@
+"""What a reader should know before trusting a stage: what was not in view, what is doubtful, and what the model is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preop.anatomy import STATIONS
+from preop.anatomy.organs import LUNGS
+from preop.imaging import Image
+from preop.segmentation import Organs
+from preop.study import simulation_warnings
+
+from .assessment import Assessment
+from .explanation import MAX_DRAWN
+from .lesions import Kind
+from .malignancy import LABELS, features_of
+from .model import Model, digests
+
+UNCOVERED = 0.02
+"""Share of the lungs outside of the PET from which it is mentioned."""
+
+RIVAL = 0.5
+"""Share of the volume of the primary from which a lesion of the other lung may be the primary instead."""
+
+
+def notes_on(assessment: Assessment, ct: Image, pet: Image, organs: Organs) -> list[str]:
+    """Say what was not in view, what took its place, and how lesions were separated."""
+    notes = [*assessment.stations.notes, *assessment.lesions.notes]
+    beyond = _share_beyond(pet, ct, organs)
+    if beyond > UNCOVERED:
+        notes.append(f"{beyond:.0%} of the lungs lie beyond the PET: uptake there counts as 0.")
+    if (count := len(assessment.lesions.all)) > MAX_DRAWN:
+        notes.append(f"{count} lesions were found, of which the first {MAX_DRAWN} are drawn; all are in the tables.")
+    return notes
+
+
+def _share_beyond(pet: Image, ct: Image, organs: Organs) -> float:
+    """Share of the lungs that the PET does not reach."""
+    places = np.argwhere(organs.mask(*LUNGS)[::4, ::4, ::4]) * 4
+    index = pet.geometry.index_zyx(ct.geometry.world_mm(places))
+    inside = ((index >= -0.5) & (index <= np.array(pet.shape) - 0.5)).all(axis=1)
+    return 1 - float(inside.mean()) if len(places) else 0.0
+
+
+def warnings_on(assessment: Assessment, model: Model, organs: Organs, slice_mm: float) -> list[str]:
+    """Say what a reader should know before trusting the stage."""
+    return [
+        *_about_orientation(organs),
+        *_about_view(assessment),
+        *_about_primary(assessment),
+        *_about_nodes(assessment, model),
+        *_about_model(model, slice_mm),
+    ]
+
+
+def _about_orientation(organs: Organs) -> list[str]:
+    """Doubt a header by which the liver lies where it does not."""
+    liver, lungs = (_centre_mm(organs, names) for names in (("liver",), LUNGS))
+    if liver is None or lungs is None:
+        return []
+    warnings = []
+    if liver[0] > lungs[0]:
+        warnings.append(
+            "The liver lies on the left: the scan is mirrored, or the organs are (situs inversus); if it is mirrored, "
+            "right and left are exchanged in all that is said here."
+        )
+    if liver[2] > lungs[2]:
+        warnings.append(
+            "The liver lies above the lungs: the scan stands on its head, and nothing said here can be believed; correct "
+            "the orientation in its header."
+        )
+    return warnings
+
+
+def _centre_mm(organs: Organs, names: Sequence[str]) -> NDArray[np.float64] | None:
+    places = np.argwhere(organs.mask(*names)[::4, ::4, ::4]) * 4
+    return organs.labels.geometry.world_mm(places).mean(axis=0) if len(places) else None
+
+
+def _about_view(assessment: Assessment) -> list[str]:
+    missing = [name for name in STATIONS if not assessment.stations.mask(name).any()]
+    if not missing:
+        return []
+    return [
+        f"Stations {', '.join(missing)} are not in view or could not be placed: nodes in them count for nothing, and the true "
+        "stage may be higher."
+    ]
+
+
+def _about_primary(assessment: Assessment) -> list[str]:
+    primary, side = assessment.lesions.primary, assessment.side
+    if side is None:
+        return ["No primary was found and its side was not given: give primary_side."]
+    warnings = []
+    if primary is not None and primary.side not in (None, side):
+        warnings.append(
+            f"The side of the primary was given as {side}; the lesion taken for it lies in the {primary.place}."
+        )
+    if primary is not None and assessment.side_from == "found":
+        rivals = [
+            lesion
+            for lesion in assessment.lesions.of(Kind.DISTANT)
+            if lesion.side not in (None, primary.side) and lesion.volume_ml >= RIVAL * primary.volume_ml
+        ]
+        warnings += [
+            f"Another lesion of the {rival.place} is of similar size: if that is the primary, the sides change; give "
+            "primary_side."
+            for rival in rivals[:1]
+        ]
+    return warnings
+
+
+def _about_nodes(assessment: Assessment, model: Model) -> list[str]:
+    warnings = []
+    outside = {
+        LABELS[part.name]
+        for node in assessment.nodes
+        for part in model.malignancy.contributions(features_of(node))
+        if part.outside_training_range
+    }
+    if outside:
+        names = ", ".join(name for name in LABELS.values() if name in outside)
+        warnings.append(f"A node lies beyond all nodes of the training in {names}.")
+    if assessment.lesions.references.blood_pool is None or assessment.lesions.references.liver is None:
+        missing = "aorta" if assessment.lesions.references.blood_pool is None else "liver"
+        warnings.append(f"The {missing} is not in view: uptake over it is not known, and the training median was used.")
+    by_rule = assessment.rule("blood_pool")
+    if by_rule is not None and by_rule.category is not assessment.stage.category:
+        warnings.append(
+            f"By the clinical rule (uptake above the mediastinal blood pool) the stage would be {by_rule.category}."
+        )
+    return warnings
+
+
+def _about_model(model: Model, slice_mm: float) -> list[str]:
+    warnings = []
+    if slice_mm > model.description.slice_mm:
+        warnings.append(
+            f"Slices are {slice_mm:g} mm apart, more than in any training patient ({model.description.slice_mm:g} mm)."
+        )
+    now = digests(model.organs, model.lesions)
+    warnings += [
+        f"The network of {name} is not the one with which the probabilities of nodes were learned."
+        for name, value in now.items()
+        if model.description.trained_with.get(name) != value
+    ]
+    warnings += [f"In cross-validation {sentence}" for sentence in model.info.validation.cautions]
+    return warnings + simulation_warnings(model.info)

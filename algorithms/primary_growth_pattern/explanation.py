@@ -1,0 +1,155 @@
+"""How a likelihood is explained: each model's decision, what items and tiles contribute, pictures, and warnings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preop.grandchallenge.outputs import Output, Thumbnail
+from preop.imaging import Image
+from preop.report.charts import Contribution, contributions_chart
+from preop.slides import Slide, TileFeatures, in_micrometres
+from preop.study import DISCLAIMER, model_entry, simulation_warnings
+
+from .card_model import CardModel
+from .examination import Examined
+from .model import CARD, COMBINED, TILES, Model
+from .score_card import Item
+
+SHOWN_TILES = 10
+MAX_ARTEFACTS = 0.25
+"""Share of the tissue under ink, folded or out of focus from which a reader is warned."""
+
+_ACROSS = 5
+_FRAME_PX = 8
+_FOR, _AGAINST = (230, 120, 20), (40, 100, 190)  # orange and blue
+_HEAT_MAP_PIXELS = 8  # along the side of a tile: as fine as the tissue map
+
+
+def most_influential(by_tile: NDArray[np.float32]) -> NDArray[np.intp]:
+    """Find the tiles that shift the likelihood most, up or down, the most influential first."""
+    return np.argsort(-np.abs(by_tile), kind="stable")[:SHOWN_TILES]
+
+
+def explain(
+    likelihoods: Mapping[str, float],
+    seen: Examined,
+    by_tile: NDArray[np.float32],
+    influential: NDArray[np.intp],
+    model: Model,
+) -> dict[str, Any]:
+    """Put together what each model decides, and what its likelihood rests on."""
+    thresholds = model.description.thresholds
+    decisions = {
+        name: "desmoplastic" if value >= thresholds[name] else "not desmoplastic" for name, value in likelihoods.items()
+    }
+    corners = seen.tiles.tiling.corners_um
+    return {
+        "likelihood": likelihoods[COMBINED],
+        "decision_threshold": thresholds[COMBINED],
+        "decision": decisions[COMBINED],
+        "models": {
+            name: {"likelihood": value, "decision_threshold": thresholds[name], "decision": decisions[name]}
+            for name, value in likelihoods.items()
+        },
+        "models_agree": decisions[CARD] == decisions[TILES],
+        "unfavourable_items": [seen.card.item(name).title for name in seen.card.unfavourable],
+        "items_not_assessed": {item.title: item.not_assessed for item in seen.card.items if not item.assessed},
+        "score_card": {
+            "intercept_log_odds": model.card.intercept,
+            "contributions": [part.model_dump() for part in model.card.contributions(seen.card)],
+        },
+        "tiles": {
+            "number": len(seen.tiles.tiling),
+            "side_um": seen.tiles.tiling.size_um,
+            "most_influential": [
+                {
+                    "y_um": round(float(corners[number, 0]), 1),
+                    "x_um": round(float(corners[number, 1]), 1),
+                    "contribution_log_odds": float(by_tile[number]),
+                }
+                for number in influential
+            ],
+        },
+        "warnings": _warnings(decisions, seen, model),
+        "model": model_entry(
+            model.info,
+            {name: figures.model_dump() for name, figures in model.info.validation.models.items()},
+            head=model.description.network.head,
+            encoder=model.encoder.info.name,
+        ),
+        "disclaimer": DISCLAIMER,
+    }
+
+
+def card_chart(seen: Examined, card: CardModel, likelihood: float) -> Output:
+    """Draw what each item of the card adds; items without a weight add nothing."""
+    log_odds = {part.item: part.log_odds for part in card.contributions(seen.card)}
+    directed = sum(item.unfavourable is not None for item in seen.card.items)
+    return contributions_chart(
+        [Contribution(item.title, _written(item), log_odds.get(item.name, 0.0)) for item in seen.card.items],
+        title=f"Score card: likelihood of desmoplastic growth {likelihood:.0%}",
+        subtitle=f"{len(seen.card.unfavourable)} of {directed} items unfavourable",
+    )
+
+
+def heat_map(tiles: TileFeatures, by_tile: NDArray[np.float32], slide: Slide) -> Image:
+    """Draw what each tile adds to the log odds."""
+    return in_micrometres(tiles.tiling, by_tile, slide.size_um, pixels=_HEAT_MAP_PIXELS)
+
+
+def tile_sheet(
+    slide: Slide, tiles: TileFeatures, by_tile: NDArray[np.float32], influential: NDArray[np.intp]
+) -> Thumbnail:
+    """Arrange tiles in rows from the upper left; orange frames favour desmoplastic growth, blue ones count against it."""
+    chosen = tiles.tiling.only(influential)
+    pictures = {
+        int(number): tile.pixels for number, tile in zip(np.sort(influential), slide.tiles(chosen), strict=True)
+    }
+    side = chosen.size_px + 4 * _FRAME_PX
+    sheet = np.full((-(-len(influential) // _ACROSS) * side, _ACROSS * side, 3), 255, np.uint8)
+    for place, number in enumerate(influential.tolist()):
+        top, left = place // _ACROSS * side + _FRAME_PX, place % _ACROSS * side + _FRAME_PX
+        framed = np.empty((chosen.size_px + 2 * _FRAME_PX,) * 2 + (3,), np.uint8)
+        framed[:] = _FOR if by_tile[number] > 0 else _AGAINST
+        framed[_FRAME_PX:-_FRAME_PX, _FRAME_PX:-_FRAME_PX] = pictures[number]
+        sheet[top : top + len(framed), left : left + len(framed)] = framed
+    return Thumbnail(sheet)
+
+
+def _written(item: Item) -> str:
+    if item.value is None:
+        return "not assessed"
+    share = item.unit.startswith("share")
+    value = f"{item.value:.0%}" if share else f"{item.value:.3g} {item.unit}"
+    return value if item.category is None else f"{value}, {item.category}"
+
+
+def _warnings(decisions: Mapping[str, str], seen: Examined, model: Model) -> list[str]:
+    """Say what a reader should know before trusting the numbers."""
+    learned, number = model.description, len(seen.tiles.tiling)
+    artefacts = seen.spoilt_share
+    warnings = []
+    if decisions[CARD] != decisions[TILES]:
+        warnings.append(
+            f"The two models disagree: {decisions[CARD]} by the score card, {decisions[TILES]} by the tiles."
+        )
+    if missing := [item.title.lower() for item in seen.card.items if not item.assessed]:
+        warnings.append(f"Not assessed, and of no weight in the likelihood: {', '.join(missing)}.")
+    if artefacts > MAX_ARTEFACTS:
+        warnings.append(
+            f"{artefacts:.0%} of the tissue is covered by ink, folded or out of focus, and was not examined."
+        )
+    if not learned.min_tiles <= number <= learned.max_tiles:
+        warnings.append(
+            f"The slide has {number} tiles of tissue; slides that the model was trained on had {learned.min_tiles} to "
+            f"{learned.max_tiles}."
+        )
+    if not_better := model.info.validation.not_better_than(COMBINED):
+        warnings.append(
+            f"In cross-validation the combined model was not shown to do better than {' or '.join(not_better)} alone."
+        )
+    return warnings + simulation_warnings(model.info)

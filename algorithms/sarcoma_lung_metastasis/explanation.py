@@ -1,0 +1,148 @@
+"""What a likelihood rests on, for a reader: features in words, their contributions, warnings, and the model's figures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from preop.grandchallenge.outputs import Output
+from preop.radiomics import describe
+from preop.radiomics.settings import TEXTURES
+from preop.report.charts import Contribution as ChartRow
+from preop.report.charts import contributions_chart
+from preop.study import DISCLAIMER, model_entry, simulation_warnings
+from preop.tabular import Contribution
+
+from .features import GRADES, scan_of
+from .model import Model
+
+
+def _yes_or_no(value: float) -> str:
+    return "yes" if value >= 0.5 else "no"
+
+
+def _grade(value: float) -> str:
+    return next(name for name, number in GRADES.items() if number == round(value))
+
+
+# Clinical items: what a reader calls them, and how a value is written.
+CLINICAL_LABELS: dict[str, tuple[str, Callable[[float], str]]] = {
+    "age_years": ("age", "{:.0f} years".format),
+    "male": ("male sex", _yes_or_no),
+    "grade": ("grade", _grade),
+    "liposarcoma": ("liposarcoma", _yes_or_no),
+    "extremity": ("in an extremity", _yes_or_no),
+    "margin_positive": ("positive margin", _yes_or_no),
+}
+# Features of the standard whose value has the unit of the scan's intensities.
+WITH_INTENSITY_UNIT = {"stat_mean", "stat_median", "stat_min", "stat_max", "stat_p10", "stat_p90", "stat_iqr"}
+
+
+def explanation(
+    likelihood: float, contributions: Sequence[Contribution], row: Mapping[str, float], key: str, model: Model
+) -> dict[str, Any]:
+    """Decision, what each feature adds, warnings, and where the model comes from.
+
+    Parameters
+    ----------
+    contributions
+        The largest first.
+    row
+        All that was measured, by feature.
+    key
+        Name of the model, ``interface_key``.
+    """
+    logistic = model.by_interface[key]
+    return {
+        "likelihood": likelihood,
+        "decision_threshold": logistic.threshold,
+        "decision": "high risk" if likelihood >= logistic.threshold else "low risk",
+        "likelihood_percentile_in_training_cohort": logistic.training_percentile(likelihood),
+        "intercept_log_odds": logistic.intercept,
+        "features": [_in_words(each) for each in contributions],
+        "warnings": [
+            *_about_features(contributions, row),
+            *_shown_in_validation(model, key),
+            *simulation_warnings(model.info),
+        ],
+        "model": model_entry(model.info, model.info.validation.models[key].model_dump()),
+        "disclaimer": DISCLAIMER,
+    }
+
+
+def chart(likelihood: float, contributions: Sequence[Contribution], threshold: float) -> Output:
+    """Draw what each feature adds."""
+    return contributions_chart(
+        [ChartRow(label_of(each.name), _written(each), each.log_odds) for each in contributions],
+        title=f"Likelihood of lung metastasis {likelihood:.0%}",
+        subtitle=f"high risk from {threshold:.0%}",
+    )
+
+
+def label_of(feature: str) -> str:
+    """Name a feature in words."""
+    scan = scan_of(feature)
+    if scan is None:
+        return CLINICAL_LABELS[feature][0]
+    name = feature.removeprefix(f"{scan.name}_")
+    if name == "log_volume_ml":
+        return f"{scan.label} volume"
+    described = describe(name)
+    family = f"{described.family.upper()} " if described.family in TEXTURES else ""
+    return f"{scan.label} {family}{described.name[0].lower()}{described.name[1:]}"
+
+
+def _in_words(part: Contribution) -> dict[str, Any]:
+    return {
+        "feature": part.name,
+        "label": label_of(part.name),
+        "value": part.value,
+        "value_in_words": _written(part),
+        "missing": part.missing,
+        "contribution_log_odds": part.log_odds,
+        "percentile_in_training_cohort": part.training_percentile,
+    }
+
+
+def _written(part: Contribution) -> str:
+    """Write the value of a feature for a reader."""
+    scan = scan_of(part.name)
+    if scan is None:
+        written = CLINICAL_LABELS[part.name][1](part.value)
+    elif part.name.endswith("log_volume_ml"):
+        written = f"{math.exp(part.value):.0f} ml"
+    elif part.name.removeprefix(f"{scan.name}_") in WITH_INTENSITY_UNIT:
+        written = f"{part.value:.1f} {scan.unit}"
+    else:
+        written = f"{part.value:.3g}"
+    return f"unknown (taken as {written})" if part.missing else written
+
+
+def _about_features(contributions: Sequence[Contribution], row: Mapping[str, float]) -> Iterator[str]:
+    """Warn of values that no training patient had, of those that are unknown, and of those that play no part."""
+    for part in contributions:
+        if part.outside_training_range:
+            yield _sentence(f"{label_of(part.name)} ({_written(part)}) lies outside the range of the training cohort.")
+    for part in contributions:
+        if part.missing:
+            yield _sentence(f"{label_of(part.name)} is unknown; the training median was used instead.")
+    used = {part.name for part in contributions}
+    given = [name for name in CLINICAL_LABELS if not math.isnan(row.get(name, math.nan))]
+    if unused := [label_of(name) for name in given if name not in used]:
+        yield f"Given, but without effect in this model: {', '.join(unused)}."
+
+
+def _shown_in_validation(model: Model, key: str) -> Iterator[str]:
+    """Say which simpler predictors the model was not shown to surpass."""
+    names = [
+        "clinical information" if name == "clinical" else name for name in model.info.validation.not_better_than(key)
+    ]
+    if names:
+        *others, last = names
+        listed = f"{', '.join(others)} or {last}" if others else last
+        yield f"In cross-validation, this model was not shown to perform better than {listed} alone."
+
+
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:]

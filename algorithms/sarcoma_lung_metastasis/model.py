@@ -1,0 +1,100 @@
+"""What a model folder of this study holds, and how it is loaded: complete and consistent, or refused with one sentence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Self
+
+from pydantic import RootModel, model_validator
+
+from preop.errors import InvalidModelError
+from preop.grandchallenge.algorithm import Algorithm
+from preop.study import MODEL_FILE, ModelInfo, read_description, read_model_info
+from preop.tabular import LogisticModel
+
+from .features import CLINICAL, SCANS
+
+WEIGHTS_FILE = "weights.json"
+QUANTILES = 21
+"""Of the training cohort, at 0, 5, ..., 100 %."""
+
+
+class Weights(RootModel[dict[str, LogisticModel]]):
+    """The trained models, one for each combination of inputs that there were patients for, by ``interface_key``."""
+
+    @model_validator(mode="after")
+    def _can_be_used(self) -> Self:
+        for key, logistic in self.root.items():
+            if problem := _problem(logistic):
+                raise ValueError(f"{key}: {problem}")
+        return self
+
+
+@dataclass(frozen=True)
+class Model:
+    """The trained models, one for each combination of inputs, and where they come from."""
+
+    info: ModelInfo
+    by_interface: Mapping[str, LogisticModel]
+
+
+def load_model(folder: Path, algorithm: Algorithm) -> Model:
+    """Read and check a model folder.
+
+    Raises
+    ------
+    InvalidModelError
+        If anything is missing, of another type, or contradicts the rest.
+    """
+    info = read_model_info(folder, algorithm)
+    if WEIGHTS_FILE not in info.files:
+        raise InvalidModelError(
+            f"The model in {folder} is damaged: {MODEL_FILE}, files.{WEIGHTS_FILE}: Field required."
+        )
+    weights = read_description(folder, WEIGHTS_FILE, Weights).root
+    if problem := _contradiction(info, weights, algorithm):
+        raise InvalidModelError(f"The model in {folder} is damaged: {problem}.")
+    return Model(info, weights)
+
+
+def interface_key(slugs: Iterable[str]) -> str:
+    """Name a combination of inputs as a reader does: ``CT + PET + clinical``."""
+    given = set(slugs)
+    scans = [scan.label for scan in SCANS if scan.image in given]
+    return " + ".join([*scans, *(["clinical"] if CLINICAL in given else [])])
+
+
+def _contradiction(info: ModelInfo, weights: Mapping[str, LogisticModel], algorithm: Algorithm) -> str | None:
+    """Say where weights and validation do not belong together."""
+    models = info.validation.models
+    validated = {name for name, figures in models.items() if not figures.baseline}
+    if strange := sorted(weights.keys() - {interface_key(interface) for interface in algorithm.interfaces}):
+        return f"{WEIGHTS_FILE} holds a model on {strange[0]}, a combination of inputs that is not accepted"
+    if unknown := sorted(weights.keys() - validated):
+        return f"{MODEL_FILE}, validation.models lacks the model on {unknown[0]}, which {WEIGHTS_FILE} holds"
+    if lost := sorted(validated - weights.keys()):
+        return f"{WEIGHTS_FILE} lacks the model on {lost[0]}, which {MODEL_FILE} validates"
+    if not info.validation.comparisons:
+        return f"{MODEL_FILE}, validation.comparisons: the models are compared with no baseline"
+    return None
+
+
+def _problem(logistic: LogisticModel) -> str | None:
+    """Say what no trained model can have."""
+    for term in logistic.terms:
+        if not all(map(math.isfinite, (term.coefficient, term.median, term.mean))):
+            return f"{term.name} has a number that is not finite"
+        if not 0 < term.standard_deviation < math.inf:
+            return f"{term.name} has a standard deviation of {term.standard_deviation:g}; expected more than 0"
+    if not math.isfinite(logistic.intercept):
+        return "the intercept is not finite"
+    if not 0 <= logistic.threshold <= 1:
+        return f"the threshold is {logistic.threshold:g}; expected 0 to 1"
+    for quantiles in (logistic.out_of_fold_quantiles, *(term.quantiles for term in logistic.terms)):
+        if len(quantiles) != QUANTILES or not all(low <= high for low, high in pairwise(quantiles)):
+            return f"expected {QUANTILES} rising quantiles of each feature and of the prediction"
+    return None
