@@ -38,6 +38,7 @@ app = typer.Typer(
     add_completion=False,
 )
 console = Console()
+NEW_STUDY_PATIENTS = 80
 
 AlgorithmName = Annotated[
     str, typer.Argument(metavar="ALGORITHM", help="Its name, or a folder with an algorithm.toml.")
@@ -195,6 +196,7 @@ def simulate(
     patients: Annotated[int, typer.Option(min=2, help="How many.")],
     output: Annotated[Path, typer.Option(help="A new folder, or one that the same call began.")],
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same patients.")] = 0,
+    small: Annotated[bool, typer.Option("--small", help="Small coarse images, to try things out.")] = False,  # noqa: FBT002
 ) -> None:
     """Make a cohort of simulated patients: cohort.csv, images and the known truth.
 
@@ -203,8 +205,41 @@ def simulate(
     simulation = simulation_of(repository.find_algorithm(algorithm))
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("Simulating", total=patients)
-        simulation.simulate(patients, seed, output, lambda done, _: progress.update(task, completed=done))
+
+        def advance(done: int, _: int) -> None:
+            progress.update(task, completed=done)
+
+        simulation.simulate(patients, seed, output, advance, small=small)
     console.print(f"The cohort is {output / 'cohort.csv'}")
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(help="Small letters, digits and underscores.")],
+    output: Annotated[
+        Path | None, typer.Option(help="Folder that gets algorithms/NAME and evaluation/ground_truth/NAME.")
+    ] = None,
+) -> None:
+    """Make a new study that works: a small one to change into your own, trained on simulated patients, with its cases.
+
+    Example: `preop new liver_fibrosis`. docs/studies.md goes on from there.
+    """
+    import runpy
+
+    from preop.study import remove_study, write_study
+
+    like = next(study for study in repository.studies() if study.requirements == "imaging")
+    study = write_study(name, output or repository.ROOT, like)
+    folder, runs = str(study.folder), (output or repository.ROOT) / "runs" / name
+    try:
+        simulate(folder, patients=NEW_STUDY_PATIENTS, output=runs / "simulated", seed=1)
+        train(folder, cohort=runs / "simulated" / "cohort.csv", model=study.folder / "model", report=runs / "report")
+        runpy.run_path(str(study.folder / "test" / "make_cases.py"), run_name="__main__")
+    except BaseException:
+        remove_study(study)
+        raise
+    console.print(f"The study is in {folder}. Run it by ./run.sh, test it by ./test.sh {name}", soft_wrap=True)
+    console.print("Now change measurement.py, training.py and simulation/ into your own: docs/studies.md")
 
 
 @app.command()

@@ -1,39 +1,26 @@
-"""Simulated patients of this study: portal venous CT of a liver with metastases, and what pathology reports of them.
-
-How metastases grow and what is reported is drawn in ``metastases.py``; the liver, its vessels and neighbours in
-``abdomen.py``; how scanners, readers and networks see them in ``scan.py``; this module puts patients together and writes
-cohorts. Nothing but the interface of a metastasis depends on its pattern. Nothing learned from these patients says
-anything about real ones.
-"""
+"""Simulated patients put together from disease, anatomy and scan, and cohorts of them."""
 
 from __future__ import annotations
 
-import csv
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-import preop
-from preop.cohort import map_patients, write_source
-from preop.errors import InvalidInputError
-from preop.folders import open_resumable_run
+from liver_growth_pattern.lesions import CT, SEGMENTATION
 from preop.imaging import Geometry, Image, write_image
+from preop.simulation import Place, Table, random_generator, simulate_patients, write_cohort
 from preop.staging import Pattern, Shares, patient_pattern
 from preop.statistics import oracle_auc
-from preop.study import DataSource
+from preop.study import DataSource, Progress
 
-from .abdomen import place_metastases, random_abdomen
-from .lesions import CT, SEGMENTATION
-from .metastases import Floats, Metastases, draw_metastases, draw_reports
-from .scan import CENTRES, EXTERNAL_CENTRES, TEXTURE_HU, Centre, grow, liver_densities, scan, scanned_grid
+from .anatomy import place_metastases, random_abdomen
+from .disease import Floats, Metastases, draw_metastases, draw_reports
+from .scan import CENTRES, TEXTURE_HU, Centre, grow, liver_densities, scan, scanned_grid
 
-__all__ = ["CENTRES", "EXTERNAL_CENTRES", "PatientFacts", "SimulatedPatient", "draw_facts", "draw_patient", "simulate"]
-
-Progress = Callable[[int, int], None]
 Source = Literal["reader", "network"]
 
 SOURCE = DataSource(
@@ -54,6 +41,9 @@ PATIENT_TRUTH_COLUMNS = ("patient", "oracle_probability")
 ONLY_PATIENT_KNOWN = 0.25  # share of patients of whom the pathologist reports only the patient's pattern
 DRAWN_BY_NETWORK = 0.3  # share of patients whose segmentation comes from a network, not a reader
 SMALL_SPACING_MM = (5.0, 1.6, 1.6)
+
+# Each patient and purpose has a stream of its own; a new purpose goes to the end, or all patients change.
+PURPOSES, STREAM = ("patient", "anatomy"), 7
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +115,7 @@ def draw_facts(
     only_patient_known
         Share of the patients of whom no metastasis is reported by itself.
     """
-    rng = _generator(seed, number, "patient")
+    rng = random_generator(seed, number, "patient", PURPOSES, STREAM)
     centre = centres[rng.choice(len(centres), p=[each.share for each in centres])]
     source: Source = "network" if rng.random() < DRAWN_BY_NETWORK else "reader"
     reported_each = bool(rng.random() >= only_patient_known)
@@ -156,7 +146,7 @@ def draw_patient(
         The patient, where it is known already.
     """
     facts = facts or draw_facts(seed, number, centres=centres)
-    rng = _generator(seed, number, "anatomy")
+    rng = random_generator(seed, number, "anatomy", PURPOSES, STREAM)
     hu = liver_densities(rng, facts.centre, arterial=arterial)
     abdomen = random_abdomen(rng, hu, TEXTURE_HU)
     places = place_metastases(rng, abdomen, facts.metastases)
@@ -207,54 +197,45 @@ def simulate(
     InvalidOutputError
         If the folder holds anything else, or cannot be written.
     """
-    if patients < 2 or seed < 0:
-        raise InvalidInputError(
-            f"{patients} patients with seed {seed} were asked for; expected 2 patients or more and a seed of 0 or more."
-        )
     if small:
         centres = [replace(each, ct=replace(each.ct, spacing_mm=SMALL_SPACING_MM)) for each in centres]
-    open_resumable_run(
-        output,
-        {
-            "algorithm": "liver_growth_pattern",
-            "patients": patients,
-            "seed": seed,
-            "centres": ", ".join(each.name for each in centres),
-            "only_patient_known": only_patient_known,
-            "small": small,
-            "preop": preop.__version__,
-        },
+    places = simulate_patients(
+        "liver_growth_pattern",
+        patients=patients,
+        seed=seed,
+        output=output,
+        write_patient=functools.partial(_write_images, seed=seed, centres=centres),
+        progress=progress,
+        centres=", ".join(each.name for each in centres),
+        only_patient_known=only_patient_known,
+        small=small,
     )
-    names = [f"simulated_{number + 1:0{len(str(patients))}d}" for number in range(patients)]
-    folders = [(number, output / "images" / name) for number, name in enumerate(names)]
-    draw = functools.partial(draw_facts, seed, centres=centres, only_patient_known=only_patient_known)
-    write = functools.partial(_write_images, seed=seed, centres=centres)
-    for done, (_, error) in enumerate(map_patients(write, folders, description=None), start=1):
-        if error is not None:
-            raise error
-        if progress is not None:
-            progress(done, patients)
-    facts = [draw(number) for number in range(patients)]
-    named = list(zip(names, facts, strict=True))
-    _write_readme(output / "README.md", patients, seed, facts)
-    _write_csv(output / LESION_TRUTH_FILE, LESION_TRUTH_COLUMNS, (row for each in named for row in _truth_rows(*each)))
-    oracles = ({"patient": name, "oracle_probability": round(each.metastases.oracle, 6)} for name, each in named)
-    _write_csv(output / PATIENT_TRUTH_FILE, PATIENT_TRUTH_COLUMNS, oracles)
-    _write_csv(output / LESION_SHARES_FILE, SHARE_COLUMNS, (row for each in named for row in _share_rows(*each)))
-    _write_csv(output / "cohort.csv", COLUMNS, (_row(*each) for each in named))
-    write_source(SOURCE, output / "cohort.csv")
+    drawn = [
+        (place, draw_facts(seed, place.number, centres=centres, only_patient_known=only_patient_known))
+        for place in places
+    ]
+    write_cohort(
+        output,
+        Table(COLUMNS, [_row(*each) for each in drawn]),
+        truth={
+            LESION_TRUTH_FILE: Table(LESION_TRUTH_COLUMNS, [row for each in drawn for row in _truth_rows(*each)]),
+            PATIENT_TRUTH_FILE: Table(PATIENT_TRUTH_COLUMNS, [_oracle_row(*each) for each in drawn]),
+            LESION_SHARES_FILE: Table(SHARE_COLUMNS, [row for each in drawn for row in _share_rows(*each)]),
+        },
+        readme=_readme(patients, seed, [facts for _, facts in drawn]),
+        source=SOURCE,
+    )
 
 
 # --- the cohort -------------------------------------------------------------------------------------------------------
 
 
-def _row(patient: str, facts: PatientFacts) -> dict[str, Any]:
-    folder = f"images/{patient}"
+def _row(place: Place, facts: PatientFacts) -> dict[str, Any]:
     return {
-        "patient": patient,
-        CT: f"{folder}/{CT}.mha",
-        SEGMENTATION: f"{folder}/{facts.source}.mha",
-        SECOND_SEGMENTATION: f"{folder}/{'reader' if facts.source == 'network' else 'network'}.mha",
+        "patient": place.name,
+        CT: f"{place.relative}/{CT}.mha",
+        SEGMENTATION: f"{place.relative}/{facts.source}.mha",
+        SECOND_SEGMENTATION: f"{place.relative}/{'reader' if facts.source == 'network' else 'network'}.mha",
         "centre": facts.centre.name,
         "segmentation_source": facts.source,
         "lesions": len(facts.metastases),
@@ -262,20 +243,20 @@ def _row(patient: str, facts: PatientFacts) -> dict[str, Any]:
     }
 
 
-def _share_rows(patient: str, facts: PatientFacts) -> list[dict[str, Any]]:
+def _share_rows(place: Place, facts: PatientFacts) -> list[dict[str, Any]]:
     if not facts.reported_each:
         return []
     return [
-        {"patient": patient, "label": label, **_by_pattern(shares.as_tuple())}
+        {"patient": place.name, "label": label, **_by_pattern(shares.as_tuple())}
         for label, shares in enumerate(facts.reports, start=1)
     ]
 
 
-def _truth_rows(patient: str, facts: PatientFacts) -> list[dict[str, Any]]:
+def _truth_rows(place: Place, facts: PatientFacts) -> list[dict[str, Any]]:
     of = facts.metastases
     return [
         {
-            "patient": patient,
+            "patient": place.name,
             "label": i + 1,
             "radius_mm": round(float(of.radius_mm[i]), 2),
             **_by_pattern(np.round(of.shares[i], 4).tolist()),
@@ -285,38 +266,31 @@ def _truth_rows(patient: str, facts: PatientFacts) -> list[dict[str, Any]]:
     ]
 
 
+def _oracle_row(place: Place, facts: PatientFacts) -> dict[str, Any]:
+    return {"patient": place.name, "oracle_probability": round(facts.metastases.oracle, 6)}
+
+
 def _by_pattern(shares: Iterable[float]) -> dict[str, float]:
     return {str(pattern): round(share, 4) for pattern, share in zip(Pattern, shares, strict=True)}
 
 
-def _write_images(patient: tuple[int, Path], *, seed: int, centres: Sequence[Centre]) -> None:
-    """Write the images of a patient, by number, into a folder if they are not there yet."""
-    number, folder = patient
-    paths = [folder / f"{name}.mha" for name in (CT, "reader", "network")]
+def _write_images(place: Place, *, seed: int, centres: Sequence[Centre]) -> None:
+    """Write the images of a patient if they are not there yet."""
+    paths = [place.folder / f"{name}.mha" for name in (CT, "reader", "network")]
     if all(path.exists() for path in paths):
         return
-    made = draw_patient(seed, number, centres=centres, only_around=True)
-    for path, image in zip(paths, (made.ct, made.reader, made.network), strict=True):
+    patient = draw_patient(seed, place.number, centres=centres, only_around=True)
+    for path, image in zip(paths, (patient.ct, patient.reader, patient.network), strict=True):
         write_image(image, path)
 
 
-def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> None:
-    partial = path.with_name(f".{path.name}")
-    with partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    partial.replace(path)
-
-
-def _write_readme(path: Path, patients: int, seed: int, facts: Sequence[PatientFacts]) -> None:
+def _readme(patients: int, seed: int, facts: Sequence[PatientFacts]) -> str:
     oracles = np.array([each.metastases.oracle for each in facts])
     best = f"{oracle_auc(oracles):.3f}" if 0 < oracles.sum() < len(oracles) else "no number"
-    path.write_text(
-        f"""# A simulated cohort
+    return f"""# A simulated cohort
 
 These {patients} patients do not exist. Their scans, metastases and pathology come from a program
-(`liver_growth_pattern/simulation.py`, seed {seed}). What is learned from them shows that the software works; it says
+(`liver_growth_pattern/simulation`, seed {seed}). What is learned from them shows that the software works; it says
 nothing about patients.
 
 `cohort.csv` has one row a patient; `{OUTCOME}` is 1 unless the whole interface of every metastasis was reported as
@@ -326,16 +300,9 @@ and a network. Scans are stored as air where they are far from all metastases.
 
 `{LESION_TRUTH_FILE}` has the true shares of each metastasis, which no algorithm may see; an observer who knows them gives
 `oracle_probability` in `{PATIENT_TRUTH_FILE}`, and can expect an AUC of {best} for non-desmoplastic patients.
-""",
-        encoding="utf-8",
-    )
+"""
 
 
 def _shifted(grid: Geometry, shift: Floats) -> Geometry:
     x, y, z = (np.array(grid.origin_mm) + shift).tolist()
     return Geometry(grid.shape, grid.spacing_mm, (x, y, z), grid.direction)
-
-
-def _generator(seed: int, number: int, purpose: Literal["patient", "anatomy"]) -> np.random.Generator:
-    """Give each patient and purpose its own stream."""
-    return np.random.default_rng([seed, number, ("patient", "anatomy").index(purpose), 7])

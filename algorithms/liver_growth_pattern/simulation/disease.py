@@ -21,7 +21,7 @@ from preop.staging import PARTS, PURE, REPORTS, Shares
 
 Floats = NDArray[np.floating[Any]]
 
-MOST_METASTASES = 10
+MAX_METASTASES = 10
 ANOTHER = 0.62  # chance that there is one more metastasis
 
 # Patients whose metastases grow desmoplastically throughout, and how often one of theirs does not.
@@ -93,7 +93,7 @@ class Metastases:
 
 def draw_metastases(rng: np.random.Generator) -> Metastases:
     """Draw the metastases of one patient."""
-    n = min(int(rng.geometric(1 - ANOTHER)), MOST_METASTASES)
+    n = min(int(rng.geometric(1 - ANOTHER)), MAX_METASTASES)
     if rng.random() < PURE_PATIENTS:
         shares = np.tile([1.0, 0.0, 0.0], (n, 1))
         other = rng.random(n) < EXCEPTION

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from preop.imaging import Geometry, Image
 from preop.simulation import Ellipsoid, Segment, coordinates, occupancy, paint, random_field, sample_aligned
 
-from .metastases import Metastases
+from .disease import Metastases
 
 Floats = NDArray[np.floating[Any]]
 Vector = tuple[float, float, float]

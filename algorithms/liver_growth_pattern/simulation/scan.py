@@ -31,8 +31,8 @@ from preop.simulation import (
     sample_aligned,
 )
 
-from .abdomen import HIGH_MM, LOW_MM, Abdomen, Floats, Tissue
-from .metastases import Metastases
+from .anatomy import HIGH_MM, LOW_MM, Abdomen, Floats, Tissue
+from .disease import Metastases
 
 # Mean HU in the portal venous phase, the liver's apart.
 HU: dict[Tissue, float] = {
