@@ -168,12 +168,14 @@ def test_arrays_that_do_not_fit_are_refused(labels, scores, message):
         auc(labels, scores)
 
 
-@pytest.mark.parametrize(("positives", "negatives"), [(2, 5), (7, 4), (3, 1)])
+@pytest.mark.parametrize(("positives", "negatives"), [(2, 5), (7, 4), (3, 2)])
 def test_area_under_the_mean_curve_is_the_mean_area(positives, negatives):
-    """Exactly, ties and all: with 1, 4 or 5 negatives every corner of the curve lies on the grid of hundredths."""
+    """Exactly, ties and all: with 2, 4 or 5 negatives, two of them at the ends, each corner lies on the grid's inside."""
     random = np.random.default_rng(0)
     labels = np.repeat([1, 0], [positives, negatives])
     splits = [(labels, random.integers(0, 6, labels.size) / 5) for _ in range(30)]
+    for _, scores in splits:
+        scores[-2:] = -1, 2
     band = mean_roc_band(splits, training_cases=20, test_cases=labels.size)
     areas = [auc(labels, scores) for labels, scores in splits]
     assert np.trapezoid(band.sensitivity, band.false_positive_rate) == pytest.approx(np.mean(areas), abs=1e-12)
