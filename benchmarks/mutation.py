@@ -15,22 +15,31 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib
 import json
 import os
 import queue
 import shutil
+import signal
 import subprocess
 import sys
+import time
 import tomllib
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-
-from preop.progress import progress_bar
 
 ROOT = Path(__file__).parents[1]
 LIST = Path(__file__).with_name("mutants.toml")
 LIMIT_S = 300
+NOT_DONE = 124  # what a shell says of a command that ran past its limit
+# What tests import beside the library. Loaded once and not for every mutant: it takes longer than most tests.
+PRELOADED = (
+    *("pytest", "hypothesis", "numpy", "pandas", "pydantic", "jsonschema", "rich.progress", "SimpleITK", "PIL.Image"),
+    *("scipy.ndimage", "scipy.optimize", "scipy.spatial", "scipy.special", "scipy.stats", "statsmodels.api"),
+    *("sklearn.linear_model", "sklearn.metrics", "lifelines", "numba", "torch"),
+)
 
 
 @dataclass(frozen=True)
@@ -106,60 +115,110 @@ def copy_of_tree(folder: Path) -> Path:
     return folder
 
 
-def killed(mutant: Mutant, tree: Path) -> bool:
-    """Run the tests of a mutant in a copy of the tree, which is as before afterwards."""
-    environment = os.environ | {
-        "PYTHONPATH": str(tree / "shared" / "src"),  # ahead of the library that is installed in place
-        "PYTHONDONTWRITEBYTECODE": "1",  # two changes within a second, of one length, look the same to a cache
-        "PREOP_DATA": os.environ.get("PREOP_DATA", str(ROOT.parent / "shared" / "data")),
-    }
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--hypothesis-seed=0"]
-    file = tree / mutant.path
-    file.write_text(mutant.source())
-    try:
-        ended = subprocess.run(
-            [*command, *mutant.tests], cwd=tree, env=environment, check=False, capture_output=True, timeout=LIMIT_S
+class Runner:
+    """A process that has loaded what tests need beside the library, and runs tests in a child for every mutant."""
+
+    def __init__(self, tree: Path) -> None:
+        self.tree = tree
+        environment = os.environ | {
+            "PYTHONPATH": str(tree / "shared" / "src"),  # ahead of the library that is installed in place
+            "PYTHONDONTWRITEBYTECODE": "1",  # two changes within a second, of one length, look the same to a cache
+            "PREOP_DATA": os.environ.get("PREOP_DATA", str(ROOT.parent / "shared" / "data")),
+            "OMP_NUM_THREADS": "1",
+        }
+        self.process = subprocess.Popen(
+            [sys.executable, __file__, "--runner"],
+            cwd=tree,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
-    except subprocess.TimeoutExpired:
-        return True
-    finally:
-        shutil.copy2(ROOT / mutant.path, file)
-    if ended.returncode not in (0, 1, 2):  # 2: a module that cannot even be imported
-        sys.exit(f"{mutant}: pytest ended with {ended.returncode}:\n{ended.stdout.decode()[-2000:]}")
-    return ended.returncode != 0
+
+    def __enter__(self) -> Runner:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.terminate()
+        self.process.wait()
+
+    def kills(self, mutant: Mutant) -> bool:
+        """Run the tests of a mutant in the copy of the tree, which is as before afterwards."""
+        file = self.tree / mutant.path
+        file.write_text(mutant.source())
+        try:
+            print(json.dumps(mutant.tests), file=self.process.stdin, flush=True)
+            code = int(self.process.stdout.readline())  # type: ignore[union-attr]
+        finally:
+            shutil.copy2(ROOT / mutant.path, file)
+        return code != 0
+
+
+def run_tests() -> None:
+    """Be a runner: for every line of input run the test files that it names, and print pytest's exit code."""
+    for name in PRELOADED:
+        importlib.import_module(name)
+    import pytest
+
+    for line in sys.stdin:
+        child = os.fork()
+        if not child:
+            for stream in (0, 1, 2):
+                os.dup2(os.open(os.devnull, os.O_RDWR), stream)
+            code = pytest.main(
+                ["-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--hypothesis-seed=0", *json.loads(line)]
+            )
+            os._exit(code)
+        print(_exit_code(child), flush=True)
+
+
+def _exit_code(child: int) -> int:
+    """Wait for a child, and end it where it takes too long."""
+    end = time.monotonic() + LIMIT_S
+    while time.monotonic() < end:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.05)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return NOT_DONE
 
 
 def try_all(mutants: list[Mutant], folder: Path, jobs: int) -> dict[str, bool]:
     """Whether each mutant is killed, by its key; the unchanged source comes first, and must not be."""
+    from preop.progress import progress_bar
+
     results_file = folder / "results.json"
     results: dict[str, bool] = json.loads(results_file.read_text()) if results_file.is_file() else {}
     unchanged = {(mutant.path, mutant.tests): Mutant(mutant.path, "", "", mutant.tests) for mutant in mutants}
-    trees: queue.SimpleQueue[Path] = queue.SimpleQueue()
-
-    def one(mutant: Mutant) -> bool:
-        tree = trees.get()
-        try:
-            return killed(mutant, tree)
-        finally:
-            trees.put(tree)
-
     left = [mutant for mutant in (*unchanged.values(), *mutants) if mutant.key not in results]
-    if left:
-        for number in range(jobs):
-            trees.put(copy_of_tree(folder / f"tree-{number}"))
-    with ThreadPoolExecutor(jobs) as pool, progress_bar("mutants", len(left)) as step:
+    if not left:
+        return results
+    with ExitStack() as stack:
+        runners: queue.SimpleQueue[Runner] = queue.SimpleQueue()
+        for number in range(min(jobs, len(left))):
+            runners.put(stack.enter_context(Runner(copy_of_tree(folder / f"tree-{number}"))))
+
+        def one(mutant: Mutant) -> bool:
+            runner = runners.get()
+            try:
+                return runner.kills(mutant)
+            finally:
+                runners.put(runner)
+
+        pool = stack.enter_context(ThreadPoolExecutor(jobs))
+        step = stack.enter_context(progress_bar("mutants", len(left)))
         futures = {pool.submit(one, mutant): mutant for mutant in left}
         for future in as_completed(futures):
             mutant = futures[future]
+            if not mutant.old and future.result():
+                pool.shutdown(cancel_futures=True)
+                sys.exit(f"{', '.join(mutant.tests)} fail without any change: mend that first.")
             results[mutant.key] = future.result()
             partial = results_file.with_suffix(".partial")
             partial.write_text(json.dumps(results, indent=1))
             partial.replace(results_file)
-            if not mutant.old and results[mutant.key]:
-                pool.shutdown(cancel_futures=True)
-                del results[mutant.key]
-                results_file.write_text(json.dumps(results, indent=1))
-                sys.exit(f"{', '.join(mutant.tests)} fail without any change: mend that first.")
             step(1)
     return results
 
@@ -191,4 +250,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:] == ["--runner"]:
+        run_tests()
+    else:
+        main()
