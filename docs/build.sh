@@ -20,6 +20,6 @@ git ls-files -z --cached --others --exclude-standard -- '*.md' 'docs/images/*' '
 mv "$pages/docs/site.md" "$pages/index.md"
 
 rm -rf site
-docs/.venv/bin/sphinx-build --quiet --fail-on-warning --keep-going --conf-dir docs --builder dirhtml "$pages" site
+docs/.venv/bin/sphinx-build --quiet --fail-on-warning --keep-going --conf-dir docs --builder html "$pages" site
 rm -rf site/.doctrees site/.buildinfo
 echo "The site is at site/index.html."

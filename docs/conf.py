@@ -37,6 +37,8 @@ autoapi_options = ["members", "imported-members", "show-inheritance", "show-modu
 autoapi_python_class_content = "class"
 napoleon_google_docstring = False
 napoleon_use_rtype = False
+napoleon_use_ivar = True
+suppress_warnings = ["ref.python"]  # two packages may each have their own "Settings"; the link takes one
 python_maximum_signature_line_length = 100
 
 LINK = re.compile(r"(!?)\[([^\]\[]*)\]\(([^)#\s]+)(#[^)\s]*)?\)")
