@@ -88,10 +88,9 @@ def read_mutants(only: list[str]) -> list[Mutant]:
         for group in tomllib.loads(LIST.read_text())["group"]
         for old, new in group["mutants"]
     ]
-    for mutant in mutants:
-        found = (ROOT / mutant.path).read_text().count(mutant.old)
-        if found != 1:
-            sys.exit(f"{mutant}: the text stands {found} times in the file; expected once. Mend {LIST.name}.")
+    counts = {mutant: (ROOT / mutant.path).read_text().count(mutant.old) for mutant in mutants}
+    if misfits := [f"{mutant} (stands {found} times)" for mutant, found in counts.items() if found != 1]:
+        sys.exit(f"Each text must stand once in its file; mend {LIST.name}:\n" + "\n".join(misfits))
     return [mutant for mutant in mutants if not only or mutant.package in only]
 
 

@@ -38,6 +38,7 @@ autoapi_python_class_content = "class"
 napoleon_google_docstring = False
 napoleon_use_rtype = False
 napoleon_use_ivar = True
+napoleon_custom_sections = ["Result"]
 suppress_warnings = ["ref.python"]  # two packages may each have their own "Settings"; the link takes one
 python_maximum_signature_line_length = 100
 
@@ -57,21 +58,21 @@ def _public_names() -> dict[str, set[str]]:
 PUBLIC = _public_names()
 
 
-def _described_elsewhere(_app: Sphinx, what: str, name: str, _obj: Any, skip: bool, _options: Any) -> bool | None:
+def _described_elsewhere(_app: Sphinx, what: str, name: str, *_: Any) -> bool | None:
     """Leave out of a module what its package offers, so that every name has one place and one link."""
     package, parts = ".".join(name.split(".")[:2]), name.split(".")
     if what in ("class", "function", "data", "exception") and len(parts) >= 4 and parts[3] in PUBLIC.get(package, ()):
         return True
-    return None if not skip else True
+    return None
 
 
 def _returns_in_prose(_app: Sphinx, _what: str, _name: str, _obj: Any, _options: Any, lines: list[str]) -> None:
-    """Say in bold what a section "Returns" that holds plain sentences would have made a list of types of."""
+    """Keep a section "Returns" that holds plain sentences as text: it would be read as a list of types."""
     for index in range(len(lines) - 2):
         if lines[index] == "Returns" and set(lines[index + 1]) == {"-"}:
             body = [line for line in lines[index + 2 :] if line]
             if body and not any(line.startswith(" ") for line in body):
-                lines[index : index + 2] = ["**Returns**", ""]
+                lines[index : index + 2] = ["Result", "------"]
                 return
 
 
