@@ -292,6 +292,9 @@ def radiomics(
     ] = None,
     image_column: Annotated[str, typer.Option(help="Column of the table with the scan.")] = "image",
     mask_column: Annotated[str, typer.Option(help="Column of the table with the mask.")] = "mask",
+    label: Annotated[
+        str | None, typer.Option(help="Region of a mask that holds several: its number, its name, or a pattern with *.")
+    ] = None,
 ) -> None:
     """Compute radiomics by the IBSI standard, of one scan or of all patients of a table.
 
@@ -312,7 +315,10 @@ def radiomics(
         raise InvalidInputError("A scan needs its mask: preop radiomics SCAN MASK; or name a table, cohort.csv.")
     else:
         target = output or Path("features.csv")
-        write_extraction(extract(image, mask, chosen), target)
+        extraction = extract(image, mask, chosen, label=label)
+        write_extraction(extraction, target)
+        for note in extraction.notes:
+            console.print(f"note: {note}", soft_wrap=True, markup=False, highlight=False)
     console.print(f"The features are in {target}")
 
 
