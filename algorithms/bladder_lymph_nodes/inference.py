@@ -25,7 +25,7 @@ from preop.grandchallenge.models import ModelInfo, read_model_info
 from preop.grandchallenge.outputs import Output
 from preop.grandchallenge.runtime import run_algorithm
 from preop.grandchallenge.values import Point, multiple_points
-from preop.imaging import Image
+from preop.imaging import Image, check_hu
 from preop.mil import Ensemble, Prediction, read_ensemble
 from preop.report.charts import count_chart, share_chart
 from preop.segmentation import Network, load_network
@@ -97,6 +97,7 @@ def load_model(folder: Path, algorithm: Algorithm) -> Model:
 def predict(case: Case, model: Model) -> dict[str, Output]:
     """Give the likelihood of pN+, and trace it back to the nodes."""
     ct = case.image(CT)
+    check_hu(ct, name=CT)
     segmentation = case.image(SEGMENTATION) if SEGMENTATION in case else _segment(ct, model)
     nodes = find_lymph_nodes(ct, segmentation)
     bag = bag_of(case.name, ct, nodes, model.description.network, model.description.measured)

@@ -29,7 +29,7 @@ from preop.grandchallenge.models import ModelInfo, read_model_info
 from preop.grandchallenge.outputs import Output
 from preop.grandchallenge.runtime import run_algorithm
 from preop.grandchallenge.values import Point, multiple_points
-from preop.imaging import Image, components
+from preop.imaging import Image, check_hu, components
 from preop.mil import BagNetwork
 from preop.radiomics import describe
 from preop.report.charts import composition_chart
@@ -154,6 +154,7 @@ def to_weights(networks: Sequence[BagNetwork]) -> bytes:
 def predict(case: Case, model: Model) -> dict[str, Output]:
     """Give the shares of each metastasis, and the likelihood that the patient is non-desmoplastic."""
     ct = case.image(CT)
+    check_hu(ct, name=CT)
     found_by_network: dict[int, str] = {}
     if SEGMENTATION in case:
         segmentation = case.image(SEGMENTATION)

@@ -28,7 +28,7 @@ from preop.grandchallenge.models import ModelInfo, read_model_info
 from preop.grandchallenge.outputs import Output
 from preop.grandchallenge.runtime import run_algorithm
 from preop.grandchallenge.values import Point, multiple_points
-from preop.imaging import Image, axial_axis, check_suv, to_common_frame
+from preop.imaging import Image, axial_axis, check_hu, check_suv, to_common_frame
 from preop.report.charts import share_chart
 from preop.segmentation import (
     FractionOfMaximum,
@@ -139,7 +139,8 @@ def load_model(folder: Path, algorithm: Algorithm) -> Model:
 def predict(case: Case, model: Model) -> dict[str, Output]:
     """Give the N stage, and trace it back to the nodes."""
     ct, pet = case.image(CT), case.image(PET)
-    check_suv(pet)
+    check_hu(ct, name=CT)
+    check_suv(pet, name=PET, brain=False)
     suv, _ = to_common_frame(pet, ct)
     organs = remove_small_components(model.organs.segment(ct))
     segmentation = case.image(SEGMENTATION) if SEGMENTATION in case else draw_lesions(ct, suv, organs, model)

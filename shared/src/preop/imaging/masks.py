@@ -62,8 +62,17 @@ def read_mask(path: Path, *, label: int | str | None = None, like: Geometry | No
     return Image(labels.voxels == wanted, labels.geometry, labels.notes)
 
 
-def read_labels(path: Path, *, like: Geometry | None = None) -> Image:
+def read_labels(path: Path, *, like: Geometry | None = None, scan: str = "the scan") -> Image:
     """Read a label map with all its values: one number a structure, as those who drew it gave them.
+
+    Parameters
+    ----------
+    path
+        As for :func:`read_mask`.
+    like
+        The scan's grid, as there.
+    scan
+        What the scan is called in messages.
 
     Raises
     ------
@@ -80,10 +89,10 @@ def read_labels(path: Path, *, like: Geometry | None = None) -> Image:
         voxels, grid = draw_segments(segments, like)
         return Image(voxels, grid)
     labels, _ = _read_whole(path)
-    return labels if like is None else on_grid(labels, like, name=path.name)
+    return labels if like is None else on_grid(labels, like, name=path.name, scan=scan)
 
 
-def on_grid(labels: Image, grid: Geometry, *, name: str) -> Image:
+def on_grid(labels: Image, grid: Geometry, *, name: str, scan: str = "the scan") -> Image:
     """Bring a mask to the order and direction of a scan's axes, without resampling.
 
     Raises
@@ -94,12 +103,11 @@ def on_grid(labels: Image, grid: Geometry, *, name: str) -> Image:
     turned = labels
     if len(grid.shape) == labels.voxels.ndim == 3 and grid.difference(labels.geometry):
         turned = reorient_like(labels, grid)
-    difference = grid.difference(turned.geometry)
-    if difference:
-        told = grid.difference(labels.geometry) if grid.shape == labels.shape else difference
-        raise InvalidInputError(
-            f"{name} lies on another grid than the image: {told or difference}; resample it to the image's grid."
-        )
+    if grid.difference(turned.geometry):
+        # In its own order of axes where that is the scan's: numbers that a person finds in the header.
+        compared = labels if grid.shape == labels.shape else turned
+        difference = grid.difference(compared.geometry)
+        raise InvalidInputError(f"{name} does not lie on the grid of {scan} ({difference}): resample it to that scan.")
     return Image(turned.voxels, grid, labels.notes)
 
 

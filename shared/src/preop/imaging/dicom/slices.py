@@ -33,6 +33,7 @@ PHASE_TAGS = {
     "FrameReferenceTime": "frame time",
 }
 """What tells volumes apart that share one series and one place, the most telling first."""
+_RESCALING = ("RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence")
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 _PLAIN = {"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2", _DEFLATED, "1.2.840.10008.1.2.5"}
 """Transfer syntaxes that pydicom decodes alone: uncompressed, deflated, RLE. The others go through GDCM in SimpleITK."""
@@ -138,29 +139,22 @@ def _decode_by_gdcm(dataset: Any, name: str) -> NDArray[Any]:
     """Decode JPEG, JPEG-LS and JPEG 2000, with rescaling taken out so that it happens in one place."""
     import SimpleITK as sitk
 
-    for tag in ("RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence"):
-        # Read before: what is left of the data set rescales, what is written here does not.
-        if tag in dataset:
-            dataset = _without(dataset, tag)
+    rescaling = [dataset[tag] for tag in _RESCALING if tag in dataset]
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "slice.dcm"
-        dataset.save_as(file)
         try:
+            for element in rescaling:
+                del dataset[element.tag]
+            dataset.save_as(file)
             pixels = sitk.GetArrayFromImage(sitk.ReadImage(os.fspath(file), imageIO="GDCMImageIO"))
         except RuntimeError as error:
             raise InvalidInputError(
                 f"{name} is damaged, or compressed in a way that is not read ({dataset.file_meta.TransferSyntaxUID.name})."
             ) from error
+        finally:
+            for element in rescaling:
+                dataset.add(element)
     return pixels[0] if pixels.ndim == 3 and len(pixels) == 1 else pixels
-
-
-def _without(dataset: Any, tag: str) -> Any:
-    import copy
-
-    other = copy.copy(dataset)
-    other.file_meta = dataset.file_meta
-    del other[tag]
-    return other
 
 
 def _slice(name: str, source: Any, phase: dict[str, str], voxels: Callable[[], NDArray[Any]]) -> Slice:
