@@ -135,10 +135,10 @@ def with_nan(path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "sentence"),
     [
-        (truncated, "cannot be read as an image"),
-        (lambda path: path.write_text("no image"), "cannot be read as an image"),
+        (truncated, "is cut off"),
+        (lambda path: path.write_text("no image"), "is in an unknown format"),
         (four_dimensional, "has 4 dimensions"),
-        (with_nan, "1 voxels that are not finite numbers"),
+        (with_nan, "1 voxel that is not a finite number"),
         (lambda path: sitk.WriteImage(scan_of((5, 6)), str(path)), "is a flat image"),
         (
             lambda path: sitk.WriteImage(sitk.Compose(scan_of(), scan_of()), str(path)),

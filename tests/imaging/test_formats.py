@@ -53,7 +53,7 @@ def nifti(
 
 def agrees_with_nibabel(path: Path, *, tolerance_voxels: float = 1e-4) -> None:
     theirs, ours = nib.load(path), read_image(path)
-    assert ours.voxels.T == pytest.approx(np.asarray(theirs.dataobj).reshape(ours.shape[::-1]))
+    assert ours.voxels.T == pytest.approx(np.asarray(theirs.dataobj).reshape(ours.shape[::-1]))  # noqa: SIM300
     for index in ((0, 0, 0), tuple(n - 1 for n in ours.shape), (1, 2, 3)):
         expected = (LPS @ theirs.affine @ [*index[::-1], 1])[:3]
         apart = np.abs(ours.geometry.world_mm(np.array([index]))[0] - expected)

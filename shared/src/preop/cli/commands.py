@@ -306,6 +306,10 @@ def radiomics(
     from preop.toml import read_toml
 
     chosen = read_toml(settings, Settings) if settings else Settings()
+    if image.suffix == ".csv" and label is not None:
+        raise InvalidInputError(
+            "--label names the region of one mask: give a table only masks of one region, or compute its scans one by one."
+        )
     if image.suffix == ".csv":
         target = output or Path("features.csv")
         failures = extract_cohort(image, target, image_column=image_column, mask_column=mask_column, settings=chosen)
