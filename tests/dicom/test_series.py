@@ -280,6 +280,7 @@ def test_a_file_that_is_cut_off_is_named(tmp_path: Path) -> None:
 def test_what_is_no_image_is_left_out(tmp_path: Path) -> None:
     folder = write_series(tmp_path / "ct", volume_of())
     (folder / "README.txt").write_text("notes")
+    (folder / "._0001.dcm").write_bytes(b"what macOS leaves beside a file")
     report = base("1.2.840.10008.5.1.4.1.1.88.11", "SR")
     report.save_as(folder / "report.dcm", enforce_file_format=True)
     image = read_image(folder)

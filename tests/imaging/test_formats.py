@@ -192,6 +192,15 @@ def test_the_qform_is_used_alone_and_a_broken_one_is_refused(tmp_path: Path) -> 
         refused(path, "qform that is no rotation|finite numbers")
 
 
+def test_a_qform_without_its_sign_is_read_and_a_voxel_offset_that_is_none_is_refused(tmp_path: Path) -> None:
+    def without_sign(header: Any) -> None:
+        header["sform_code"], header["pixdim"][0] = 0, 0
+
+    agrees_with_nibabel(nifti(tmp_path / "a.nii", affine=oblique() @ np.diag([-1, 1, 1, 1]), edit=without_sign))
+    for value, words in ((np.nan, "at which byte"), (-4, "at which byte"), (8, "begin at byte 8, inside its header")):
+        refused(nifti(tmp_path / "b.nii", edit=lambda header, v=value: header.__setitem__("vox_offset", v)), words)
+
+
 def test_a_file_that_does_not_say_where_it_lies_is_read_as_by_nibabel_and_that_is_said(tmp_path: Path) -> None:
     path = nifti(
         tmp_path / "a.nii",
@@ -340,6 +349,7 @@ def test_packed_big_endian_and_text_metaimages_are_read(tmp_path: Path) -> None:
         ({"TransformMatrix": "1 0 0 1 0 0 0 0 1"}, "is sheared"),
         ({"TransformMatrix": "0 0 0 0 0 0 0 0 0"}, "states voxels of"),
         ({"DistanceUnits": "um"}, "gives its sizes in um"),
+        ({"data": "100%.raw"}, "expected a file, LIST, or a pattern"),
         ({"data": "missing.raw"}, r"has its voxels in missing\.raw, which is missing"),
     ],
 )

@@ -14,7 +14,7 @@ from preop.errors import InvalidInputError
 from preop.grandchallenge.algorithm import Algorithm, Socket
 from preop.grandchallenge.roots import below
 from preop.grandchallenge.values import JSON, check_value, read_json
-from preop.imaging import Geometry, Image, read_geometry, read_image, read_labels, read_tiff
+from preop.imaging import Geometry, Image, files_of, read_geometry, read_image, read_labels, read_tiff
 
 INPUTS_FILE = "inputs.json"
 FEW_INTERFACES = 3
@@ -211,6 +211,10 @@ def single_image(folder: Path, slug: str) -> Path:
     files = sorted(path for path in folder.iterdir() if not path.name.startswith(".")) if folder.is_dir() else []
     if files and all(path.suffix.lower() == ".dcm" for path in files):
         return folder
+    # A header with its data beside it.
+    together = [path for path in files if path.suffix.lower() in {".mhd", ".nhdr", ".hdr"}]
+    if len(together) == 1 and set(files_of(together[0])) == set(files):
+        return together[0]
     if len(files) != 1:
         found = "no image" if not files else f"{len(files)} files ({', '.join(path.name for path in files[:3])} ...)"
         raise InvalidInputError(f"{slug}: found {found} in {folder}; expected exactly one.")

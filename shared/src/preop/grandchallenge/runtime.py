@@ -103,7 +103,9 @@ def with_notes(outputs: Mapping[str, Output], notes: Sequence[str]) -> Mapping[s
     if not notes:
         return outputs
     return {
-        slug: {**output, "warnings": [*notes, *output["warnings"]]} if slug in warned and isinstance(output, dict) else output
+        slug: {**output, "warnings": [*notes, *output["warnings"]]}
+        if slug in warned and isinstance(output, dict)
+        else output
         for slug, output in outputs.items()
     }
 

@@ -28,7 +28,11 @@ def read_headers(path: Path) -> list[tuple[Path, Any]]:
     InvalidInputError
         If there is none, or one ends inside its header.
     """
-    files = sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
+    files = (
+        sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
+        if path.is_dir()
+        else [path]
+    )
     found = [(file, header) for file in files if (header := _header(file)) is not None]
     if not found:
         raise InvalidInputError(f"{path.name} holds no DICOM file; expected the slices of one series.")

@@ -230,8 +230,13 @@ def _listed(header: _Header, path: Path, where: str) -> list[Path]:
         names = [line.strip() for line in lines if line.strip()]
     elif "%" in where:
         pattern, *numbers = where.split()
-        first, last, step = (int(number) for number in (*numbers, "1")[:3])
-        names = [pattern % number for number in range(first, last + 1, step)]
+        try:
+            first, last, step = (int(number) for number in (*numbers, "1")[:3])
+            names = [pattern % number for number in range(first, last + 1, step)]
+        except (ValueError, TypeError):
+            raise InvalidInputError(
+                f"{path.name} has its voxels in {where}; expected a file, LIST, or a pattern with its first and last number."
+            ) from None
     else:
         names = [where]
     if not names:

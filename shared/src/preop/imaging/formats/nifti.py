@@ -129,6 +129,11 @@ def _header(stream: IO[bytes], path: Path) -> tuple[Any, int]:
         header.get_data_dtype()
     except nib.spatialimages.HeaderDataError:
         raise InvalidInputError(f"{path.name} has voxels of the type {code}, which NIfTI does not know.") from None
+    if header["pixdim"][0] not in {-1.0, 1.0}:
+        # Many programs leave it 0, which the standard takes for 1.
+        header["pixdim"][0] = 1.0
+    if not np.isfinite(header["vox_offset"]) or header["vox_offset"] < 0:
+        raise InvalidInputError(f"{path.name} does not say at which byte its voxels begin; its header is damaged.")
     first = int(header.get_data_offset())
     if not _is_pair(header) and first != 0 and first < _FIRST_VOXEL[HEADER_BYTES[size]]:
         raise InvalidInputError(
