@@ -135,28 +135,27 @@ def _of_one_orientation(slices: list[Slice]) -> tuple[list[Slice], list[Slice]]:
 
 def _check_alike(slices: Sequence[Slice]) -> None:
     """Refuse slices whose pixels have another size or number than those of the others."""
-    for what, of, tolerance in (
-        ("{0:g} x {1:g} pixels", lambda each: each.size[::-1], 0.0),
-        ("pixels of {0:.6g} x {1:.6g} mm", lambda each: each.spacing_mm[::-1], 1e-4),
-    ):
-        values = np.array([of(each) for each in slices], dtype=np.float64)
-        usual = np.median(values, axis=0)
-        odd = [
-            each for each, value in zip(slices, values, strict=True) if (abs(value - usual) > tolerance * usual).any()
-        ]
-        if odd:
+    sizes = np.array([each.size[::-1] for each in slices], dtype=np.float64)
+    _check_usual(slices, sizes, "{0:g} x {1:g} pixels", tolerance=0.0)
+    spacings = np.array([each.spacing_mm[::-1] for each in slices])
+    _check_usual(slices, spacings, "pixels of {0:.6g} x {1:.6g} mm", tolerance=1e-4)
+    for tag, words in (("ConvolutionKernel", "reconstruction kernels"), ("EchoTime", "echo times")):
+        found = sorted({each.phase.get(tag, "none") for each in slices})
+        if len(found) > 1:
             raise InvalidInputError(
-                f"{_named(odd)} of {len(slices)} slices has {what.format(*of(odd[0]))}, the others {what.format(*usual)}; "
-                "expected one size: keep the slices of one volume."
+                f"The series holds slices of {len(found)} {words} ({', '.join(found[:5])}); expected one volume: keep the slices "
+                "of one."
             )
-    kernels = {each.phase.get("ConvolutionKernel", "") for each in slices}
-    echoes = {each.phase.get("EchoTime", "") for each in slices}
-    for values, words in ((kernels, "reconstruction kernels"), (echoes, "echo times")):
-        if len(values) > 1:
-            raise InvalidInputError(
-                f"The series holds slices of {len(values)} {words} ({', '.join(sorted(value or 'none' for value in values)[:5])}); "
-                "expected one volume: keep the slices of one."
-            )
+
+
+def _check_usual(slices: Sequence[Slice], values: NDArray[np.float64], what: str, *, tolerance: float) -> None:
+    usual = np.median(values, axis=0)
+    odd = np.flatnonzero((np.abs(values - usual) > tolerance * usual).any(axis=1))
+    if odd.size:
+        raise InvalidInputError(
+            f"{_named([slices[place] for place in odd.tolist()])} of {len(slices)} slices has {what.format(*values[odd[0]])}, the others "
+            f"{what.format(*usual)}; expected one size: keep the slices of one volume."
+        )
 
 
 def _sorted_without_doubles(slices: list[Slice], name: str, *, compare: bool) -> tuple[list[Slice], list[Slice]]:

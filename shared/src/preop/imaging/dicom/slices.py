@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,7 @@ def slices_of(path: Path, header: Any) -> list[Slice]:
 
 def read_pixels(dataset: Any, *, name: str) -> NDArray[Any]:
     """Decode the pixels of a file and rescale them by its own slope and intercept, (rows, columns)."""
-    from pydicom.pixels import apply_modality_lut
+    from pydicom.pixels.processing import apply_modality_lut
 
     stored = decode(dataset, name=name)
     return np.asarray(apply_modality_lut(stored, dataset))
@@ -154,7 +155,7 @@ def _decode_by_gdcm(dataset: Any, name: str) -> NDArray[Any]:
         finally:
             for element in rescaling:
                 dataset.add(element)
-    return pixels[0] if pixels.ndim == 3 and len(pixels) == 1 else pixels
+    return np.asarray(pixels[0] if pixels.ndim == 3 and len(pixels) == 1 else pixels)
 
 
 def _slice(name: str, source: Any, phase: dict[str, str], voxels: Callable[[], NDArray[Any]]) -> Slice:
@@ -204,7 +205,7 @@ def _text(value: Any) -> str:
 def _frames(path: Path, header: Any) -> Iterator[Slice]:
     """Lay together what all frames share and what each has of its own (DICOM PS3.3, section C.7.6.16)."""
     import pydicom
-    from pydicom.pixels import apply_rescale
+    from pydicom.pixels.processing import apply_rescale
 
     shared = header.get("SharedFunctionalGroupsSequence") or [pydicom.Dataset()]
     decoded: list[NDArray[Any]] = []
@@ -223,4 +224,4 @@ def _frames(path: Path, header: Any) -> Iterator[Slice]:
                 if element.VR == "SQ" and len(element.value):
                     groups.update({inner.tag: inner for inner in element.value[0]})
         name = f"frame {number + 1} of {path.name}"
-        yield _slice(name, groups, _phase(groups), lambda number=number, groups=groups: pixels(number, groups))
+        yield _slice(name, groups, _phase(groups), partial(pixels, number, groups))

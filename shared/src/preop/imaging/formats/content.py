@@ -52,7 +52,7 @@ def read_exactly(stream: IO[bytes], count: int, *, name: str, stored_bytes: int)
         raise cut_off(name, count, stored_bytes)
     # Never filled beforehand: what is not read must not look like voxels.
     voxels = np.empty(count, dtype=np.uint8)
-    view = memoryview(voxels)
+    view = voxels.data
     done = 0
     try:
         while done < count:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,12 +101,13 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
             yield file
             return
         with gzip.GzipFile(fileobj=file) as unpacked:
-            yield unpacked
+            yield cast("IO[bytes]", unpacked)
 
 
 def _header(stream: IO[bytes], path: Path) -> tuple[Any, int]:
     """Read the header, and tell how many bytes it took."""
     import nibabel as nib
+    from nibabel.spatialimages import HeaderDataError
 
     start = stream.read(4)
     order = next((order for order in ("little", "big") if int.from_bytes(start, order) in HEADER_BYTES), "little")
@@ -127,7 +128,7 @@ def _header(stream: IO[bytes], path: Path) -> tuple[Any, int]:
         raise InvalidInputError(f"{path.name} holds {_NO_NUMBERS[code]}; expected one real number a voxel.")
     try:
         header.get_data_dtype()
-    except nib.spatialimages.HeaderDataError:
+    except HeaderDataError:
         raise InvalidInputError(f"{path.name} has voxels of the type {code}, which NIfTI does not know.") from None
     if header["pixdim"][0] not in {-1.0, 1.0}:
         # Many programs leave it 0, which the standard takes for 1.
@@ -175,7 +176,7 @@ def _place(header: Any, path: Path) -> tuple[tuple[int, ...], Geometry, tuple[st
 
 def _affine(header: Any, size: tuple[int, ...], name: str) -> tuple[NDArray[np.float64], list[str]]:
     """Map indices to RAS as nibabel does: by the sform where it has a code, else the qform, else by sizes alone."""
-    import nibabel as nib
+    from nibabel.spatialimages import HeaderDataError
 
     codes = int(header["sform_code"]), int(header["qform_code"])
     if max(codes) <= 0:
@@ -183,7 +184,7 @@ def _affine(header: Any, size: tuple[int, ...], name: str) -> tuple[NDArray[np.f
         return np.asarray(header.get_base_affine(), dtype=np.float64), [note]
     try:
         qform = np.asarray(header.get_qform(), dtype=np.float64) if codes[1] > 0 else None
-    except (ValueError, nib.spatialimages.HeaderDataError):
+    except (ValueError, HeaderDataError):
         qform = None
         if codes[0] <= 0:
             raise InvalidInputError(f"{name} has a qform that is no rotation; its header is damaged.") from None
@@ -229,7 +230,7 @@ def _read_partner(path: Path, header: Any, count: int) -> NDArray[np.uint8]:
 
 
 def _values(stored: NDArray[Any], header: Any, path: Path) -> NDArray[Any]:
-    import nibabel as nib
+    from nibabel.spatialimages import HeaderDataError
 
     native = stored.astype(stored.dtype.newbyteorder("="), copy=False)
     if native.dtype.kind == "f" and native.dtype.itemsize not in (4, 8):
@@ -237,7 +238,7 @@ def _values(stored: NDArray[Any], header: Any, path: Path) -> NDArray[Any]:
     check_finite(native, name=path.name)
     try:
         slope, intercept = header.get_slope_inter()
-    except nib.spatialimages.HeaderDataError:
+    except HeaderDataError:
         raise InvalidInputError(
             f"{path.name} has values to be multiplied by {header['scl_slope']:g} and raised by {header['scl_inter']:g} "
             "(scl_slope, scl_inter); expected finite numbers."
