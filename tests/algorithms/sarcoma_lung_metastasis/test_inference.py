@@ -92,7 +92,7 @@ def test_what_lies_outside_the_training_cohort_is_warned_of(roots: Roots) -> Non
     path = roots.input / "clinical-information.json"
     path.write_text(json.dumps({"margin": "negative"}))
     # No tumour of the cohort takes up the same everywhere.
-    edited(roots, "pet-image", lambda scan: sitk.Cast(scan, sitk.sitkFloat64) * (scan < 1.0) + 0.9 * (scan >= 1.0))
+    edited(roots, "pet-image", lambda scan: sitk.Minimum(sitk.Cast(scan, sitk.sitkFloat32), 0.9))
     assert run(roots).returncode == 0
     explanation = json.loads((roots.output / "lung-metastasis-explanation.json").read_text())
     warnings = explanation["warnings"]
