@@ -18,7 +18,7 @@ from preop.errors import InvalidInputError, InvalidModelError
 from preop.grandchallenge.cases import Case
 from preop.grandchallenge.outputs import Output
 from preop.grandchallenge.runtime import run_algorithm
-from preop.imaging import Image, components
+from preop.imaging import Image, check_hu, components
 from preop.staging import Pattern
 
 from .combination import predict_patient
@@ -31,6 +31,7 @@ from .model import DETECTION_NETWORK, Model, load_model
 def predict(case: Case, model: Model) -> dict[str, Output]:
     """Give the shares of each metastasis, and the likelihood that the patient is non-desmoplastic."""
     ct = case.image(CT)
+    check_hu(ct, name=CT)
     detected: dict[int, str] = {}
     if SEGMENTATION in case:
         segmentation = case.image(SEGMENTATION)

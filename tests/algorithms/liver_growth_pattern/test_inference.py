@@ -146,6 +146,7 @@ def test_60_metastases_are_judged_and_warned_of() -> None:
     shape, spacing = (30, 220, 220), (5.0, 1.2, 1.2)
     rng = np.random.default_rng(0)
     hu = rng.normal(110, 10, shape).astype(np.int16)
+    hu[0] = -100  # fat below the liver
     labels = np.zeros(shape, dtype=np.uint8)
     places = [(z, y, x) for z in (4, 11, 18, 25) for y in range(20, 220, 50) for x in range(20, 220, 50)][:60]
     z, y, x = np.ogrid[: shape[0], : shape[1], : shape[2]]

@@ -345,6 +345,9 @@ def radiomics(
             help="What scanned it: CT in HU, PET in SUV, or MR; also a column of the table. Sets the defaults."
         ),
     ] = None,
+    label: Annotated[
+        str | None, typer.Option(help="Region of a mask that holds several: its number, its name, or a pattern with *.")
+    ] = None,
 ) -> None:
     """Compute radiomics by the IBSI standard, of one scan or of all patients of a table.
 
@@ -358,6 +361,10 @@ def radiomics(
 
     chosen = read_toml(settings, Settings) if settings else Settings()
     target = output or Path("features.csv")
+    if is_table(image) and label is not None:
+        raise InvalidInputError(
+            "--label names the region of one mask: give a table only masks of one region, or compute its scans one by one."
+        )
     if is_table(image):
         outcome = extract_cohort(
             image, target, image_column=image_column, mask_column=mask_column, settings=chosen, modality=modality
@@ -368,9 +375,9 @@ def radiomics(
     elif mask is None:
         raise InvalidInputError("A scan needs its mask: preop radiomics SCAN MASK; or name a table, cohort.csv.")
     else:
-        extraction = extract(image, mask, chosen, modality=modality)
+        extraction = extract(image, mask, chosen, modality=modality, label=label)
         write_extraction(extraction, target)
-        tell(extraction.warnings)
+        tell((*extraction.notes, *extraction.warnings))
         console.print(f"The features are in {target}", soft_wrap=True)
 
 

@@ -14,13 +14,13 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 import preop
 from preop.errors import InvalidInputError
 from preop.folders import Contents
-from preop.imaging import read_image
+from preop.imaging import read_image, read_mask
 from preop.radiomics.diagnostics import grey_level_warnings, looks_like_hounsfield_units
 from preop.radiomics.features import compute_features
 from preop.radiomics.settings import TEXTURES, Family, Modality, Settings, settings_for
 
 # What the numbers depend on.
-PACKAGES = ("numpy", "scipy", "SimpleITK", "numba", "PyWavelets")
+PACKAGES = ("numpy", "scipy", "SimpleITK", "nibabel", "pydicom", "numba", "PyWavelets")
 
 
 class Extraction(BaseModel):
@@ -30,6 +30,7 @@ class Extraction(BaseModel):
 
     image: str = Field(description="Name of the image's file or folder.")
     mask: str = Field(description="Name of the mask's file or folder.")
+    label: str | None = Field(None, description="Number or name of the region, where one was asked for.")
     image_sha256: str = Field(description="Checksum of the image's file, or of all its files by name.")
     mask_sha256: str = Field(description="Checksum of the mask's file, or of all its files by name.")
     settings: Settings = Field(description="How the features were computed.")
@@ -37,6 +38,7 @@ class Extraction(BaseModel):
     versions: dict[str, str] = Field(description="Versions of this library and of what the numbers depend on.")
     modality: Modality | None = Field(None, description="What scanned the image; null where it was not said.")
     warnings: list[str] = Field([], description="What makes features doubtful, in sentences.")
+    notes: tuple[str, ...] = Field((), description="What was corrected or left out when the files were read.")
     features: dict[str, float] = Field(description="Values by name; null in JSON where a feature is not defined.")
 
     @field_validator("features", mode="before")
@@ -68,6 +70,7 @@ def extract(
     families: Collection[Family] | None = None,
     *,
     modality: Modality | None = None,
+    label: int | str | None = None,
     threads: int | None = None,
 ) -> Extraction:
     """Read an image and its mask, and compute features.
@@ -75,12 +78,14 @@ def extract(
     Parameters
     ----------
     image, mask
-        Files in any format that ``preop.imaging.read_image`` knows, or DICOM folders.
+        Files in any format that ``preop.imaging.read_image`` and ``read_mask`` know, or DICOM folders.
     settings
         As for ``compute_features``; what is not set in them is as the modality needs it.
     modality
         CT in HU, PET in SUV, or MR. Left out, it is CT, and refused for an image that does not look like one, unless
         ``settings`` set how intensities are rounded and discretised.
+    label
+        Which region of the mask, where it holds several: its number, its name, or a pattern of it with ``*``.
     families, threads
         As for ``compute_features``.
 
@@ -89,7 +94,8 @@ def extract(
     InvalidInputError
         If a file cannot be read, the features cannot be computed, or the modality must be said.
     """
-    scan, region = read_image(image), read_image(mask)
+    scan = read_image(image)
+    region = read_mask(mask, label=label, like=scan.geometry)
     chosen = settings is not None and {"discretisation", "round_intensities"} <= settings.model_fields_set
     if modality is None and not chosen and not looks_like_hounsfield_units(scan):
         raise InvalidInputError(
@@ -105,6 +111,7 @@ def extract(
     return Extraction(
         image=image.name,
         mask=mask.name,
+        label=None if label is None else str(label),
         image_sha256=checksums.of(image),
         mask_sha256=checksums.of(mask),
         settings=settings,
@@ -114,6 +121,7 @@ def extract(
             "python": platform.python_version(),
             **{package: version(package) for package in PACKAGES},
         },
+        notes=tuple(f"{path.name}: {note}" for path, read in ((image, scan), (mask, region)) for note in read.notes),
         modality=modality,
         warnings=warnings,
         features=features,
