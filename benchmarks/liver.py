@@ -22,8 +22,7 @@ import torch
 from liver_growth_pattern.external import external_evidence
 from liver_growth_pattern.learning import Settings, fit_model, mean_shares
 from liver_growth_pattern.preparation import SECOND_SEGMENTATION
-from liver_growth_pattern.scan import CENTRES, EXTERNAL_CENTRES
-from liver_growth_pattern.simulation import simulate
+from liver_growth_pattern.simulation import CENTRES, EXTERNAL_CENTRES, simulate
 from liver_growth_pattern.training import prepare
 from preop.cohort import Cohort, read_cohort
 from preop.evidence import SharesEvidence

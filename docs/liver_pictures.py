@@ -79,8 +79,7 @@ def simulated() -> NDArray[np.uint8]:
     """Show a metastasis of each pattern and a mixed one."""
     from dataclasses import replace
 
-    from liver_growth_pattern.metastases import Metastases, draw_reports
-    from liver_growth_pattern.simulation import CENTRES, PatientFacts, draw_patient
+    from liver_growth_pattern.simulation import CENTRES, Metastases, PatientFacts, draw_patient, draw_reports
 
     columns = []
     for shares in ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (0.4, 0.4, 0.2)):

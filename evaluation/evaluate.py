@@ -10,8 +10,8 @@ by accuracy and quadratic weighted kappa (Cohen 1968), beside the table of confu
 
 from __future__ import annotations
 
-import csv
 import dataclasses
+import sys
 import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from preop.errors import InvalidInputError
 from preop.evidence import BinaryPredictions, OrdinalPredictions
 from preop.evidence.records import stated_or_unknown
+from preop.tables import number, read_table
 from preop.toml import first_validation_error
 
 if TYPE_CHECKING:
@@ -277,15 +278,10 @@ def read_reference(path: Path, task: Task) -> list[ReferenceCase]:
         If the table is missing, lacks a column, names a case twice or not at all, holds another truth than the task
         allows, or knows one class only.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file, strict=True))
-    except (OSError, ValueError, csv.Error) as error:
-        raise InvalidInputError(f"The reference in {path} cannot be read: {error}.") from error
-    cases = [_reference_case(row, line, task) for line, row in enumerate(rows, start=2)]
-    name, times = Counter(case.name for case in cases).most_common(1)[0] if cases else ("", 0)
-    if times > 1:
-        raise InvalidInputError(f"{REFERENCE_FILE} holds the case '{name}' {times} times; expected once.")
+    table = read_table(path, key=CASE_COLUMN, expected=[task.reference_column], what="reference table")
+    for note in table.notes:
+        print(note, file=sys.stderr)
+    cases = [_reference_case(row, line, task) for row, line in zip(table.rows, table.lines, strict=True)]
     if len({case.truth for case in cases}) < 2:
         raise InvalidInputError(
             f"All {len(cases)} cases of {REFERENCE_FILE} have the same {task.reference_column}; "
@@ -294,21 +290,28 @@ def read_reference(path: Path, task: Task) -> list[ReferenceCase]:
     return cases
 
 
-def _reference_case(row: Mapping[str | None, str | None], line: int, task: Task) -> ReferenceCase:
-    for column in (CASE_COLUMN, task.reference_column):
-        if not row.get(column):
-            raise InvalidInputError(f"{REFERENCE_FILE} has no '{column}' in line {line}.")
-    if None in row:
-        raise InvalidInputError(f"{REFERENCE_FILE} has more values than columns in line {line}.")
+def _reference_case(row: Mapping[str, str], line: int, task: Task) -> ReferenceCase:
+    columns = dict(row)
+    name, cell = columns.pop(CASE_COLUMN), columns.pop(task.reference_column, "")
+    if not cell:
+        raise InvalidInputError(f"{REFERENCE_FILE} has no '{task.reference_column}' in line {line}.")
     allowed = ["0", "1"] if isinstance(task, BinaryTask) else task.categories
-    columns = {column: value or "" for column, value in row.items() if column is not None}
-    name, truth = columns.pop(CASE_COLUMN), columns.pop(task.reference_column)
+    truth = _as_label(cell) if isinstance(task, BinaryTask) else cell
     if truth not in allowed:
         raise InvalidInputError(
-            f"{REFERENCE_FILE} says {task.reference_column} '{truth}' in line {line}; "
+            f"{REFERENCE_FILE} says {task.reference_column} '{cell}' in line {line}; "
             f"expected one of {', '.join(allowed)}."
         )
     return ReferenceCase(name, truth, columns)
+
+
+def _as_label(cell: str) -> str:
+    """Write a whole number as one, for spreadsheets make 1.0 of 1."""
+    try:
+        value = number(cell, "")
+    except InvalidInputError:
+        return cell
+    return str(int(value)) if value.is_integer() else cell
 
 
 def _likelihood(job: Job, task: BinaryTask) -> float:

@@ -16,3 +16,4 @@ compile learning --constraint imaging.txt
 compile pathology --constraint imaging.txt --constraint learning.txt
 compile training --constraint imaging.txt --constraint learning.txt --constraint pathology.txt
 compile development --constraint training.txt --constraint learning.txt --constraint pathology.txt
+compile docs --constraint development.txt

@@ -24,6 +24,18 @@ ROOT = Path(__file__).parents[1]
 settings.register_profile("preop", deadline=None)
 settings.load_profile("preop")
 
+SLOW_FIXTURES = {"container", "trained"}
+"""What needs them runs an image, or trains from end to end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow what needs a slow fixture, by its name or as the value of a parameter."""
+    for item in items:
+        if isinstance(item, pytest.Function):
+            params = item.callspec.params.values() if hasattr(item, "callspec") else ()
+            if SLOW_FIXTURES & {*item.fixturenames, *(value for value in params if isinstance(value, str))}:
+                item.add_marker(pytest.mark.slow)
+
 
 @pytest.fixture(scope="session")
 def data() -> Path:

@@ -14,7 +14,7 @@ from preop.errors import InvalidInputError, InvalidModelError
 from preop.grandchallenge.cases import Case
 from preop.grandchallenge.outputs import Output
 from preop.grandchallenge.runtime import run_algorithm
-from preop.imaging import Image
+from preop.imaging import Image, check_hu
 
 from .explanation import MAX_COUNTED, chart, explanation, heat_map, points, table
 from .instances import bag_of
@@ -27,6 +27,7 @@ __all__ = ["load_model", "predict"]
 def predict(case: Case, model: Model) -> dict[str, Output]:
     """Give the likelihood of pN+, and trace it back to the nodes."""
     ct = case.image(CT)
+    check_hu(ct, name=CT)
     segmentation = case.image(SEGMENTATION) if SEGMENTATION in case else _segment(ct, model)
     nodes = find_lymph_nodes(ct, segmentation)
     bag = bag_of(case.name, ct, nodes, model.description.network, model.description.measured)

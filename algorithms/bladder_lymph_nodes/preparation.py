@@ -9,6 +9,7 @@ import numpy as np
 
 from preop.cohort import Patient
 from preop.grandchallenge.values import to_json
+from preop.imaging import check_hu
 
 from .lymph_nodes import CT, SEGMENTATION, cut_cubes, find_lymph_nodes, measures_of, radiomics_of
 
@@ -29,6 +30,7 @@ def prepare_patient(patient: Patient, *, work: Path, instances: str) -> None:
         If the patient's images are not what they should be.
     """
     ct = patient.case.image(CT)
+    check_hu(ct, name=CT)
     nodes = find_lymph_nodes(ct, patient.case.image(SEGMENTATION))
     partial = work / f".{patient.name}"
     shutil.rmtree(partial, ignore_errors=True)

@@ -1,7 +1,7 @@
-"""Radiomics and network together: stacked on what each says of patients it has not learned from, and brought to patients.
+"""Radiomics and network combined: stacked on the predictions of each for patients it has not learned from, then by patient.
 
 Log odds of the pure pattern, and logarithms of concentrations, are added with weights of their own, so that two learners
-who see different things can be surer together than each alone. Weights, and how far metastases of a patient resemble each
+who see different things can be surer combined than each alone. Weights, and how far metastases of a patient resemble each
 other, are fitted on predictions of inner folds.
 """
 
@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from preop.mil.search import minimise
-from preop.staging import PURE, Resemblance, ShareDistribution
+from preop.staging import PURE, ShareDistribution, WithinPatientCorrelation
 
 from .likelihood import OUTPUTS, UNKNOWN, Known, distributions, log_likelihood
 from .regression import minimise_loss
@@ -29,7 +29,7 @@ Learner = Literal["radiomics", "network"]
 LEARNERS: tuple[Learner, ...] = ("radiomics", "network")
 
 _SMALL_PENALTY = 1e-3
-_HIGHEST_CORRELATION = 0.95
+_MAX_CORRELATION = 0.95
 _PREVALENCES = (0.02, 0.98)
 
 
@@ -51,7 +51,7 @@ class Stack(BaseModel):
     bias: tuple[float, float, float, float]
 
     def combine(self, outputs: Mapping[Learner, Floats]) -> Floats:
-        """Outputs (lesions, 4) of all learners together, from those of each."""
+        """Outputs (lesions, 4) of all learners combined, from those of each."""
         total: Floats = np.array(self.bias)
         for learner, weight in self.pure_weights.items():
             shares = self.share_weights[learner]
@@ -61,7 +61,7 @@ class Stack(BaseModel):
 
 @dataclass(frozen=True, eq=False)
 class PatientPrediction:
-    """What is said of a patient.
+    """The prediction of a patient.
 
     Attributes
     ----------
@@ -75,13 +75,13 @@ class PatientPrediction:
     lesions: tuple[ShareDistribution, ...]
 
 
-def predict_patient(outputs: Floats, resemblance: Resemblance) -> PatientPrediction:
-    """Bring what is said of each metastasis (lesions, 4) together by the consensus rule."""
+def predict_patient(outputs: Floats, correlation: WithinPatientCorrelation) -> PatientPrediction:
+    """Combine the outputs for the metastases (lesions, 4) by the consensus rule."""
     alone = distributions(outputs)
     pure = np.array([each.pure_desmoplastic for each in alone])
-    together = resemblance.each_desmoplastic(pure)
-    lesions = tuple(each.with_pure_desmoplastic(float(p)) for each, p in zip(alone, together, strict=True))
-    return PatientPrediction(1 - resemblance.all_desmoplastic(pure), lesions)
+    given_all = correlation.each_desmoplastic(pure)
+    lesions = tuple(each.with_pure_desmoplastic(float(p)) for each, p in zip(alone, given_all, strict=True))
+    return PatientPrediction(1 - correlation.all_desmoplastic(pure), lesions)
 
 
 def fit_stack(outputs: Mapping[Learner, Floats], known: Known) -> Stack:
@@ -110,7 +110,7 @@ def fit_stack(outputs: Mapping[Learner, Floats], known: Known) -> Stack:
     )
 
 
-def fit_resemblance(outputs: Floats, known: Known) -> Resemblance:
+def fit_within_patient_correlation(outputs: Floats, known: Known) -> WithinPatientCorrelation:
     """Find how far metastases resemble each other, by the likelihood of which are pure; of several to a patient."""
     pure = np.array([each.pure_desmoplastic for each in distributions(outputs)])
     reports, patients, states = (part.numpy() for part in known)
@@ -124,14 +124,14 @@ def fit_resemblance(outputs: Floats, known: Known) -> Resemblance:
     ]
 
     def deviance(correlation: float) -> float:
-        model = Resemblance(prevalence, correlation)
+        model = WithinPatientCorrelation(prevalence, correlation)
         return -sum(float(np.log(max(_chance(model, *group), 1e-12))) for group in groups)
 
-    correlation = minimise(deviance, 0.0, _HIGHEST_CORRELATION) if groups else 0.0
-    return Resemblance(prevalence=prevalence, correlation=correlation)
+    correlation = minimise(deviance, 0.0, _MAX_CORRELATION) if groups else 0.0
+    return WithinPatientCorrelation(prevalence=prevalence, correlation=correlation)
 
 
-def _chance(model: Resemblance, pure: Floats, found: Sequence[bool | None], state: int) -> float:
+def _chance(model: WithinPatientCorrelation, pure: Floats, found: Sequence[bool | None], state: int) -> float:
     """Probability of what is known of a patient's metastases."""
     if None not in found or state == UNKNOWN or False in found:
         return model.probability(pure, found)

@@ -22,8 +22,8 @@ from preop.grandchallenge.algorithm import read_algorithm
 from preop.report import write_report
 from preop.study import MODEL_FILE
 
-from .inference import load_model
 from .learning import Fitted
+from .model import load_model
 from .training import IN_WORDS, held_out_predictions, oracle_of, prepare
 
 

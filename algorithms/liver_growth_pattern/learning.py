@@ -1,8 +1,8 @@
 """How a model learns from patients: radiomics and network inside inner folds, then what stacks them.
 
 No metastasis of a patient is ever on both sides of a fold. Of each inner fold it is known what a regression and a network
-say that have not seen its patients; the strength of the penalty, the weights of both learners and the resemblance of
-metastases are fitted on that. The model keeps the network of every inner fold, and one regression on all patients.
+say that have not seen its patients; the strength of the penalty, the weights of both learners and the within-patient correlation
+of metastases are fitted on that. The model keeps the network of every inner fold, and one regression on all patients.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from torch import Tensor
 
 from preop.mil import Bag, BagNetwork, stratified_folds, train
 from preop.mil import Settings as MilSettings
-from preop.staging import PURE, REPORTS, Resemblance
+from preop.staging import PURE, REPORTS, WithinPatientCorrelation
 
 from .combination import (
     LEARNERS,
     Learner,
     PatientPrediction,
     Stack,
-    fit_resemblance,
     fit_stack,
+    fit_within_patient_correlation,
     predict_patient,
 )
 from .likelihood import UNKNOWN, Known, log_likelihood
@@ -38,8 +38,12 @@ from .regression import Regression, Row, fit_regression
 
 Floats = NDArray[np.float64]
 COMBINATION = "combination"
-MODELS = (COMBINATION, *LEARNERS)
-"""What is validated: both learners together, and each alone."""
+LEARNERS_OF: Mapping[str, tuple[Learner, ...]] = {
+    COMBINATION: LEARNERS,
+    **{learner: (learner,) for learner in LEARNERS},
+}
+"""What is validated: both learners combined, and each alone."""
+MODELS = tuple(LEARNERS_OF)
 
 
 class Settings(BaseModel):
@@ -98,7 +102,7 @@ class Fitted:
     ----------
     regression, networks
         The learners.
-    stacks, resemblances
+    stacks, within_patient_correlations
         How each of ``MODELS`` comes from their outputs.
     typical
         Mean outputs (4,) of each learner on patients it has not seen: what a contribution is counted from.
@@ -107,7 +111,7 @@ class Fitted:
     regression: Regression
     networks: Sequence[BagNetwork]
     stacks: Mapping[str, Stack]
-    resemblances: Mapping[str, Resemblance]
+    within_patient_correlations: Mapping[str, WithinPatientCorrelation]
     typical: Mapping[Learner, Floats]
 
     def outputs(self, patients: Sequence[Patient]) -> list[dict[Learner, Floats]]:
@@ -117,15 +121,15 @@ class Fitted:
         return [
             {
                 "radiomics": self.regression.predict(patient.rows),
-                "network": np.mean(said, axis=0, dtype=np.float64),
+                "network": np.mean(predicted, axis=0, dtype=np.float64),
             }
-            for patient, *said in zip(patients, *by_network, strict=True)
+            for patient, *predicted in zip(patients, *by_network, strict=True)
         ]
 
     def predict(self, patients: Sequence[Patient], model: str = COMBINATION) -> list[PatientPrediction]:
-        """Say what one of ``MODELS`` thinks of patients, in their order."""
-        stack, resemblance = self.stacks[model], self.resemblances[model]
-        return [predict_patient(stack.combine(outputs), resemblance) for outputs in self.outputs(patients)]
+        """Predict patients by one of ``MODELS``, in their order."""
+        stack, correlation = self.stacks[model], self.within_patient_correlations[model]
+        return [predict_patient(stack.combine(outputs), correlation) for outputs in self.outputs(patients)]
 
 
 def fit_model(
@@ -147,7 +151,7 @@ def fit_model(
     bags = [patient.bag for patient in patients]
     folds = stratified_folds(bags, settings.training.folds, settings.training.seed)
     networks = []
-    said: dict[int, Floats] = {}
+    held_out_outputs: dict[int, Floats] = {}
     for number, rows in enumerate(folds.values()):
         held_out = set(rows)
         network = train(
@@ -160,18 +164,21 @@ def fit_model(
             advance=advance,
         )
         networks.append(network)
-        said |= dict(zip(rows, outputs_of(network, [bags[row] for row in rows]), strict=True))
+        held_out_outputs |= dict(zip(rows, outputs_of(network, [bags[row] for row in rows]), strict=True))
     known = known_of(patients)
-    by_network = np.concatenate([said[row] for row in range(len(patients))]).astype(np.float64)
+    by_network = np.concatenate([held_out_outputs[row] for row in range(len(patients))]).astype(np.float64)
     penalty, by_radiomics = _best_penalty(patients, list(folds.values()), settings)
     outputs: dict[Learner, Floats] = {"radiomics": by_radiomics, "network": by_network}
-    chosen: dict[str, tuple[Learner, ...]] = {COMBINATION: LEARNERS, **{learner: (learner,) for learner in LEARNERS}}
-    stacks = {name: fit_stack({each: outputs[each] for each in learners}, known) for name, learners in chosen.items()}
+    stacks = {
+        name: fit_stack({each: outputs[each] for each in learners}, known) for name, learners in LEARNERS_OF.items()
+    }
     return Fitted(
         regression=fit_regression(_rows(patients), known, penalty=penalty),
         networks=networks,
         stacks=stacks,
-        resemblances={name: fit_resemblance(stack.combine(outputs), known) for name, stack in stacks.items()},
+        within_patient_correlations={
+            name: fit_within_patient_correlation(stack.combine(outputs), known) for name, stack in stacks.items()
+        },
         typical={name: values.mean(axis=0) for name, values in outputs.items()},
     )
 
@@ -186,7 +193,7 @@ def known_of(patients: Sequence[Patient]) -> Known:
 
 
 def mean_shares(patients: Sequence[Patient]) -> Floats:
-    """Mean of all reported shares (3,): what would be said of a metastasis without looking at it."""
+    """Mean of all reported shares (3,): the prediction that needs no scan."""
     reports = [report for patient in patients for report in patient.reports if report != UNKNOWN]
     if not reports:
         return np.full(3, 1 / 3)
@@ -212,13 +219,13 @@ def _best_penalty(
     known = known_of(patients)
     best: tuple[float, float, Floats] | None = None
     for penalty in settings.penalties:
-        said: dict[int, Floats] = {}
+        predicted: dict[int, Floats] = {}
         for rows in folds:
             held_out = set(rows)
             others = [patient for row, patient in enumerate(patients) if row not in held_out]
             regression = fit_regression(_rows(others), known_of(others), penalty=penalty)
-            said |= {row: regression.predict(patients[row].rows) for row in rows}
-        outputs = np.concatenate([said[row] for row in range(len(patients))])
+            predicted |= {row: regression.predict(patients[row].rows) for row in rows}
+        outputs = np.concatenate([predicted[row] for row in range(len(patients))])
         by_radiomics: dict[Learner, Floats] = {"radiomics": outputs}
         stacked = fit_stack(by_radiomics, known).combine(by_radiomics)
         likelihood = float(log_likelihood(torch.from_numpy(stacked), known).mean())

@@ -1,11 +1,11 @@
-"""The metastases of a patient: told apart, and looked at where they meet the liver.
+"""The metastases of a patient: separated, and measured where they meet the liver.
 
 Around each metastasis the scan is brought to voxels of 1 mm, and its density is taken beside that of the patient's own
 liver, so that phase and scanner matter less. There lie three regions, in mm: the core, the inner ring below the surface,
 and the outer ring in the liver; and, spread evenly over the surface, patches of the unrolled interface, whose first axis
 leads from the metastasis into the liver.
 
-Where the liver ends is told by an organ network if there is one; else by density: what is nearly as dense as the liver
+The border of the liver comes from an organ network if there is one; else from density: what is nearly as dense as the liver
 around this metastasis. That leaves out fat, lung, gas and bone, but neither muscle nor spleen.
 """
 
@@ -46,7 +46,7 @@ NEAR_LIVER_MM = (2.0, 8.0)
 """Shell outside a metastasis in which there has to be liver."""
 LIVER_BESIDE_MM = (5.0, 15.0)
 """Shell outside of it whose liver gives the density of this patient's."""
-LEAST_LIVER = 0.2
+MIN_LIVER_SHARE = 0.2
 """Share of that first shell below which a metastasis does not lie in the liver."""
 LIVER_HU = (30.0, 200.0)
 """In which the liver's density is looked for: from unenhanced fatty livers to strong enhancement."""
@@ -71,11 +71,11 @@ RADIOMICS = Settings(spacing_mm=None, discretisation=FixedBinSize(width=10.0))
 """Voxels are those of 1 mm already; bins are of about the noise."""
 FILTERED = Settings(spacing_mm=None, filters=(LaplacianOfGaussian(sigma_mm=1.5),))
 """Bright and dark lines of the width of a capsule."""
-FEWEST_VOXELS = 30
+MIN_VOXELS = 30
 """A smaller region has no features."""
 
 AIR_HU = -1024.0
-HIGHEST_LABEL = 65535
+MAX_LABEL = 65535
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class Lesions:
     outside
         Numbers of those that do not lie in the liver, and are not judged.
     notes
-        What a reader should know of how they were told apart, in sentences.
+        What a reader should know of how they were separated, in sentences.
     """
 
     labels: Image
@@ -186,14 +186,14 @@ class Surroundings:
 
 
 def find_lesions(ct: Image, segmentation: Image, liver: Image | None = None) -> Lesions:
-    """Tell the metastases of a segmentation apart, and look at each.
+    """Separate the metastases of a segmentation, and measure each.
 
     Parameters
     ----------
     segmentation
         On the grid of the CT: one number a metastasis, or one number for all; then connected parts are metastases.
     liver
-        Mask of the liver with its metastases on the same grid; told by density where there is none.
+        Mask of the liver with its metastases on the same grid; recognised by density where there is none.
 
     Raises
     ------
@@ -206,7 +206,7 @@ def find_lesions(ct: Image, segmentation: Image, liver: Image | None = None) -> 
         if box is None:
             continue
         around = surroundings(ct, labels, number, box, liver)
-        if around.liver_share < LEAST_LIVER:
+        if around.liver_share < MIN_LIVER_SHARE:
             outside.append(number)
             continue
         lesion = _measured(ct, labels, number, box, around)
@@ -214,16 +214,16 @@ def find_lesions(ct: Image, segmentation: Image, liver: Image | None = None) -> 
     if not seen:
         raise InvalidInputError(
             f"None of the {_counted(len(outside), 'metastasis', 'metastases')} of the {SEGMENTATION} lies in the liver: "
-            "there is no tissue of its density around them; check that the segmentation belongs to this CT, and that it is "
-            "in HU."
+            "there is no tissue of its density around them; check that the segmentation belongs to this CT, and that the "
+            "CT is in HU."
         )
     if outside:
         notes.append(
-            f"Not judged, for there is no liver around: {_counted(len(outside), 'metastasis', 'metastases')} "
+            f"Not assessed, because there is no liver around: {_counted(len(outside), 'metastasis', 'metastases')} "
             f"({', '.join(map(str, outside))})."
         )
     if cut := [str(each.lesion.number) for each in seen if each.lesion.cut_by_edge]:
-        notes.append(f"At the edge of the scan, and judged by what is seen: {', '.join(cut)}.")
+        notes.append(f"At the edge of the scan, and assessed by the part that is seen: {', '.join(cut)}.")
     if liver is None:
         notes.append("Where the liver ends was told by density, for the model holds no organ network.")
     return Lesions(labels, tuple(seen), tuple(outside), tuple(notes))
@@ -267,7 +267,7 @@ def radiomics_of(around: Surroundings) -> dict[str, float]:
     found = {"log_volume_ml": math.log((around.tissue == OWN).sum() / 1000)}
     for name in REGIONS:
         region = around.region(name)
-        if region.sum() < FEWEST_VOXELS:
+        if region.sum() < MIN_VOXELS:
             continue
         mask = around.density.with_voxels(region.astype(np.uint8))
         row = compute_features(around.density, mask, RADIOMICS, (Family.STATISTICS, Family.GLCM), threads=1)
@@ -364,13 +364,13 @@ def _separated_instances(segmentation: Image) -> tuple[Image, list[str]]:
     values = segmentation.voxels
     if not values.any():
         raise InvalidInputError(
-            f"The {SEGMENTATION} is empty: not one metastasis is drawn, and without them nothing can be said; draw them "
+            f"The {SEGMENTATION} is empty: not one metastasis is segmented, so there is nothing to assess; segment them "
             "first."
         )
     low, high = float(values.min()), float(values.max())
-    if low < 0 or high > HIGHEST_LABEL or (values.dtype.kind == "f" and (values != np.round(values)).any()):
+    if low < 0 or high > MAX_LABEL or (values.dtype.kind == "f" and (values != np.round(values)).any()):
         raise InvalidInputError(
-            f"The {SEGMENTATION} holds values from {low:g} to {high:g}; expected whole numbers from 0 to {HIGHEST_LABEL}, "
+            f"The {SEGMENTATION} holds values from {low:g} to {high:g}; expected whole numbers from 0 to {MAX_LABEL}, "
             "one for each metastasis."
         )
     labels = values.astype(np.int32)
@@ -380,8 +380,8 @@ def _separated_instances(segmentation: Image) -> tuple[Image, list[str]]:
         labels = parts.voxels if count > 1 else labels  # one metastasis keeps its number
     elif detached := _detached(segmentation.with_voxels(labels)):
         notes.append(
-            f"Labels in several large parts, each taken as one metastasis: {', '.join(map(str, detached))}; give parts that "
-            "are metastases of their own numbers of their own."
+            f"Labels in several large parts, each taken as one metastasis: {', '.join(map(str, detached))}; where the parts "
+            "are separate metastases, give each a label of its own."
         )
     voxel_mm3 = segmentation.geometry.voxel_volume_mm3
     volumes = np.bincount(labels.ravel()) * voxel_mm3
@@ -389,13 +389,13 @@ def _separated_instances(segmentation: Image) -> tuple[Image, list[str]]:
     if len(small):
         what = _counted(len(small), "part")
         notes.append(
-            f"{what} of the segmentation left out: under {SPECK_MM3:g} mm3 or of one voxel, too small to judge."
+            f"{what} of the segmentation excluded: under {SPECK_MM3:g} mm3 or of one voxel, too small to assess."
         )
         labels = np.where(np.isin(labels, small), 0, labels)
     if not labels.any():
         raise InvalidInputError(
-            f"The {SEGMENTATION} holds nothing larger than {SPECK_MM3:g} mm3, or than one voxel: no metastasis is drawn "
-            "that shows an interface with the liver."
+            f"The {SEGMENTATION} holds nothing larger than {SPECK_MM3:g} mm3, or than one voxel: no metastasis is "
+            "large enough to show an interface with the liver."
         )
     return segmentation.with_voxels(labels), notes
 

@@ -7,7 +7,7 @@ the 231 reports that there are; all answers are sums over it, and its log-likeli
 
 Of some patients only the pattern of the patient is known: whether every metastasis is purely desmoplastic. Learners take
 metastases to be independent, given what is seen of them; how they resemble each other is added behind
-(``preop.staging.Resemblance``).
+(``preop.staging.WithinPatientCorrelation``).
 """
 
 from __future__ import annotations

@@ -114,7 +114,7 @@ class GrowthPatternHead(Head):
         """Nothing is refused: what is open about a patient is left open."""
 
     def start_from(self, bags: Sequence[Bag]) -> None:
-        """Begin with what would be said without looking: how often reports are pure, and the mean shares of the others."""
+        """Begin with the prediction that needs no scan: how often reports are pure, and the mean shares of the others."""
         reports = [
             report
             for bag in bags

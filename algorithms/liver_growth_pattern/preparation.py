@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 
 from preop.cohort import Patient
-from preop.errors import InvalidInputError
 from preop.grandchallenge.values import to_json
-from preop.imaging import Image, read_image
+from preop.imaging import Image, check_hu, read_labels
 
 from .lesions import CT, SEGMENTATION, Lesions, find_lesions
 
@@ -31,6 +30,7 @@ def prepare_patient(patient: Patient, *, work: Path) -> None:
         If the patient's images are not what they should be.
     """
     ct = patient.case.image(CT)
+    check_hu(ct, name=CT)
     found = {FIRST: find_lesions(ct, patient.case.image(SEGMENTATION))}
     if second := patient.row.get(SECOND_SEGMENTATION):
         found[SECOND] = find_lesions(ct, _second(patient, second, ct))
@@ -48,11 +48,7 @@ def _second(patient: Patient, name: str, ct: Image) -> Image:
     """Read the second segmentation, whose path is relative to the table like those of the inputs."""
     first = patient.case.image_paths[SEGMENTATION]
     depth = len(Path(patient.row[SEGMENTATION]).parts)
-    image = read_image(first.parents[depth - 1] / name)
-    difference = ct.geometry.difference(image.geometry)
-    if difference:
-        raise InvalidInputError(f"{SECOND_SEGMENTATION} does not lie on the grid of {CT} ({difference}): resample it.")
-    return image
+    return read_labels(first.parents[depth - 1] / name, like=ct.geometry, scan=CT)
 
 
 def _rows(lesions: Lesions) -> list[dict[str, Any]]:

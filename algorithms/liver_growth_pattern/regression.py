@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
 from .likelihood import OUTPUTS, Known, log_likelihood
@@ -50,8 +50,17 @@ class Regression(BaseModel):
     spread: tuple[float, ...]
     low: tuple[float, ...]
     high: tuple[float, ...]
-    weights: tuple[tuple[float, ...], ...]
-    bias: tuple[float, ...]
+    weights: tuple[tuple[float, ...], ...] = Field(min_length=OUTPUTS, max_length=OUTPUTS)
+    bias: tuple[float, ...] = Field(min_length=OUTPUTS, max_length=OUTPUTS)
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> Self:
+        columns = {"middle": self.middle, "spread": self.spread, "low": self.low, "high": self.high}
+        columns |= {f"weights.{output}": row for output, row in enumerate(self.weights)}
+        for name, values in columns.items():
+            if len(values) != len(self.features):
+                raise ValueError(f"{name} has {len(values)} values for {len(self.features)} features")
+        return self
 
     def predict(self, rows: Sequence[Row]) -> Floats:
         """Outputs (lesions, 4) of metastases with these features."""

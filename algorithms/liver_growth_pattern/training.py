@@ -1,24 +1,21 @@
 """Fits radiomics and network on a cohort whose growth patterns are known by metastasis, by patient, or mixed, and validates.
 
 Everything that learns does so inside the folds: both learners, the strength of the penalty, what stacks them and how
-metastases of a patient resemble each other are fitted without each outer fold, then say what they think of it. Each learner
-alone, and the mean of the cohort, stand beside the combination. The final model is trained in the same way on all patients.
+far metastases of a patient resemble each other are fitted without each outer fold, which is then predicted. The combination
+is compared with each learner alone and with the mean of the cohort. The final model is trained in the same way on all patients.
 """
 
 from __future__ import annotations
 
 import csv
-import datetime as dt
 import math
-import platform
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -34,13 +31,12 @@ from preop.grandchallenge.values import read_json, to_json
 from preop.mil import stratified_folds
 from preop.report import write_report
 from preop.staging import REPORTS, Pattern, Shares
-from preop.study import TrainingData, write_model
+from preop.study import Range, TrainingData, model_info, write_model
 
 from .combination import PatientPrediction
-from .inference import DESCRIPTION_FILE, WEIGHTS_FILE, Description, Range, to_weights
 from .learning import COMBINATION, MODELS, Fitted, Patient, Settings, fit_model, mean_shares, state_of
 from .likelihood import UNKNOWN
-from .model import Details
+from .model import DESCRIPTION_FILE, WEIGHTS_FILE, Description, Details, to_weights
 from .preparation import CONTENT_FILE, FIRST, SECOND, prepare_patient
 
 __all__ = ["Settings", "fit"]
@@ -56,6 +52,7 @@ IN_WORDS = {
 _SOFTWARE = ("preop", "torch", "monai", "numpy", "SimpleITK")
 
 Content = Mapping[str, Any]
+Measure = Literal["auc", "error_of_shares"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +115,19 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
         DESCRIPTION_FILE: to_json(description.model_dump(mode="json")).encode(),
         WEIGHTS_FILE: to_weights(final.networks),
     }
-    write_model(model, _provenance(cohort, prepared, settings, validation), files, details=Details)
+    info = model_info(
+        cohort.algorithm,
+        training_data=TrainingData(
+            **cohort.source.model_dump(),
+            patients=len(prepared),
+            events=sum(each.patient.state == 1 for each in prepared),
+            cohort_sha256=cohort.sha256,
+        ),
+        seed=settings.training.seed,
+        packages=_SOFTWARE,
+        validation=validation,
+    )
+    write_model(model, info, files, Details)
     write_report(evidence, report, title=cohort.algorithm.title, source=cohort.source)
     shutil.rmtree(work, ignore_errors=True)
     return validation
@@ -307,41 +316,15 @@ def _description(prepared: Sequence[Prepared], fitted: Fitted, settings: Setting
         networks=len(fitted.networks),
         regression=fitted.regression,
         stacks=fitted.stacks,
-        resemblances=fitted.resemblances,
+        within_patient_correlations=fitted.within_patient_correlations,
         mean_shares=tuple(mean_shares([each.patient for each in prepared]).tolist()),
         typical={name: tuple(values.tolist()) for name, values in fitted.typical.items()},
         threshold=threshold,
-        lesions=_range([len(each.content[FIRST]) for each in prepared]),
-        long_axis_mm=_range([lesion["long_axis_mm"] for lesion in lesions], digits=0),
-        liver_hu=_range([lesion["liver_hu"] for lesion in lesions], digits=0),
-        slice_mm=_range([each.content["slice_mm"] for each in prepared]),
+        lesions=Range.of([len(each.content[FIRST]) for each in prepared]),
+        long_axis_mm=Range.of([lesion["long_axis_mm"] for lesion in lesions], digits=0),
+        liver_hu=Range.of([lesion["liver_hu"] for lesion in lesions], digits=0),
+        slice_mm=Range.of([each.content["slice_mm"] for each in prepared]),
     )
-
-
-def _range(values: Sequence[float], digits: int = 2) -> Range:
-    """Smallest and largest value, rounded outwards."""
-    scale = 10**digits
-    return Range(low=math.floor(min(values) * scale) / scale, high=math.ceil(max(values) * scale) / scale)
-
-
-def _provenance(
-    cohort: Cohort, prepared: Sequence[Prepared], settings: Settings, validation: dict[str, Any]
-) -> dict[str, Any]:
-    data = TrainingData(
-        **cohort.source.model_dump(),
-        patients=len(prepared),
-        events=sum(each.patient.state == 1 for each in prepared),
-        cohort_sha256=cohort.sha256,
-    )
-    return {
-        "algorithm": cohort.algorithm.name,
-        "algorithm_version": cohort.algorithm.version,
-        "created": dt.datetime.now(dt.UTC).date().isoformat(),
-        "seed": settings.training.seed,
-        "training_data": data,
-        "software": {"python": platform.python_version(), **{name: version(name) for name in _SOFTWARE}},
-        "validation": validation,
-    }
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from pathlib import Path
 from preop.grandchallenge.cases import Case
 from preop.grandchallenge.outputs import Output
 from preop.grandchallenge.runtime import run_algorithm
-from preop.imaging import Image, axial_axis, check_suv, to_common_frame
+from preop.imaging import Image, axial_axis, check_hu, check_suv, to_common_frame
 from preop.segmentation import FractionOfMaximum, Network, Organs, remove_small_components, segment_pet
 
 from .assessment import CT, PET, Assessment, Information, predict_from_organs
@@ -29,7 +29,8 @@ __all__ = ["draw_by_network", "draw_by_uptake", "draw_lesions", "load_model", "o
 def predict(case: Case, model: Model) -> dict[str, Output]:
     """Give the N stage, and trace it back to the nodes."""
     ct, pet = case.image(CT), case.image(PET)
-    check_suv(pet)
+    check_hu(ct, name=CT)
+    check_suv(pet, name=PET, brain=False)
     suv, _ = to_common_frame(pet, ct)
     organs = remove_small_components(model.organs.segment(ct))
     segmentation = case.image(SEGMENTATION) if SEGMENTATION in case else draw_lesions(ct, suv, organs, model)

@@ -199,8 +199,6 @@ def _digest(checksums: Mapping[str, str]) -> str:
 
 def _check_complete(folder: Path, info: ModelInfo) -> None:
     """Refuse provenance in which something is missing that only this study knows of."""
-    if missing := {"python", *PACKAGES} - info.software.keys():
-        raise _damaged(folder, MODEL_FILE, f"software.{min(missing)}: Field required")
     if DESCRIPTION_FILE not in info.files:
         raise _damaged(folder, MODEL_FILE, f"files lacks the checksum of {DESCRIPTION_FILE}")
     raters = info.validation.details_as(Details).agreement

@@ -23,7 +23,7 @@ from preop.errors import InvalidInputError, PreopError
 from preop.evidence import NodeRecord, StagedPatient, StageEvidence, ValidationFigures
 from preop.folders import open_resumable_run
 from preop.grandchallenge.values import read_json, to_json
-from preop.imaging import axial_axis, check_suv, to_common_frame
+from preop.imaging import axial_axis, check_hu, check_suv, to_common_frame
 from preop.report import write_report
 from preop.segmentation import OrganNetworks, load_network, load_organ_networks, remove_small_components
 from preop.segmentation.network import Network
@@ -223,7 +223,8 @@ def _examine(patient: Patient, *, networks: Networks, settings: Settings, work: 
     """Write what was found in a patient."""
     organ_networks, network = _networks(networks.organs, networks.lesions, networks.fold_of.get(patient.name))
     ct, pet = patient.case.image(CT), patient.case.image(PET)
-    check_suv(pet)
+    check_hu(ct, name=CT)
+    check_suv(pet, name=PET, brain=False)
     suv, _ = to_common_frame(pet, ct)
     organs = remove_small_components(organ_networks.segment(ct))
     if settings.lesions == "given":

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from preop.errors import InvalidInputError
 from preop.imaging import Image
-from preop.slides import Encoder, Slide, TileFeatures, Tissue, assessable, find_tissue
+from preop.slides import Encoder, Slide, TileFeatures, Tissue, assessable, check_assessable, find_tissue
 from preop.slides.tiling import UM_PER_MM
 
 from .networks import Networks
@@ -38,18 +39,24 @@ class Examined:
         Score card.
     tiles
         Features of the tiles.
-    spoilt_share
+    artefact_fraction
         Of the tissue under ink, folded or out of focus; 0 where a mask was given.
     """
 
     tissue: TissueMap
     card: ScoreCard
     tiles: TileFeatures
-    spoilt_share: float
+    artefact_fraction: float
 
 
 def examine(
-    slide: Slide, networks: Networks, encoder: Encoder, *, mask: Image | None = None, threads: int = 2
+    slide: Slide,
+    networks: Networks,
+    encoder: Encoder,
+    *,
+    mask: Image | None = None,
+    folder: Path | None = None,
+    threads: int = 2,
 ) -> Examined:
     """Look at a slide.
 
@@ -57,6 +64,8 @@ def examine(
     ----------
     mask
         Flat mask of the tissue to look at; found if not given.
+    folder
+        Where the tissue map of a slide without assessable tissue is written.
     threads
         As in :meth:`preop.slides.Slide.tiles`.
 
@@ -68,14 +77,15 @@ def examine(
     """
     if mask is None:
         found = find_tissue(slide, threads=threads)
-        to_describe, to_read, spoilt = assessable(found), readable(found), _spoilt_share(found)
+        check_assessable(found, slide.path.name, folder=folder)
+        to_describe, to_read, artefacts = assessable(found), readable(found), _artefact_fraction(found)
     else:
         _check_extent(mask, slide)
-        to_describe, to_read, spoilt = mask, mask, 0.0
-    # The quicker one goes first: without tissue it says so at once.
+        to_describe, to_read, artefacts = mask, mask, 0.0
+    # The quicker one goes first: without a tile it says so at once.
     tiles = describe(slide, to_describe, encoder, threads=threads)
     tissue, cells = measure(slide, to_read, networks)
-    return Examined(tissue, score(tissue, cells, unreliable=networks.info.unreliable), tiles, spoilt)
+    return Examined(tissue, score(tissue, cells, unreliable=networks.info.unreliable), tiles, artefacts)
 
 
 def score_slide(slide: Slide, networks: Networks, *, mask: Image | None = None, threads: int = 2) -> ScoreCard:
@@ -99,10 +109,10 @@ def _value(item: Item) -> float:
     return -np.inf if item.value is None else item.value
 
 
-def _spoilt_share(tissue: Image) -> float:
+def _artefact_fraction(tissue: Image) -> float:
     counts = np.bincount(tissue.voxels.ravel(), minlength=len(Tissue))
-    spoilt = counts[[Tissue.PEN, Tissue.FOLD, Tissue.BLUR]].sum()
-    return float(spoilt / max(spoilt + counts[Tissue.TISSUE], 1))
+    artefacts = counts[[Tissue.PEN, Tissue.FOLD, Tissue.BLUR]].sum()
+    return float(artefacts / max(artefacts + counts[Tissue.TISSUE], 1))
 
 
 def _check_extent(mask: Image, slide: Slide) -> None:

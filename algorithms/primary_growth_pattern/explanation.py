@@ -20,7 +20,7 @@ from .model import CARD, COMBINED, TILES, Model
 from .score_card import Item
 
 SHOWN_TILES = 10
-MAX_ARTEFACTS = 0.25
+MAX_ARTEFACT_FRACTION = 0.25
 """Share of the tissue under ink, folded or out of focus from which a reader is warned."""
 
 _ACROSS = 5
@@ -131,7 +131,7 @@ def _written(item: Item) -> str:
 def _warnings(decisions: Mapping[str, str], seen: Examined, model: Model) -> list[str]:
     """Say what a reader should know before trusting the numbers."""
     learned, number = model.description, len(seen.tiles.tiling)
-    artefacts = seen.spoilt_share
+    artefacts = seen.artefact_fraction
     warnings = []
     if decisions[CARD] != decisions[TILES]:
         warnings.append(
@@ -139,7 +139,7 @@ def _warnings(decisions: Mapping[str, str], seen: Examined, model: Model) -> lis
         )
     if missing := [item.title.lower() for item in seen.card.items if not item.assessed]:
         warnings.append(f"Not assessed, and of no weight in the likelihood: {', '.join(missing)}.")
-    if artefacts > MAX_ARTEFACTS:
+    if artefacts > MAX_ARTEFACT_FRACTION:
         warnings.append(
             f"{artefacts:.0%} of the tissue is covered by ink, folded or out of focus, and was not examined."
         )

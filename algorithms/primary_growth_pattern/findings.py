@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from preop.imaging import Geometry, Image
 from preop.slides.tiling import UM_PER_MM
@@ -22,9 +22,6 @@ MAP_UM = 8.0
 """Of the pixels of a tissue map."""
 
 NOT_ANNOTATED = 255
-PACKAGES = ("preop", "torch", "numpy")
-"""Those that take part in the training of the networks."""
-
 MIN_AGREEMENT = 0.9
 """Intraclass correlation of readers on the tumour-stroma ratio is .89 to .94."""
 
@@ -170,12 +167,6 @@ class NetworksInfo(_Checked):
     agreement_measured_on: str = Field(description="which slides, in words")
     software: dict[str, str]
     sha256: dict[str, str] = Field(description="of the files of weights; empty before they are written")
-
-    @model_validator(mode="after")
-    def _is_complete(self) -> Self:
-        if missing := set(PACKAGES) - self.software.keys():
-            raise ValueError(f"software lacks {min(missing)}")
-        return self
 
     @property
     def unreliable(self) -> dict[str, str]:

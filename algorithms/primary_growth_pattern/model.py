@@ -17,15 +17,13 @@ from pydantic import Field, FiniteFloat, model_validator
 from preop.errors import InvalidModelError
 from preop.grandchallenge.algorithm import Algorithm
 from preop.mil import Ensemble, read_ensemble
-from preop.mil import ensembles as bags
 from preop.slides import Encoder, read_encoder
-from preop.slides import encoders as encoder_files
 from preop.study import MODEL_FILE, Figure, ModelInfo, Stored, read_description, read_model_info
 
 from .card_model import CardModel
 from .networks import Networks
 from .score_card import DEFINITIONS
-from .tissue import CELL_WEIGHTS, INFO_FILE, TISSUE_WEIGHTS, load_networks
+from .tissue import INFO_FILE, load_networks
 from .weakly_supervised import NetworkSettings, make_reader
 
 DESCRIPTION_FILE, CARD_FILE = "growth-pattern.json", "score-card.json"
@@ -36,18 +34,6 @@ CARD, TILES, COMBINED = "score card", "tiles", "combined"
 
 PACKAGES = ("preop", "torch", "timm", "numpy", "tifffile", "imagecodecs")
 """Those that take part in a training."""
-
-_FILES = (
-    DESCRIPTION_FILE,
-    CARD_FILE,
-    bags.DESCRIPTION_FILE,
-    bags.WEIGHTS_FILE,
-    *(f"{NETWORKS_FOLDER}/{name}" for name in (INFO_FILE, TISSUE_WEIGHTS, CELL_WEIGHTS)),
-    f"{ENCODER_FOLDER}/{encoder_files.INFO_FILE}",
-)
-_ENCODER_WEIGHTS = tuple(
-    f"{ENCODER_FOLDER}/{name}" for name in (encoder_files.TIMM_WEIGHTS, encoder_files.TORCHSCRIPT_WEIGHTS)
-)
 
 
 class Description(Stored):
@@ -175,18 +161,15 @@ def load_model(folder: Path, algorithm: Algorithm) -> Model:
     if networks.info.agreement and networks.info.agreement.keys() != DEFINITIONS.keys():
         problem = f"agreement names {_listed(networks.info.agreement)}; expected {_listed(DEFINITIONS)}"
         raise _damaged(folder, f"{NETWORKS_FOLDER}/{INFO_FILE}", problem)
-    # An encoder may be a program: it is run because its checksum was among those that have been compared.
-    encoder = read_encoder(folder / ENCODER_FOLDER, may_run_code=True)
+    encoder = read_encoder(folder / ENCODER_FOLDER)
     ensemble = read_ensemble(folder, lambda: make_reader(description.network, encoder.info.features))
     return Model(info, description, networks, encoder, card, ensemble)
 
 
 def _check_complete(folder: Path, info: ModelInfo) -> None:
-    """Refuse provenance in which something is missing that only this study knows of."""
-    if missing := {"python", *PACKAGES} - info.software.keys():
-        raise _damaged(folder, MODEL_FILE, f"software.{min(missing)}: Field required")
-    read = {*_FILES, *(name for name in _ENCODER_WEIGHTS if (folder / name).exists())}
-    if unknown := read - info.files.keys():
+    """Refuse files of which no checksum is known, and figures that contradict each other."""
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    if unknown := files - {MODEL_FILE, *info.files}:
         raise _damaged(folder, MODEL_FILE, f"files lacks the checksum of {min(unknown)}")
     if problem := _contradiction(info):
         raise _damaged(folder, MODEL_FILE, problem)

@@ -30,7 +30,6 @@ from .definitions import TissueLabel
 from .findings import (
     INPUT_UM,
     MAP_UM,
-    PACKAGES,
     Cells,
     ItemAgreement,
     NetworkSettings,
@@ -220,7 +219,7 @@ def fit_networks(
         dice=_dice(confusion(tissue, held_out, settings.seed)),
         agreement={},
         agreement_measured_on="",
-        software={name: version(name) for name in PACKAGES},
+        software={name: version(name) for name in ("preop", "torch", "numpy")},
         sha256={},
     )
     return Networks(tissue, cells, info)

@@ -115,7 +115,7 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
     work = report / "work"
     prepared = prepare(cohort, parts, settings.network, work / "slides")
     bags = [each.bag for each in prepared]
-    features = read_encoder(parts / ENCODER_FOLDER, may_run_code=True).info.features
+    features = read_encoder(parts / ENCODER_FOLDER).info.features
     network = functools.partial(make_network, settings.network, features)
     held_out = cross_validate(network, bags, settings.training, folds=settings.folds, folder=work / "validation")
     by_centre: list[HeldOut] = []
@@ -295,8 +295,8 @@ def _networks(parts: Path) -> Networks:
 
 @functools.cache
 def _encoder(parts: Path) -> Encoder:
-    """Load the encoder once in each process; whoever names a folder to train with has made it."""
-    return read_encoder(parts / ENCODER_FOLDER, may_run_code=True)
+    """Load the encoder once in each process."""
+    return read_encoder(parts / ENCODER_FOLDER)
 
 
 def _threshold(prepared: Sequence[Prepared], rows: Sequence[Mapping[str, float]], model: str) -> float:

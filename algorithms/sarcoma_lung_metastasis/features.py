@@ -12,7 +12,7 @@ import numpy as np
 
 from preop.errors import InvalidInputError
 from preop.grandchallenge.cases import Case
-from preop.imaging import Image, bounding_box, crop
+from preop.imaging import Image, bounding_box, check_hu, check_suv, crop
 from preop.radiomics import FixedBinNumber, FixedBinSize, Perturbation, Settings, compute_features
 
 # The public cohort holds each scan within 30 mm of the tumour: the surroundings that T1 signal is compared with.
@@ -21,8 +21,8 @@ MARGIN_MM = 30.0
 FAT_QUANTILE = 0.95
 # HU that soft tissue, fat included, can have; air and dense bone lie beyond.
 SOFT_TISSUE_HU = (-200.0, 300.0)
-# Highest SUV of the public cohort's tumours: 30. Bq/ml are thousands.
-MAX_SUV = 100.0
+LEAST_SOFT_TISSUE = 0.5
+"""Share of a tumour's voxels: 0.9 or more in the public cohort."""
 GRADES = {"low": 0.0, "intermediate": 1.0, "high": 2.0}
 CLINICAL = "clinical-information"
 
@@ -115,6 +115,7 @@ def scan_of(feature: str) -> Scan | None:
 
 
 def _imaging_features(scan: Scan, case: Case, perturbation: Perturbation) -> dict[str, float]:
+    _check_unit(scan, case.image(scan.image))
     mask = case.mask(scan.segmentation)
     box = bounding_box(mask.voxels, margin_voxels=tuple(math.ceil(MARGIN_MM / mm) for mm in mask.spacing_mm))
     mask, image = crop(mask, box), crop(case.image(scan.image), box)
@@ -123,7 +124,7 @@ def _imaging_features(scan: Scan, case: Case, perturbation: Perturbation) -> dic
     elif scan is T1:
         image = _relative_to_fat(image, mask)
     else:
-        _check_suv(image, mask)
+        _check_uptake(image, mask)
     measured = compute_features(image, mask, scan.settings, perturbation=perturbation, threads=1)
     # Volumes of the public cohort span two orders of magnitude.
     measured["log_volume_ml"] = math.log(measured.pop("morph_volume") / 1000)
@@ -146,26 +147,29 @@ def _clinical_features(case: Case) -> dict[str, float]:
     }
 
 
+def _check_unit(scan: Scan, image: Image) -> None:
+    """Refuse a CT that is not in HU, and a PET that is not in SUV."""
+    if scan is CT:
+        check_hu(image, name=scan.image)
+    elif scan is PET:
+        check_suv(image, name=scan.image, brain=False)
+
+
 def _check_tissue(image: Image, mask: Image) -> None:
-    """Refuse a segmentation that lies in air or bone, or a scan that is not in HU."""
+    """Refuse a segmentation of which most lies in air, bone or padding."""
     inside = image.voxels[mask.voxels]
     low, high = SOFT_TISSUE_HU
-    if not ((inside >= low) & (inside <= high)).any():
+    share = float(((inside >= low) & (inside <= high)).mean())
+    if share < LEAST_SOFT_TISSUE:
         raise InvalidInputError(
-            f"{CT.segmentation} covers no tumour: all its voxels lie between {inside.min():g} and {inside.max():g} HU, "
-            f"and soft tissue between {low:g} and {high:g}; check the segmentation, and that the scan is in HU."
+            f"{CT.segmentation} is no tumour: {share:.0%} of its voxels lie between {low:g} and {high:g} HU, where soft tissue "
+            f"is (all lie between {inside.min():g} and {inside.max():g} HU), expected half or more; check the segmentation."
         )
 
 
-def _check_suv(image: Image, mask: Image) -> None:
-    """Refuse a PET that is not in SUV, or a segmentation where nothing takes up the tracer."""
-    highest = float(image.voxels[mask.voxels].max())
-    if highest > MAX_SUV:
-        raise InvalidInputError(
-            f"{PET.image} reaches {highest:g} inside the tumour, and no SUV exceeds {MAX_SUV:g}: "
-            "convert it from Bq/ml to SUV by body weight."
-        )
-    if highest <= 0:
+def _check_uptake(image: Image, mask: Image) -> None:
+    """Refuse a segmentation where nothing takes up the tracer."""
+    if float(image.voxels[mask.voxels].max()) <= 0:
         raise InvalidInputError(
             f"{PET.segmentation} covers no tumour: there is no uptake inside it; check the segmentation and the scan."
         )

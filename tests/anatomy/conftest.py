@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from preop.anatomy import TOTAL_CLASSES, Organs, StationMap, map_stations
+from preop.anatomy import STATIONS, TOTAL_CLASSES, Organs, StationMap, Thorax, map_stations
 from preop.imaging import Geometry, Image, read_image
 
 SPACING = 1.5
@@ -67,6 +67,30 @@ def simple_labels() -> Image:
     paint("clavicula_right", box(-80, -20, -78, -72, 78, 88))
     paint("clavicula_left", box(20, 80, -78, -72, 78, 88))
     return Image(labels, geometry)
+
+
+Box = tuple[float, float, float, float, float, float]
+
+
+def thorax_of_boxes(organs: dict[str, list[Box]], low: float = -60, high: float = 60) -> Thorax:
+    """Thorax of a few boxes (x0, x1, y0, y1, z0, z1 in mm) in a cube, on the grid on which stations are mapped."""
+    axis = np.arange(low, high + SPACING / 2, SPACING)
+    z, y, x = np.meshgrid(axis, axis, axis, indexing="ij", sparse=True)
+    labels = np.zeros((axis.size,) * 3, dtype=np.uint8)
+    for name, boxes in organs.items():
+        for x0, x1, y0, y1, z0, z1 in boxes:
+            where = (x >= x0) & (x <= x1) & (y >= y0) & (y <= y1) & (z >= z0) & (z <= z1)
+            labels[where] = TOTAL_CLASSES[name]
+    geometry = Geometry.axis_aligned(labels.shape, (SPACING,) * 3, (low, low, low))
+    return Thorax(Image(labels, geometry), TOTAL_CLASSES, ends_below=low, ends_above=high)
+
+
+def station_at(point: tuple[float, float, float], stations: StationMap) -> str:
+    """Station of the voxel at a point (x, y, z) in mm; empty where there is none."""
+    labels = stations.labels
+    index = np.rint(labels.geometry.index_zyx(np.array([point]))[0]).astype(int)
+    label = int(labels.voxels[tuple(index)])
+    return STATIONS[label - 1] if label else ""
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from preop.errors import InvalidInputError
 from preop.imaging import Geometry, Image, crop, resample, resample_like
 from preop.staging import Station
 from tests.anatomy import conftest as known
+from tests.anatomy.conftest import station_at
 
 # Points of the simple thorax, (x, y, z) in mm, whose station follows from the table by hand.
 POINTS = {
@@ -53,13 +54,6 @@ OUTSIDE = {
     "under the diaphragm": (0, 10, -108),
     "before the heart": (0, -66, -60),
 }
-
-
-def station_at(point: tuple[float, float, float], stations: StationMap) -> str:
-    labels = stations.labels
-    index = np.rint(labels.geometry.index_zyx(np.array([point]))[0]).astype(int)
-    label = int(labels.voxels[tuple(index)])
-    return STATIONS[label - 1] if label else ""
 
 
 def moved(labels: Image, axes: tuple[int, int, int], flips: tuple[int, ...]) -> Image:

@@ -57,8 +57,9 @@ def test_the_source_stands_beside_the_table(toy: Algorithm, write: Callable[...,
         (["A,,a.mha,a_mask.mha,old,,1"], "age of A is 'old'; expected a number"),
         (["A,,a.mha,a_mask.mha,500,,1"], "facts.age: 500.0 is greater than the maximum of 120"),
         (["A,,a.mha,a_mask.mha,,man,1"], "facts.sex: 'man' is not one of"),
-        (["A,,a.mha,,,,1", "A,,b.mha,,,,0"], "two rows for the patient A"),
-        (["../A,,a.mha,,,,1"], "a patient called '../A'"),
+        (["A,,a.mha,,,,1", "A,,b.mha,,,,0"], "two rows for the patient A, in lines 2 and 3"),
+        (["A,,a.mha,a_mask.mha,6_9,,1"], "age of A is '6_9'; expected a number"),
+        (["A,,a.mha,a_mask.mha,1e400,,1"], "age of A is '1e400'; expected a number"),
         ([], "has no patients"),
     ],
 )
@@ -88,3 +89,17 @@ def test_a_reference_that_is_no_number_is_told(
         cohort.patients[0].reference_number("outcome")
     with pytest.raises(InvalidInputError, match="has no column stage"):
         cohort.patients[0].reference_number("stage")
+
+
+def test_a_group_says_whose_rows_belong_together(toy: Algorithm, write: Callable[..., Path]) -> None:
+    header = "Patient,Group,Scan,outcome"
+    cohort = read_cohort(write("A,x,a.mha,1", "B,x,b.mha,0", "C,,b.mha,0", header=header), toy)
+    assert [patient.group for patient in cohort.patients] == ["x", "x", "C"]
+    assert "The column Scan of cohort.csv was read as scan." in cohort.notes
+
+
+def test_a_hospital_table_from_a_spreadsheet_is_read_and_told(toy: Algorithm, write: Callable[..., Path]) -> None:
+    rows = ("A;hier;a.mha;a_mask.mha;50,5;male;1", ";;;;;;", "B;da;b.mha;b_mask.mha;61,25;female;0")
+    cohort = read_cohort(write(*rows, header=HEADER.replace(",", ";")), toy)
+    assert [patient.case.value("facts")["age"] for patient in cohort.patients] == [50.5, 61.25]
+    assert len(cohort.notes) == 3

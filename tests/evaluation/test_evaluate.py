@@ -272,11 +272,11 @@ def test_an_unknown_stage_is_scored_as_the_furthest(value, ordinal_truth):
     ("task", "reference", "message"),
     [
         (BINARY, "case,metastasis\na,1\nb,1\n", "All 2 cases of reference.csv have the same metastasis"),
-        (BINARY, "case,metastasis\na,1\na,0\n", "holds the case 'a' 2 times"),
+        (BINARY, "case,metastasis\na,1\na,0\n", "two rows for the case a, in lines 2 and 3"),
         (BINARY, "case,metastasis\na,1\nb,yes\n", "says metastasis 'yes' in line 3; expected one of 0, 1"),
-        (BINARY, "case,metastasis\na,1\n,0\n", "no 'case' in line 3"),
+        (BINARY, "case,metastasis\na,1\n,0\n", "no case in line 3"),
         (BINARY, "case,death\na,1\nb,0\n", "no 'metastasis' in line 2"),
-        (BINARY, "case,metastasis\na,1,x\nb,0\n", "more values than columns in line 2"),
+        (BINARY, "case,metastasis\na,1,x\nb,0\n", "has 3 cells in line 2 and 2 columns"),
         (ORDINAL, "case,stage\na,N0\nb,N9\n", "says stage 'N9' in line 3"),
         (BINARY + "colour = 1\n", "", "colour"),
         (BINARY.replace('kind = "binary"', 'kind = "survival"'), "", "survival"),
@@ -318,3 +318,16 @@ def test_whatever_is_submitted_ranked_figures_are_finite_and_reached_by_dotted_p
     for path, leaf in leaves(aggregates):
         assert not any("." in key for key in path)
         assert not isinstance(leaf, list)
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "case;metastasis\na;1.0\nb; 0\n",
+        "\ufeffCase\tMetastasis\r\na\t 1\t\r\n\t\t\r\nb\t0.0\t\r\n",
+        'case,metastasis\n"a",1\nb,0,\n',
+    ],
+)
+def test_the_reference_is_read_as_spreadsheets_write_it(reference, tmp_path):
+    metrics = evaluate([], ground_truth(tmp_path / "truth", BINARY, reference))
+    assert [(case["case"], case["reference"]) for case in metrics["results"]] == [("a", 1), ("b", 0)]

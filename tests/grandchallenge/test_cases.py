@@ -135,10 +135,10 @@ def with_nan(path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "sentence"),
     [
-        (truncated, "cannot be read as an image"),
-        (lambda path: path.write_text("no image"), "cannot be read as an image"),
+        (truncated, "is cut off"),
+        (lambda path: path.write_text("no image"), "is in an unknown format"),
         (four_dimensional, "has 4 dimensions"),
-        (with_nan, "1 voxels that are not finite numbers"),
+        (with_nan, "1 voxel that is not a finite number"),
         (lambda path: sitk.WriteImage(scan_of((5, 6)), str(path)), "is a flat image"),
         (
             lambda path: sitk.WriteImage(sitk.Compose(scan_of(), scan_of()), str(path)),
@@ -239,3 +239,19 @@ def test_an_image_can_be_opened_by_a_reader_of_ones_own(toy: Algorithm, lay_out:
     assert case.open("scan", lambda path: path) == case.image_paths["scan"]
     with pytest.raises(InvalidInputError, match=r"^scan: \.mha is not for me\.$"):
         case.open("scan", refuse)
+
+
+def test_a_mask_stored_in_another_order_is_brought_to_its_scan(toy: Algorithm, lay_out: LayOut) -> None:
+    straight = mask_of(scan_of())
+    turned = sitk.PermuteAxes(sitk.Flip(straight, [True, False, True]), [2, 0, 1])
+    case = read_case(toy, lay_out(toy, scan=scan_of(), mask=turned))
+    assert np.array_equal(case.mask("mask").voxels, sitk.GetArrayFromImage(straight) > 0)
+
+
+def test_what_was_corrected_is_a_note_of_the_case(toy: Algorithm, lay_out: LayOut) -> None:
+    sheared = scan_of()
+    sheared.SetDirection([1, 0.005, 0, 0, 1, 0, 0, 0, 1])
+    case = read_case(toy, lay_out(toy, scan=sheared))
+    case.image("scan")
+    (note,) = case.notes
+    assert note.startswith("scan: the axes x and y meet at 89.71 degrees")

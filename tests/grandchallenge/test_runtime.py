@@ -16,7 +16,7 @@ import pytest
 
 from preop.grandchallenge.algorithm import Algorithm
 from preop.grandchallenge.roots import Roots
-from preop.grandchallenge.runtime import INVOKE_PORT, describe_error, parse_usage
+from preop.grandchallenge.runtime import INVOKE_PORT, describe_error, parse_usage, with_notes
 from tests.conftest import ROOT, scan_of
 
 LayOut = Callable[..., Path]
@@ -159,3 +159,13 @@ def test_a_server_loads_once_answers_201_and_survives_a_bad_case(
     assert server.returncode == 128 + signal.SIGTERM
     assert stdout.count("loading the model") == 1
     assert "inputs.json is missing" in last_line(stderr)
+
+
+def test_notes_of_reading_come_before_the_warnings_or_else_go_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    outputs = {"likelihood": 0.5, "explanation": {"warnings": ["small"], "notes": []}}
+    assert with_notes(outputs, []) is outputs
+    told = with_notes(outputs, ["scan: sheared."])
+    assert told == {"likelihood": 0.5, "explanation": {"warnings": ["scan: sheared.", "small"], "notes": []}}
+    assert capsys.readouterr().err == ""
+    assert with_notes({"likelihood": 0.5}, ["scan: sheared."]) == {"likelihood": 0.5}
+    assert capsys.readouterr().err == "note: scan: sheared.\n"

@@ -43,6 +43,35 @@ def test_tensors_of_other_lengths_are_refused() -> None:
         Bag("a", (torch.zeros(3, 1),), instance_labels=torch.zeros(4))
 
 
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        (torch.tensor([[1.0], [math.nan]]), "1 of 2 numbers that are not finite; expected none"),
+        (torch.tensor([[math.inf], [-math.inf]]), "2 of 2 numbers"),
+        (torch.tensor([[70_000.0], [1.0]]).half(), "in float16, what is over 65,504 becomes infinite"),
+        (torch.tensor([[1.0], [math.nan]], dtype=torch.bfloat16), "1 of 2 numbers"),
+    ],
+)
+def test_numbers_that_are_not_finite_are_refused(values: torch.Tensor, sentence: str) -> None:
+    with pytest.raises(InvalidInputError, match=sentence):
+        Bag("a", (torch.zeros(2, 3), values))
+
+
+def test_labels_of_instances_are_finite() -> None:
+    with pytest.raises(InvalidInputError, match="1 of 2 numbers"):
+        Bag("a", (torch.zeros(2, 1),), 1, 1, torch.tensor([1.0, math.nan]))
+
+
+@pytest.mark.parametrize(
+    "instances", [(torch.zeros(2, 4),), (torch.zeros(2, 3), torch.zeros(2, 1)), (torch.zeros(2, 3).byte(),)]
+)
+def test_bags_of_other_kinds_are_not_put_together(instances: tuple[torch.Tensor, ...]) -> None:
+    with pytest.raises(
+        InvalidInputError, match=r"The instances of the bag b are .* and those of the bag a are 3 fractions"
+    ):
+        collate([Bag("a", (torch.zeros(5, 3),)), Bag("b", instances)])
+
+
 def test_a_batch_holds_real_instances_only() -> None:
     images = [torch.ones(2, 1, 4, 4, 4, dtype=torch.float16), torch.ones(3, 1, 4, 4, 4, dtype=torch.float16)]
     batch = collate([Bag(str(n), (image, torch.zeros(len(image), 2)), 1, 1) for n, image in enumerate(images)])

@@ -300,19 +300,45 @@ def test_a_centre_is_left_out_whole(simulate: Callable[..., list[Bag]]) -> None:
     assert [held_out.fold for held_out in found] == [bag.centre for bag in bags]
 
 
-def test_leaving_a_centre_out_needs_two_and_patients_of_one() -> None:
-    def bags(*centres: str) -> list[Bag]:
-        return [
-            Bag(
-                str(n), (torch.zeros(3, FEATURES),), n % 2, n % 2, patient=str(n // 4), centre=centres[n % len(centres)]
-            )
-            for n in range(16)
-        ]
-
+def test_leaving_a_centre_out_needs_two() -> None:
+    bags = [Bag(str(n), (torch.zeros(3, FEATURES),), n % 2, n % 2, centre="A") for n in range(16)]
     with pytest.raises(InvalidInputError, match="All bags come from 1 centre; expected at least two"):
-        cross_validate(network(), bags("A"), QUICK, by="centre")
-    with pytest.raises(InvalidInputError, match="The patient 0 has bags of the centres A and B; expected one"):
-        cross_validate(network(), bags("A", "B"), QUICK, by="centre")
+        cross_validate(network(), bags, QUICK, by="centre")
+
+
+def test_who_was_at_two_centres_does_not_train_for_either(
+    monkeypatch: pytest.MonkeyPatch, simulate: Callable[..., list[Bag]]
+) -> None:
+    bags = [
+        Bag(bag.name, bag.instances, bag.low, bag.high, patient="same" if n in {0, 1} else "", centre="AB"[n % 2])
+        for n, bag in enumerate(simulate(40))
+    ]
+    seen: list[set[str]] = []
+
+    def watched(make: Any, bags: Any, settings: Any, *, held_out: Any, **more: Any) -> BagNetwork:
+        seen.append({bag.owner for bag in [*bags, *held_out]})
+        return train(make, bags, settings, held_out=held_out, **more)
+
+    monkeypatch.setattr("preop.mil.validation.train", watched)
+    cross_validate(network(), bags, QUICK.model_copy(update={"epochs": 1}), by="centre")
+    assert not any("same" in owners for owners in seen)
+
+
+def test_a_loss_that_is_not_finite_ends_training_in_a_sentence() -> None:
+    bags = [Bag(str(n), (torch.full((3, FEATURES), 1e38),), n % 2, n % 2) for n in range(8)]
+    with pytest.raises(InvalidInputError, match=r"the loss is (nan|inf) \(bags .*look for outliers"):
+        train(network(), bags, QUICK)
+
+
+def test_bags_of_other_widths_are_refused_before_training() -> None:
+    bags = [Bag(str(n), (torch.zeros(3, FEATURES + (n == 5)),), n % 2, n % 2) for n in range(8)]
+    sentence = (
+        f"The instances of the bag 5 are {FEATURES + 1} fractions and those of the bag 0 are {FEATURES} fractions"
+    )
+    with pytest.raises(InvalidInputError, match=sentence):
+        cross_validate(network(), bags, QUICK)
+    with pytest.raises(InvalidInputError, match=sentence):
+        train(network(), bags, QUICK)
 
 
 def test_an_interrupted_validation_ends_in_the_same_predictions(

@@ -1,6 +1,7 @@
 import json
 import pickle
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -11,8 +12,10 @@ from preop.slides.encoders import (
     SMALL,
     TIMM_WEIGHTS,
     TORCHSCRIPT_WEIGHTS,
+    Encoder,
     EncoderInfo,
     adopt_encoder,
+    in_float16,
     new_small_encoder,
     read_encoder,
     write_encoder,
@@ -81,14 +84,14 @@ def test_tiles_are_described_one_by_one() -> None:
 
 def test_normalisation_is_that_of_the_encoder(tmp_path: Path, archive: Path) -> None:
     adopt_encoder(archive, tmp_path / "encoder", SCRIPT)
-    encoder = read_encoder(tmp_path / "encoder", may_run_code=True, device="cpu")
+    encoder = read_encoder(tmp_path / "encoder", trust_model=True, device="cpu")
     tile = np.full((1, 32, 32, 3), (51, 102, 255), np.uint8)
     assert encoder.encode(tile)[0] == pytest.approx([0.2, -0.1, 2.0], abs=1e-3)
 
 
 def test_a_program_is_run_only_where_that_was_said(tmp_path: Path, archive: Path) -> None:
     adopt_encoder(archive, tmp_path / "encoder", SCRIPT)
-    with pytest.raises(InvalidModelError, match="which is a program"):
+    with pytest.raises(InvalidModelError, match="say so with --trust-model"):
         read_encoder(tmp_path / "encoder")
 
 
@@ -140,7 +143,7 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path, archive: Path) -> N
         adopt_encoder(archive, tmp_path / "encoder", SCRIPT.model_copy(update={"features": 5}))
     with pytest.raises(InvalidModelError, match="no TorchScript archive"):
         adopt_encoder(weights, tmp_path / "encoder", SCRIPT)
-    with pytest.raises(InvalidModelError, match="has no architecture 'resnet_of_nobody'"):
+    with pytest.raises(InvalidModelError, match="has the architecture 'resnet_of_nobody'; expected one of"):
         adopt_encoder(weights, tmp_path / "encoder", VIT.model_copy(update={"architecture": "resnet_of_nobody"}))
 
 
@@ -160,6 +163,97 @@ def test_a_damaged_folder_is_refused(tmp_path: Path) -> None:
     info = json.loads((tmp_path / INFO_FILE).read_text()) | {"tile_px": 0}
     (tmp_path / INFO_FILE).write_text(json.dumps(info))
     with pytest.raises(InvalidModelError, match="tile_px: Input should be greater than 0"):
+        read_encoder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        "hf-hub:somebody/model",
+        "hf_hub:somebody/model",
+        "local-dir:/tmp/model",
+        "https://example.org/resnet18",
+        "resnet18.a1_in1k",
+        "models/resnet18",
+        "",
+    ],
+)
+def test_an_architecture_leads_nowhere_else(tmp_path: Path, architecture: str) -> None:
+    with (
+        patch.object(timm, "create_model", side_effect=AssertionError),
+        pytest.raises(InvalidModelError, match="has the architecture"),
+    ):
+        new_small_encoder(0, SMALL.model_copy(update={"architecture": architecture}))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"checkpoint_path": "weights.pth"},
+        {"pretrained": True},
+        {"pretrained_cfg": "a1_in1k"},
+        {"cache_dir": "elsewhere"},
+        {"num_classes": 10},
+        {"mlp_layer": "torch"},
+        {"act_layer": "os.system"},
+        {"depth": 1_000_000},
+        {"embed_dim": 2**31},
+        {"img_size": "224"},
+    ],
+)
+def test_options_that_could_read_run_or_reserve_something_are_refused(options: dict[str, object]) -> None:
+    with (
+        patch.object(timm, "create_model", side_effect=AssertionError),
+        pytest.raises(InvalidModelError, match=f"an option that is not allowed: .*{next(iter(options))}"),
+    ):
+        new_small_encoder(0, VIT.model_copy(update={"options": options}))
+
+
+def test_a_pickle_that_an_encoder_names_is_not_read(tmp_path: Path) -> None:
+    touched = tmp_path / "touched"
+
+    class Evil:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return Path.touch, (touched,)
+
+    (tmp_path / "evil.pth").write_bytes(pickle.dumps(Evil()))
+    write_encoder(tmp_path, new_small_encoder(0))
+    info = json.loads((tmp_path / INFO_FILE).read_text())
+    info["options"] = {"checkpoint_path": str(tmp_path / "evil.pth")}
+    (tmp_path / INFO_FILE).write_text(json.dumps(info))
+    with pytest.raises(InvalidModelError, match="checkpoint_path"):
+        read_encoder(tmp_path)
+    assert not touched.exists()
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (np.nan, r"gives 3 of 9 features that are no finite numbers"),
+        (np.inf, r"gives 3 of 9 features that are no finite numbers"),
+        (-np.inf, r"no finite numbers"),
+        (70_000, r"features of up to 70,000, and the stored format \(float16\) ends at 65,504"),
+        (-1e30, r"ends at 65,504"),
+    ],
+)
+def test_features_that_cannot_be_stored_are_refused(value: float, message: str) -> None:
+    class Broken(torch.nn.Module):
+        def forward(self, tiles: torch.Tensor) -> torch.Tensor:
+            return torch.tensor([0.0, 1.0, value]).repeat(len(tiles), 1)
+
+    with pytest.raises(InvalidModelError, match=message):
+        Encoder(SCRIPT, Broken()).encode(np.zeros((3, 32, 32, 3), np.uint8))
+
+
+def test_the_largest_numbers_of_float16_are_stored() -> None:
+    assert in_float16(np.array([65_504.0, -65_504.0, 1e-9], np.float32), "e").tolist() == [65_504, -65_504, 0]
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    encoder = new_small_encoder(0)
+    next(encoder.network.parameters()).data[0] = np.nan
+    write_encoder(tmp_path, encoder)
+    with pytest.raises(InvalidModelError, match=r"numbers that are not finite, in conv_stem\.weight"):
         read_encoder(tmp_path)
 
 

@@ -5,8 +5,9 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
+import tifffile
 
-from preop.errors import InvalidInputError
+from preop.errors import InvalidInputError, InvalidModelError
 from preop.imaging import Geometry, Image
 from preop.slides import EncoderInfo, FeatureStore, TileFeatures, Tiling, flat, in_regions
 from preop.slides.features import code_sha256, slide_sha256
@@ -100,6 +101,39 @@ def test_a_damaged_file_is_made_anew(write: Write, tmp_path: Path) -> None:
     assert np.array_equal(store.features(path, mask=whole(0.256)).values, first.values)
 
 
+def test_stored_features_that_are_not_finite_are_made_anew(write: Write, tmp_path: Path) -> None:
+    path = write(gradient(512, 512))
+    store = FeatureStore(tmp_path / "features", MeanColour())
+    first = store.features(path, mask=whole(0.256))
+    (file,) = (tmp_path / "features").iterdir()
+    content = bytearray(file.read_bytes())
+    place = content.index(first.values.tobytes())
+    content[place : place + 2] = np.float16(np.nan).tobytes()
+    file.write_bytes(content)
+    assert np.array_equal(store.features(path, mask=whole(0.256)).values, first.values)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e6])
+def test_no_feature_is_kept_that_float16_cannot_hold(write: Write, tmp_path: Path, value: float) -> None:
+    class Broken(MeanColour):
+        def encode(self, tiles: np.ndarray) -> np.ndarray:
+            return np.full((len(tiles), 3), value, np.float32)
+
+    with pytest.raises(InvalidModelError, match="mean colour gives"):
+        FeatureStore(tmp_path / "features", Broken()).features(write(gradient(512, 512)), mask=whole(0.256))
+    assert not list((tmp_path / "features").glob("*.safetensors"))
+
+
+def test_a_slide_without_resolution_is_described_at_the_one_that_is_given(tmp_path: Path) -> None:
+    path = tmp_path / "slide.tif"
+    tifffile.imwrite(path, gradient(512, 512), tile=(128, 128), photometric="rgb", metadata=None)
+    store = FeatureStore(tmp_path / "features", MeanColour())
+    with pytest.raises(InvalidInputError, match="does not state its resolution"):
+        store.features(path, mask=whole(0.256))
+    assert len(store.features(path, um_per_pixel=0.5, mask=whole(0.256)).tiling) == 64
+    assert len(store.features(path, um_per_pixel=0.25, mask=whole(0.128)).tiling) == 16
+
+
 def test_the_checksum_of_a_slide_covers_the_files_beside_it(tmp_path: Path) -> None:
     (tmp_path / "slide").mkdir()
     (tmp_path / "slide.mrxs").write_text("index")
@@ -139,7 +173,7 @@ def test_regions_hold_the_tiles_of_their_square() -> None:
 
 def test_slides_of_different_encoders_are_no_bag() -> None:
     other = TileFeatures("slide", features_at([(0, 0)]).tiling, np.zeros((1, 2), np.float16))
-    with pytest.raises(InvalidInputError, match="expected those of one encoder"):
+    with pytest.raises(InvalidInputError, match="have 1 and 2 features a tile; expected those of one encoder"):
         flat([features_at([(0, 0)]), other])
     with pytest.raises(InvalidInputError, match="has no slides"):
         flat([])

@@ -238,7 +238,9 @@ def test_a_slide_that_is_not_tiled_is_refused(tmp_path: Path) -> None:
 
 def test_a_scan_is_no_slide(tmp_path: Path) -> None:
     path = plain(tmp_path / "slide.tif", gradient(300, 300)[..., 0], photometric="minisblack")
-    with pytest.raises(InvalidInputError, match="1 channels of 8 bits; expected RGB"):
+    with pytest.raises(
+        InvalidInputError, match=r"is grey \(1 channels of 8 bits, MINISBLACK\); expected a stained slide in RGB"
+    ):
         Slide(path)
 
 
@@ -284,7 +286,7 @@ def test_what_is_no_slide_is_refused(tmp_path: Path) -> None:
     (tmp_path / "slide.mrxs").write_text("nothing")
     for name, message in {
         "missing.tif": "does not exist",
-        "empty": r"a folder without \.dcm files",
+        "empty": "a folder without a DICOM whole-slide image",
         "slide.mrxs": "cannot be read as a slide",
     }.items():
         with pytest.raises(InvalidInputError, match=message):

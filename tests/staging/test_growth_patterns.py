@@ -12,9 +12,9 @@ from preop.staging import (
     PURE,
     REPORTS,
     Pattern,
-    Resemblance,
     ShareDistribution,
     Shares,
+    WithinPatientCorrelation,
     patient_pattern,
 )
 
@@ -113,14 +113,14 @@ def test_probabilities_that_are_none_are_refused() -> None:
 
 
 def test_independent_metastases_multiply() -> None:
-    alone = Resemblance(prevalence=0.3, correlation=0.0)
+    alone = WithinPatientCorrelation(prevalence=0.3, correlation=0.0)
     assert alone.all_desmoplastic([0.9, 0.5, 0.2]) == pytest.approx(0.09)
     assert alone.each_desmoplastic([0.9, 0.5, 0.2]) == pytest.approx([0.9, 0.5, 0.2])
     assert alone.all_desmoplastic([0.7]) == pytest.approx(0.7)
 
 
 def test_metastases_that_resemble_each_other_are_known_better_together() -> None:
-    alike = Resemblance(prevalence=0.3, correlation=0.8)
+    alike = WithinPatientCorrelation(prevalence=0.3, correlation=0.8)
     assert alike.all_desmoplastic([0.7] * 8) > 0.7
     first, second = alike.each_desmoplastic([0.5, 0.9])
     assert first > 0.5
@@ -129,14 +129,14 @@ def test_metastases_that_resemble_each_other_are_known_better_together() -> None
 
 def test_a_metastasis_of_which_nothing_is_seen_follows_the_others() -> None:
     """Seen alone, its probability is the prevalence: it carries no evidence of its own."""
-    alike = Resemblance(prevalence=0.3, correlation=0.6)
+    alike = WithinPatientCorrelation(prevalence=0.3, correlation=0.6)
     assert alike.each_desmoplastic([0.6, 0.3])[0] == pytest.approx(0.6, abs=1e-6)
     assert alike.each_desmoplastic([0.6, 0.3])[1] > 0.3
 
 
 @given(st.lists(st.floats(0.01, 0.99), min_size=1, max_size=6), st.floats(0.05, 0.95), st.floats(0, 0.9))
 def test_what_can_be_found_sums_to_one(pure: list[float], prevalence: float, correlation: float) -> None:
-    model = Resemblance(prevalence, correlation)
+    model = WithinPatientCorrelation(prevalence, correlation)
     n = len(pure)
     outcomes = [[bool(number >> place & 1) for place in range(n)] for number in range(2**n)]
     chances = [model.probability(pure, outcome) for outcome in outcomes]
@@ -148,6 +148,6 @@ def test_what_can_be_found_sums_to_one(pure: list[float], prevalence: float, cor
 
 
 @pytest.mark.parametrize(("prevalence", "correlation"), [(0, 0.5), (1, 0.5), (0.3, 1), (0.3, -0.1)])
-def test_an_impossible_resemblance_is_refused(prevalence: float, correlation: float) -> None:
-    with pytest.raises(InvalidInputError, match="expected the first between 0 and 1"):
-        Resemblance(prevalence, correlation)
+def test_an_impossible_within_patient_correlation_is_refused(prevalence: float, correlation: float) -> None:
+    with pytest.raises(InvalidInputError, match="expected the first from 0 to below 1"):
+        WithinPatientCorrelation(prevalence, correlation)

@@ -168,13 +168,27 @@ def test_arrays_that_do_not_fit_are_refused(labels, scores, message):
         auc(labels, scores)
 
 
-def test_area_under_the_mean_curve_is_the_mean_area():
+@pytest.mark.parametrize(("positives", "negatives"), [(2, 5), (7, 4), (3, 2)])
+def test_area_under_the_mean_curve_is_the_mean_area(positives, negatives):
+    """Exactly, ties and all: with 2, 4 or 5 negatives, two of them at the ends, each corner lies on the grid's inside."""
     random = np.random.default_rng(0)
-    splits = [(np.array([1, 1, 0, 0, 0]), random.random(5)) for _ in range(30)]
-    band = mean_roc_band(splits, training_cases=20, test_cases=5)
+    labels = np.repeat([1, 0], [positives, negatives])
+    splits = [(labels, random.integers(0, 6, labels.size) / 5) for _ in range(30)]
+    for _, scores in splits:
+        scores[-2:] = -1, 2
+    band = mean_roc_band(splits, training_cases=20, test_cases=labels.size)
     areas = [auc(labels, scores) for labels, scores in splits]
-    assert np.trapezoid(band.sensitivity, band.false_positive_rate) == pytest.approx(np.mean(areas), abs=2e-3)
+    assert np.trapezoid(band.sensitivity, band.false_positive_rate) == pytest.approx(np.mean(areas), abs=1e-12)
     assert ((band.lower <= band.sensitivity) & (band.sensitivity <= band.upper)).all()
+
+
+def test_area_under_the_mean_curve_is_the_mean_area_to_a_thousandth_off_the_grid():
+    random = np.random.default_rng(0)
+    labels = np.repeat([1, 0], [6, 37])
+    splits = [(labels, random.random(43)) for _ in range(30)]
+    band = mean_roc_band(splits, training_cases=100, test_cases=43)
+    areas = [auc(labels, scores) for labels, scores in splits]
+    assert np.trapezoid(band.sensitivity, band.false_positive_rate) == pytest.approx(np.mean(areas), abs=1e-3)
 
 
 def test_band_of_resampled_patients_holds_the_curve_and_narrows_with_their_number():

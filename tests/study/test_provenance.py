@@ -39,6 +39,7 @@ def changed(key: str, value: object) -> Callable[[Path], None]:
         (changed("colour", "blue"), "colour: Extra inputs are not permitted"),
         (changed("files", {"../../etc/passwd": "0"}), "which is not in its folder"),
         (lambda folder: (folder / "weights.json").unlink(), "is incomplete: weights.json is missing"),
+        (changed("files", {}), "holds weights.json, which model.json does not list"),
         (lambda folder: (folder / "weights.json").write_text("{"), "weights.json is not the file that was written"),
     ],
 )

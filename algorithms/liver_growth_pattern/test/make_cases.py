@@ -9,20 +9,17 @@ training another default model, and look at the difference before committing it.
 
 from __future__ import annotations
 
-import csv
-import shutil
 from pathlib import Path
 
 import numpy as np
 
-from liver_growth_pattern.inference import load_model, predict
+from liver_growth_pattern.inference import predict
 from liver_growth_pattern.lesions import CT, SEGMENTATION
-from liver_growth_pattern.simulation import SimulatedPatient, draw_facts, draw_patient
-from preop.grandchallenge.algorithm import Algorithm, read_algorithm
-from preop.grandchallenge.cases import INPUTS_FILE, item_of, read_case
-from preop.grandchallenge.outputs import write_outputs
-from preop.grandchallenge.values import to_json
-from preop.imaging import write_image
+from liver_growth_pattern.model import load_model
+from liver_growth_pattern.simulation import draw_facts, draw_patient
+from preop.grandchallenge.algorithm import read_algorithm
+from preop.simulation import Table, write_table
+from preop.study import write_case
 
 HERE = Path(__file__).parent
 REFERENCE = HERE.parents[2] / "evaluation" / "ground_truth" / "liver_growth_pattern" / "reference.csv"
@@ -45,19 +42,14 @@ def make() -> None:
     number = 0
     for name, (non_desmoplastic, metastases, labelled) in CASES.items():
         number = _next(number, non_desmoplastic=non_desmoplastic, metastases=metastases)
-        folder = HERE / name
-        shutil.rmtree(folder, ignore_errors=True)
-        _write_input(algorithm, draw_patient(SEED, number, only_around=True), name, folder / "input", labelled=labelled)
-        case = read_case(algorithm, folder / "input")
-        (folder / "expected").mkdir()
-        write_outputs(predict(case, model), case, folder / "expected")
+        patient = draw_patient(SEED, number, only_around=True)
+        mask = patient.reader.with_voxels((patient.reader.voxels > 0).astype(np.uint8))
+        inputs = {CT: patient.ct, SEGMENTATION: patient.reader if labelled else mask}
+        write_case(algorithm, HERE / name, inputs, lambda case: predict(case, model))
         reference.append((name, int(non_desmoplastic)))
         number += 1
-    REFERENCE.parent.mkdir(parents=True, exist_ok=True)
-    with REFERENCE.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("case", "non_desmoplastic"))
-        writer.writerows(sorted(reference))
+    rows = [{"case": name, "non_desmoplastic": truth} for name, truth in sorted(reference)]
+    write_table(REFERENCE, Table(("case", "non_desmoplastic"), rows))
 
 
 def _next(number: int, *, non_desmoplastic: bool, metastases: int) -> int:
@@ -69,15 +61,6 @@ def _next(number: int, *, non_desmoplastic: bool, metastases: int) -> int:
         if fits and small:
             return number
         number += 1
-
-
-def _write_input(algorithm: Algorithm, patient: SimulatedPatient, name: str, folder: Path, *, labelled: bool) -> None:
-    drawn = patient.reader if labelled else patient.reader.with_voxels((patient.reader.voxels > 0).astype(np.uint8))
-    items = []
-    for slug, image in ((CT, patient.ct), (SEGMENTATION, drawn)):
-        write_image(image, folder / algorithm.input(slug).relative_path / f"{name}.mha")
-        items.append(item_of(algorithm, slug, image_name=f"{name}.mha"))
-    (folder / INPUTS_FILE).write_text(to_json(items), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -276,10 +276,10 @@ BAD_INPUTS: dict[str, tuple[Callable[[Roots], object], str]] = {
     ),
     "half labels": (
         edited(SEGMENTATION, lambda voxels: voxels.astype(np.float32) / 2),
-        "expected whole numbers from 0 to 65535, one for each node.",
+        "voxels with fractions (2.5 to 22.5)",
     ),
-    "another grid": (moved, "lymph-node-segmentation does not lie on the grid of ct-image (origin ("),
-    "a cut scan": (lambda roots: cut(image_of(roots, CT)), "cannot be read as an image"),
+    "another grid": (moved, "positive.mha does not lie on the grid of ct-image (origin ("),
+    "a cut scan": (lambda roots: cut(image_of(roots, CT)), "positive.mha is cut off: its header promises"),
     "CT alone without a network": (
         ct_alone,
         "No lymph-node-segmentation was given, and the model folder holds no network that could make one",

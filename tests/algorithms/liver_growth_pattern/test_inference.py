@@ -13,8 +13,9 @@ import pytest
 import torch
 
 from liver_growth_pattern import inference
-from liver_growth_pattern.inference import DETECTION_NETWORK, ORGAN_NETWORKS, load_model, predict
+from liver_growth_pattern.inference import predict
 from liver_growth_pattern.lesions import CT, SEGMENTATION
+from liver_growth_pattern.model import DETECTION_NETWORK, ORGAN_NETWORKS, load_model
 from liver_growth_pattern.simulation import CENTRES, draw_facts, draw_patient
 from preop.errors import InvalidInputError, InvalidModelError
 from preop.folders import sha256
@@ -145,6 +146,7 @@ def test_60_metastases_are_judged_and_warned_of() -> None:
     shape, spacing = (30, 220, 220), (5.0, 1.2, 1.2)
     rng = np.random.default_rng(0)
     hu = rng.normal(110, 10, shape).astype(np.int16)
+    hu[0] = -100  # fat below the liver
     labels = np.zeros(shape, dtype=np.uint8)
     places = [(z, y, x) for z in (4, 11, 18, 25) for y in range(20, 220, 50) for x in range(20, 220, 50)][:60]
     z, y, x = np.ogrid[: shape[0], : shape[1], : shape[2]]
@@ -155,7 +157,7 @@ def test_60_metastases_are_judged_and_warned_of() -> None:
     grid = Geometry.axis_aligned(shape, spacing)
     outputs = predict(in_memory(Image(hu, grid), Image(labels, grid)), MODEL)
     assert len(outputs["growth-patterns"]["metastases"]) == 60
-    assert any("60 metastases are judged" in warning for warning in outputs["growth-patterns"]["warnings"])
+    assert any("60 metastases were assessed" in warning for warning in outputs["growth-patterns"]["warnings"])
 
 
 def test_a_metastasis_outside_the_liver_is_marked_as_not_judged() -> None:
@@ -178,7 +180,7 @@ def test_a_metastasis_outside_the_liver_is_marked_as_not_judged() -> None:
 
 def test_an_empty_segmentation_is_refused() -> None:
     ct, lesions = bundled()
-    with pytest.raises(InvalidInputError, match="is empty: not one metastasis is drawn"):
+    with pytest.raises(InvalidInputError, match="is empty: not one metastasis is segmented"):
         predict(in_memory(ct, lesions.with_voxels(lesions.voxels * 0)), MODEL)
 
 

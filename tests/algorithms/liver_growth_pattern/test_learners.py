@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from liver_growth_pattern.combination import fit_resemblance, fit_stack, predict_patient
+from liver_growth_pattern.combination import fit_stack, fit_within_patient_correlation, predict_patient
 from liver_growth_pattern.likelihood import UNKNOWN, Known, distributions, log_likelihood, log_report_probabilities
 from liver_growth_pattern.network import NetworkSettings, make_network, outputs_of, turned
 from liver_growth_pattern.regression import fit_regression
 from preop.mil import Bag, train
 from preop.mil import Settings as MilSettings
-from preop.staging import PURE, REPORTS, Resemblance, Shares
+from preop.staging import PURE, REPORTS, Shares, WithinPatientCorrelation
 
 MIXED = Shares(0.4, 0.6, 0).report
 
@@ -218,7 +218,7 @@ def test_stacking_is_no_worse_than_either_part_and_leaves_out_noise() -> None:
     assert stack.pure_weights["network"] < 0.25 * stack.pure_weights["radiomics"]
 
 
-def test_resemblance_is_found_where_there_is_some() -> None:
+def test_within_patient_correlation_is_found_where_there_is_some() -> None:
     rng = np.random.default_rng(4)
     patients = np.repeat(np.arange(150), 3)
     alike = np.repeat(rng.random(150) < 0.3, 3)
@@ -226,7 +226,9 @@ def test_resemblance_is_found_where_there_is_some() -> None:
     outputs = np.zeros((450, 4))
     outputs[:, 0] = np.log(0.3 / 0.7)
     found = [
-        fit_resemblance(outputs, known([PURE if each else MIXED for each in pure], patients.tolist(), [UNKNOWN] * 150))
+        fit_within_patient_correlation(
+            outputs, known([PURE if each else MIXED for each in pure], patients.tolist(), [UNKNOWN] * 150)
+        )
         for pure in (alike, apart)
     ]
     assert found[0].correlation > 0.85
@@ -236,9 +238,9 @@ def test_resemblance_is_found_where_there_is_some() -> None:
 
 def test_a_patient_is_as_likely_desmoplastic_as_all_metastases_are() -> None:
     outputs = np.array([[2.0, 0, 0, 0], [1.0, 0, 0, 0]])
-    alone = predict_patient(outputs, Resemblance(prevalence=0.3, correlation=0.0))
+    alone = predict_patient(outputs, WithinPatientCorrelation(prevalence=0.3, correlation=0.0))
     expected = 1 / (1 + np.exp(-2)) / (1 + np.exp(-1))
     assert 1 - alone.non_desmoplastic == pytest.approx(expected)
-    together = predict_patient(outputs, Resemblance(prevalence=0.3, correlation=0.8))
+    together = predict_patient(outputs, WithinPatientCorrelation(prevalence=0.3, correlation=0.8))
     assert together.non_desmoplastic < alone.non_desmoplastic
     assert 1 - together.non_desmoplastic <= min(each.pure_desmoplastic for each in together.lesions)

@@ -1,4 +1,4 @@
-"""Metastases told apart, their rings in mm bounded by the liver, and the interface unrolled from inside out."""
+"""Metastases separated, their rings in mm bounded by the liver, and the interface unrolled from inside out."""
 
 import numpy as np
 import pytest
@@ -143,7 +143,7 @@ def test_a_metastasis_in_fat_is_not_judged_and_named() -> None:
     found = find_lesions(ct, labels)
     assert found.outside == (2,)
     assert [each.lesion.number for each in found.seen] == [1]
-    assert any("Not judged, for there is no liver around: 1 metastasis (2)" in note for note in found.notes)
+    assert any("Not assessed, because there is no liver around: 1 metastasis (2)" in note for note in found.notes)
 
 
 def test_nothing_in_the_liver_is_refused() -> None:
@@ -158,7 +158,7 @@ def test_one_voxel_is_too_small() -> None:
     speck[5, 60, 60] = 7
     found = find_lesions(ct, labels.with_voxels(speck))
     assert [each.lesion.number for each in found.seen] == [1]
-    assert any("1 part of the segmentation left out" in note for note in found.notes)
+    assert any("1 part of the segmentation excluded" in note for note in found.notes)
     alone = np.where(speck == 7, 1, 0).astype(np.uint8)
     with pytest.raises(InvalidInputError, match="or than one voxel"):
         find_lesions(ct, labels.with_voxels(alone))
@@ -168,7 +168,7 @@ def test_one_that_is_cut_by_the_edge_is_judged_and_named() -> None:
     ct, labels = scan(ball((2, 48, 56), 10))
     found = find_lesions(ct, labels)
     assert found.seen[0].lesion.cut_by_edge
-    assert any("At the edge of the scan, and judged by what is seen: 1" in note for note in found.notes)
+    assert any("At the edge of the scan, and assessed by the part that is seen: 1" in note for note in found.notes)
 
 
 def test_an_organ_mask_bounds_the_liver() -> None:

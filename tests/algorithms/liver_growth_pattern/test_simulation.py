@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from liver_growth_pattern import simulation
-from liver_growth_pattern.metastases import MISREAD, Metastases, draw_reports
-from liver_growth_pattern.scan import DIRECTIONS, random_surface
+from liver_growth_pattern.lesions import CT, SEGMENTATION
 from liver_growth_pattern.simulation import CENTRES, EXTERNAL_CENTRES, PatientFacts, draw_facts, draw_patient, simulate
+from liver_growth_pattern.simulation.disease import MISREAD, Metastases, draw_reports
+from liver_growth_pattern.simulation.scan import DIRECTIONS, random_surface
 from preop.cohort import read_cohort
 from preop.errors import InvalidInputError, InvalidOutputError
 from preop.grandchallenge.algorithm import read_algorithm
@@ -178,10 +178,10 @@ def test_the_cohort_is_one_that_the_algorithm_reads(cohort: Path) -> None:
     assert [patient.name for patient in read.patients] == [f"simulated_{number}" for number in range(1, PATIENTS + 1)]
     for number, patient in enumerate(read.patients):
         facts = draw_facts(SEED, number)
-        labels = np.unique(patient.case.image(simulation.SEGMENTATION).voxels)
+        labels = np.unique(patient.case.image(SEGMENTATION).voxels)
         assert labels.tolist() == list(range(len(facts.metastases) + 1))
         assert int(patient.row["non_desmoplastic"]) == facts.non_desmoplastic
-        assert read_image(cohort / patient.row["second_segmentation"]).shape == patient.case.image(simulation.CT).shape
+        assert read_image(cohort / patient.row["second_segmentation"]).shape == patient.case.image(CT).shape
 
 
 def test_reports_are_listed_but_for_patients_of_whom_only_the_pattern_is_known(cohort: Path) -> None:

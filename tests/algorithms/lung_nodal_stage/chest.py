@@ -31,6 +31,8 @@ BLOOD_SUV, LIVER_SUV, TISSUE_SUV = 1.5, 2.2, 0.5
 VALUES = {**TOTAL_CLASSES, "liver": 5, "thyroid_gland": 17, "adrenal_gland_right": 8}
 IN_RIGHT_LUNG, IN_LEFT_LUNG = (-75.0, 25.0, 45.0), (75.0, 25.0, 45.0)
 
+AIR_HU = -1000
+
 
 @dataclass
 class Chest:
@@ -87,8 +89,9 @@ class Chest:
         )
 
     def case(self, *, given: bool = True, **information: Any) -> Case:
-        """The chest as a case in memory; the CT tells the organs apart by nothing but its own labels."""
-        images = {CT: self.image(self.organs.labels.voxels.astype(np.int16)), PET: self.image(self.suv)}
+        """The chest as a case in memory; the CT tells the organs apart by nothing but their labels, which stand in for HU."""
+        labels = self.organs.labels.voxels.astype(np.int16)
+        images = {CT: self.image(np.where(labels > 0, labels, AIR_HU).astype(np.int16)), PET: self.image(self.suv)}
         if given:
             images[SEGMENTATION] = self.image(self.lesions)
         values = {INFORMATION: information} if information else {}
@@ -107,7 +110,7 @@ class TrueOrgans:
     checksums: dict[str, str] = field(default_factory=lambda: {"weights": "0"})
 
     def segment(self, ct: Image) -> Organs:
-        return Organs(ct.with_voxels(ct.voxels.astype(np.uint8)), VALUES)
+        return Organs(ct.with_voxels(np.maximum(ct.voxels, 0).astype(np.uint8)), VALUES)
 
 
 @dataclass

@@ -18,9 +18,10 @@ from preop.errors import InvalidInputError
 from preop.grandchallenge.cases import Case
 from preop.grandchallenge.outputs import check_outputs
 from preop.imaging import Geometry, Image, crop, reorient
-from tests.algorithms.lung_nodal_stage.chest import ALGORITHM, IN_LEFT_LUNG, IN_RIGHT_LUNG, Chest, model
+from tests.algorithms.lung_nodal_stage.chest import AIR_HU, ALGORITHM, IN_LEFT_LUNG, IN_RIGHT_LUNG, VALUES, Chest, model
 
 NAME = "n2"
+LIVER = VALUES["liver"]
 
 
 @pytest.fixture
@@ -215,7 +216,7 @@ BAD_SCANS: dict[str, tuple[Callable[[Case], Case], str]] = {
     ),
     "PET of another patient": (lambda case: replaced(case, PET, moved(case.image(PET), 500)), "PET and CT share 0%"),
     "no lung": (
-        lambda case: replaced(case, CT, case.image(CT).with_voxels(np.zeros_like(case.image(CT).voxels))),
+        lambda case: replaced(case, CT, case.image(CT).with_voxels(np.where(case.image(CT).voxels > 0, LIVER, AIR_HU))),
         "hold no lung",
     ),
     "half labels": (

@@ -215,8 +215,8 @@ def empty_mask(roots: Roots) -> None:
 
 
 BAD_CASES: dict[str, tuple[Callable[[Roots], object], str]] = {
-    "no tissue": (without_tissue, "are tissue that can be assessed: look at its tissue mask."),
-    "only pen": (only_pen, "are tissue that can be assessed: look at its tissue mask."),
+    "no tissue": (without_tissue, "no tissue that can be assessed: it was taken for 100% background, 0% pen"),
+    "only pen": (only_pen, "no tissue that can be assessed: it was taken for "),
     "no resolution": (
         without_resolution,
         "primary-tumour-slide: not_desmoplastic_mask.tif does not state its resolution",

@@ -13,20 +13,20 @@ import pytest
 
 import primary_growth_pattern.model
 from preop.errors import InvalidModelError
+from preop.folders import sha256
 from preop.grandchallenge.algorithm import read_algorithm
 from preop.study import MODEL_FILE
 from primary_growth_pattern.model import CARD_FILE, DESCRIPTION_FILE, load_model
-from tests.algorithms.damaged import Place, not_refused, write
 from tests.conftest import ROOT
+from tests.study.entries import not_refused
 
 FOLDER = ROOT / "algorithms" / "primary_growth_pattern"
 ALGORITHM = read_algorithm(FOLDER)
 NETWORKS_FILE = "networks/networks.json"
 
 
-def is_optional(place: Place) -> bool:
-    """Say what may be missing without anybody noticing: sentences of prose, and tissues that did not occur."""
-    return (len(place) == 3 and place[1] in {"verdict", "cautions"}) or (len(place) == 2 and place[0] == "dice")
+OPTIONAL = ("software", "validation.verdict", "validation.cautions", "dice")
+"""There may be fewer of them: packages that took part, sentences, and tissues that did not occur in training."""
 
 
 @pytest.fixture
@@ -35,8 +35,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(primary_growth_pattern.model, "read_encoder", lambda *_, **__: None)
     monkeypatch.setattr(primary_growth_pattern.model, "read_ensemble", lambda *_: None)
     copied = Path(shutil.copytree(FOLDER / "model", tmp_path / "model"))
+    info = json.loads((copied / MODEL_FILE).read_text())
     for large in ("encoder/weights.safetensors", "bags.safetensors"):
-        write(copied, large, "not loaded")
+        (copied / large).write_text("not loaded")
+        info["files"][large] = sha256(copied / large)
+    (copied / MODEL_FILE).write_text(json.dumps(info))
     return copied
 
 
@@ -44,8 +47,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_model_with_any_one_entry_missing_or_of_another_type_is_refused_in_one_sentence(
     file: str, folder: Path
 ) -> None:
-    load_model(folder, ALGORITHM)
-    assert not not_refused(folder, file, lambda: load_model(folder, ALGORITHM), may_be_missing=is_optional)
+    assert not_refused(folder, file, lambda damaged: load_model(damaged, ALGORITHM), optional=OPTIONAL) == []
 
 
 def without_one_centre(content: Any) -> None:
@@ -73,6 +75,6 @@ def test_figures_and_files_that_do_not_add_up_are_refused(
 ) -> None:
     content = json.loads((folder / MODEL_FILE).read_text())
     change(content)
-    write(folder, MODEL_FILE, content)
+    (folder / MODEL_FILE).write_text(json.dumps(content))
     with pytest.raises(InvalidModelError, match=re.escape(sentence)):
         load_model(folder, ALGORITHM)

@@ -92,7 +92,8 @@ def test_the_same_case_gives_the_same_bytes(roots: Roots, tmp_path: Path) -> Non
 def test_what_lies_outside_the_training_cohort_is_warned_of(roots: Roots) -> None:
     path = roots.input / "clinical-information.json"
     path.write_text(json.dumps({"margin": "negative"}))
-    edited(roots, "pet-image", filled(5))  # no tumour of the cohort takes up the same everywhere
+    # No tumour of the cohort takes up the same everywhere.
+    edited(roots, "pet-image", lambda scan: sitk.Minimum(sitk.Cast(scan, sitk.sitkFloat32), 0.9))
     assert run(roots).returncode == 0
     explanation = json.loads((roots.output / "lung-metastasis-explanation.json").read_text())
     warnings = explanation["warnings"]
@@ -131,6 +132,11 @@ def filled(value: float) -> Callable[[sitk.Image], sitk.Image]:
         return result
 
     return fill
+
+
+def in_air_of(roots: Roots, slug: str) -> Callable[[sitk.Image], sitk.Image]:
+    scan = sitk.ReadImage(str(image(roots, slug)))
+    return lambda mask: sitk.Cast(scan < -900, mask.GetPixelID())
 
 
 def moved(scan: sitk.Image) -> sitk.Image:
@@ -189,11 +195,11 @@ BAD_INPUTS: dict[str, tuple[Callable[[Roots], object], str]] = {
     ),
     "an unreadable image": (
         lambda roots: image(roots, "ct-image").write_text("hello"),
-        "cannot be read as an image: it is damaged, cut off, or in an unknown format.",
+        "ct_t1_pet_clinical.mha is in an unknown format, or damaged at its beginning; expected NIfTI",
     ),
     "a truncated image": (
         lambda roots: cut(image(roots, "t1-mri")),
-        "t1-mri: ct_t1_pet_clinical.mha cannot be read as an image",
+        "t1-mri: ct_t1_pet_clinical.mha is cut off: its header promises 137,200 bytes of voxels",
     ),
     "an empty mask": (
         lambda roots: edited(roots, "ct-tumour-segmentation", lambda mask: mask * 0),
@@ -201,15 +207,19 @@ BAD_INPUTS: dict[str, tuple[Callable[[Roots], object], str]] = {
     ),
     "a mask of another geometry": (
         lambda roots: edited(roots, "ct-tumour-segmentation", moved),
-        "ct-tumour-segmentation does not lie on the grid of ct-image (origin (",
+        "ct_t1_pet_clinical.mha does not lie on the grid of ct-image (origin (",
     ),
     "a mask with another label": (
         lambda roots: edited(roots, "ct-tumour-segmentation", lambda mask: mask * 7),
         "ct-tumour-segmentation holds the label 7; expected only 0 and 1 (tumour).",
     ),
     "a mask in air": (
+        lambda roots: edited(roots, "ct-tumour-segmentation", in_air_of(roots, "ct-image")),
+        "ct-tumour-segmentation is no tumour: 0% of its voxels lie between -200 and 300 HU, where soft tissue is",
+    ),
+    "a CT that is all air": (
         lambda roots: edited(roots, "ct-image", filled(-1000)),
-        "ct-tumour-segmentation covers no tumour: all its voxels lie between -1000 and -1000 HU, and soft tissue",
+        "ct-image is not in HU: its values run from -1000 to -1000",
     ),
     "a mask without signal": (
         lambda roots: edited(roots, "t1-mri", filled(0)),
@@ -217,11 +227,11 @@ BAD_INPUTS: dict[str, tuple[Callable[[Roots], object], str]] = {
     ),
     "a PET in Bq/ml": (
         lambda roots: edited(roots, "pet-image", lambda scan: scan * 5000),
-        "inside the tumour, and no SUV exceeds 100: convert it from Bq/ml to SUV by body weight.",
+        "pet-image is not in SUV by body weight: tissue has a median of 3.01e+03",
     ),
     "a PET without uptake": (
         lambda roots: edited(roots, "pet-image", filled(0)),
-        "pet-tumour-segmentation covers no tumour: there is no uptake inside it",
+        "pet-image holds no uptake (its highest value is 0); expected SUV above 0.",
     ),
     "a 4D image": (
         lambda roots: edited(roots, "ct-image", lambda scan: sitk.JoinSeries([scan, scan])),
@@ -229,7 +239,7 @@ BAD_INPUTS: dict[str, tuple[Callable[[Roots], object], str]] = {
     ),
     "NaN voxels": (
         lambda roots: edited(roots, "ct-image", with_nan),
-        "holds 1 voxels that are not finite numbers; expected none.",
+        "holds 1 voxel that is not a finite number; expected none.",
     ),
     "an impossible age": (clinical(age_years=-3), "clinical-information.age_years: -3 is less than the minimum of 0."),
     "an unknown grade": (clinical(grade="G9"), "clinical-information.grade: 'G9' is not one of"),

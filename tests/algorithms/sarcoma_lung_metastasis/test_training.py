@@ -90,7 +90,7 @@ def test_a_model_that_cannot_be_explained_is_refused(simulated: Path, tmp_path: 
 
 def test_validation_writes_a_submission_and_resumes(simulated: Path, model: Path, tmp_path: Path) -> None:
     cohort = read_cohort(simulated, ALGORITHM)
-    assert predict_cohort(cohort, model, tmp_path / "v", task=TASK) == {}
+    assert predict_cohort(cohort, model, tmp_path / "v", task=TASK).failures == {}
     jobs = read_predictions(tmp_path / "v" / "predictions")
     assert len(jobs) == 24
     assert all(0 <= job.value("lung-metastasis-likelihood") <= 1 for job in jobs)

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -23,7 +23,11 @@ from preop.engines.running import run
 from preop.errors import InvalidInputError, InvalidOutputError
 from preop.grandchallenge.algorithm import Algorithm
 from preop.grandchallenge.runtime import ApiMethod
+from preop.radiomics.settings import Modality
 from preop.study import Figure, ValidationFigures, simulation_of, training_of
+
+if TYPE_CHECKING:
+    from preop.cohort import Outcome
 
 app = typer.Typer(
     help="Pre-operative staging algorithms for grand-challenge.org: run, train, validate, evaluate. Not a medical device.",
@@ -34,6 +38,7 @@ app = typer.Typer(
     add_completion=False,
 )
 console = Console()
+NEW_STUDY_PATIENTS = 80
 
 AlgorithmName = Annotated[
     str, typer.Argument(metavar="ALGORITHM", help="Its name, or a folder with an algorithm.toml.")
@@ -61,13 +66,15 @@ def run_case(
 
     Example: `preop run sarcoma_lung_metastasis --input case/input --output case/output`
     """
+    from preop.folders import LOCK_FILE, locked
+
     described = repository.find_algorithm(algorithm)
-    if output.is_dir() and any(output.iterdir()):
+    if output.is_dir() and any(path.name != LOCK_FILE for path in output.iterdir()):
         raise InvalidOutputError(f"{output} is not empty: name a new folder, so that nothing is overwritten.")
     program = algorithm_program(described)
     chosen = _engine_told(program, engine)
-    output.mkdir(parents=True, exist_ok=True)
-    result = run(chosen, program, input=input, output=output, model=model or described.folder / "model")
+    with locked(output):
+        result = run(chosen, program, input=input, output=output, model=model or described.folder / "model")
     if result.error is not None:
         typer.echo(result.stderr, err=True)
         raise InvalidInputError(result.error)
@@ -189,6 +196,7 @@ def simulate(
     patients: Annotated[int, typer.Option(min=2, help="How many.")],
     output: Annotated[Path, typer.Option(help="A new folder, or one that the same call began.")],
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same patients.")] = 0,
+    small: Annotated[bool, typer.Option("--small", help="Small coarse images, to try things out.")] = False,  # noqa: FBT002
 ) -> None:
     """Make a cohort of simulated patients: cohort.csv, images and the known truth.
 
@@ -197,8 +205,41 @@ def simulate(
     simulation = simulation_of(repository.find_algorithm(algorithm))
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("Simulating", total=patients)
-        simulation.simulate(patients, seed, output, lambda done, _: progress.update(task, completed=done))
+
+        def advance(done: int, _: int) -> None:
+            progress.update(task, completed=done)
+
+        simulation.simulate(patients, seed, output, advance, small=small)
     console.print(f"The cohort is {output / 'cohort.csv'}")
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(help="Small letters, digits and underscores.")],
+    output: Annotated[
+        Path | None, typer.Option(help="Folder that gets algorithms/NAME and evaluation/ground_truth/NAME.")
+    ] = None,
+) -> None:
+    """Make a new study that works: a small one to change into your own, trained on simulated patients, with its cases.
+
+    Example: `preop new liver_fibrosis`. docs/studies.md goes on from there.
+    """
+    import runpy
+
+    from preop.study import remove_study, write_study
+
+    like = next(study for study in repository.studies() if study.requirements == "imaging")
+    study = write_study(name, output or repository.ROOT, like)
+    folder, runs = str(study.folder), (output or repository.ROOT) / "runs" / name
+    try:
+        simulate(folder, patients=NEW_STUDY_PATIENTS, output=runs / "simulated", seed=1)
+        train(folder, cohort=runs / "simulated" / "cohort.csv", model=study.folder / "model", report=runs / "report")
+        runpy.run_path(str(study.folder / "test" / "make_cases.py"), run_name="__main__")
+    except BaseException:
+        remove_study(study)
+        raise
+    console.print(f"The study is in {folder}. Run it by ./run.sh, test it by ./test.sh {name}", soft_wrap=True)
+    console.print("Now change measurement.py, training.py and simulation/ into your own: docs/studies.md")
 
 
 @app.command()
@@ -215,7 +256,8 @@ def train(
 
     Example: `preop train sarcoma_lung_metastasis --cohort simulated/cohort.csv --model my-model`
     """
-    from preop.cohort import read_cohort
+    from preop.cohort import read_cohort, refuse_copies, tell
+    from preop.folders import Contents, locked
     from preop.toml import read_toml
 
     described = repository.find_algorithm(algorithm)
@@ -224,7 +266,11 @@ def train(
         raise InvalidOutputError(f"{model} is not empty: name a new folder, so that no model is overwritten.")
     chosen = read_toml(settings, training.Settings) if settings else training.Settings()
     where = report or model.with_name(f"{model.name}-report")
-    validation = training.fit(read_cohort(cohort, described), model, where, chosen)
+    patients = read_cohort(cohort, described)
+    tell(patients.notes)
+    with locked(where):
+        refuse_copies(patients, Contents(where / ".checksums.json"))
+        validation = training.fit(patients, model, where, chosen)
     console.print(_validation_table(validation))
     for sentence in validation.verdict:
         console.print(sentence)
@@ -243,24 +289,24 @@ def validate(
 
     Example: `preop validate sarcoma_lung_metastasis --cohort hospital/cohort.csv --output validation`
     """
-    from preop.cohort import predict_cohort, read_cohort
+    from preop.cohort import predict_cohort, read_cohort, tell
     from preop.engines.submissions import evaluate
     from preop.report import evaluation_page
 
     described = repository.find_algorithm(algorithm)
-    failures = predict_cohort(
+    outcome = predict_cohort(
         read_cohort(cohort, described),
         model or described.folder / "model",
         output,
         task=repository.ground_truth_folder(described) / "task.toml",
     )
-    for patient, reason in sorted(failures.items()):
-        console.print(f"[yellow]{patient} failed:[/] {reason}", soft_wrap=True)
+    tell(outcome.notes)
     judge = evaluation_program(repository.evaluation_folder())
     chosen = _engine_told(judge, engine)
     metrics = evaluate(chosen, judge, output / "predictions", output / "ground_truth", output / "evaluation")
     evaluation_page(metrics, output / "results.html")
     console.print(f"Result page: {output / 'results.html'}", soft_wrap=True)
+    _refuse_failures(outcome, output)
 
 
 @app.command(name="evaluate")
@@ -293,28 +339,46 @@ def radiomics(
     ] = None,
     image_column: Annotated[str, typer.Option(help="Column of the table with the scan.")] = "image",
     mask_column: Annotated[str, typer.Option(help="Column of the table with the mask.")] = "mask",
+    modality: Annotated[
+        Modality | None,
+        typer.Option(
+            help="What scanned it: CT in HU, PET in SUV, or MR; also a column of the table. Sets the defaults."
+        ),
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(help="Region of a mask that holds several: its number, its name, or a pattern with *.")
+    ] = None,
 ) -> None:
     """Compute radiomics by the IBSI standard, of one scan or of all patients of a table.
 
     Examples: `preop radiomics ct.nii.gz mask.nii.gz --output features.json`;
     `preop radiomics cohort.csv --image-column ct-image --mask-column ct-tumour-segmentation --output features.csv`
     """
-    from preop.cohort import extract_cohort, write_extraction
+    from preop.cohort import extract_cohort, tell, write_extraction
     from preop.radiomics import Settings, extract
+    from preop.tables import is_table
     from preop.toml import read_toml
 
     chosen = read_toml(settings, Settings) if settings else Settings()
-    if image.suffix == ".csv":
-        target = output or Path("features.csv")
-        failures = extract_cohort(image, target, image_column=image_column, mask_column=mask_column, settings=chosen)
-        for patient, reason in sorted(failures.items()):
-            console.print(f"[yellow]{patient} has no features:[/] {reason}", soft_wrap=True)
+    target = output or Path("features.csv")
+    if is_table(image) and label is not None:
+        raise InvalidInputError(
+            "--label names the region of one mask: give a table only masks of one region, or compute its scans one by one."
+        )
+    if is_table(image):
+        outcome = extract_cohort(
+            image, target, image_column=image_column, mask_column=mask_column, settings=chosen, modality=modality
+        )
+        tell(outcome.notes)
+        console.print(f"The features are in {target}", soft_wrap=True)
+        _refuse_failures(outcome, target.with_name(f"{target.name}.parts"))
     elif mask is None:
         raise InvalidInputError("A scan needs its mask: preop radiomics SCAN MASK; or name a table, cohort.csv.")
     else:
-        target = output or Path("features.csv")
-        write_extraction(extract(image, mask, chosen), target)
-    console.print(f"The features are in {target}")
+        extraction = extract(image, mask, chosen, modality=modality, label=label)
+        write_extraction(extraction, target)
+        tell((*extraction.notes, *extraction.warnings))
+        console.print(f"The features are in {target}", soft_wrap=True)
 
 
 @app.command()
@@ -327,6 +391,14 @@ def doctor() -> None:
         console.print(f"{mark} [bold]{finding.what}[/]: {finding.found}", soft_wrap=True)
         if finding.remedy:
             console.print(f"      type: {finding.remedy}", soft_wrap=True, highlight=False)
+
+
+def _refuse_failures(outcome: Outcome, where: Path) -> None:
+    """End with the failed patients and their reasons, after the results of the others are written."""
+    from preop.cohort import FailedPatientsError, failures_told
+
+    if outcome.failures:
+        raise FailedPatientsError(failures_told(outcome.failures, len(outcome.failures) + len(outcome.folders), where))
 
 
 def _programs(names: Sequence[str] | None) -> list[tuple[Program, Path | None]]:

@@ -1,17 +1,26 @@
 """A hospital's cohort: one row a patient, each row a case that any algorithm can run on."""
 
+from preop.cohort.copies import refuse_copies
 from preop.cohort.extraction import extract_cohort, write_extraction
-from preop.cohort.running import map_patients
+from preop.cohort.measuring import FailedPatientsError, Outcome, failures_told, measure_patients, tell
+from preop.cohort.running import PatientFailedError, map_patients
 from preop.cohort.table import Cohort, Patient, read_cohort, write_source
 from preop.cohort.validation import predict_cohort
 
 __all__ = [
     "Cohort",
+    "FailedPatientsError",
+    "Outcome",
     "Patient",
+    "PatientFailedError",
     "extract_cohort",
+    "failures_told",
     "map_patients",
+    "measure_patients",
     "predict_cohort",
     "read_cohort",
+    "refuse_copies",
+    "tell",
     "write_extraction",
     "write_source",
 ]

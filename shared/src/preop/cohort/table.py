@@ -1,31 +1,33 @@
 """``cohort.csv``: one row a patient.
 
-Columns: ``patient`` (unique), ``centre`` (optional), one column an image input, named by its slug, with a path
-relative to the table; the columns that make up a JSON input, as its ``algorithm.toml`` lists them; and any others,
-among them the reference standard. An empty cell means: not available.
+Columns: ``patient`` (unique), ``centre`` and ``group`` (optional; rows of one group belong to one person and are never
+split), one column an image input, named by its slug, with a path relative to the table; the columns that make up a JSON
+input, as its ``algorithm.toml`` lists them; and any others, among them the reference standard. An empty cell means: not
+available. What other forms of table are read, ``preop.tables`` says.
 
 ``cohort.toml`` beside it, where there is one, says where the patients come from, and whether they are simulated.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
+from preop.atomic import write_text
 from preop.errors import InvalidInputError
 from preop.folders import sha256
 from preop.grandchallenge.algorithm import Algorithm, Socket
 from preop.grandchallenge.cases import Case, check_interface
 from preop.grandchallenge.values import JSON, check_value
 from preop.study import DataSource
+from preop.tables import Table, number, read_table
 from preop.toml import read_toml, to_toml
 
 PATIENT_COLUMN = "patient"
 CENTRE_COLUMN = "centre"
+GROUP_COLUMN = "group"
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,11 @@ class Patient:
     case: Case
     row: Mapping[str, str]
 
+    @property
+    def group(self) -> str:
+        """Name of the person, which all rows of the same person have in common; no split may part them."""
+        return self.row.get(GROUP_COLUMN) or self.name
+
     def reference_number(self, column: str) -> float:
         """Give a number of the reference standard.
 
@@ -59,7 +66,7 @@ class Patient:
         """
         if column not in self.row:
             raise InvalidInputError(f"The cohort table has no column {column}, the reference standard.")
-        return _number(self.row[column], column, self.name)
+        return number(self.row[column], f"{column} of {self.name}")
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,8 @@ class Cohort:
     algorithm: Algorithm
     source: DataSource
     patients: tuple[Patient, ...]
+    notes: tuple[str, ...] = ()
+    """How the table was read, in sentences, where it is not plain CSV."""
 
     @property
     def sha256(self) -> str:
@@ -85,46 +94,35 @@ def read_cohort(path: Path, algorithm: Algorithm) -> Cohort:
     InvalidInputError
         If the table cannot be read, a patient stands twice, a file is missing, or a row's inputs are not an interface.
     """
-    patients = tuple(_patient(row, path, algorithm) for row in read_rows(path))
-    return Cohort(path, algorithm, _read_source(path.with_suffix(".toml")), patients)
+    sockets = [column for socket in algorithm.inputs for column in (socket.slug, *socket.columns)]
+    table = read_cohort_table(path, sockets)
+    patients = tuple(_patient(row, path, algorithm) for row in table.rows)
+    return Cohort(path, algorithm, _read_source(path.with_suffix(".toml")), patients, table.notes)
 
 
-def read_rows(path: Path) -> list[dict[str, str]]:
+def read_cohort_table(path: Path, expected: Collection[str] = ()) -> Table:
     """Read the rows of a cohort table as text, "" where a cell is empty.
+
+    Parameters
+    ----------
+    expected
+        Columns beside patient, centre and group, which may be written with other capitals.
 
     Raises
     ------
     InvalidInputError
-        If the table cannot be read, has no patients or no column for them, or a patient's name cannot name a file or
-        stands twice.
+        If the table cannot be read, has no patients or no column for them, or a patient stands twice.
     """
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except FileNotFoundError:
-        raise InvalidInputError(f"There is no cohort table {path}.") from None
-    except (ValueError, OSError) as error:
-        raise InvalidInputError(f"{path} cannot be read as a CSV table ({' '.join(str(error).split())}).") from None
-    if PATIENT_COLUMN not in table:
-        raise InvalidInputError(
-            f"{path.name} has no column {PATIENT_COLUMN}; its columns are {', '.join(table.columns)}."
-        )
-    rows = [{str(key): str(value).strip() for key, value in row.items()} for row in table.to_dict("records")]
-    if not rows:
+    columns = (CENTRE_COLUMN, GROUP_COLUMN, *expected)
+    table = read_table(path, key=PATIENT_COLUMN, expected=columns, what="cohort table")
+    if not table.rows:
         raise InvalidInputError(f"{path.name} has no patients.")
-    names = [row[PATIENT_COLUMN] for row in rows]
-    for name in names:
-        if not name or "/" in name or name.startswith("."):
-            raise InvalidInputError(
-                f"{path.name} has a patient called {name!r}; expected a name without '/' or a leading dot."
-            )
-        if names.count(name) > 1:
-            raise InvalidInputError(f"{path.name} has two rows for the patient {name}; expected one.")
-    return rows
+    return table
 
 
 def write_source(source: DataSource, table: Path) -> None:
     """Write where the patients of a cohort table come from, beside it."""
-    table.with_suffix(".toml").write_text(to_toml(source.model_dump()), encoding="utf-8")
+    write_text(table.with_suffix(".toml"), to_toml(source.model_dump()))
 
 
 def _read_source(path: Path) -> DataSource:
@@ -161,7 +159,7 @@ def _object(row: Mapping[str, str], socket: Socket, algorithm: Algorithm, patien
     schema: Any = algorithm.json_schemas.get(socket.slug, {})
     properties = schema.get("properties", {})
     value = {
-        column: _number(row[column], column, patient)
+        column: number(row[column], f"{column} of {patient}")
         if properties.get(column, {}).get("type") in {"number", "integer"}
         else row[column]
         for column in socket.columns
@@ -170,10 +168,3 @@ def _object(row: Mapping[str, str], socket: Socket, algorithm: Algorithm, patien
     if value:
         check_value(value, socket, schema)
     return value
-
-
-def _number(cell: str, column: str, patient: str) -> float:
-    try:
-        return float(cell)
-    except ValueError:
-        raise InvalidInputError(f"{column} of {patient} is {cell!r}; expected a number.") from None

@@ -7,76 +7,90 @@ from __future__ import annotations
 
 import csv
 import functools
-import shutil
 import tomllib
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from preop.cohort.running import map_patients
-from preop.cohort.table import CENTRE_COLUMN, Cohort, Patient
+from preop.atomic import replacing, write_text
+from preop.cohort.copies import refuse_copies
+from preop.cohort.measuring import INDEX_FILE, Outcome, keep_up, patient_key
+from preop.cohort.running import refuse_to_start_again
+from preop.cohort.table import CENTRE_COLUMN, PATIENT_COLUMN, Cohort, Patient
 from preop.engines.submissions import job_of
-from preop.errors import InvalidInputError, PreopError
-from preop.folders import open_resumable_run, sha256
+from preop.errors import InvalidInputError
+from preop.folders import Contents, Results, code_digest, locked, open_resumable_run, versions_digest
 from preop.grandchallenge.algorithm import Algorithm, read_algorithm
 from preop.grandchallenge.outputs import write_outputs
 from preop.grandchallenge.predictions import write_predictions
-from preop.study import MODEL_FILE, Inference, inference_of
+from preop.study import Inference, inference_of
 from preop.toml import to_toml
 
 
-def predict_cohort(cohort: Cohort, model: Path, output: Path, *, task: Path) -> dict[str, str]:
-    """Run the algorithm on every patient of a cohort; patients that are done already are not run again.
+def predict_cohort(cohort: Cohort, model: Path, output: Path, *, task: Path) -> Outcome:
+    """Run the algorithm on every patient of a cohort; those are not run again for whom nothing changed since.
 
     Parameters
     ----------
     model
         Model folder.
     output
-        A new or empty folder, or one that the same cohort and model began.
+        A new or empty folder, or one that the same algorithm and model began.
     task
         ``task.toml`` of the evaluation for this algorithm.
 
     Returns
     -------
-    Why the algorithm failed, by the patient it failed on; those count as failed jobs.
+    Where the outputs lie, and why the algorithm failed on which patients; those count as failed jobs.
 
     Raises
     ------
     InvalidInputError
-        If the model cannot be loaded, or the reference standard of a patient is missing.
+        If the model cannot be loaded, the reference standard of a patient is missing, or patients share an image.
     InvalidOutputError
-        If the folder holds something else.
+        If the folder holds something else, or another run is at work in it.
     """
+    refuse_to_start_again()
     algorithm = cohort.algorithm
     inference_of(algorithm).load_model(model, algorithm)  # a wrong model is told before the first patient
-    open_resumable_run(output, {"cohort": cohort.sha256, "model": _model_digest(model), "algorithm": algorithm.version})
-    _write_ground_truth(cohort, task, output / "ground_truth")
-    predictions = output / "predictions"
-    predictions.mkdir(exist_ok=True)
+    reference = _reference(cohort, task)
+    with locked(output):
+        contents = Contents(output / INDEX_FILE)
+        open_resumable_run(output, {"algorithm": algorithm.name, "model": contents.of(model)})
+        refuse_copies(cohort, contents)
+        predictions = output / "predictions"
+        predictions.mkdir(exist_ok=True)
+        results = Results(predictions, [patient.name for patient in cohort.patients])
+        # Cases are told apart by the names of their images, in which neither folders nor endings survive.
+        case_names = {patient.name: results[patient.name].name for patient in cohort.patients}
+        _write_ground_truth(cohort, reference, case_names, output / "ground_truth")
+        common = {"the program": versions_digest(), "the algorithm": code_digest(algorithm.folder)}
+        outcome = keep_up(
+            [(patient.name, patient) for patient in cohort.patients],
+            results,
+            functools.partial(_predict, algorithm_folder=algorithm.folder, model=model),
+            key_of=lambda patient: {**common, **patient_key(patient, contents, columns=())},
+            description=f"Running {algorithm.name}",
+            contents=contents,
+        )
+        jobs = [
+            job_of(
+                replace(patient.case, name=case_names[patient.name]),
+                case_names[patient.name],
+                error_message=outcome.failures.get(patient.name),
+            )
+            for patient in cohort.patients
+        ]
+        write_predictions(predictions, jobs)
+    return replace(outcome, notes=(*cohort.notes, *outcome.notes))
 
-    run = functools.partial(_predict, algorithm_folder=algorithm.folder, model=model, predictions=predictions)
-    failures: dict[str, str] = {}
-    for patient, result in map_patients(run, cohort.patients, description=f"Running {algorithm.name}"):
-        if isinstance(result, PreopError):
-            failures[patient.name] = str(result)
-    jobs = [job_of(patient.case, patient.name, error_message=failures.get(patient.name)) for patient in cohort.patients]
-    write_predictions(predictions, jobs)
-    return failures
 
-
-def _predict(patient: Patient, *, algorithm_folder: Path, model: Path, predictions: Path) -> None:
-    output = predictions / patient.name / "output"
-    if output.is_dir():
-        return
+def _predict(patient: Patient, folder: Path, *, algorithm_folder: Path, model: Path) -> None:
     inference, loaded = _loaded(algorithm_folder, model)
-    partial = predictions / patient.name / ".partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        write_outputs(inference.predict(patient.case, loaded), patient.case, partial)
-        partial.replace(output)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    output = folder / "output"
+    output.mkdir()
+    write_outputs(inference.predict(patient.case, loaded), patient.case, output)
 
 
 @functools.cache
@@ -87,23 +101,29 @@ def _loaded(algorithm_folder: Path, model: Path) -> tuple[Inference, Any]:
     return inference, inference.load_model(model, algorithm)
 
 
-def _model_digest(model: Path) -> str:
-    return sha256(model / MODEL_FILE)
-
-
-def _write_ground_truth(cohort: Cohort, task: Path, folder: Path) -> None:
-    """Make the evaluation's ground truth from the reference columns of the cohort table."""
-    folder.mkdir(exist_ok=True)
+def _reference(cohort: Cohort, task: Path) -> dict[str, Any]:
+    """Describe the task with these patients, each of whom must have the reference standard."""
     described = tomllib.loads(task.read_text(encoding="utf-8"))
-    described |= {"simulated": cohort.source.simulated, "source": cohort.source.description}
-    (folder / "task.toml").write_text(to_toml(described), encoding="utf-8")
     column = described["reference_column"]
-    rows = [(patient.name, patient.row.get(column, ""), patient.centre) for patient in cohort.patients]
-    if missing := [name for name, reference, _ in rows if not reference]:
+    if missing := [patient.name for patient in cohort.patients if not patient.row.get(column)]:
         raise InvalidInputError(
             f"{cohort.path.name} has no {column} for {missing[0]}, and a validation needs the reference standard of all."
         )
-    with (folder / "reference.csv").open("w", newline="", encoding="utf-8") as file:
+    return described | {"simulated": cohort.source.simulated, "source": cohort.source.description}
+
+
+def _write_ground_truth(cohort: Cohort, task: dict[str, Any], case_names: Mapping[str, str], folder: Path) -> None:
+    """Make the evaluation's ground truth from the reference columns of the cohort table.
+
+    Patients whose names cannot name a case have theirs in a column of its own.
+    """
+    folder.mkdir(exist_ok=True)
+    write_text(folder / "task.toml", to_toml(task))
+    column = task["reference_column"]
+    renamed = any(case != name for name, case in case_names.items())
+    with replacing(folder / "reference.csv") as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(("case", column, CENTRE_COLUMN))
-        writer.writerows(rows)
+        writer.writerow(("case", column, CENTRE_COLUMN, *([PATIENT_COLUMN] if renamed else [])))
+        for patient in cohort.patients:
+            cells = (case_names[patient.name], patient.row[column], patient.centre)
+            writer.writerow((*cells, *([patient.name] if renamed else [])))

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from preop.atomic import PARTIAL
 from preop.engines.containers import PLATFORM, ContainerEngine, image_problem
 from preop.engines.programs import Program
 from preop.errors import InvalidInputError, InvalidOutputError, MissingToolError
@@ -323,7 +324,7 @@ def _put(partial: Path, target: Path, content_of: Callable[[Path], str], *, forc
 def _in_the_making(target: Path) -> Iterator[Path]:
     """Give a name beside the target for a file that is not complete yet."""
     try:
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=target.name)
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=PARTIAL, suffix=target.name)
         os.close(handle)
         partial = Path(name)
         partial.chmod(0o644)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from preop.atomic import move_all
 from preop.errors import InvalidInputError, InvalidOutputError
 
 
@@ -55,16 +56,10 @@ def open_folder(path: Path) -> Path:
 
 
 def deliver(staging: Path, output: Path) -> None:
-    """Move all that a run wrote to where the user wants it."""
+    """Move all that a run wrote to where the user wants it, or nothing."""
     try:
         output.mkdir(parents=True, exist_ok=True)
-        for source in staging.iterdir():
-            target = output / source.name
-            if target.is_dir() and not target.is_symlink():
-                shutil.rmtree(target)
-            else:
-                target.unlink(missing_ok=True)
-            shutil.move(source, target)
+        move_all([(source, output / source.name) for source in sorted(staging.iterdir())])
     except OSError as error:
         raise InvalidOutputError(f"The output folder {output} cannot be written: {error.strerror}.") from error
 

@@ -154,18 +154,21 @@ class ValidationFigures(Stored):
             raise ValueError("models holds baselines only; expected the model itself too")
         if len({(each.model, each.baseline, each.measure) for each in self.comparisons}) < len(self.comparisons):
             raise ValueError("comparisons compares the same two twice by the same measure")
-        pairs = {(each.model, each.baseline) for each in self.comparisons}
-        for name in {name for pair in pairs for name in pair} - self.models.keys():
-            raise ValueError(f"comparisons names {name}, which is not among models")
-        expected = [
-            (model, baseline)
-            for model, figures in self.models.items()
-            for baseline, others in self.models.items()
-            if others.baseline and not figures.baseline
-        ]
-        if pairs and (missing := [pair for pair in expected if pair not in pairs]):
-            raise ValueError(f"comparisons lacks {missing[0][0]} beside {missing[0][1]}")
+        for name in [name for each in self.comparisons for name in (each.model, each.baseline)]:
+            if name not in self.models:
+                raise ValueError(f"comparisons names {name}, which is not among models")
+        for measure in dict.fromkeys(each.measure for each in self.comparisons):
+            self._compares_all(measure)
         return self
+
+    def _compares_all(self, measure: str) -> None:
+        """Check that no model is without its comparison with a baseline by a measure that others are compared by."""
+        compared = {(each.model, each.baseline) for each in self.comparisons if each.measure == measure}
+        for model, figures in self.models.items():
+            for baseline, others in self.models.items():
+                determined = measure != "auc" or None not in (figures.auc, others.auc)
+                if others.baseline and not figures.baseline and determined and (model, baseline) not in compared:
+                    raise ValueError(f"comparisons lacks {model} beside {baseline} by {measure}")
 
     def details_as(self, kind: type[Details]) -> Details:
         """Give what only one study has, by the type that the study checked it with."""

@@ -14,7 +14,7 @@ from preop.errors import InvalidInputError
 from preop.grandchallenge.algorithm import Algorithm, Socket
 from preop.grandchallenge.roots import below
 from preop.grandchallenge.values import JSON, check_value, read_json
-from preop.imaging import Geometry, Image, read_geometry, read_image, read_tiff
+from preop.imaging import Geometry, Image, files_of, read_geometry, read_image, read_labels, read_tiff
 
 INPUTS_FILE = "inputs.json"
 FEW_INTERFACES = 3
@@ -99,6 +99,11 @@ class Case:
         with _telling(slug):
             return reader(self.image_paths[slug])
 
+    @property
+    def notes(self) -> list[str]:
+        """What was corrected or left out in the images that were read so far, in sentences."""
+        return [f"{slug}: {note}" for slug, image in self._images.items() for note in image.notes]
+
     def value(self, slug: str) -> JSON:
         """Give the content of a value socket."""
         return self.values[slug]
@@ -122,18 +127,13 @@ class Case:
         return labels.with_voxels(mask)
 
     def _read(self, socket: Socket) -> Image:
+        path = self.image_paths[socket.slug]
+        # Read before, so that a scan that cannot be read is not blamed on its segmentation.
+        scan = None if socket.segmentation_of is None else self.geometry(socket.segmentation_of)
         with _telling(socket.slug):
-            image = read_image(self.image_paths[socket.slug])
+            image = read_image(path) if scan is None else read_labels(path, like=scan, scan=str(socket.segmentation_of))
         if image.voxels.ndim != 3:
             raise InvalidInputError(f"{socket.slug} is a flat image; expected a 3D scan.")
-        if socket.segmentation_of is not None:
-            scan = self.geometry(socket.segmentation_of)
-            difference = scan.difference(image.geometry)
-            if difference:
-                raise InvalidInputError(
-                    f"{socket.slug} does not lie on the grid of {socket.segmentation_of} ({difference}): "
-                    "resample it to that scan."
-                )
         return image
 
 
@@ -211,6 +211,10 @@ def single_image(folder: Path, slug: str) -> Path:
     files = sorted(path for path in folder.iterdir() if not path.name.startswith(".")) if folder.is_dir() else []
     if files and all(path.suffix.lower() == ".dcm" for path in files):
         return folder
+    # A header with its data beside it.
+    together = [path for path in files if path.suffix.lower() in {".mhd", ".nhdr", ".hdr"}]
+    if len(together) == 1 and set(files_of(together[0])) == set(files):
+        return together[0]
     if len(files) != 1:
         found = "no image" if not files else f"{len(files)} files ({', '.join(path.name for path in files[:3])} ...)"
         raise InvalidInputError(f"{slug}: found {found} in {folder}; expected exactly one.")

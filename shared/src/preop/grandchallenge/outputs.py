@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from preop.atomic import PARTIAL, move_all
 from preop.errors import InvalidInputError, InvalidOutputError
 from preop.grandchallenge.algorithm import Algorithm, Kind, Socket
 from preop.grandchallenge.cases import Case
@@ -38,7 +39,7 @@ Output = JSON | Image | Thumbnail
 
 
 def write_outputs(outputs: Mapping[str, Output], case: Case, root: Path) -> None:
-    """Write all outputs of a case below ``root``: first to a hidden folder, then moved to their places at once.
+    """Write all outputs of a case below ``root``: first to a hidden folder, then moved to their places, all or none.
 
     Parameters
     ----------
@@ -55,20 +56,14 @@ def write_outputs(outputs: Mapping[str, Output], case: Case, root: Path) -> None
     """
     checked = check_outputs(outputs, case.algorithm, case)
     try:
-        staging = Path(tempfile.mkdtemp(dir=root, prefix=".partial-"))
+        staging = Path(tempfile.mkdtemp(dir=root, prefix=PARTIAL))
     except OSError as error:
         raise InvalidOutputError(f"The output folder {root} cannot be written: {_reason(error)}.") from error
-    moved: list[Path] = []
     try:
         for socket, output in checked:
             _write(output, socket, staging)
-        for socket, _ in checked:
-            target = root / socket.relative_path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            (staging / socket.relative_path).replace(target)
-            moved.append(target)
+        move_all([(staging / socket.relative_path, root / socket.relative_path) for socket, _ in checked])
     except OSError as error:
-        _remove(moved)
         raise InvalidOutputError(f"The output folder {root} cannot be written: {_reason(error)}.") from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
@@ -151,14 +146,6 @@ def _write(output: Output, socket: Socket, staging: Path) -> None:
         PillowImage.fromarray(output.pixels).save(path, "JPEG", quality=JPEG_QUALITY)
     else:
         path.write_text(to_json(output), encoding="utf-8")
-
-
-def _remove(paths: list[Path]) -> None:
-    for path in paths:
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
 
 
 def _reason(error: OSError) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from preop.atomic import write_text
 from preop.errors import InvalidInputError
 from preop.grandchallenge.algorithm import Algorithm
 from preop.grandchallenge.cases import case_key, item_of, single_image
@@ -106,7 +107,7 @@ def read_predictions(root: Path) -> list[Job]:
 
 def write_predictions(root: Path, jobs: Sequence[Mapping[str, Any]]) -> None:
     """Write ``predictions.json``; the outputs lie at ``<pk>/output`` already. Make the jobs with ``job_item``."""
-    (root / PREDICTIONS_FILE).write_text(to_json(list(jobs)), encoding="utf-8")
+    write_text(root / PREDICTIONS_FILE, to_json(list(jobs)))
 
 
 def job_item(

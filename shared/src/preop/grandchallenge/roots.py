@@ -1,6 +1,6 @@
 """The four folders of the contract.
 
-They can be moved for local runs; the names of the variables do not begin with GRAND_CHALLENGE_,
+They can be moved for local runs; the names of the variables do not begin with ``GRAND_CHALLENGE_``,
 because the platform removes those before an algorithm starts.
 """
 

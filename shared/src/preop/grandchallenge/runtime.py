@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -75,7 +75,7 @@ def run_algorithm(
         # A wrong input is told in a second: it is read before a model, which can be large.
         case = read_case(algorithm, roots.input)
         model = load_model(roots.model, algorithm)
-        write_outputs(predict(case, model), case, roots.output)
+        write_outputs(with_notes(predict(case, model), case.notes), case, roots.output)
 
     def serve() -> None:
         algorithm = read_algorithm(folder)
@@ -83,7 +83,7 @@ def run_algorithm(
 
         def run_next() -> None:
             case = read_case(algorithm, roots.input)
-            write_outputs(predict(case, model), case, roots.output)
+            write_outputs(with_notes(predict(case, model), case.notes), case, roots.output)
 
         _serve(run_next)
 
@@ -93,6 +93,25 @@ def run_algorithm(
         print(f"{API_METHOD_VARIABLE} is {method!r}; expected exec or invoke.", file=sys.stderr)
         sys.exit(1)
     sys.exit(_reported(actions[method]))
+
+
+def with_notes(outputs: Mapping[str, Output], notes: Sequence[str]) -> Mapping[str, Output]:
+    """Put what was corrected when the images were read before the warnings of the outputs, or on stderr if they have none."""
+    warned = [slug for slug, output in outputs.items() if isinstance(output, dict) and _has_warnings(output)]
+    if notes and not warned:
+        print(*(f"note: {note}" for note in notes), sep="\n", file=sys.stderr)
+    if not notes:
+        return outputs
+    return {
+        slug: {**output, "warnings": [*notes, *output["warnings"]]}
+        if slug in warned and isinstance(output, dict)
+        else output
+        for slug, output in outputs.items()
+    }
+
+
+def _has_warnings(output: Mapping[str, Any]) -> bool:
+    return isinstance(output.get("warnings"), list)
 
 
 def run_evaluation(evaluate: Callable[[list[Job], Path], Mapping[str, Any]]) -> NoReturn:

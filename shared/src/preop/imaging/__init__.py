@@ -1,15 +1,16 @@
 """Images in physical space: read, write, resample, crop and label, with millimetres kept right."""
 
 from preop.imaging.diameters import AxialDiameters, axial_axis, axial_diameters
-from preop.imaging.files import from_sitk, read_geometry, read_image, to_sitk, write_image
+from preop.imaging.files import files_of, from_sitk, read_geometry, read_image, to_sitk, write_image
 from preop.imaging.frames import overlap, to_common_frame
 from preop.imaging.images import Geometry, Image
-from preop.imaging.orientation import reorient, reorient_like
+from preop.imaging.masks import on_grid, read_labels, read_mask
+from preop.imaging.orientation import reorient, reorient_like, slice_axis, slices_first
 from preop.imaging.regions import bounding_box, components, crop, crop_geometry, split_touching
 from preop.imaging.resampling import aligned_grid, resample, resample_like
 from preop.imaging.separation import SPECK_MM3, separate_instances
-from preop.imaging.suv import check_suv
 from preop.imaging.tiff import read_tiff, write_tiff
+from preop.imaging.units import check_hu, check_suv
 
 __all__ = [
     "SPECK_MM3",
@@ -20,20 +21,27 @@ __all__ = [
     "axial_axis",
     "axial_diameters",
     "bounding_box",
+    "check_hu",
     "check_suv",
     "components",
     "crop",
     "crop_geometry",
+    "files_of",
     "from_sitk",
+    "on_grid",
     "overlap",
     "read_geometry",
     "read_image",
+    "read_labels",
+    "read_mask",
     "read_tiff",
     "reorient",
     "reorient_like",
     "resample",
     "resample_like",
     "separate_instances",
+    "slice_axis",
+    "slices_first",
     "split_touching",
     "to_common_frame",
     "to_sitk",

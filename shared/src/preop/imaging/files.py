@@ -1,66 +1,123 @@
-"""Reading and writing images in physical space, through SimpleITK (medical formats) and tifffile (TIFF)."""
+"""The door for images: what a file is, is told by its content, and the module of its format reads it. Writing is by ITK."""
 
 from __future__ import annotations
 
+import gzip
 import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import zlib
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from preop.atomic import replacing
 from preop.errors import InvalidInputError, InvalidOutputError
+from preop.imaging.dicom.files import is_dicom
+from preop.imaging.formats import metaimage, nifti, nrrd
+from preop.imaging.formats.content import Content, check_finite
 from preop.imaging.images import Geometry, Image
 from preop.imaging.tiff import TIFF_SUFFIXES, read_tiff
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
+_GZIP = b"\x1f\x8b"
+_SNIFFED = 512
+_OTHERS = {
+    b"\x89PNG": "a PNG picture, which does not state the size of its pixels",
+    b"\xff\xd8\xff": "a JPEG picture, which does not state the size of its pixels",
+    b"BM": "a BMP picture, which does not state the size of its pixels",
+    b"PK": "a ZIP archive: unpack it",
+    b"\x93NUMPY": "a NumPy array, which does not state the size of its voxels",
+    b"\x89HDF": "an HDF5 file",
+    b"CDF": "a MINC or netCDF file",
+    b"# vtk": "a VTK file",
+    b"II*\x00": "a TIFF under another ending",
+    b"MM\x00*": "a TIFF under another ending",
+    b"version https://git-lfs": "a pointer of Git LFS, not the file itself: fetch it with git lfs pull",
+    b"<!DOCTYPE": "a web page, not the file itself: download it again",
+    b"<html": "a web page, not the file itself: download it again",
+}
+
+
+class _Format(Enum):
+    NIFTI = "NIfTI"
+    METAIMAGE = "MetaImage"
+    NRRD = "NRRD"
+    TIFF = "TIFF"
+    DICOM = "DICOM"
+
 
 def read_image(path: Path) -> Image:
-    """Read a single-channel scan or label map in any format SimpleITK knows, a flat TIFF, or a folder of DICOM slices.
+    """Read a single-channel scan or label map: NIfTI, MetaImage, NRRD, a flat TIFF, or DICOM (a file, or a folder of slices).
 
-    Parameters
-    ----------
-    path
-        The file, or the folder that holds the ``.dcm`` files of one series.
+    The format is told by the content, not by the ending.
+
+    Returns
+    -------
+    The image; what was corrected stands in its notes.
 
     Raises
     ------
     InvalidInputError
-        If there is nothing readable, the image has other than 2 or 3 dimensions or several channels,
-        or a voxel is not a finite number.
+        If there is nothing readable, the header contradicts itself or the voxels, the image has other than 2 or 3 dimensions
+        or several channels, or a voxel is not a finite number.
     """
-    if path.is_file() and path.suffix.lower() in TIFF_SUFFIXES:
-        return read_tiff(path)
-    image = _read_dicom_folder(path) if path.is_dir() else _read_file(path)
-    _check_dimensions(image.GetSize(), path)
-    if image.GetNumberOfComponentsPerPixel() != 1:
-        raise InvalidInputError(
-            f"{path.name} has {image.GetNumberOfComponentsPerPixel()} channels; expected one value a voxel."
-        )
-    return from_sitk(image, name=path.name)
+    return read_content(path).image
+
+
+def read_content(path: Path) -> Content:
+    """Read an image with the names that its file gives to values; see :func:`read_image`."""
+    form, path = _format_of(path)
+    if form is _Format.NIFTI:
+        return nifti.read_nifti(path)
+    if form is _Format.METAIMAGE:
+        return metaimage.read_metaimage(path)
+    if form is _Format.NRRD:
+        return nrrd.read_nrrd(path)
+    if form is _Format.TIFF:
+        return Content(read_tiff(path))
+    from preop.imaging.dicom.series import read_series
+
+    return read_series(path)
 
 
 def read_geometry(path: Path) -> Geometry:
-    """Read where the voxels of a file lie, without reading the voxels."""
-    if path.is_dir() or path.suffix.lower() in TIFF_SUFFIXES:
-        return read_image(path).geometry
-    import SimpleITK as sitk
+    """Read where the voxels of a file lie, without reading the voxels where that is possible."""
+    form, path = _format_of(path)
+    if form is _Format.NIFTI:
+        return nifti.read_nifti_geometry(path)
+    if form is _Format.METAIMAGE:
+        return metaimage.read_metaimage_geometry(path)
+    if form is _Format.NRRD:
+        return nrrd.read_nrrd_geometry(path)
+    if form is _Format.TIFF:
+        return read_tiff(path).geometry
+    from preop.imaging.dicom.series import read_series_geometry
 
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(os.fspath(path))
-    with _readable(path):
-        reader.ReadImageInformation()
-    _check_dimensions(reader.GetSize(), path)
-    return Geometry(
-        shape=tuple(reversed(reader.GetSize())),
-        spacing_mm=tuple(reversed(reader.GetSpacing())),
-        origin_mm=tuple(reader.GetOrigin()),
-        direction=tuple(reader.GetDirection()),
-    )
+    return read_series_geometry(path)
+
+
+def files_of(path: Path) -> list[Path]:
+    """List the files that an image consists of: a header and its data, all of a folder, or one.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no such file or folder, or a header does not say where its data are.
+    """
+    if path.is_dir():
+        return sorted(each for each in path.rglob("*") if each.is_file())
+    form, header = _format_of(path)
+    more: list[Path] = []
+    if form is _Format.METAIMAGE:
+        more = metaimage.metaimage_data_files(header)
+    elif form is _Format.NRRD:
+        more = nrrd.nrrd_data_files(header)
+    elif form is _Format.NIFTI and (partner := nifti.partner_of(header)):
+        more = [partner]
+    return [header, *(each for each in more if each.is_file())]
 
 
 def write_image(image: Image, path: Path) -> None:
@@ -78,22 +135,18 @@ def write_image(image: Image, path: Path) -> None:
 
     suffix = "".join(path.suffixes[-2:]) if path.name.endswith(".nii.gz") else path.suffix
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial_name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=suffix)
-    os.close(handle)
-    partial = Path(partial_name)
     try:
-        sitk.WriteImage(to_sitk(image), partial_name, useCompression=True)
-        written = sitk.GetArrayFromImage(sitk.ReadImage(partial_name))
-        if not np.array_equal(written, image.voxels, equal_nan=written.dtype.kind == "f"):
-            raise InvalidOutputError(f"{path.name} could not be written completely to {path.parent}: is the disk full?")
-        partial.chmod(0o644)
-        partial.replace(path)
-    except RuntimeError as error:
+        with replacing(path, suffix=suffix) as partial:
+            sitk.WriteImage(to_sitk(image), os.fspath(partial), useCompression=True)
+            written = sitk.GetArrayFromImage(sitk.ReadImage(os.fspath(partial)))
+            if not np.array_equal(written, image.voxels, equal_nan=written.dtype.kind == "f"):
+                raise InvalidOutputError(
+                    f"{path.name} could not be written completely to {path.parent}: is the disk full?"
+                )
+    except (RuntimeError, OSError) as error:
         raise InvalidOutputError(
             f"{path.name} could not be written to {path.parent}: is the disk full or the folder read-only?"
         ) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def from_sitk(image: sitk.Image, *, name: str = "The image") -> Image:
@@ -101,9 +154,7 @@ def from_sitk(image: sitk.Image, *, name: str = "The image") -> Image:
     import SimpleITK as sitk
 
     voxels = sitk.GetArrayFromImage(image)
-    if voxels.dtype.kind == "f" and not np.isfinite(voxels).all():
-        count = int((~np.isfinite(voxels)).sum())
-        raise InvalidInputError(f"{name} holds {count} voxels that are not finite numbers; expected none.")
+    check_finite(voxels, name=name)
     return Image(
         voxels,
         Geometry(
@@ -127,42 +178,44 @@ def to_sitk(image: Image) -> sitk.Image:
     return result
 
 
-def _check_dimensions(size: tuple[int, ...], path: Path) -> None:
-    if len(size) not in (2, 3):
-        raise InvalidInputError(
-            f"{path.name} has {len(size)} dimensions ({' x '.join(map(str, size))}); "
-            "expected a 3D image: store one time point or one channel a file."
-        )
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """Turn a reader's failure into one sentence."""
+def _format_of(path: Path) -> tuple[_Format, Path]:
+    """Tell the format of a file by its first bytes, and which file of a pair is the header."""
+    if path.is_dir():
+        return _Format.DICOM, path
     if not path.exists():
         raise InvalidInputError(f"{path} does not exist.")
+    if path.suffix.lower() in TIFF_SUFFIXES:
+        return _Format.TIFF, path
+    start = _first_bytes(path)
+    if path.name.lower().endswith((".img", ".img.gz")) and (header := nifti.partner_of(path)):
+        path, start = header, _first_bytes(header)
+    packed = start.startswith(_GZIP)
+    if packed:
+        start = _first_bytes(path, unpack=True)
+    if nifti.is_nifti(start):
+        return _Format.NIFTI, path
+    if packed:
+        raise InvalidInputError(f"{path.name} is packed by gzip, and what is in it is no NIfTI; unpack it.")
+    if metaimage.is_metaimage(start):
+        return _Format.METAIMAGE, path
+    if nrrd.is_nrrd(start):
+        return _Format.NRRD, path
+    if is_dicom(start) or path.suffix.lower() == ".dcm":
+        return _Format.DICOM, path
+    if not start:
+        raise InvalidInputError(f"{path.name} is empty (0 bytes); copy it again.")
+    known = next((name for magic, name in _OTHERS.items() if start.startswith(magic)), None)
+    found = f"is {known}" if known else "is in an unknown format, or damaged at its beginning"
+    raise InvalidInputError(
+        f"{path.name} {found}; expected NIfTI (.nii.gz), MetaImage (.mha), NRRD, DICOM or a flat TIFF with its resolution."
+    )
+
+
+def _first_bytes(path: Path, *, unpack: bool = False) -> bytes:
     try:
-        yield
-    except RuntimeError as error:
-        raise InvalidInputError(
-            f"{path.name} cannot be read as an image: it is damaged, cut off, or in an unknown format."
-        ) from error
-
-
-def _read_file(path: Path) -> sitk.Image:
-    import SimpleITK as sitk
-
-    with _readable(path):
-        return sitk.ReadImage(os.fspath(path))
-
-
-def _read_dicom_folder(folder: Path) -> sitk.Image:
-    """Read the one series of a folder, slices in the order of their positions."""
-    import SimpleITK as sitk
-
-    reader = sitk.ImageSeriesReader()
-    series = reader.GetGDCMSeriesIDs(os.fspath(folder))
-    if len(series) != 1:
-        raise InvalidInputError(f"{folder.name} holds {len(series)} DICOM series; expected exactly one.")
-    reader.SetFileNames(reader.GetGDCMSeriesFileNames(os.fspath(folder), series[0]))
-    with _readable(folder):
-        return reader.Execute()
+        with gzip.open(path) if unpack else path.open("rb") as file:
+            return file.read(_SNIFFED)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise InvalidInputError(f"{path.name} is damaged or cut off: gzip cannot unpack it ({error}).") from error
+    except OSError as error:
+        raise InvalidInputError(f"{path} cannot be read: {error.strerror}.") from error

@@ -104,10 +104,13 @@ class Image:
         Array (z, y, x), or (y, x) of a flat image; booleans for a mask, integers for a label map.
     geometry
         Where they lie; its shape is the array's.
+    notes
+        What was corrected or left out when it was read from a file, in sentences; they end there, and are not handed on.
     """
 
     voxels: Voxels
     geometry: Geometry
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.voxels.shape != self.geometry.shape:

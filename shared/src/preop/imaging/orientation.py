@@ -10,6 +10,9 @@ from preop.imaging.images import Geometry, Image
 # The letter of a direction: world axis (x, y, z) and sign in the LPS system of DICOM and ITK.
 _LETTERS = {"L": (0, 1), "R": (0, -1), "P": (1, 1), "A": (1, -1), "S": (2, 1), "I": (2, -1)}
 
+SAME_SPACING = 0.01
+MUCH_LARGER = 1.5
+
 Axes = tuple[tuple[int, int], ...]
 """For each array axis (z, y, x): the world axis it is closest to, and whether it runs along (1) or against it (-1)."""
 
@@ -39,6 +42,41 @@ def reorient(image: Image, code: str) -> Image:
 def reorient_like(image: Image, geometry: Geometry) -> Image:
     """Turn an image to the order and direction of the axes of ``geometry``, without resampling."""
     return _turned(image, _axes(geometry))
+
+
+def slice_axis(geometry: Geometry) -> int:
+    """Tell which axis of an array (z, y, x) runs across the slices, whatever order the scan is stored in.
+
+    It is the axis whose spacing is unlike that of the two others, which are alike as pixels are; where all are alike, or
+    none, the one with much the largest spacing, and else the one that runs most nearly from foot to head.
+    """
+    spacing = np.asarray(geometry.spacing_mm)
+    unlike = []
+    for axis in range(3):
+        one, other = np.delete(spacing, axis)
+        square = abs(one - other) <= SAME_SPACING * one
+        if square and abs(spacing[axis] - one) > SAME_SPACING * one:
+            unlike.append(axis)
+    if len(unlike) == 1:
+        return unlike[0]
+    *_, second, largest = np.sort(spacing)
+    if largest >= MUCH_LARGER * second:
+        return int(spacing.argmax())
+    towards_head = np.reshape(geometry.direction, (3, 3))[2]
+    return 2 - int(np.abs(towards_head).argmax())
+
+
+def slices_first(image: Image) -> Image:
+    """Bring an image (z, y, x) to an order in which the first axis runs across the slices.
+
+    The others follow as in a DICOM slice: rows run from head to foot or from front to back, columns from side to side.
+    Axes are exchanged, never turned round, and voxels keep their place in the world.
+    """
+    across = slice_axis(image.geometry)
+    old = _axes(image.geometry)
+    within = sorted((axis for axis in range(3) if axis != across), key=lambda axis: -old[axis][0])
+    order = (across, *within)
+    return image if order == (0, 1, 2) else _turned(image, tuple(old[axis] for axis in order))
 
 
 def _axes(geometry: Geometry) -> Axes:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-import zlib
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from preop.atomic import replacing
 from preop.errors import InvalidInputError, InvalidOutputError
 from preop.imaging.images import Geometry, Image
 
@@ -17,7 +16,11 @@ TIFF_SUFFIXES = (".tif", ".tiff")
 TILE_PIXELS = 256
 MOST_PIXELS = 2**28
 """A level with more is not read: it would take more memory than a case has."""
+MOST_CHUNK_BYTES = 2**28
+"""A tile or strip with more is not decoded: nobody writes one, so that its size is damaged."""
 _MM_PER_UNIT = {2: 25.4, 3: 10.0}  # TIFF 6.0, ResolutionUnit: inch, centimetre
+_INCH = 2  # TIFF 6.0: the unit of a file that states none
+_MIN_IS_WHITE = 0  # TIFF 6.0, PhotometricInterpretation
 _ROUNDED_SIZE = 1.01  # resolutions are stored as fractions, and not always exactly
 
 
@@ -46,11 +49,8 @@ def write_tiff(image: Image, path: Path) -> None:
     height_mm, width_mm = image.spacing_mm
     extra = _range_tags(voxels) if labels else []
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial_name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tif")
-    os.close(handle)
-    partial = Path(partial_name)
     try:
-        with tifffile.TiffWriter(partial, bigtiff=True) as tiff:
+        with replacing(path, suffix=".tif") as partial, tifffile.TiffWriter(partial, bigtiff=True) as tiff:
             for number, level in enumerate(levels):
                 scale = 2**number
                 tiff.write(
@@ -66,14 +66,10 @@ def write_tiff(image: Image, path: Path) -> None:
                     software=False,
                     datetime=False,
                 )
-        partial.chmod(0o644)
-        partial.replace(path)
     except OSError as error:
         raise InvalidOutputError(
             f"{path.name} could not be written to {path.parent}: is the disk full or the folder read-only?"
         ) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def read_tiff(path: Path, *, pixel_mm: float = 0.0) -> Image:
@@ -93,36 +89,89 @@ def read_tiff(path: Path, *, pixel_mm: float = 0.0) -> Image:
 
     try:
         with tifffile.TiffFile(path) as tiff:
-            spacing_mm = _stated_spacing_mm(tiff.pages.first, path)
-            levels = tiff.series[0].levels
-            finest = levels[0].shape
-            if len(finest) != 2:
-                raise InvalidInputError(
-                    f"{path.name} has {len(finest)} dimensions; expected a flat image of one channel (slides are read in tiles)."
-                )
-            fine_enough = [
-                level for level in levels if max(_coarser(spacing_mm, finest, level.shape)) <= pixel_mm * _ROUNDED_SIZE
-            ]
-            chosen = fine_enough[-1] if fine_enough else levels[0]
-            if chosen.size > MOST_PIXELS:
-                raise InvalidInputError(
-                    f"{path.name} has a level of {chosen.shape[1]} x {chosen.shape[0]} pixels and no coarser one that would do; "
-                    "expected a pyramid: store it with coarser levels."
-                )
-            voxels = chosen.asarray()
-    except (OSError, ValueError, IndexError, RuntimeError, zlib.error, tifffile.TiffFileError) as error:
+            return _read_level(tiff, path, pixel_mm)
+    except InvalidInputError:
+        raise
+    # A damaged file fails anywhere in the reader, in any way.
+    except Exception as error:
         raise InvalidInputError(f"{path.name} cannot be read as a TIFF: it is damaged or cut off.") from error
+
+
+def _read_level(tiff: Any, path: Path, pixel_mm: float) -> Image:
+    spacing_mm = stated_spacing_mm(tiff.pages.first)
+    if spacing_mm is None:
+        raise InvalidInputError(f"{path.name} does not state its resolution in inches or centimetres.")
+    levels = tiff.series[0].levels
+    finest = levels[0].shape
+    if len(finest) != 2:
+        raise InvalidInputError(
+            f"{path.name} has {len(finest)} dimensions; expected a flat image of one channel (slides are read in tiles)."
+        )
+    fine_enough = [
+        level for level in levels if max(_coarser(spacing_mm, finest, level.shape)) <= pixel_mm * _ROUNDED_SIZE
+    ]
+    chosen = fine_enough[-1] if fine_enough else levels[0]
+    if chosen.size > MOST_PIXELS:
+        raise InvalidInputError(
+            f"{path.name} has a level of {chosen.shape[1]} x {chosen.shape[0]} pixels and no coarser one that would do; "
+            "expected a pyramid: store it with coarser levels."
+        )
+    check_layout(chosen.keyframe, path)
+    if chosen.keyframe.photometric == _MIN_IS_WHITE:
+        raise InvalidInputError(
+            f"{path.name} stores white as 0 (photometric interpretation MinIsWhite), so that it is not clear what its values "
+            "mean; expected MinIsBlack: export it again."
+        )
+    voxels = chosen.asarray()
     return Image(voxels, Geometry.axis_aligned(voxels.shape, _coarser(spacing_mm, finest, voxels.shape)))
 
 
-def _stated_spacing_mm(page: Any, path: Path) -> tuple[float, float]:
-    """Distance of pixels along y and x."""
-    unit, *resolution = (page.tags.get(name) for name in ("ResolutionUnit", "YResolution", "XResolution"))
-    mm = _MM_PER_UNIT.get(int(unit.value)) if unit is not None else None
-    if mm is None or not all(tag is not None and tag.value[0] and tag.value[1] for tag in resolution):
-        raise InvalidInputError(f"{path.name} does not state its resolution in inches or centimetres.")
-    y_mm, x_mm = (mm * tag.value[1] / tag.value[0] for tag in resolution)
-    return y_mm, x_mm
+def check_layout(page: Any, path: Path) -> None:
+    """Refuse a page whose sizes cannot be right, before memory is reserved by them.
+
+    Parameters
+    ----------
+    page
+        Of tifffile.
+
+    Raises
+    ------
+    InvalidInputError
+        If a tile or strip is impossibly large, or their number is not that of the image, or one lies outside the file.
+    """
+    tile_height, tile_width = page.chunks[:2]
+    offsets, counts = (np.asarray(values, np.int64) for values in (page.dataoffsets, page.databytecounts))
+    size = path.stat().st_size
+    right = (
+        page.imagewidth > 0
+        and page.imagelength > 0
+        and page.imagedepth == 1
+        and 0 < math.prod(page.chunks) * page.bitspersample <= 8 * MOST_CHUNK_BYTES
+        and len(offsets) == len(counts) == math.prod(page.chunked)
+        and bool(((offsets >= 0) & (counts >= 0) & (counts <= size) & (offsets <= size - counts))[counts != 0].all())
+    )
+    if not right:
+        raise InvalidInputError(
+            f"{path.name} is damaged or cut off: it states {page.imagewidth} x {page.imagelength} pixels in {len(offsets)} pieces "
+            f"of {tile_width} x {tile_height}, which does not fit its {size:,} bytes; copy or export it again."
+        )
+
+
+def stated_spacing_mm(page: Any) -> tuple[float, float] | None:
+    """Distance of pixels along y and x by the resolution tags of a page of tifffile; None if they do not state it."""
+    unit, *resolution = (page.tags.valueof(name) for name in ("ResolutionUnit", "YResolution", "XResolution"))
+    mm = _MM_PER_UNIT.get(_INCH if unit is None else unit)
+    y, x = (_ratio(value) for value in resolution)
+    return None if mm is None or y is None or x is None else (mm / y, mm / x)
+
+
+def _ratio(value: Any) -> float | None:
+    """Value of a resolution tag, which some write as a fraction, others as a decimal; None if it is none."""
+    parts = value if isinstance(value, tuple) else (value,)
+    numerator, denominator = parts if len(parts) == 2 else (parts[0], 1)
+    if not all(isinstance(part, int | float) and math.isfinite(part) and part > 0 for part in (numerator, denominator)):
+        return None
+    return float(numerator) / float(denominator)
 
 
 def _coarser(spacing_mm: tuple[float, float], finest: tuple[int, ...], shape: tuple[int, ...]) -> tuple[float, float]:

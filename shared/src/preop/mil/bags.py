@@ -37,14 +37,16 @@ class Bag:
     instance_labels
         1 and 0 for positive and negative instances (n,), where they are known; only the oracle head learns from them.
     patient
-        Bags of one patient stay on one side of every split; left empty, a bag is a patient of its own.
+        Bags of one patient (or of one group of patients who are the same person) stay on one side of every split; left
+        empty, a bag is a patient of its own.
     centre
         Hospital, for leaving one out.
 
     Raises
     ------
     InvalidInputError
-        If the tensors differ in their number of instances, or the label is no interval of a count.
+        If the tensors differ in their number of instances, a number is not finite, or the label is no interval of a
+        count.
     """
 
     name: str
@@ -62,6 +64,14 @@ class Bag:
             raise InvalidInputError(
                 f"The bag {self.name} has tensors of {found} instances; expected the same number in each."
             )
+        for part in parts:
+            if part.is_floating_point() and not torch.isfinite(part).all():
+                count = int((~torch.isfinite(part)).sum())
+                raise InvalidInputError(
+                    f"The bag {self.name} has {count} of {part.numel()} numbers that are not finite"
+                    f"{'; in float16, what is over 65,504 becomes infinite' if part.dtype == torch.float16 else ''}; expected "
+                    "none."
+                )
         whole = float(self.low).is_integer() and (math.isinf(self.high) or float(self.high).is_integer())
         if not whole or not 0 <= self.low <= self.high:
             raise InvalidInputError(
@@ -118,8 +128,41 @@ def moved_to(device: torch.device, part: Tensor) -> Tensor:
     return part.to(device, torch.float32) if part.is_floating_point() else part.to(device)
 
 
+def check_alike(bags: Sequence[Bag]) -> None:
+    """Refuse bags whose instances are not of the same kind, which no network can take together.
+
+    Raises
+    ------
+    InvalidInputError
+        If bags differ in their number of tensors, or in the shape or kind of numbers of an instance.
+    """
+    for bag in bags[1:]:
+        if _kind(bag) != _kind(bags[0]):
+            raise InvalidInputError(
+                f"The instances of the bag {bag.name} are {_told(bag)} and those of the bag {bags[0].name} are "
+                f"{_told(bags[0])}; expected the same in all bags."
+            )
+
+
+def _kind(bag: Bag) -> list[tuple[torch.Size, bool]]:
+    return [(part.shape[1:], part.is_floating_point()) for part in bag.instances]
+
+
+def _told(bag: Bag) -> str:
+    shapes = (" x ".join(map(str, part.shape[1:])) or "1" for part in bag.instances)
+    kinds = ("fractions" if part.is_floating_point() else "whole numbers" for part in bag.instances)
+    return " and ".join(f"{shape} {kind}" for shape, kind in zip(shapes, kinds, strict=True))
+
+
 def collate(bags: Sequence[Bag]) -> Batch:
-    """Put bags of the same kind into a batch."""
+    """Put bags of the same kind into a batch.
+
+    Raises
+    ------
+    InvalidInputError
+        As :func:`check_alike`.
+    """
+    check_alike(bags)
     instances = tuple(
         torch.cat(parts) if len(bags) > 1 else parts[0] for parts in zip(*(bag.instances for bag in bags), strict=True)
     )

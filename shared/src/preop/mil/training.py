@@ -16,8 +16,9 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+from preop.atomic import replacing
 from preop.errors import InvalidInputError
-from preop.mil.bags import Bag, batches, collate
+from preop.mil.bags import Bag, batches, check_alike, collate
 from preop.mil.network import INSTANCES_PER_CHUNK, BagNetwork
 
 Augmentation = Callable[[tuple[Tensor, ...], torch.Generator], tuple[Tensor, ...]]
@@ -83,10 +84,11 @@ def train(
     Raises
     ------
     InvalidInputError
-        If there is no bag, or the head cannot learn from one of them.
+        If there is no bag, the head cannot learn from one of them, they differ in kind, or the loss is not finite.
     """
     if not bags:
         raise InvalidInputError("There are 0 bags to learn from; expected at least one.")
+    check_alike([*bags, *held_out])
     seed = settings.seed if seed is None else seed
     device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with _reproducible():
@@ -116,6 +118,10 @@ def mean_deviance(network: BagNetwork, bags: Sequence[Bag], instances_per_chunk:
     total = 0.0
     for _, batch, reading in network.readings(bags, instances_per_chunk):
         total += float(network.head.deviance(reading, batch.low, batch.high).sum())
+    if not math.isfinite(total):
+        raise InvalidInputError(
+            f"The likelihood of {len(bags)} held-out bags is not finite: look for outliers in them, or lower the learning rate."
+        )
     return total / len(bags)
 
 
@@ -156,9 +162,8 @@ class _Run:
             "best_weights": self.best_weights,
         }
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".partial-{path.name}")
-        torch.save(content, partial)
-        partial.replace(path)
+        with replacing(path) as partial:
+            torch.save(content, partial)
 
     def restore(self, path: Path) -> None:
         """Take up a run where it was written; nothing but numbers is read, no code is run."""
@@ -186,6 +191,13 @@ def _learn(run: _Run, bags: Sequence[Bag], settings: Settings, *, seed: int, aug
         with torch.autocast(device.type, torch.bfloat16, enabled=faster):
             reading = network(batch)
         loss = head.loss(reading, batch.low, batch.high, batch.labels).mean()
+        if not torch.isfinite(loss):
+            names = ", ".join(bags[number].name for number in numbers[:5])
+            raise InvalidInputError(
+                f"Training ends in epoch {run.epoch + 1}, for the loss is {float(loss):g} (bags {names}"
+                f"{', ...' if len(numbers) > 5 else ''}): look for outliers in them, or lower the learning rate of "
+                f"{settings.learning_rate:g}."
+            )
         run.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         run.optimizer.step()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 
 from preop.errors import InvalidInputError
 from preop.folders import open_resumable_run
-from preop.mil.bags import Bag, digest
+from preop.mil.bags import Bag, check_alike, digest
 from preop.mil.ensembles import Ensemble, Prediction, fit_temperature
 from preop.mil.network import BagNetwork
 from preop.mil.training import Augmentation, Settings, train
@@ -93,7 +94,8 @@ def cross_validate(
     Parameters
     ----------
     by
-        Outer folds: stratified by patient, or each centre in turn.
+        Outer folds: stratified by patient, or each centre in turn; patients who were there do not train, even if they
+        have bags of other centres.
     folds
         Number of outer folds by patient; fewer where there are too few positive or negative patients.
     make_network, folder, augment
@@ -181,30 +183,25 @@ def _fit(
 
 
 def _without(bags: Sequence[Bag], rows: Sequence[int]) -> list[Bag]:
-    left_out = set(rows)
-    return [bag for row, bag in enumerate(bags) if row not in left_out]
+    """All bags but these rows, and but other bags of their patients, such as one who was at two centres."""
+    left_out = {bags[row].owner for row in rows}
+    return [bag for bag in bags if bag.owner not in left_out]
 
 
 def _centres(bags: Sequence[Bag]) -> dict[str, list[int]]:
     names = sorted({bag.centre for bag in bags})
     if len(names) < 2:
         raise InvalidInputError(f"All bags come from {len(names)} centre; expected at least two to leave one out.")
-    of_owner: dict[str, str] = {}
-    for bag in bags:
-        if of_owner.setdefault(bag.owner, bag.centre) != bag.centre:
-            raise InvalidInputError(
-                f"The patient {bag.owner} has bags of the centres {of_owner[bag.owner]} and {bag.centre}; expected one, so "
-                "that leaving a centre out leaves its patients out."
-            )
     return {name: [row for row, bag in enumerate(bags) if bag.centre == name] for name in names}
 
 
 def _check(make_network: Callable[[], BagNetwork], bags: Sequence[Bag], seed: int) -> None:
     """Refuse what would fail later, before any work is done."""
     names = [bag.name for bag in bags]
-    twice = {name for name in names if names.count(name) > 1}
+    twice = [name for name, times in Counter(names).items() if times > 1]
     if twice:
         raise InvalidInputError(f"Two bags are called {min(twice)}; expected a name of its own for each.")
+    check_alike(bags)
     _architecture(make_network, seed).head.check(bags)
 
 

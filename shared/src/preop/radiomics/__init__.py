@@ -11,6 +11,7 @@ from preop.radiomics.settings import (
     Family,
     FixedBinNumber,
     FixedBinSize,
+    Modality,
     Settings,
 )
 
@@ -25,6 +26,7 @@ __all__ = [
     "FixedBinNumber",
     "FixedBinSize",
     "LargestSlab",
+    "Modality",
     "Perturbation",
     "Region",
     "RingInside",

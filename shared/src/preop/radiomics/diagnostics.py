@@ -11,8 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preop.imaging import Image, bounding_box
-from preop.radiomics.preparation import RegionOfInterest, prepare
+from preop.radiomics.preparation import RegionOfInterest, discretise, prepare
 from preop.radiomics.settings import Settings
+
+FEWEST_GREY_LEVELS, MOST_GREY_LEVELS = 4, 1000
+"""Beyond these a texture is of the bins, not of the tissue."""
+DARKER_THAN_WATER_HU = -10
 
 
 def diagnostics(image: Image, mask: Image, settings: Settings) -> dict[str, float]:
@@ -27,6 +31,36 @@ def diagnostics(image: Image, mask: Image, settings: Settings) -> dict[str, floa
         **_of_masks(whole.intensities, whole.morphological, whole.morphological, "interp_roi"),
         **_of_masks(whole.intensities, whole.intensity, whole.morphological, "reseg_roi"),
     }
+
+
+def grey_level_warnings(image: Image, mask: Image, settings: Settings) -> list[str]:
+    """Say where the region has so few or so many grey levels that histogram and textures mean little.
+
+    Raises
+    ------
+    InvalidInputError
+        As :func:`preop.radiomics.preparation.prepare` and ``discretise``.
+    """
+    region = prepare(image, mask, settings)
+    levels = discretise(region, settings).levels[region.intensity]
+    found = int(np.unique(levels).size)
+    if found >= FEWEST_GREY_LEVELS and int(levels.max()) - int(levels.min()) < MOST_GREY_LEVELS:
+        return []
+    values = region.values
+    extent = f"{values.min():.4g} to {values.max():.4g}"
+    if found < FEWEST_GREY_LEVELS:
+        return [
+            f"The region has {found} grey {'level' if found == 1 else 'levels'} (intensities {extent}): histogram and "
+            "textures say little about it; use narrower bins, or the settings of its modality."
+        ]
+    return [
+        f"The region has over {MOST_GREY_LEVELS} grey levels (intensities {extent}): textures say little about it; use wider bins."
+    ]
+
+
+def looks_like_hounsfield_units(image: Image) -> bool:
+    """Whether an image can be a CT in HU: it has voxels darker than water, as fat and air are, and none far below air."""
+    return -10_000 < float(image.voxels.min()) < DARKER_THAN_WATER_HU and float(image.voxels.max()) < 40_000
 
 
 def _of_image(region: RegionOfInterest, step: str) -> dict[str, float]:

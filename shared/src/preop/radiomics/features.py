@@ -16,7 +16,7 @@ from preop.radiomics.histogram import intensity_histogram, intensity_volume_hist
 from preop.radiomics.intensity import PEAK_RADIUS_MM, local_intensity, statistics
 from preop.radiomics.morphology import autocorrelation, shape
 from preop.radiomics.perturbations import Perturbation
-from preop.radiomics.preparation import UNCHANGED, RegionOfInterest, discretise, prepare
+from preop.radiomics.preparation import UNCHANGED, RegionOfInterest, discretise, in_slices, prepare
 from preop.radiomics.settings import TEXTURES, Family, Settings
 
 DEFAULT_FAMILIES = frozenset(Family) - {Family.DIAGNOSTICS}
@@ -62,6 +62,7 @@ def compute_features(
     InvalidInputError
         If image and mask do not belong together or no voxel is left in the region.
     """
+    image, mask = in_slices(image, mask)
     wanted = DEFAULT_FAMILIES if families is None else frozenset(families)
     found: dict[str, float] = diagnostics(image, mask, settings) if Family.DIAGNOSTICS in wanted else {}
     margin_mm = _margin_mm(image, settings, wanted)

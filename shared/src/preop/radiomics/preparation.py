@@ -14,7 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preop.errors import InvalidInputError
-from preop.imaging import Geometry, Image, aligned_grid, bounding_box, crop, crop_geometry, resample_like
+from preop.imaging import (
+    Geometry,
+    Image,
+    aligned_grid,
+    bounding_box,
+    crop,
+    crop_geometry,
+    resample_like,
+    slices_first,
+)
 from preop.imaging.regions import Box
 from preop.radiomics.perturbations import Perturbation
 from preop.radiomics.settings import Discretisation, FixedBinSize, Settings
@@ -90,7 +99,8 @@ def prepare(
     Parameters
     ----------
     image, mask
-        Three-dimensional, on the same grid; the region is where the mask is greater than 0.
+        Three-dimensional, on the same grid; the region is where the mask is greater than 0. They may be stored in any order
+        of axes: what is computed in slices or given by axis (z, y, x) follows the slices.
     margin_mm
         Width of image kept around the region; None keeps the whole image.
     perturbation
@@ -102,7 +112,7 @@ def prepare(
         If the grids differ, an intensity is not finite, or the region has no voxel before or after resampling and
         re-segmentation.
     """
-    check(image, mask)
+    image, mask = in_slices(image, mask)
     inside = Image((mask.voxels > 0).astype(np.float32), mask.geometry)
     reach_mm = None if margin_mm is None else margin_mm + settings.region.reach_mm + perturbation.reach_mm
     image, inside = _on_grid(image, inside, settings, reach_mm, perturbation)
@@ -121,8 +131,19 @@ def prepare(
     return RegionOfInterest(intensities, morphological, intensity, image.geometry)
 
 
-def check(image: Image, mask: Image) -> None:
-    """Refuse an image and a mask that do not belong together, or of which nothing can be computed."""
+def in_slices(image: Image, mask: Image) -> tuple[Image, Image]:
+    """Check an image and its mask, and bring both to an order in which the first axis runs across the slices.
+
+    Raises
+    ------
+    InvalidInputError
+        If they do not belong together, or nothing can be computed of them.
+    """
+    _check(image, mask)
+    return slices_first(image), slices_first(mask)
+
+
+def _check(image: Image, mask: Image) -> None:
     if image.voxels.ndim != 3:
         raise InvalidInputError(
             f"The image has {image.voxels.ndim} dimensions; expected 3: give a single slice as a volume of one slice."

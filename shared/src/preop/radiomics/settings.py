@@ -175,6 +175,34 @@ class Settings(BaseModel):
         return self
 
 
+class Modality(StrEnum):
+    """What scanned the image, on which sensible defaults depend."""
+
+    CT = "CT"
+    PET = "PET"
+    MR = "MR"
+
+
+MODALITY_DEFAULTS: dict[Modality, Settings] = {
+    Modality.CT: Settings(),
+    # Bins of 0.5 SUV from 0 on, the same in all patients (Leijenaar 2015, doi 10.1038/srep11075; IBSI "Fixed bin size").
+    Modality.PET: Settings(
+        spacing_mm=(2.0, 2.0, 2.0), round_intensities=False, lower=0.0, discretisation=FixedBinSize(width=0.5)
+    ),
+    # Intensities without a unit: a fixed number of bins (IBSI, section "Intensity discretisation").
+    Modality.MR: Settings(round_intensities=False, discretisation=FixedBinNumber(count=32)),
+}
+"""Settings for each modality where nothing else is said: CT in HU, PET in SUV, MR in arbitrary units."""
+
+
+def settings_for(modality: Modality | None, given: Settings | None = None) -> Settings:
+    """Give the defaults of a modality (of CT, where it is not known), with what was set on purpose in their place."""
+    defaults = MODALITY_DEFAULTS[modality or Modality.CT]
+    if given is None:
+        return defaults
+    return defaults.model_copy(update={name: getattr(given, name) for name in given.model_fields_set})
+
+
 _ALL_2D = tuple(a for a in Aggregation if a.dimension != "3D")
 _ALL_3D = tuple(a for a in Aggregation if a.dimension == "3D")
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from preop.atomic import replacing, write_text
 from preop.errors import InvalidModelError
 from preop.folders import sha256
 
@@ -169,12 +170,9 @@ def write_network(
     fold_folder = folder / f"fold_{fold}"
     fold_folder.mkdir(parents=True, exist_ok=True)
     for name, content in ((PLANS_FILE, plans), (DATASET_FILE, dataset)):
-        partial = folder / f".{name}"
-        partial.write_text(json.dumps(content, indent=2) + "\n")
-        partial.replace(folder / name)
-    partial = fold_folder / f".{CHECKPOINT_FILE}"
-    torch.save(checkpoint, partial)
-    partial.replace(fold_folder / CHECKPOINT_FILE)
+        write_text(folder / name, json.dumps(content, indent=2) + "\n")
+    with replacing(fold_folder / CHECKPOINT_FILE) as partial:
+        torch.save(checkpoint, partial)
 
 
 def silent_heads_added(weights: Mapping[str, Any], heads: Sequence[int], total: int) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from preop.atomic import write_text
 from preop.errors import InvalidInputError
 from preop.folders import open_resumable_run
 from preop.imaging import Image
@@ -275,9 +276,7 @@ def _prepare(
     folder.mkdir(parents=True, exist_ok=True)
     noted = folder / PLANS_FILE
     if not noted.is_file():
-        partial = folder / f".{PLANS_FILE}"
-        partial.write_text(json.dumps(plans_of(settings, _intensities(cases, settings, seed))))
-        partial.replace(noted)
+        write_text(noted, json.dumps(plans_of(settings, _intensities(cases, settings, seed))))
     (folder / "dataset_fingerprint.json").write_text("{}")  # nnU-Net copies it; nobody reads it
     plans: dict[str, Any] = json.loads(noted.read_text())
     manager = PlansManager(plans)

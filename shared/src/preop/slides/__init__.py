@@ -5,7 +5,7 @@ from preop.slides.features import FeatureStore, Regions, TileFeatures, encode_ti
 from preop.slides.levels import Level
 from preop.slides.slide import Slide, Tile, in_micrometres
 from preop.slides.tiling import Tiling
-from preop.slides.tissue import Tissue, assessable, find_tissue
+from preop.slides.tissue import Tissue, assessable, check_assessable, find_tissue, write_tissue_map
 from preop.slides.writing import write_slide
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Tissue",
     "adopt_encoder",
     "assessable",
+    "check_assessable",
     "encode_tiles",
     "find_tissue",
     "flat",
@@ -30,4 +31,5 @@ __all__ = [
     "read_encoder",
     "write_encoder",
     "write_slide",
+    "write_tissue_map",
 ]

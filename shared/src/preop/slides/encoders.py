@@ -4,9 +4,11 @@ A folder holds ``encoder.json`` (:class:`EncoderInfo`) and one file of weights:
 
 - of an architecture of timm as safetensors, which cannot run code (the small encoder that ships is one of these);
 - or a TorchScript archive. Such an archive is a program, which ``torch.jit.load`` prepares and every call runs (PyTorch,
-  SECURITY.md, "TorchScript models"): it is loaded only where the caller has said so, and its checksum is the stated one.
+  SECURITY.md, "TorchScript models"): it is loaded only where the user has said that its maker is trusted.
 
-Nothing is ever downloaded, and no bare pickle is read: PyTorch's own checkpoints are taken over with ``weights_only``.
+Nothing is ever downloaded, and no bare pickle is read: timm is asked for architectures and options of an exact list only,
+for some of its options read checkpoints or reach for the network; PyTorch's own checkpoints are taken over with
+``weights_only``.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from preop.atomic import write_text
 from preop.errors import InvalidInputError, InvalidModelError, InvalidOutputError
 from preop.folders import sha256
 from preop.slides.levels import WHITE, Pixels
@@ -38,6 +41,52 @@ USUAL_MEAN = (0.485, 0.456, 0.406)
 USUAL_STD = (0.229, 0.224, 0.225)
 
 
+ARCHITECTURES = frozenset(
+    {
+        *("mobilenetv4_conv_small_050", "mobilenetv4_conv_small", "mobilenetv4_conv_medium"),
+        *("resnet18", "resnet34", "resnet50", "convnext_tiny", "convnext_small", "convnext_base"),
+        *("efficientnet_b0", "efficientnetv2_rw_s", "swin_tiny_patch4_window7_224", "swin_base_patch4_window7_224"),
+        *("vit_tiny_patch16_224", "vit_small_patch16_224", "vit_base_patch16_224", "vit_large_patch16_224"),
+        *("vit_huge_patch14_224", "vit_giant_patch14_224"),
+        *(
+            "vit_small_patch14_dinov2",
+            "vit_base_patch14_dinov2",
+            "vit_large_patch14_dinov2",
+            "vit_giant_patch14_dinov2",
+        ),
+        *("vit_small_patch14_reg4_dinov2", "vit_base_patch14_reg4_dinov2", "vit_large_patch14_reg4_dinov2"),
+        "vit_giant_patch14_reg4_dinov2",
+    }
+)
+"""Models of timm that an encoder may be, those of the foundation models in docs/slides.md among them."""
+
+
+class TimmOptions(BaseModel):
+    """Options of timm's constructors that an encoder may set; others read files or the network, or run what they name."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    img_size: int = Field(224, ge=32, le=1024)
+    patch_size: int = Field(16, ge=4, le=64)
+    embed_dim: int = Field(768, ge=16, le=2048)
+    depth: int = Field(12, ge=1, le=48)
+    num_heads: int = Field(12, ge=1, le=64)
+    mlp_ratio: float = Field(4.0, gt=0, le=8)
+    reg_tokens: int = Field(0, ge=0, le=64)
+    init_values: float = Field(1e-5, gt=0, le=10)
+    mlp_layer: Literal["Mlp", "GluMlp", "SwiGLU", "SwiGLUPacked"] = "Mlp"
+    act_layer: Literal["gelu", "relu", "silu"] = "gelu"
+    global_pool: Literal["", "avg", "token"] = ""
+    class_token: bool = True
+    dynamic_img_size: bool = False
+    dynamic_img_pad: bool = False
+    no_embed_class: bool = False
+    qkv_bias: bool = True
+    qk_norm: bool = False
+    pre_norm: bool = False
+    fc_norm: bool = False
+
+
 class EncoderInfo(BaseModel):
     """What an encoder is, and what it expects of tiles."""
 
@@ -48,14 +97,15 @@ class EncoderInfo(BaseModel):
     kind: Literal["timm", "torchscript"]
     architecture: str = Field("", description="name of the model in timm")
     options: dict[str, bool | int | float | str] = Field(
-        default_factory=dict, description="of timm's constructor, such as init_values or reg_tokens"
+        default_factory=dict,
+        description="of timm's constructor: those of TimmOptions that differ from the architecture's",
     )
     pooling: Literal["model", "mean", "class_and_mean"] = Field(
         "model",
         description="the model's own; the mean over places; or the class token beside the mean of the patch tokens",
     )
-    features: int = Field(gt=0, description="numbers that describe a tile")
-    tile_px: int = Field(gt=0)
+    features: int = Field(gt=0, le=65_536, description="numbers that describe a tile")
+    tile_px: int = Field(gt=0, le=4096)
     um_per_pixel: float = Field(gt=0)
     mean: tuple[float, float, float] = USUAL_MEAN
     std: tuple[float, float, float] = USUAL_STD
@@ -112,6 +162,8 @@ class Encoder:
         ------
         InvalidInputError
             If tiles have another size.
+        InvalidModelError
+            If a feature is no finite number, or too large for float16.
         """
         import torch
 
@@ -123,11 +175,37 @@ class Encoder:
         device = next(iter(self.network.parameters()), torch.empty(0)).device
         with torch.inference_mode(), torch.autocast("cuda", torch.float16, enabled=device.type == "cuda"):
             features = self.features(torch.from_numpy(tiles).to(device))
-        return np.asarray(features.to(torch.float16).cpu().numpy())
+        return in_float16(features.cpu().numpy(), self.info.name)
 
     def features(self, tiles: Tensor) -> Tensor:
         """Describe tiles, RGB (n, side, side, 3) of 8 bits, by features (n, f) through which the network can learn."""
         return _pooled(self.network, self.info.pooling, _normalised(self.info, tiles))
+
+
+def in_float16(features: NDArray[np.floating[Any]], encoder: str) -> NDArray[np.float16]:
+    """Features as they are stored.
+
+    Raises
+    ------
+    InvalidModelError
+        If one is no finite number, or too large.
+    """
+    finite = np.isfinite(features)
+    if not finite.all():
+        raise InvalidModelError(
+            f"The encoder {encoder} gives {finite.size - finite.sum():,} of {finite.size:,} features that are no finite numbers: "
+            "its weights are damaged, or were trained for another number format."
+        )
+    largest = float(np.abs(features).max(initial=0))
+    # What is half a step beyond the largest number of the format is rounded to infinity.
+    with np.errstate(over="ignore"):
+        stored = features.astype(np.float16)
+    if not np.isfinite(stored).all():
+        raise InvalidModelError(
+            f"The encoder {encoder} gives features of up to {largest:,.0f}, and the stored format (float16) ends at "
+            f"{float(np.finfo(np.float16).max):,.0f}: normalise its features."
+        )
+    return stored
 
 
 def new_small_encoder(seed: int, info: EncoderInfo = SMALL) -> Encoder:
@@ -189,14 +267,14 @@ def adopt_encoder(weights: Path, folder: Path, info: EncoderInfo) -> EncoderInfo
     return _finish(folder, info, partial)
 
 
-def read_encoder(folder: Path, *, may_run_code: bool = False, device: str | None = None) -> Encoder:
+def read_encoder(folder: Path, *, trust_model: bool = False, device: str | None = None) -> Encoder:
     """Read an encoder from its folder.
 
     Parameters
     ----------
-    may_run_code
-        Whether a TorchScript archive may be loaded. Say so only where the folder is part of a model whose ``model.json``
-        has been checked, or one that you have made yourself.
+    trust_model
+        Whether a TorchScript archive may be loaded: only where the user has said that its maker is trusted. A checksum
+        proves nothing here, for whoever made the archive has written it as well.
     device
         Of PyTorch; the first GPU where there is one, if not given.
 
@@ -220,10 +298,10 @@ def read_encoder(folder: Path, *, may_run_code: bool = False, device: str | None
         raise InvalidModelError(
             f"The encoder in {folder} is damaged: {info.weights_file} is not the file that was written (its SHA-256 differs)."
         )
-    if info.kind == "torchscript" and not may_run_code:
+    if info.kind == "torchscript" and not trust_model:
         raise InvalidModelError(
-            f"The encoder in {folder} is a TorchScript archive, which is a program; it is run only as part of a model folder "
-            "that was checked."
+            f"The encoder in {folder} is a TorchScript archive, which is a program and can do whatever you can; it is run only "
+            "if you trust whoever made it and say so with --trust-model."
         )
     chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
     encoder = Encoder(info, _read_network(info, weights, chosen))
@@ -236,9 +314,7 @@ def _finish(folder: Path, info: EncoderInfo, partial: Path) -> EncoderInfo:
     complete = info.model_copy(update={"sha256": sha256(partial)})
     partial.chmod(0o644)  # weights are written for their owner alone, and a container runs as somebody else
     partial.replace(folder / info.weights_file)
-    partial_info = folder / f".{INFO_FILE}"
-    partial_info.write_text(json.dumps(complete.model_dump(mode="json"), indent=2) + "\n")
-    partial_info.replace(folder / INFO_FILE)
+    write_text(folder / INFO_FILE, json.dumps(complete.model_dump(mode="json"), indent=2) + "\n")
     return complete
 
 
@@ -264,6 +340,11 @@ def _read_network(info: EncoderInfo, weights: Path, device: str) -> nn.Module:
         raise InvalidModelError(
             f"The weights of the encoder {info.name} do not fit {info.architecture}: {_first_line(error)}"
         ) from None
+    broken = [name for name, value in network.state_dict().items() if not torch.isfinite(value).all()]
+    if broken:
+        raise InvalidModelError(
+            f"The weights of the encoder {info.name} hold numbers that are not finite, in {broken[0]}."
+        )
     return network.to(device).eval()
 
 
@@ -271,14 +352,25 @@ def _timm_network(info: EncoderInfo) -> nn.Module:
     import timm
     import torch
 
-    options: dict[str, Any] = dict(info.options)
+    if info.architecture not in ARCHITECTURES:
+        raise InvalidModelError(
+            f"The encoder {info.name} has the architecture {info.architecture!r}; expected one of "
+            f"{', '.join(sorted(ARCHITECTURES))}."
+        )
+    try:
+        options = TimmOptions.model_validate(info.options).model_dump(exclude_unset=True)
+    except ValidationError as error:
+        raise InvalidModelError(
+            f"The encoder {info.name} has an option that is not allowed: {first_validation_error(error)}."
+        ) from None
     if "mlp_layer" in options:
-        options["mlp_layer"] = getattr(timm.layers, str(options["mlp_layer"]), None)
+        options["mlp_layer"] = getattr(timm.layers, options["mlp_layer"])
     try:
         network: nn.Module = timm.create_model(info.architecture, pretrained=False, num_classes=0, **options)
-    except (RuntimeError, TypeError) as error:
+    # Options that do not go together fail anywhere in a constructor, with assertions and divisions by zero among others.
+    except Exception as error:  # noqa: BLE001
         raise InvalidModelError(
-            f"timm {timm.__version__} has no architecture {info.architecture!r} with these options: {_first_line(error)}"
+            f"timm {timm.__version__} cannot build {info.architecture} with these options: {_first_line(error)}"
         ) from None
     laid_out: nn.Module = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return laid_out

@@ -17,14 +17,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from preop.atomic import replacing
 from preop.errors import InvalidInputError, InvalidOutputError
 from preop.folders import sha256
 from preop.imaging import Image
-from preop.slides.encoders import Encoder
+from preop.slides.encoders import Encoder, EncoderInfo, in_float16
 from preop.slides.levels import Pixels
 from preop.slides.slide import Slide
 from preop.slides.tiling import Tiling
-from preop.slides.tissue import assessable, find_tissue
+from preop.slides.tissue import assessable, check_assessable, find_tissue
 
 TILES_PER_BATCH = 32
 TILES_PER_PART = 1024
@@ -92,6 +93,7 @@ class FeatureStore:
         self,
         path: Path,
         *,
+        um_per_pixel: float | None = None,
         mask: Image | None = None,
         threads: int = 2,
         advance: Callable[[int, int], None] = lambda _done, _total: None,
@@ -100,6 +102,8 @@ class FeatureStore:
 
         Parameters
         ----------
+        um_per_pixel
+            Of a slide that does not state it, as of :class:`preop.slides.Slide`.
         mask
             Flat mask of the tissue to describe; found by :func:`preop.slides.find_tissue` if not given.
         threads
@@ -114,21 +118,23 @@ class FeatureStore:
         InvalidOutputError
             If the folder cannot be written.
         """
-        made_of = self._made_of(path, mask)
+        made_of = self._made_of(path, um_per_pixel, mask)
         key = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:16]
         stored = self.folder / f"{path.stem}-{key}.safetensors"
-        known = _read(stored, made_of, path.name, self.encoder.info.tile_px)
+        known = _read(stored, made_of, path.name, self.encoder.info)
         if known is not None:
             return known
         try:
-            return self._made(path, mask, stored, made_of, threads, advance)
+            with Slide(path, um_per_pixel=um_per_pixel) as slide:
+                return self._made(slide, mask, stored, made_of, threads, advance)
         except OSError as error:
             raise InvalidOutputError(f"Features cannot be kept in {self.folder}: {error.strerror}.") from error
 
-    def _made_of(self, path: Path, mask: Image | None) -> dict[str, str]:
+    def _made_of(self, path: Path, um_per_pixel: float | None, mask: Image | None) -> dict[str, str]:
         content = b"" if mask is None else np.packbits(mask.voxels).tobytes() + repr(mask.geometry).encode()
         return {
             "slide": slide_sha256(path),
+            "given_um_per_pixel": "none" if um_per_pixel is None else repr(um_per_pixel),
             "encoder": hashlib.sha256(self.encoder.info.model_dump_json().encode()).hexdigest(),
             "mask": hashlib.sha256(content).hexdigest() if mask is not None else "found",
             "code": code_sha256(),
@@ -136,7 +142,7 @@ class FeatureStore:
 
     def _made(
         self,
-        path: Path,
+        slide: Slide,
         mask: Image | None,
         stored: Path,
         made_of: dict[str, str],
@@ -148,32 +154,34 @@ class FeatureStore:
         info = self.encoder.info
         parts = stored.with_name(f".{stored.stem}")
         parts.mkdir(parents=True, exist_ok=True)
-        with Slide(path) as slide:
-            within = assessable(find_tissue(slide, threads=threads)) if mask is None else mask
-            tiling = slide.tiling(
-                size_px=info.tile_px, um_per_pixel=info.um_per_pixel, within=within, least_share=LEAST_TISSUE
-            )
-            values = []
-            for first in range(0, len(tiling), TILES_PER_PART):
-                part = tiling.part(first, first + TILES_PER_PART)
-                values.append(self._part(slide, part, parts / f"{first:08d}.npy", threads))
-                advance(first + len(part), len(tiling))
-        features = TileFeatures(path.name, tiling, np.concatenate(values))
-        partial = stored.with_name(f".{stored.name}")
+        within = self._tissue_of(slide, threads) if mask is None else mask
+        tiling = slide.tiling(
+            size_px=info.tile_px, um_per_pixel=info.um_per_pixel, within=within, least_share=LEAST_TISSUE
+        )
+        values = []
+        for first in range(0, len(tiling), TILES_PER_PART):
+            part = tiling.part(first, first + TILES_PER_PART)
+            values.append(self._part(slide, part, parts / f"{first:08d}.npy", threads))
+            advance(first + len(part), len(tiling))
+        features = TileFeatures(slide.path.name, tiling, np.concatenate(values))
         arrays: dict[str, NDArray[Any]] = {"values": features.values, "rows": tiling.rows, "columns": tiling.columns}
-        save_file(arrays, partial, metadata=made_of | {"um_per_pixel": repr(tiling.um_per_pixel)})
-        partial.replace(stored)
+        with replacing(stored) as partial:
+            save_file(arrays, partial, metadata=made_of | {"um_per_pixel": repr(tiling.um_per_pixel)})
         shutil.rmtree(parts)
         return features
 
+    def _tissue_of(self, slide: Slide, threads: int) -> Image:
+        tissue = find_tissue(slide, threads=threads)
+        check_assessable(tissue, slide.path.name, folder=self.folder)
+        return assessable(tissue)
+
     def _part(self, slide: Slide, tiling: Tiling, kept: Path, threads: int) -> NDArray[np.float16]:
-        if kept.exists():
-            known: NDArray[np.float16] = np.load(kept, allow_pickle=False)
+        known = _read_part(kept, (len(tiling), self.encoder.info.features))
+        if known is not None:
             return known
         found = encode_tiles(slide, tiling, self.encoder, threads=threads)
-        partial = kept.with_name(f".{kept.name}")
-        np.save(partial, found)
-        partial.replace(kept)
+        with replacing(kept) as partial:
+            np.save(partial, found)
         return found
 
 
@@ -184,6 +192,11 @@ def encode_tiles(slide: Slide, tiling: Tiling, encoder: Encoder, *, threads: int
     ----------
     threads
         As in :meth:`preop.slides.Slide.tiles`.
+
+    Raises
+    ------
+    InvalidModelError
+        If a feature is no finite number, or too large for float16.
     """
     values = np.empty((len(tiling), encoder.info.features), np.float16)
     batch: list[Pixels] = []
@@ -191,7 +204,7 @@ def encode_tiles(slide: Slide, tiling: Tiling, encoder: Encoder, *, threads: int
         batch.append(tile.pixels)
         last = tile.number + 1
         if len(batch) == TILES_PER_BATCH or last == len(tiling):
-            values[last - len(batch) : last] = encoder.encode(np.stack(batch))
+            values[last - len(batch) : last] = in_float16(encoder.encode(np.stack(batch)), encoder.info.name)
             batch = []
     return values
 
@@ -238,7 +251,7 @@ def code_sha256() -> str:
     return content.hexdigest()
 
 
-def _read(stored: Path, made_of: dict[str, str], slide: str, tile_px: int) -> TileFeatures | None:
+def _read(stored: Path, made_of: dict[str, str], slide: str, info: EncoderInfo) -> TileFeatures | None:
     """Read stored features; None where there are none, or the file is damaged."""
     from safetensors import SafetensorError, safe_open
 
@@ -246,20 +259,35 @@ def _read(stored: Path, made_of: dict[str, str], slide: str, tile_px: int) -> Ti
         return None
     try:
         with safe_open(stored, framework="numpy") as file:
-            header = file.metadata()
+            header = file.metadata() or {}
             values, rows, columns = (file.get_tensor(name) for name in ("values", "rows", "columns"))
-    except (SafetensorError, OSError):
+        tiling = Tiling(float(header["um_per_pixel"]), info.tile_px, rows, columns)
+    except (SafetensorError, OSError, KeyError, ValueError):
         return None
-    if header is None or any(header.get(name) != value for name, value in made_of.items()):
+    same = all(header.get(name) == value for name, value in made_of.items())
+    whole = rows.shape == columns.shape == (len(rows),) and _is_whole(values, (len(rows), info.features))
+    return TileFeatures(slide, tiling, values) if same and whole else None
+
+
+def _read_part(kept: Path, shape: tuple[int, int]) -> NDArray[np.float16] | None:
+    """Read a part that was kept; None where there is none, or the file is damaged."""
+    try:
+        values: NDArray[np.float16] = np.load(kept, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
         return None
-    return TileFeatures(slide, Tiling(float(header["um_per_pixel"]), tile_px, rows, columns), values)
+    return values if _is_whole(values, shape) else None
+
+
+def _is_whole(values: NDArray[Any], shape: tuple[int, int]) -> bool:
+    return values.dtype == np.float16 and values.shape == shape and bool(np.isfinite(values).all())
 
 
 def _check_alike(slides: Sequence[TileFeatures]) -> None:
     if not slides:
         raise InvalidInputError("A patient has no slides; expected at least one.")
-    widths = {slide.values.shape[1] for slide in slides}
+    widths = sorted({slide.values.shape[1] for slide in slides})
     if len(widths) > 1:
         raise InvalidInputError(
-            f"The slides of a patient have {widths} features a tile; expected those of one encoder."
+            f"The slides of a patient have {' and '.join(map(str, widths))} features a tile; expected those of one encoder: "
+            "describe all of them with the same."
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -16,13 +16,9 @@ from numpy.typing import NDArray
 
 from preop.errors import InvalidInputError
 from preop.imaging import Geometry, Image
-from preop.slides.levels import WHITE, Level, Pixels, Reader
-from preop.slides.scanner_formats import OpenSlideReader
-from preop.slides.tiff import TiffReader, is_understood
+from preop.slides.levels import SAME_RESOLUTION, WHITE, Level, Pixels, Reader
+from preop.slides.opening import open_slide
 from preop.slides.tiling import UM_PER_MM, Tiling, check_flat, shares
-
-SAME_RESOLUTION = 1.02
-"""Two resolutions whose ratio is smaller are the same: scanners of one model differ by as much."""
 
 MOST_ENLARGEMENT = 1.25
 """A slide that is coarser than wanted by more than this shows less than a model was trained on."""
@@ -64,21 +60,31 @@ class Slide(AbstractContextManager["Slide"]):
 
     Positions are micrometres from the upper left corner, y before x.
 
+    It can be sent to another process, which opens the file again. Once closed, it cannot be read any more (ValueError).
+
     Parameters
     ----------
     path
         Tiled TIFF, SVS, or any other format that OpenSlide reads; of MRXS the file ``.mrxs``, of DICOM one file of the
         slide or the folder of its files.
+    um_per_pixel
+        Of the finest level, for a file that does not state it.
 
     Raises
     ------
     InvalidInputError
-        If the file is missing or damaged, its resolution is missing or impossible, or it has a single large level.
+        If the file is missing or damaged, its colours cannot be read as its tags say, it holds several slides, its
+        resolution is missing, impossible or another than given, or it has a single large level.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, um_per_pixel: float | None = None) -> None:
         self.path = path
-        self._reader = _open(path)
+        self._reopening = path.absolute(), um_per_pixel
+        self._reader = open_slide(path, um_per_pixel)
+
+    def __reduce__(self) -> tuple[Callable[[Path, float | None], Slide], tuple[Path, float | None]]:
+        """Send path and resolution to another process."""
+        return _reopened, self._reopening
 
     @property
     def levels(self) -> tuple[Level, ...]:
@@ -107,7 +113,7 @@ class Slide(AbstractContextManager["Slide"]):
         return self
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; closing twice does no harm."""
         self._reader.close()
 
     def geometry(self, um_per_pixel: float) -> Geometry:
@@ -286,23 +292,8 @@ class _Decoder(AbstractContextManager["_Decoder"]):
             return None
 
 
-def _open(path: Path) -> Reader:
-    if not path.exists():
-        raise InvalidInputError(f"{path} does not exist.")
-    if path.is_dir():
-        files = sorted(path.glob("*.dcm"))
-        if not files:
-            raise InvalidInputError(f"{path.name} is a folder without .dcm files; expected a slide.")
-        return OpenSlideReader(files[0])
-    if path.suffix.lower() in {".tif", ".tiff", ".svs"} and (is_understood(path) or not _is_of_a_scanner(path)):
-        return TiffReader(path)
-    return OpenSlideReader(path)
-
-
-def _is_of_a_scanner(path: Path) -> bool:
-    import openslide
-
-    return bool(openslide.OpenSlide.detect_format(path))
+def _reopened(path: Path, um_per_pixel: float | None) -> Slide:
+    return Slide(path, um_per_pixel=um_per_pixel)
 
 
 def _flat(geometry: Geometry) -> tuple[int, int]:

@@ -7,13 +7,16 @@ proportional to the amount of dye (Beer-Lambert), so that a colour is the direct
 from __future__ import annotations
 
 from enum import IntEnum
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from preop.errors import InvalidInputError
 from preop.imaging import Geometry, Image
 from preop.slides.levels import Pixels
+from preop.slides.own_stain import could_be_tissue, own_stain
 from preop.slides.slide import Slide
 from preop.slides.tiling import UM_PER_MM
 
@@ -36,20 +39,23 @@ _PALEST_TISSUE = (0.05, 0.12)
 _SMALLEST_TISSUE_MM2 = 0.03
 _SMALLEST_HOLE_MM2 = 0.01  # gland lumens and fat cells belong to the tissue
 
-# Shares of red, green and blue in the density. Haematoxylin and eosin take most from green, in between from red and least
-# or as much from blue: on the real region in docs/slides.md 98 % of tissue lies at red .14-.38, green .35-.53, blue .26-.34.
-_LEAST_GREEN_OF_TISSUE = 0.34
-_MOST_RED_OF_TISSUE = 0.45  # beyond: blue, green and turquoise ink
-_MOST_BLUE_OF_TISSUE = 0.40  # beyond: red, orange and yellow ink
-_MOST_GREEN_OF_GREEN_INK = 0.28
-_LEAST_BLUE_OF_TISSUE = 0.21  # below: blue ink, also on eosin
+# Ink has a colour apart from that of the slide's own tissue (:mod:`preop.slides.own_stain`), by shares of the density. Beside
+# tissue it is smooth, too; on tissue it has a colour that no tissue has, or is denser than tissue, for it is added to it.
+_APART, _APART_WHERE_SMOOTH = 0.06, 0.04
+_SMOOTH = 0.06  # of the density in green, its variation: .07 or more in 99 % of the cells of real tissue in focus
+_MOST_BLUE_OF_TISSUE = 0.41  # beyond: red, orange and yellow ink; of blood .40
+_LEAST_GREEN_OF_TISSUE = 0.34  # of what is pale
 _BLACK = (
     (0.06, 0.6),
     (0.12, 2.0),
 )  # greatest difference of the shares and least density of black ink: alone, on tissue
+_PADDING_GREY = 6  # what was never scanned is black in some files: darker than ink, and without any detail
+_PADDING_DETAIL = 1.0
 _PALEST_INK = 0.25
 _SMALLEST_PEN_MM2 = 0.02
 _PEN_RIM_CELLS = 2
+_PADDING_RIM_CELLS = 2
+_PALEST_CERTAIN = 0.15
 
 # Tissue that lies twice over itself is about twice as dense as what is usual around it, with twice the eosin, in the same
 # colour; and a fold is long and narrow, unlike glands.
@@ -58,6 +64,7 @@ _DENSER = 1.4
 _SAME_COLOUR = 0.05
 _FOLD_LENGTH_MM = 0.3
 _FOLD_LENGTH_BY_WIDTH = 3.0
+_FOLD_WIDTH_MM = 0.25
 
 # Energy of fine detail by that of coarser detail: on the real region, stored as the platform stores it, .27 or more in 99 %
 # of tissue; .12 to .24 when it is blurred by a Gaussian of 2 micrometres, .05 to .08 by one of 4.
@@ -74,6 +81,9 @@ class Tissue(IntEnum):
     PEN = 2
     FOLD = 3
     BLUR = 4
+
+
+_COLOURS = ((255, 255, 255), (90, 180, 110), (130, 60, 170), (0, 0, 0), (240, 150, 40))  # of the labels, in a picture
 
 
 def find_tissue(slide: Slide, *, threads: int = 2) -> Image:
@@ -110,6 +120,46 @@ def assessable(tissue: Image) -> Image:
     return tissue.with_voxels(np.asarray(tissue.voxels == Tissue.TISSUE))
 
 
+def check_assessable(tissue: Image, name: str, *, folder: Path | None = None) -> None:
+    """Refuse a slide without tissue that can be assessed, and tell what was seen instead.
+
+    Parameters
+    ----------
+    name
+        Of the slide.
+    folder
+        Where the tissue map of a slide that is refused is written, as a picture to look at.
+
+    Raises
+    ------
+    InvalidInputError
+        If less is assessable than the smallest piece of tissue that is looked at.
+    """
+    counts = np.bincount(tissue.voxels.ravel(), minlength=len(Tissue))
+    if counts[Tissue.TISSUE] * np.prod(tissue.spacing_mm) >= _SMALLEST_TISSUE_MM2:
+        return
+    seen = ", ".join(
+        f"{counts[label] / counts.sum():.0%} {label.name.lower()}"
+        for label in (Tissue.BACKGROUND, Tissue.PEN, Tissue.FOLD, Tissue.BLUR, Tissue.TISSUE)
+    )
+    written = ""
+    if folder is not None:
+        path = folder / f"{Path(name).stem}-tissue-map.png"
+        write_tissue_map(tissue, path)
+        written = f" (see {path})"
+    raise InvalidInputError(
+        f"{name} has no tissue that can be assessed: it was taken for {seen}{written}; if there is tissue, give a mask of it."
+    )
+
+
+def write_tissue_map(tissue: Image, path: Path) -> None:
+    """Write a picture of a tissue map: tissue green, pen purple, folds black, blur orange."""
+    from PIL import Image as PillowImage
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    PillowImage.fromarray(np.array(_COLOURS, np.uint8)[tissue.voxels]).save(path)
+
+
 def densities(pixels: Pixels | Floats, white: Floats | float = 255.0) -> NDArray[np.float32]:
     """Optical densities of RGB (..., 3), at least 0; ``white`` is the grey value without tissue."""
     light = (np.asarray(pixels, np.float32) + 1) / (np.asarray(white, np.float32) + 1)
@@ -122,12 +172,22 @@ def dyes(density: Floats) -> NDArray[np.float32]:
 
 
 def _labels(colour: Floats, fine: Floats, coarse: Floats) -> NDArray[np.uint8]:
-    white = np.clip(np.percentile(colour.reshape(-1, 3), 99.5, axis=0), *_WHITE_RANGE)
-    density = densities(colour, white)
+    from scipy import ndimage
+
+    padding = (colour.max(axis=2) <= _PADDING_GREY) & (coarse < _PADDING_DETAIL)
+    scanned = ~ndimage.binary_dilation(padding, iterations=_PADDING_RIM_CELLS)
+    if not scanned.any():
+        return np.zeros(padding.shape, np.uint8)
+    white = np.clip(np.percentile(colour[scanned], 99.5, axis=0), *_WHITE_RANGE)
+    density = densities(colour, white) * scanned[..., None]
     total = density.sum(axis=2)
     share = density / np.maximum(total, 1e-3)[..., None]
-    pen = _pen(total, share)
-    tissue = _tissue(total, share, pen)
+    smooth = _is_smooth(colour[..., 1], density[..., 1], coarse)
+    certain = could_be_tissue(share) & ~smooth & (total > _PALEST_CERTAIN) & ~_is_black(total, share)
+    stain = own_stain(density, certain)
+    apart = stain.distance(share)
+    pen = _pen(total, share, apart, smooth, stain.densest)
+    tissue = _tissue(total, share, apart, pen, scanned)
     labels = np.zeros(total.shape, np.uint8)
     labels[tissue] = Tissue.TISSUE
     labels[tissue & _blurred(fine, coarse)] = Tissue.BLUR
@@ -136,24 +196,36 @@ def _labels(colour: Floats, fine: Floats, coarse: Floats) -> NDArray[np.uint8]:
     return labels
 
 
-def _pen(total: Floats, share: Floats) -> Mask:
+def _is_smooth(green: Floats, density: Floats, coarse: Floats) -> Mask:
+    """Cells whose density in green hardly varies."""
+    variation = np.sqrt(coarse) / (green + 1) / np.log(10)
+    return np.asarray(variation < _SMOOTH * density)
+
+
+def _is_black(total: Floats, share: Floats) -> Mask:
+    return np.any([(np.ptp(share, axis=2) < spread) & (total > least) for spread, least in _BLACK], axis=0)
+
+
+def _pen(total: Floats, share: Floats, apart: Floats, smooth: Mask, densest: float) -> Mask:
     from scipy import ndimage
 
     red, green, blue = np.moveaxis(share, 2, 0)
-    coloured = (red > _MOST_RED_OF_TISSUE) | (blue > _MOST_BLUE_OF_TISSUE) | (green < _MOST_GREEN_OF_GREEN_INK)
-    coloured |= blue < _LEAST_BLUE_OF_TISSUE
-    black = np.any([(np.ptp(share, axis=2) < spread) & (total > least) for spread, least in _BLACK], axis=0)
-    ink = ndimage.binary_opening((coloured | black) & (total > _PALEST_INK), iterations=1)
+    no_tissue = (red > green) | (blue > _MOST_BLUE_OF_TISSUE) | (total > densest)
+    coloured = (apart > _APART_WHERE_SMOOTH) & smooth
+    coloured |= (apart > _APART) & no_tissue
+    coloured |= _is_black(total, share)
+    ink = ndimage.binary_opening(coloured & (total > _PALEST_INK), iterations=1)
     kept = _components_of(ink, _SMALLEST_PEN_MM2)
     # The rim of a stroke is too pale to be told by its colour.
     return np.asarray(ndimage.binary_dilation(kept, iterations=_PEN_RIM_CELLS))
 
 
-def _tissue(total: Floats, share: Floats, pen: Mask) -> Mask:
+def _tissue(total: Floats, share: Floats, apart: Floats, pen: Mask, scanned: Mask) -> Mask:
     from scipy import ndimage
 
-    threshold = np.clip(_otsu(total[~pen]), *_PALEST_TISSUE)
-    dyed = (total > threshold) & (share[..., 1] > _LEAST_GREEN_OF_TISSUE) & ~pen
+    threshold = np.clip(_otsu(total[scanned & ~pen]), *_PALEST_TISSUE)
+    coloured = (share[..., 1] > _LEAST_GREEN_OF_TISSUE) | ((apart <= _APART) & (total > _PALEST_INK))
+    dyed = (total > threshold) & coloured & ~pen
     closed = ndimage.binary_closing(np.pad(dyed, 2), iterations=2)[2:-2, 2:-2]
     tissue = _components_of(closed, _SMALLEST_TISSUE_MM2)
     small_holes = ~tissue & ~_components_of(~tissue, _SMALLEST_HOLE_MM2)
@@ -186,7 +258,8 @@ def _is_long_and_narrow(mask: Mask) -> bool:
         return False
     width, length = 4 * np.sqrt(np.maximum(np.linalg.eigvalsh(np.cov(cells.T)), 1 / 12))
     long_enough = length * _CELL_UM >= _FOLD_LENGTH_MM * UM_PER_MM
-    return bool(long_enough and length >= _FOLD_LENGTH_BY_WIDTH * width)
+    narrow_enough = width * _CELL_UM <= _FOLD_WIDTH_MM * UM_PER_MM
+    return bool(long_enough and narrow_enough and length >= _FOLD_LENGTH_BY_WIDTH * width)
 
 
 def _usual(values: Floats, tissue: Mask) -> Floats:

@@ -7,13 +7,12 @@ resolution, each level half as large, the finest level's resolution stated in ev
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
+from preop.atomic import replacing
 from preop.errors import InvalidOutputError
 from preop.slides.levels import WHITE, Pixels
 
@@ -47,11 +46,8 @@ def write_slide(strips: Iterable[Pixels], shape: tuple[int, int], um_per_pixel: 
     coarser = _Coarser(shape)
     tables = _split(_compressed(np.full((TILE_PX, TILE_PX, 3), WHITE, np.uint8)))[0]
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial_name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tif")
-    os.close(handle)
-    partial = Path(partial_name)
     try:
-        with tifffile.TiffWriter(partial, bigtiff=True) as tiff:
+        with replacing(path, suffix=".tif") as partial, tifffile.TiffWriter(partial, bigtiff=True) as tiff:
             for number, size in enumerate(coarser.shapes):
                 tiff.write(
                     _finest(strips, shape, coarser) if number == 0 else iter(coarser.tiles[number]),
@@ -69,14 +65,10 @@ def write_slide(strips: Iterable[Pixels], shape: tuple[int, int], um_per_pixel: 
                     software=False,
                     datetime=False,
                 )
-        partial.chmod(0o644)
-        partial.replace(path)
     except OSError as error:
         raise InvalidOutputError(
             f"{path.name} could not be written to {path.parent}: is the disk full or the folder read-only?"
         ) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 class _Coarser:

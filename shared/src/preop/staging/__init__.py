@@ -8,9 +8,9 @@ from preop.staging.growth_patterns import (
     REPORTS,
     PatientPattern,
     Pattern,
-    Resemblance,
     ShareDistribution,
     Shares,
+    WithinPatientCorrelation,
     patient_pattern,
 )
 from preop.staging.nodal import Edition, N, NodalStage, categories, category_of_station, nodal_stage, stages_of
@@ -37,11 +37,11 @@ __all__ = [
     "NodeShares",
     "PatientPattern",
     "Pattern",
-    "Resemblance",
     "ShareDistribution",
     "Shares",
     "Side",
     "Station",
+    "WithinPatientCorrelation",
     "categories",
     "category_of_station",
     "dictate",

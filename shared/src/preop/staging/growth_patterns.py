@@ -206,7 +206,7 @@ class ShareDistribution:
 
 
 @dataclass(frozen=True)
-class Resemblance:
+class WithinPatientCorrelation:
     """How far metastases of one patient resemble each other in being purely desmoplastic or not.
 
     Behind each patient stands a normal variable that shifts the chances of all of the patient's metastases: a probit
@@ -226,8 +226,8 @@ class Resemblance:
     def __post_init__(self) -> None:
         if not 0 < self.prevalence < 1 or not 0 <= self.correlation < 1:
             raise InvalidInputError(
-                f"Metastases resemble each other with prevalence {self.prevalence:g} and correlation "
-                f"{self.correlation:g}; expected the first between 0 and 1, the second from 0 to below 1."
+                f"The within-patient correlation is {self.correlation:g} at a prevalence of {self.prevalence:g}; expected the "
+                "first from 0 to below 1, the second between 0 and 1."
             )
 
     def probability(self, pure: ArrayLike, states: Sequence[bool | None]) -> float:

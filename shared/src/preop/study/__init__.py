@@ -1,6 +1,7 @@
 """What a study is, as types: its three modules, the provenance and validation of its models, and what all of them say."""
 
 from preop.evidence import Comparison, Figure, ModelFigures, Stored, ValidationFigures
+from preop.study.cases import write_case
 from preop.study.contract import (
     Inference,
     Progress,
@@ -13,6 +14,7 @@ from preop.study.contract import (
     simulation_of,
     training_of,
 )
+from preop.study.creation import remove_study, write_study
 from preop.study.description import Range, read_description
 from preop.study.provenance import (
     MODEL_FILE,
@@ -52,8 +54,11 @@ __all__ = [
     "model_info",
     "read_description",
     "read_model_info",
+    "remove_study",
     "simulation_of",
     "simulation_warnings",
     "training_of",
+    "write_case",
     "write_model",
+    "write_study",
 ]

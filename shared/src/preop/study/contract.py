@@ -63,8 +63,8 @@ class Training(Protocol):
 class Simulation(Protocol):
     """``simulation/``: patients whose truth is known."""
 
-    def simulate(self, patients: int, seed: int, output: Path, progress: Progress) -> None:
-        """Make a cohort: ``cohort.csv``, images and the known truth."""
+    def simulate(self, patients: int, seed: int, output: Path, progress: Progress, *, small: bool = False) -> None:
+        """Make a cohort: ``cohort.csv``, images and the known truth; small coarse images for tests and examples."""
 
 
 _PARAMETERS: Mapping[str, Mapping[str, Sequence[str]]] = {
@@ -72,6 +72,7 @@ _PARAMETERS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "training": {"Settings": (), "fit": ("cohort", "model", "report", "settings")},
     "simulation": {"simulate": ("patients", "seed", "output", "progress")},
 }
+_OPTIONS: Mapping[str, Sequence[str]] = {"simulate": ("small",)}
 
 
 def inference_of(algorithm: Algorithm) -> Inference:
@@ -164,17 +165,19 @@ def _part(algorithm: Algorithm, name: str) -> ModuleType:
         found = getattr(module, function, None)
         if found is None:
             raise InvalidInputError(f"{algorithm.name}: {name} has no {function}; docs/studies.md says what it does.")
-        if parameters and (problem := _other_parameters(found, parameters)):
+        if parameters and (problem := _other_parameters(found, parameters, _OPTIONS.get(function, ()))):
             raise InvalidInputError(f"{algorithm.name}: {name}.{function} {problem}.")
     return module
 
 
-def _other_parameters(function: Callable[..., object], expected: Sequence[str]) -> str | None:
-    """Say where the parameters of a function differ; options that may be left out are its own business."""
+def _other_parameters(function: Callable[..., object], expected: Sequence[str], options: Sequence[str]) -> str | None:
+    """Say where the parameters of a function differ; further options that may be left out are its own business."""
     found = inspect.signature(function).parameters
     if [*found][: len(expected)] != [*expected]:
         return f"takes ({', '.join(found)}); expected ({', '.join(expected)})"
     for name in [*found][len(expected) :]:
         if found[name].default is inspect.Parameter.empty:
             return f"wants {name} too; expected only options that may be left out after ({', '.join(expected)})"
+    if missing := [name for name in options if name not in found]:
+        return f"has no option {missing[0]}"
     return None

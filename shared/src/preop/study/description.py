@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -42,11 +42,35 @@ def read_description(folder: Path, file: str, kind: type[Content]) -> Content:
     Raises
     ------
     InvalidModelError
-        If it is missing, or breaks a rule of the type; the sentence names the rule.
+        If it is missing, lacks an entry, even one with a default, or breaks a rule of the type.
     """
     try:
-        return kind.model_validate_json((folder / file).read_bytes(), strict=True)
+        content = kind.model_validate_json((folder / file).read_bytes(), strict=True)
     except OSError:
         raise InvalidModelError(f"The model in {folder} is incomplete: {file} is missing.") from None
     except ValidationError as error:
         raise InvalidModelError(f"The model in {folder} is damaged: {file}, {first_validation_error(error)}.") from None
+    if (missing := left_to_default(content)) is not None:
+        raise InvalidModelError(f"The model in {folder} is damaged: {file}, {missing}: Field required.")
+    return content
+
+
+def left_to_default(content: object) -> str | None:
+    """Give the place of the first field that a document leaves to a default; None where it states all of them.
+
+    Defaults change with the software, and what was written with a model does not.
+    """
+    parts: Iterable[tuple[object, object]] = ()
+    if isinstance(content, BaseModel):
+        for name in type(content).model_fields:
+            if name not in content.model_fields_set:
+                return name
+        parts = content
+    elif isinstance(content, Mapping):
+        parts = content.items()
+    elif isinstance(content, (list, tuple)):
+        parts = enumerate(content)
+    for key, part in parts:
+        if (place := left_to_default(part)) is not None:
+            return f"{key}.{place}"
+    return None

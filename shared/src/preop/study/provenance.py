@@ -7,17 +7,19 @@ import hashlib
 import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from preop.atomic import write_bytes
 from preop.errors import InvalidInputError, InvalidModelError
 from preop.evidence import Stored, ValidationFigures
 from preop.folders import sha256
 from preop.grandchallenge.algorithm import Algorithm
 from preop.grandchallenge.roots import below
 from preop.grandchallenge.values import read_json, to_json
+from preop.study.description import left_to_default
 from preop.toml import first_validation_error
 
 MODEL_FILE = "model.json"
@@ -102,7 +104,7 @@ def read_model_info(folder: Path, algorithm: Algorithm, details: type[BaseModel]
     ------
     InvalidModelError
         If there is no model, it belongs to another algorithm, an entry is missing or of another type, or a file is
-        missing, cut off or changed.
+        missing, changed or not listed.
     """
     path = folder / MODEL_FILE
     if not path.is_file():
@@ -119,13 +121,19 @@ def read_model_info(folder: Path, algorithm: Algorithm, details: type[BaseModel]
         raise InvalidModelError(f"The model in {folder} is damaged: {error}") from error
     except ValidationError as error:
         raise _damaged(folder, first_validation_error(error)) from None
-    for name in TrainingData.model_fields.keys() - info.training_data.model_fields_set:
-        raise _damaged(folder, f"training_data.{name}: Field required")
+    if (missing := left_to_default(info)) is not None:
+        raise _damaged(folder, f"{missing}: Field required")
     if details is not None:
         try:
             info.validation.details_as(details)
         except ValidationError as error:
             raise _damaged(folder, f"validation.details.{first_validation_error(error)}") from None
+    _check_files(folder, info)
+    return info
+
+
+def _check_files(folder: Path, info: ModelInfo) -> None:
+    """Check that the files are the ones that were written; where one of a folder is listed, all of them are."""
     for name, expected in info.files.items():
         try:
             file = below(folder, name)
@@ -139,7 +147,15 @@ def read_model_info(folder: Path, algorithm: Algorithm, details: type[BaseModel]
             raise InvalidModelError(
                 f"The model in {folder} is damaged: {name} is not the file that was written (its SHA-256 differs)."
             )
-    return info
+    listed = {MODEL_FILE, *info.files}
+    folders = {PurePosixPath(name).parts[0] for name in info.files if "/" in name}
+    for file in sorted([*folder.iterdir(), *(path for name in folders for path in (folder / name).rglob("*"))]):
+        name = file.relative_to(folder).as_posix()
+        if file.is_file() and not file.name.startswith(".") and name not in listed:
+            raise InvalidModelError(
+                f"The model in {folder} holds {name}, which {MODEL_FILE} does not list: take it away, or take the complete "
+                f"{MODEL_FILE}."
+            )
 
 
 def write_model(
@@ -165,9 +181,7 @@ def write_model(
     for name, content in {**files, MODEL_FILE: to_json(checked.model_dump()).encode()}.items():
         path = below(folder, name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".partial-{path.name}")
-        partial.write_bytes(content)
-        partial.replace(path)
+        write_bytes(path, content)
 
 
 def _damaged(folder: Path, problem: str) -> InvalidModelError:

@@ -134,7 +134,7 @@ class _InnerFolds:
         self.outcome = table.outcome
         self.calibrate = settings.calibrate
         self.folds: list[tuple[_Rows, Index, NDArray[np.float64]]] = []
-        for train, test in inner_folds(table.outcome, table.patients, seed=settings.seed):
+        for train, test in inner_folds(table.outcome, table.groups, seed=settings.seed):
             rows = _Rows(table.rows(train), settings)
             self.folds.append((rows, test, rows.prepare(table.rows(test))))
         self.tried: dict[Recipe, _Candidate] = {}

@@ -361,10 +361,10 @@ def _pairs(table: FeatureTable, question: Question, eligible: Mapping[str, Rows]
 
 
 def _can_learn(table: FeatureTable, rows: Rows) -> bool:
-    """Whether two patients with and two without the outcome are left on both sides of every split."""
-    outcome, patients = table.outcome[rows], table.patients[rows]
-    events = np.unique(patients[outcome]).size
-    return events >= 4 and np.unique(patients).size - events >= 4
+    """Whether two groups with and two without the outcome are left on both sides of every split."""
+    outcome, groups = table.outcome[rows], table.groups[rows]
+    events = np.unique(groups[outcome]).size
+    return events >= 4 and np.unique(groups).size - events >= 4
 
 
 def _described(table: FeatureTable, question: Question) -> Mapping[str, Sequence[float | str | None]]:

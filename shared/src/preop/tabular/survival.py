@@ -99,7 +99,7 @@ def fit_cox(table: FeatureTable, follow_up: FollowUp, settings: PipelineSettings
     MissingToolError
         If lifelines is not installed.
     """
-    folds = inner_folds(follow_up.event, table.patients, seed=settings.seed)
+    folds = inner_folds(follow_up.event, table.groups, seed=settings.seed)
     parts = [(_Prepared(table.rows(train), follow_up.rows(train), settings), test) for train, test in folds]
 
     def out_of_fold(penalty: float) -> float:
@@ -121,7 +121,7 @@ def nested_cox(
     """
     from joblib import Parallel, delayed
 
-    pairs: Sequence[tuple[Index, Index]] = list(splits(table.outcome, table.patients))
+    pairs: Sequence[tuple[Index, Index]] = list(splits(table.outcome, table.groups))
     return list(Parallel(n_jobs=-1)(delayed(_held_out)(table, follow_up, settings, *pair) for pair in pairs))
 
 

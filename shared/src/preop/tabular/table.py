@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Index = NDArray[np.intp]
+LARGEST = 1e100
+"""Of any feature: the square of more cannot be summed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +33,10 @@ class FeatureTable:
     outcome
         Whether each row had the event, (r,).
     patients
-        Whom each row belongs to, (r,): rows of one patient are never separated by a split.
+        Whom each row is about, (r,).
+    groups
+        What each row must stay together with, (r,): rows of one group are never separated by a split. The patients,
+        unless several of them are the same person.
     centres
         Where each row comes from, (r,), "" where that is not known.
     perturbed
@@ -45,6 +50,7 @@ class FeatureTable:
     values: NDArray[np.float64]
     outcome: NDArray[np.bool_]
     patients: NDArray[np.str_]
+    groups: NDArray[np.str_]
     centres: NDArray[np.str_]
     perturbed: NDArray[np.float64] | None
     harmonised: NDArray[np.bool_]
@@ -56,6 +62,7 @@ class FeatureTable:
         outcome: ArrayLike,
         *,
         patients: Sequence[str] | None = None,
+        groups: Sequence[str] | None = None,
         centres: Sequence[str] | None = None,
         perturbed: Sequence[pd.DataFrame] = (),
         harmonised: Collection[str] = (),
@@ -69,7 +76,9 @@ class FeatureTable:
         outcome
             0 or 1, (r,).
         patients
-            Whom each row belongs to; left out, each row is a patient of its own.
+            Whom each row is about; left out, each row is a patient of its own.
+        groups
+            What is never separated by a split; left out, the patients.
         centres
             Where each row comes from; left out, it is not known.
         perturbed
@@ -97,21 +106,39 @@ class FeatureTable:
                 f"The feature {columns[np.flatnonzero(np.isinf(values).any(axis=0))[0]]} is infinite in a row; "
                 "expected a finite number, or NaN where it is missing."
             )
+        huge = np.abs(values, where=np.isfinite(values), out=np.zeros_like(values)).max(axis=0, initial=0.0) > LARGEST
+        if huge.any():
+            raise InvalidInputError(
+                f"The feature {columns[np.flatnonzero(huge)[0]]} is larger than {LARGEST:g} in a row, beyond which variances "
+                "overflow; expected a measured value, or NaN where it is missing."
+            )
         rows = len(table)
         labels = as_labels(outcome)
         names = [str(row) for row in range(rows)] if patients is None else list(patients)
+        together = names if groups is None else list(groups)
         places = [""] * rows if centres is None else list(centres)
-        for what, length in {"outcome": labels.size, "patients": len(names), "centres": len(places)}.items():
+        for what, length in {
+            "outcome": labels.size,
+            "patients": len(names),
+            "groups": len(together),
+            "centres": len(places),
+        }.items():
             if length != rows:
                 raise InvalidInputError(f"There are {length} {what} for {rows} rows; expected one for each.")
         for again in perturbed:
             if not again.index.equals(table.index):
                 raise InvalidInputError("A perturbed table has other rows than the feature table; expected the same.")
+            endless = [name for name in columns if name in again and np.isinf(again[name].to_numpy(np.float64)).any()]
+            if endless:
+                raise InvalidInputError(
+                    f"The feature {endless[0]} is infinite in a row when measured again; expected a finite number, or NaN."
+                )
         return cls(
             columns,
             values,
             labels,
             np.array(names, dtype=np.str_),
+            np.array(together, dtype=np.str_),
             np.array(places, dtype=np.str_),
             np.stack([again.reindex(columns=table.columns).to_numpy(np.float64) for again in perturbed])
             if perturbed
@@ -126,6 +153,7 @@ class FeatureTable:
             self.values[index],
             self.outcome[index],
             self.patients[index],
+            self.groups[index],
             self.centres[index],
             None if self.perturbed is None else self.perturbed[:, index],
             self.harmonised,
@@ -148,6 +176,7 @@ class FeatureTable:
             self.values[:, index],
             self.outcome,
             self.patients,
+            self.groups,
             self.centres,
             None if self.perturbed is None else self.perturbed[:, :, index],
             self.harmonised[index],

@@ -69,12 +69,14 @@ def nested_validation(
     InvalidInputError
         As :func:`preop.tabular.fit`.
     """
-    pairs = list(splits(table.outcome, table.patients))
+    pairs = list(splits(table.outcome, table.groups))
     return held_out(table, settings, pairs, folder=folder, advance=advance)
 
 
 def leave_one_centre_out(table: FeatureTable, settings: PipelineSettings) -> dict[str, HeldOut]:
     """Fit on the rows of all other centres and predict those of each; scans of the new centre are not harmonised.
+
+    Patients who were at both do not train.
 
     Raises
     ------
@@ -86,7 +88,11 @@ def leave_one_centre_out(table: FeatureTable, settings: PipelineSettings) -> dic
         raise InvalidInputError(
             f"All patients come from {centres.size} centre; expected at least two to leave one out."
         )
-    pairs = [(np.flatnonzero(table.centres != name), np.flatnonzero(table.centres == name)) for name in centres]
+    pairs = []
+    for name in centres:
+        left_out = table.centres == name
+        others = ~left_out & ~np.isin(table.groups, table.groups[left_out])
+        pairs.append((np.flatnonzero(others), np.flatnonzero(left_out)))
     return dict(zip(centres.tolist(), held_out(table, settings, pairs), strict=True))
 
 
@@ -128,7 +134,7 @@ def held_out(
     from joblib import Parallel, delayed
 
     for train, test in pairs:
-        if np.isin(table.patients[train], table.patients[test]).any():
+        if np.isin(table.groups[train], table.groups[test]).any():
             raise InvalidInputError("A patient stands on both sides of a split; expected each on one side only.")
     record = _Record(folder, table, settings, pairs)
     todo = [number for number in range(len(pairs)) if number not in record.done]
@@ -208,6 +214,6 @@ def _digest(table: FeatureTable, settings: PipelineSettings, pairs: Sequence[tup
         arrays.append(table.perturbed)
     for array in arrays:
         digest.update(np.ascontiguousarray(array).tobytes())
-    for names in (table.patients, table.centres):
+    for names in (table.patients, table.groups, table.centres):
         digest.update(json.dumps(names.tolist()).encode())
     return digest.hexdigest()[:24]

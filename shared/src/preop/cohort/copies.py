@@ -1,0 +1,117 @@
+"""The same images under two names: refused, for a copy on both sides of a split makes noise look like knowledge."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from contextlib import closing, suppress
+from pathlib import Path
+
+import numpy as np
+
+from preop.cohort.running import map_patients
+from preop.cohort.table import GROUP_COLUMN, Cohort
+from preop.errors import InvalidInputError, PreopError
+from preop.folders import Contents
+from preop.grandchallenge.algorithm import Kind
+from preop.imaging import read_geometry, read_image, reorient
+
+VOLUME_SUFFIXES = (".mha", ".mhd", ".nii", ".nii.gz", ".nrrd", ".nhdr", ".hdr", ".img")
+"""Files that are compared by their voxels; slides and others are by their bytes."""
+_VOXELS = "voxels"
+_MOST_TOLD = 5
+
+_Place = tuple[str, str]
+"""A patient and an input."""
+
+
+def refuse_copies(cohort: Cohort, contents: Contents) -> None:
+    """Refuse patients who share an image, unless the column ``group`` says that they are the same person.
+
+    Images are the same if they hold the same voxels, whatever their format, the order of their axes, their name or their
+    place in space. Segmentations are not compared: those without a finding are all alike.
+
+    Raises
+    ------
+    InvalidInputError
+        If two patients of different groups share an image, with both names.
+    """
+    group_of = {patient.name: patient.group for patient in cohort.patients}
+    images = {
+        (patient.name, slug): path
+        for patient in cohort.patients
+        for slug, path in patient.case.image_paths.items()
+        if _is_scan(cohort, slug)
+    }
+    readable = {place: path for place, path in images.items() if _content(path, contents)}
+    pairs = _shared(((place, contents.of(path)) for place, path in readable.items()), group_of)
+    pairs = pairs or _shared(_voxels(readable, contents), group_of)
+    contents.save()
+    if pairs:
+        told = "; ".join(f"{one} and {other} ({slug})" for one, other, slug in pairs[:_MOST_TOLD])
+        more = f"; and {len(pairs) - _MOST_TOLD} more pairs" if len(pairs) > _MOST_TOLD else ""
+        raise InvalidInputError(
+            f"{cohort.path.name} has the same image under several patients: {told}{more}. Leave the copies out; or, if they "
+            f"are the same person, give them the same name in a column {GROUP_COLUMN}."
+        )
+
+
+def _is_scan(cohort: Cohort, slug: str) -> bool:
+    socket = cohort.algorithm.input(slug)
+    return socket.kind is Kind.IMAGE and socket.segmentation_of is None
+
+
+def _content(path: Path, contents: Contents) -> str | None:
+    """Checksum of an image's files, or None where it cannot be read: that is told of its patient, later."""
+    try:
+        return contents.of(path)
+    except PreopError:
+        return None
+
+
+def _shared(digests: Iterable[tuple[_Place, str]], group_of: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    """Pairs of patients of different groups with the same digest, each copy beside the first of its kind."""
+    first: dict[str, str] = {}
+    pairs = []
+    for (name, slug), digest in digests:
+        owner = first.setdefault(digest, name)
+        if group_of[owner] != group_of[name]:
+            pairs.append((owner, name, slug))
+    return pairs
+
+
+def _voxels(images: Mapping[_Place, Path], contents: Contents) -> list[tuple[_Place, str]]:
+    """Digests of voxels of those images that could be the same, for their shapes are."""
+    by_shape: dict[str, list[_Place]] = defaultdict(list)
+    for place, path in images.items():
+        if path.is_dir() or path.name.lower().endswith(VOLUME_SUFFIXES):
+            with suppress(PreopError):
+                by_shape[contents.derived(path, "shape", _shape)].append(place)
+    alike = [place for places in by_shape.values() if len(places) > 1 for place in places]
+    todo = [images[place] for place in alike if contents.known(images[place], _VOXELS) is None]
+    with closing(map_patients(voxel_digest, list(dict.fromkeys(todo)), description="Looking for copies")) as found:
+        for path, result in found:
+            if isinstance(result, str):
+                contents.note(path, _VOXELS, result)
+    return [(place, digest) for place in alike if (digest := contents.known(images[place], _VOXELS))]
+
+
+def _shape(path: Path) -> str:
+    return " ".join(map(str, sorted(read_geometry(path).shape)))
+
+
+def voxel_digest(path: Path) -> str:
+    """SHA-256 of an image's voxels as numbers, in the order of the patient's axes; spacing and origin do not count.
+
+    Raises
+    ------
+    InvalidInputError
+        If it cannot be read.
+    """
+    image = read_image(path)
+    voxels = image.voxels if image.voxels.ndim != 3 else reorient(image, "LPS").voxels
+    content = hashlib.sha256(repr(voxels.shape).encode())
+    # Adding 0 makes -0 a 0. Whole numbers up to 2^24 are exact in float32, in which most formats store the rest.
+    content.update((voxels.astype(np.float32) + np.float32(0)).tobytes())
+    return content.hexdigest()

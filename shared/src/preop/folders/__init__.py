@@ -1,0 +1,25 @@
+"""Folders of long work: resumed by content, locked against a second run, with safe names; and checksums of files."""
+
+from preop.folders.contents import Contents, digest_of, files_of, sha256
+from preop.folders.locks import LOCK_FILE, locked
+from preop.folders.names import folder_names
+from preop.folders.resuming import SETTINGS_FILE, Key, Results, changed_parts, changes_told, open_resumable_run
+from preop.folders.versions import code_digest, versions_digest
+
+__all__ = [
+    "LOCK_FILE",
+    "SETTINGS_FILE",
+    "Contents",
+    "Key",
+    "Results",
+    "changed_parts",
+    "changes_told",
+    "code_digest",
+    "digest_of",
+    "files_of",
+    "folder_names",
+    "locked",
+    "open_resumable_run",
+    "sha256",
+    "versions_digest",
+]

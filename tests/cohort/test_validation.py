@@ -1,0 +1,118 @@
+"""A cohort predicted: each patient once, as long as neither the model nor what is known of the patient changes."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from preop.cohort import Cohort, predict_cohort, read_cohort
+from preop.errors import InvalidInputError, InvalidOutputError
+from preop.folders import locked
+from preop.grandchallenge.algorithm import Algorithm
+from preop.grandchallenge.predictions import read_predictions
+from preop.imaging import Geometry, Image, write_image
+
+GRID = Geometry.axis_aligned((2, 3, 4), (3.0, 1.0, 1.0))
+NAMES = ("../x", "predictions.json", "CON", "con", "a")
+TASK = """
+title = "Toy"
+study = "toy"
+kind = "binary"
+case_sockets = ["scan"]
+prediction_socket = "score"
+threshold_socket = "facts"
+threshold_key = "threshold"
+reference_column = "outcome"
+simulated = true
+source = "Nowhere."
+"""
+Write = Callable[..., Cohort]
+
+
+def scan(folder: Path, name: str, value: float) -> None:
+    write_image(Image(np.full(GRID.shape, value, np.float32), GRID), folder / name)
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> Path:
+    (tmp_path / "task.toml").write_text(TASK)
+    return tmp_path / "task.toml"
+
+
+@pytest.fixture
+def write(toy: Algorithm, tmp_path: Path) -> Write:
+    """Function that writes and reads a cohort, whose patients have flat scans of 0.0, 0.1, 0.2, ..."""
+
+    def make(names: tuple[str, ...] = NAMES) -> Cohort:
+        for number in range(len(names)):
+            if not (tmp_path / f"{number}.mha").exists():
+                scan(tmp_path, f"{number}.mha", number / 10)
+        rows = [f"{name};{number}.mha;{number % 2}" for number, name in enumerate(names)]
+        (tmp_path / "cohort.csv").write_text("\n".join(["patient;scan;outcome", *rows]))
+        return read_cohort(tmp_path / "cohort.csv", toy)
+
+    return make
+
+
+def scores(output: Path) -> dict[str, float | None]:
+    """Score of each patient, joined with the reference by the name of the case, as the evaluation does."""
+    jobs = {job.case_name("scan"): job for job in read_predictions(output / "predictions")}
+    reference = pd.read_csv(output / "ground_truth" / "reference.csv", dtype=str)
+    assert set(reference["case"]) == set(jobs)
+    names = reference.get("patient", reference["case"])
+    found = {name: jobs[case] for name, case in zip(names, reference["case"], strict=True)}
+    return {name: round(job.value("score"), 3) if job.succeeded else None for name, job in found.items()}
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_patients_of_any_name_are_predicted_once_until_something_changes(
+    write: Write, toy_model: Path, task: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "validation"
+    assert predict_cohort(write(), toy_model, output, task=task).failures == {}
+    assert scores(output) == dict(zip(NAMES, (0.0, 0.1, 0.2, 0.3, 0.4), strict=True))
+    outputs = {path: path.stat().st_mtime_ns for path in output.glob("predictions/*/output/score.json")}
+    assert len(outputs) == 5
+    scan(tmp_path, "1.mha", 0.9)
+    outcome = predict_cohort(write(), toy_model, output, task=task)
+    assert outcome.notes == (
+        "The columns of cohort.csv are separated by semicolons.",
+        "Computed anew, because scan changed since the last run: predictions.json.",
+    )
+    assert scores(output)["predictions.json"] == 0.9
+    assert sum(outputs[path] == path.stat().st_mtime_ns for path in outputs) == 4
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_another_model_or_run_is_not_mixed_in(
+    write: Write, toy: Algorithm, toy_model: Path, task: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "validation"
+    predict_cohort(write(), toy_model, output, task=task)
+    with locked(output), pytest.raises(InvalidOutputError, match="Another run is at work in"):
+        predict_cohort(write(), toy_model, output, task=task)
+    (toy_model / "fold_1").write_bytes(b"a file that model.json does not list")
+    with pytest.raises(InvalidOutputError, match=r"made with model .* name another folder"):
+        predict_cohort(write(), toy_model, output, task=task)
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_a_patient_under_two_names_or_without_reference_is_refused_before_any_work(
+    write: Write, toy_model: Path, task: Path, tmp_path: Path
+) -> None:
+    scan(tmp_path, "2.mha", 0.1)
+    with pytest.raises(InvalidInputError, match=r"the same image under several patients: predictions\.json and CON"):
+        predict_cohort(write(), toy_model, tmp_path / "validation", task=task)
+    assert not list((tmp_path / "validation").glob("predictions/*"))
+
+
+def test_a_patient_that_fails_in_a_way_nobody_foresaw_is_a_failed_job(
+    write: Write, toy_model: Path, task: Path, tmp_path: Path
+) -> None:
+    outcome = predict_cohort(write(("a", "broken", "c")), toy_model, tmp_path / "validation", task=task)
+    reason = "The program failed in a way that was not foreseen (ZeroDivisionError: two lines)."
+    assert outcome.failures == {"broken": reason}
+    assert scores(tmp_path / "validation") == {"a": 0.0, "broken": None, "c": 0.2}
+    assert "raise ZeroDivisionError" in (tmp_path / "validation" / "predictions" / "failures.log").read_text()
