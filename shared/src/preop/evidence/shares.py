@@ -257,7 +257,7 @@ class SharesEvidence(Evidence):
     def patients_by(self, model: str) -> BinaryPredictions:
         """Patterns of the known patients (1 non-desmoplastic), and the likelihoods that a model gave."""
         return BinaryPredictions.of(
-            [patient.non_desmoplastic for patient in self.known],
+            [patient.non_desmoplastic == 1 for patient in self.known],
             [patient.predictions[model].non_desmoplastic for patient in self.known],
         )
 
@@ -386,7 +386,6 @@ class SharesEvidence(Evidence):
     def validation(self) -> ValidationFigures:
         """The figures that ``model.json`` states: of patients, of shares, by subgroup, and of a second segmentation."""
         patients, events = len(self.known), sum(patient.non_desmoplastic == 1 for patient in self.known)
-        second = self.second
         return ValidationFigures(
             protocol=self.protocol,
             patients=len(self.patients),
@@ -400,21 +399,25 @@ class SharesEvidence(Evidence):
             comparisons=self.comparisons,
             verdict=tuple(self.verdict),
             cautions=(),
-            details={
-                "lesions": self.lesions,
-                "reported_lesions": len(self.reported),
-                "models": {
-                    name: {"brier_score": self._brier(name), **self.shares_by(name).figures()} for name in self.models
-                },
-                "cohort_mean_error": stated(self.cohort_mean_error),
-                "subgroups": {
-                    by: {name: _subgroup_figures(part) for name, part in parts.items()}
-                    for by, parts in self.subgroups.items()
-                },
-                "second_segmentation": second.figures() if second else None,
-                "oracle": self.oracle_figures,
-            },
+            details=self._details(),
         )
+
+    def _details(self) -> dict[str, Any]:
+        second = self.second
+        return {
+            "lesions": self.lesions,
+            "reported_lesions": len(self.reported),
+            "models": {
+                name: {"brier_score": self._brier(name), **self.shares_by(name).figures()} for name in self.models
+            },
+            "cohort_mean_error": stated(self.cohort_mean_error),
+            "subgroups": {
+                by: {name: _subgroup_figures(part) for name, part in parts.items()}
+                for by, parts in self.subgroups.items()
+            },
+            "second_segmentation": second.figures() if second else None,
+            "oracle": self.oracle_figures,
+        }
 
     @property
     def _owners(self) -> tuple[str, ...]:

@@ -218,23 +218,26 @@ class StageEvidence(Evidence):
             ),
             verdict=self.verdict,
             cautions=self.cautions,
-            details={
-                "agreement": {rater: self._agreement_figures(rater) for rater in self.staging},
-                "stations": {
-                    name: {
-                        "sensitivity": stated_or_unknown(counts.sensitivity),
-                        "specificity": stated_or_unknown(counts.specificity),
-                        "seen": counts.cases,
-                    }
-                    for name, counts in self.stations().items()
-                },
-                "nodes": {
-                    "with_truth": len(self.nodes),
-                    "malignant": sum(node.malignant for node in self.nodes),
-                    "auc": self.node_auc,
-                },
-            },
+            details=self._details(),
         )
+
+    def _details(self) -> dict[str, Any]:
+        return {
+            "agreement": {rater: self._agreement_figures(rater) for rater in self.staging},
+            "stations": {
+                name: {
+                    "sensitivity": stated_or_unknown(counts.sensitivity),
+                    "specificity": stated_or_unknown(counts.specificity),
+                    "seen": counts.cases,
+                }
+                for name, counts in self.stations().items()
+            },
+            "nodes": {
+                "with_truth": len(self.nodes),
+                "malignant": sum(node.malignant for node in self.nodes),
+                "auc": self.node_auc,
+            },
+        }
 
     def _agreement_figures(self, rater: str) -> dict[str, Any]:
         agreement = self.agreement(rater)

@@ -5,9 +5,7 @@ All that learns does so inside the training part of each split.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,21 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from preop.cohort import Cohort
 from preop.errors import InvalidInputError
+from preop.evidence import ValidationFigures
 from preop.folders import open_resumable_run
 from preop.grandchallenge.values import to_json
-from preop.report import training_page
-from preop.study import (
-    Comparison,
-    Figure,
-    ModelFigures,
-    NoDetails,
-    TrainingData,
-    ValidationFigures,
-    model_info,
-    write_model,
-)
+from preop.report import write_report
+from preop.study import NoDetails, TrainingData, model_info, write_model
 from preop.tabular import FeatureTable, PipelineSettings, Question, RepeatedSplits, train_and_validate
-from preop.tabular.evidence import comparisons, figures
 
 from .measurement import CT, DENSITY, SEGMENTATION, VOLUME, measure
 from .model import DESCRIPTION_FILE, MODEL, Description
@@ -49,19 +38,7 @@ class Settings(BaseModel):
 
 
 def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> ValidationFigures:
-    """Train and validate on a cohort; write the model folder, and the report with its evidence.
-
-    Parameters
-    ----------
-    model
-        Becomes what ``/opt/ml/model`` holds.
-    report
-        Becomes ``report.html`` and ``evidence.json``, which holds each patient's held-out predictions.
-
-    Returns
-    -------
-    The validation figures, as they stand in ``model.json``.
-    """
+    """Train and validate on a cohort, as :meth:`preop.study.Training.fit` says."""
     open_resumable_run(report, {"cohort": cohort.sha256, "settings": settings.model_dump_json()})
     table = feature_table(cohort)
     study = train_and_validate(
@@ -79,7 +56,7 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
     logistic = study.models[MODEL].logistic
     if logistic is None:
         raise InvalidInputError("Only a logistic regression can be explained: keep pipeline.classifiers to logistic.")
-    validation = _validation(study.evidence, settings.splits)
+    validation = study.evidence.validation
     info = model_info(
         cohort.algorithm,
         training_data=TrainingData(
@@ -94,7 +71,7 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
     )
     description = Description(logistic=logistic)
     write_model(model, info, {DESCRIPTION_FILE: to_json(description.model_dump()).encode()}, NoDetails)
-    _write_report(study.evidence, report, cohort)
+    write_report(study.evidence, report, title=cohort.algorithm.title, source=cohort.source)
     return validation
 
 
@@ -107,38 +84,3 @@ def feature_table(cohort: Cohort) -> FeatureTable:
     names = [each.name for each in cohort.patients]
     centres = [each.centre for each in cohort.patients]
     return FeatureTable.of(pd.DataFrame(rows, names), outcome, patients=names, centres=centres)
-
-
-def _validation(evidence: Mapping[str, Any], splits: int) -> ValidationFigures:
-    """Derive the figures that the model states from what was predicted of held-out patients."""
-    known = figures(evidence)
-    return ValidationFigures(
-        protocol=f"{splits} stratified random splits by patient, 80 % to train and 20 % to test",
-        patients=max(of["patients"] for of in known["models"].values()),
-        models={name: ModelFigures(**{**of, "auc": Figure(**of["auc"])}) for name, of in known["models"].items()},
-        comparisons=tuple(
-            Comparison(
-                model=each.model,
-                baseline=each.baseline,
-                measure="auc",
-                difference=Figure.of(each.auc.difference),
-                p_value=None if np.isnan(each.auc.p_value) else each.auc.p_value,
-                significantly_better=bool(each.adds),
-            )
-            for each in comparisons(evidence)
-        ),
-        verdict=tuple(known["verdict"]),
-        cautions=(),
-        details={},
-    )
-
-
-def _write_report(evidence: Mapping[str, Any], report: Path, cohort: Cohort) -> None:
-    (report / "evidence.json").write_text(to_json(evidence), encoding="utf-8")
-    training_page(
-        evidence,
-        report / "report.html",
-        title=cohort.algorithm.title,
-        source=cohort.source.description,
-        simulated=cohort.source.simulated,
-    )
