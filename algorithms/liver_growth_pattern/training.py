@@ -362,8 +362,7 @@ def _validation(evidence: Mapping[str, Any]) -> ValidationFigures:
             measure=measure,
             difference=None if each[key] is None else Figure(**each[key]),
             p_value=None,
-            significantly_better=each[key] is not None
-            and (each[key]["upper"] < 0 if measure == "error_of_shares" else each[key]["lower"] > 0),
+            significantly_better=_better(measure, each[key]),
         )
         for each in known["comparisons"]
         for measure, key in measures
@@ -396,6 +395,14 @@ def _validation(evidence: Mapping[str, Any]) -> ValidationFigures:
             "oracle": known["oracle"],
         },
     )
+
+
+def _better(measure: Measure, difference: Mapping[str, float | None] | None) -> bool:
+    """Whether the interval of a difference lies on the better side of 0; not where the patients determine none."""
+    lower, upper = (None, None) if difference is None else (difference["lower"], difference["upper"])
+    if lower is None or upper is None:
+        return False
+    return upper < 0 if measure == "error_of_shares" else lower > 0
 
 
 def _description(prepared: Sequence[Prepared], fitted: Fitted, settings: Settings, threshold: float) -> Description:
