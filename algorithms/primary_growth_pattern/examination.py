@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from preop.errors import InvalidInputError
+from preop.grandchallenge.cases import Case
 from preop.imaging import Image
 from preop.slides import Encoder, Slide, TileFeatures, Tissue, assessable, check_assessable, find_tissue
 from preop.slides.tiling import UM_PER_MM
@@ -47,6 +49,11 @@ class Examined:
     card: ScoreCard
     tiles: TileFeatures
     artefact_fraction: float
+
+
+def open_slide(case: Case) -> Slide:
+    """Open the slide of a case, with the resolution that was given for a file that does not state one."""
+    return case.open(SLIDE, partial(Slide, um_per_pixel=case.um_per_pixel))
 
 
 def examine(

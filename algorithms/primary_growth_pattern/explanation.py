@@ -80,6 +80,8 @@ def explain(
             {name: figures.model_dump() for name, figures in model.info.validation.models.items()},
             head=model.description.network.head,
             encoder=model.encoder.info.name,
+            # Stated only where it holds: the user trusted the maker of this model.
+            **({"runs_code_of_its_maker": True} if model.encoder.info.kind == "torchscript" else {}),
         ),
         "disclaimer": DISCLAIMER,
     }

@@ -14,9 +14,8 @@ from pathlib import Path
 from preop.grandchallenge.cases import Case
 from preop.grandchallenge.outputs import Output
 from preop.grandchallenge.runtime import run_algorithm
-from preop.slides import Slide
 
-from .examination import MASK, MASK_PIXEL_MM, SLIDE, examine
+from .examination import MASK, MASK_PIXEL_MM, examine, open_slide
 from .explanation import card_chart, explain, heat_map, most_influential, tile_sheet
 from .model import CARD, COMBINED, TILES, Model, load_model
 from .weakly_supervised import bag_of, tile_contributions
@@ -33,7 +32,7 @@ def predict(case: Case, model: Model) -> dict[str, Output]:
     """Give the likelihood of desmoplastic growth by both models and combined, and what it rests on."""
     mask = case.flat_mask(MASK, pixel_mm=MASK_PIXEL_MM) if MASK in case else None
     network = model.description.network
-    with case.open(SLIDE, Slide) as slide:
+    with open_slide(case) as slide:
         seen = examine(slide, model.networks, model.encoder, mask=mask)
         by_card = model.card.predict(seen.card)
         bag = bag_of(case.name, [seen.tiles], network)

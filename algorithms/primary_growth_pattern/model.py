@@ -16,6 +16,7 @@ from pydantic import Field, FiniteFloat, model_validator
 
 from preop.errors import InvalidModelError
 from preop.grandchallenge.algorithm import Algorithm
+from preop.grandchallenge.options import Options
 from preop.mil import Ensemble, read_ensemble
 from preop.slides import Encoder, read_encoder
 from preop.study import MODEL_FILE, Figure, ModelInfo, Stored, read_description, read_model_info
@@ -161,7 +162,7 @@ def load_model(folder: Path, algorithm: Algorithm) -> Model:
     if networks.info.agreement and networks.info.agreement.keys() != DEFINITIONS.keys():
         problem = f"agreement names {_listed(networks.info.agreement)}; expected {_listed(DEFINITIONS)}"
         raise _damaged(folder, f"{NETWORKS_FOLDER}/{INFO_FILE}", problem)
-    encoder = read_encoder(folder / ENCODER_FOLDER)
+    encoder = read_encoder(folder / ENCODER_FOLDER, trust_model=Options.from_environment().trust_model)
     ensemble = read_ensemble(folder, lambda: make_reader(description.network, encoder.info.features))
     return Model(info, description, networks, encoder, card, ensemble)
 

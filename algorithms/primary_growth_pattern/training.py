@@ -11,7 +11,7 @@ import csv
 import functools
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +24,19 @@ from preop.errors import InvalidInputError
 from preop.evidence import ModelsEvidence, ValidationFigures
 from preop.folders import open_resumable_run
 from preop.grandchallenge.cases import Case
+from preop.grandchallenge.options import Options
 from preop.grandchallenge.values import read_json, to_json
 from preop.imaging import Image
 from preop.mil import Bag, HeldOut, cross_validate
 from preop.mil import Settings as MilSettings
 from preop.mil import fit as fit_ensemble
 from preop.report import write_report
-from preop.slides import Encoder, FeatureStore, Slide, TileFeatures, read_encoder
+from preop.slides import Encoder, FeatureStore, TileFeatures, read_encoder
 from preop.statistics import oracle_auc, youden_threshold
 from preop.study import TrainingData, model_info, write_model
 
 from .card_model import CardModel, fit_card_model
-from .examination import MASK, MASK_PIXEL_MM, SLIDE, card_of_patient, score_slide
+from .examination import MASK, MASK_PIXEL_MM, SLIDE, card_of_patient, open_slide, score_slide
 from .inference import combine
 from .model import (
     CARD,
@@ -116,7 +117,7 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
     prepared, folders = prepare(cohort, parts, settings.network, work / "patients")
     learned = learning_folder(work, cohort, folders)
     bags = [each.bag for each in prepared]
-    features = read_encoder(parts / ENCODER_FOLDER).info.features
+    features = _encoder(parts).info.features
     network = functools.partial(make_network, settings.network, features)
     held_out = cross_validate(network, bags, settings.training, folds=settings.folds, folder=learned / "validation")
     by_centre: list[HeldOut] = []
@@ -243,7 +244,7 @@ def slides_of(patient: Patient, folder: Path) -> list[Case]:
         for path in paths.values():
             if not path.exists():
                 raise InvalidInputError(f"Patient {patient.name}: there is no file {path}.")
-        cases.append(Case(patient.case.algorithm, f"{patient.name}-{number}", paths, {}))
+        cases.append(replace(patient.case, name=f"{patient.name}-{number}", image_paths=paths, values={}, _images={}))
         number += 1
     return cases
 
@@ -281,13 +282,13 @@ def _examine(patient: Patient, folder: Path, *, parts: Path, table_folder: Path)
     store = FeatureStore(folder, _encoder(parts))
     for number, case in enumerate(slides_of(patient, table_folder)):
         _features(store, case)
-        with case.open(SLIDE, Slide) as slide:
+        with open_slide(case) as slide:
             card = score_slide(slide, _networks(parts), mask=_mask(case), threads=0)
         _card_file(folder, number).write_text(to_json(card.to_json()), encoding="utf-8")
 
 
 def _features(store: FeatureStore, case: Case) -> TileFeatures:
-    return store.features(case.image_paths[SLIDE], mask=_mask(case), threads=0)
+    return store.features(case.image_paths[SLIDE], um_per_pixel=case.um_per_pixel, mask=_mask(case), threads=0)
 
 
 def _mask(case: Case) -> Image | None:
@@ -307,7 +308,7 @@ def _networks(parts: Path) -> Networks:
 @functools.cache
 def _encoder(parts: Path) -> Encoder:
     """Load the encoder once in each process."""
-    return read_encoder(parts / ENCODER_FOLDER)
+    return read_encoder(parts / ENCODER_FOLDER, trust_model=Options.from_environment().trust_model)
 
 
 def _threshold(prepared: Sequence[Prepared], rows: Sequence[Mapping[str, float]], model: str) -> float:

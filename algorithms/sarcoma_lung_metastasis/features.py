@@ -115,8 +115,8 @@ def scan_of(feature: str) -> Scan | None:
 
 
 def _imaging_features(scan: Scan, case: Case, perturbation: Perturbation) -> dict[str, float]:
-    _check_unit(scan, case.image(scan.image))
     mask = case.mask(scan.segmentation)
+    _check_unit(scan, case.image(scan.image), mask)
     box = bounding_box(mask.voxels, margin_voxels=tuple(math.ceil(MARGIN_MM / mm) for mm in mask.spacing_mm))
     mask, image = crop(mask, box), crop(case.image(scan.image), box)
     if scan is CT:
@@ -147,12 +147,12 @@ def _clinical_features(case: Case) -> dict[str, float]:
     }
 
 
-def _check_unit(scan: Scan, image: Image) -> None:
+def _check_unit(scan: Scan, image: Image, mask: Image) -> None:
     """Refuse a CT that is not in HU, and a PET that is not in SUV."""
     if scan is CT:
         check_hu(image, name=scan.image)
     elif scan is PET:
-        check_suv(image, name=scan.image, brain=False)
+        check_suv(image, name=scan.image, brain=False, lesion=mask)
 
 
 def _check_tissue(image: Image, mask: Image) -> None:

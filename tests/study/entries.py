@@ -58,16 +58,21 @@ def not_refused(
     whole = {name: (folder / name).read_bytes() for name in {file, MODEL_FILE}}
     found = []
     for damage in damaged(json.loads(whole[file]), optional=optional):
-        (folder / file).write_text(json.dumps(damage.document))
-        if file != MODEL_FILE:
-            info = json.loads(whole[MODEL_FILE])
-            info["files"][file] = sha256(folder / file)
-            (folder / MODEL_FILE).write_text(json.dumps(info))
+        write_stored(folder, file, damage.document)
         if problem := _problem(load, folder):
             found.append(f"{damage.what}: {problem}")
     for name, content in whole.items():
         (folder / name).write_bytes(content)
     return found
+
+
+def write_stored(folder: Path, file: str, content: Any) -> None:
+    """Write a JSON file of a model folder, with its checksum in ``model.json`` put right."""
+    (folder / file).write_text(json.dumps(content))
+    if file != MODEL_FILE:
+        info = json.loads((folder / MODEL_FILE).read_text())
+        info["files"][file] = sha256(folder / file)
+        (folder / MODEL_FILE).write_text(json.dumps(info))
 
 
 def _problem(load: Callable[[Path], object], folder: Path) -> str | None:

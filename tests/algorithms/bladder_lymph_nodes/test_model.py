@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.algorithms.damaged import Place, not_refused, write
 
 from bladder_lymph_nodes.model import DESCRIPTION_FILE, load_model
 from preop.errors import InvalidModelError
@@ -17,6 +16,7 @@ from preop.grandchallenge.algorithm import read_algorithm
 from preop.mil.ensembles import DESCRIPTION_FILE as HEAD_FILE
 from preop.study import MODEL_FILE
 from tests.conftest import ROOT
+from tests.study.entries import not_refused, write_stored
 
 FOLDER = ROOT / "algorithms" / "bladder_lymph_nodes"
 ALGORITHM = read_algorithm(FOLDER)
@@ -28,11 +28,8 @@ def folder(tmp_path: Path) -> Path:
     return Path(shutil.copytree(FOLDER / "model", tmp_path / "model"))
 
 
-def is_optional(place: Place) -> bool:
-    """Say what may be missing without anybody noticing: sentences of prose, and a package."""
-    return (place[1:2] in {("verdict",), ("cautions",)} and len(place) == 3) or (
-        place[0] == "software" and len(place) == 2
-    )
+OPTIONAL = ("validation.verdict", "validation.cautions", "software")
+"""What may be missing without anybody noticing: sentences of prose, and a package."""
 
 
 @pytest.mark.parametrize("file", [MODEL_FILE, DESCRIPTION_FILE])
@@ -40,14 +37,14 @@ def test_a_model_with_any_one_entry_missing_or_of_another_type_is_refused_in_one
     folder: Path, file: str
 ) -> None:
     load_model(folder, ALGORITHM)
-    assert not not_refused(folder, file, lambda: load_model(folder, ALGORITHM), may_be_missing=is_optional)
+    assert not not_refused(folder, file, lambda at: load_model(at, ALGORITHM), optional=OPTIONAL)
 
 
 @pytest.mark.parametrize("option", ["found", "leak"])
 def test_a_head_with_other_settings_than_described_is_refused(folder: Path, option: str) -> None:
     content = json.loads((folder / HEAD_FILE).read_text())
     content["options"][option] = 0.5
-    write(folder, HEAD_FILE, content)
+    write_stored(folder, HEAD_FILE, content)
     with pytest.raises(InvalidModelError, match=r"bags\.json and lymph-nodes\.json describe different heads\."):
         load_model(folder, ALGORITHM)
 
@@ -76,7 +73,7 @@ def test_a_model_that_contradicts_itself_is_refused_with_the_reason(folder: Path
     file, change, sentence = CONTRADICTIONS[name]
     content = json.loads((folder / file).read_text())
     change(content)
-    write(folder, file, content)
+    write_stored(folder, file, content)
     with pytest.raises(InvalidModelError) as error:
         load_model(folder, ALGORITHM)
     assert str(error.value).endswith(sentence)

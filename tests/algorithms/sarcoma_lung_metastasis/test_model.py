@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.algorithms.damaged import Place, not_refused, write
 
 from preop.errors import InvalidModelError
 from preop.grandchallenge.algorithm import read_algorithm
 from preop.study import MODEL_FILE
 from sarcoma_lung_metastasis.model import WEIGHTS_FILE, load_model
 from tests.conftest import ROOT
+from tests.study.entries import not_refused, write_stored
 
 FOLDER = ROOT / "algorithms" / "sarcoma_lung_metastasis"
 ALGORITHM = read_algorithm(FOLDER)
@@ -31,22 +31,19 @@ def folder(tmp_path: Path) -> Path:
 def small(folder: Path) -> Path:
     """What is left of the shipped model if no training patient had anything but CT: one model, on its first feature."""
     logistic = json.loads((folder / WEIGHTS_FILE).read_text())["CT"]
-    write(folder, WEIGHTS_FILE, {"CT": logistic | {"terms": logistic["terms"][:1]}})
+    write_stored(folder, WEIGHTS_FILE, {"CT": logistic | {"terms": logistic["terms"][:1]}})
     info = json.loads((folder / MODEL_FILE).read_text())
     validation = info["validation"]
     validation["models"] = {
         name: figures for name, figures in validation["models"].items() if figures["baseline"] or name == "CT"
     }
     validation["comparisons"] = [each for each in validation["comparisons"] if each["model"] == "CT"]
-    write(folder, MODEL_FILE, info)
+    write_stored(folder, MODEL_FILE, info)
     return folder
 
 
-def is_optional(place: Place) -> bool:
-    """Say what may be missing without anybody noticing: sentences of prose, a package, and a feature of a model."""
-    return (place[1:2] in {("verdict",), ("cautions",), ("terms",)} and len(place) == 3) or (
-        place[0] == "software" and len(place) == 2
-    )
+OPTIONAL = ("validation.verdict", "validation.cautions", "software", "*.terms")
+"""What may be missing without anybody noticing: sentences of prose, a package, and a feature of a model."""
 
 
 def test_a_model_that_was_trained_on_some_combinations_of_inputs_only_is_loaded(small: Path) -> None:
@@ -57,7 +54,7 @@ def test_a_model_that_was_trained_on_some_combinations_of_inputs_only_is_loaded(
 def test_a_model_with_any_one_entry_missing_or_of_another_type_is_refused_in_one_sentence(
     small: Path, file: str
 ) -> None:
-    assert not not_refused(small, file, lambda: load_model(small, ALGORITHM), may_be_missing=is_optional)
+    assert not not_refused(small, file, lambda at: load_model(at, ALGORITHM), optional=OPTIONAL)
 
 
 CONTRADICTIONS: dict[str, tuple[str, Callable[[Any], object], str]] = {
@@ -109,7 +106,7 @@ def test_a_model_that_contradicts_itself_is_refused_with_the_reason(folder: Path
     file, change, sentence = CONTRADICTIONS[name]
     content = json.loads((folder / file).read_text())
     change(content)
-    write(folder, file, content)
+    write_stored(folder, file, content)
     with pytest.raises(InvalidModelError) as error:
         load_model(folder, ALGORITHM)
     assert str(error.value).endswith(sentence)

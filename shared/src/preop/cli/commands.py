@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ from preop.engines.programs import Program, algorithm_program, evaluation_progra
 from preop.engines.running import run
 from preop.errors import InvalidInputError, InvalidOutputError
 from preop.grandchallenge.algorithm import Algorithm
+from preop.grandchallenge.options import Options
 from preop.grandchallenge.runtime import ApiMethod
 from preop.radiomics.settings import Modality
 from preop.study import Figure, ValidationFigures, simulation_of, training_of
@@ -51,6 +53,13 @@ EngineOption = Annotated[
     typer.Option(help="What runs it. auto: docker or podman with a current image, else an isolated process."),
 ]
 ModelOption = Annotated[Path | None, typer.Option(help="Model folder; by default the one that comes with it.")]
+MppOption = Annotated[
+    float | None, typer.Option(min=0.01, help="Micrometres per pixel of a slide whose file does not state it.")
+]
+TrustOption = Annotated[
+    bool,
+    typer.Option("--trust-model", help="Let a model run code of its maker (TorchScript). Only for makers you trust."),
+]
 CohortOption = Annotated[Path, typer.Option(help="cohort.csv: one row a patient.")]
 
 
@@ -61,6 +70,8 @@ def run_case(
     output: Annotated[Path, typer.Option(help="A new or empty folder for the outputs.")],
     model: ModelOption = None,
     engine: EngineOption = "auto",
+    mpp: MppOption = None,
+    trust_model: TrustOption = False,  # noqa: FBT002
 ) -> None:
     """Run an algorithm on one case, as the platform does.
 
@@ -74,7 +85,14 @@ def run_case(
     program = algorithm_program(described)
     chosen = _engine_told(program, engine)
     with locked(output):
-        result = run(chosen, program, input=input, output=output, model=model or described.folder / "model")
+        result = run(
+            chosen,
+            program,
+            input=input,
+            output=output,
+            model=model or described.folder / "model",
+            options=Options(mpp, trust_model),
+        )
     if result.error is not None:
         typer.echo(result.stderr, err=True)
         raise InvalidInputError(result.error)
@@ -253,6 +271,7 @@ def train(
         Path | None, typer.Option(help="Folder for report and evidence; by default MODEL-report.")
     ] = None,
     settings: Annotated[Path | None, typer.Option(help="TOML file with settings of the training.")] = None,
+    trust_model: TrustOption = False,  # noqa: FBT002
 ) -> None:
     """Train an algorithm on a cohort, with validation in which everything that learns is inside the folds.
 
@@ -262,6 +281,7 @@ def train(
     from preop.folders import Contents, locked
     from preop.toml import read_toml
 
+    os.environ.update(Options(trust_model=trust_model).environment())  # for the processes of the patients too
     described = repository.find_algorithm(algorithm)
     training = training_of(described)
     if model.is_dir() and any(model.iterdir()):
@@ -286,8 +306,9 @@ def validate(
     output: Annotated[Path, typer.Option(help="A new folder, or one that the same call began.")],
     model: ModelOption = None,
     engine: EngineOption = "auto",
+    trust_model: TrustOption = False,  # noqa: FBT002
 ) -> None:
-    """Run a model over another cohort and hold it against its reference standard.
+    """Run a model over another cohort and score it against its reference standard.
 
     Example: `preop validate sarcoma_lung_metastasis --cohort hospital/cohort.csv --output validation`
     """
@@ -295,6 +316,7 @@ def validate(
     from preop.engines.submissions import evaluate
     from preop.report import evaluation_page
 
+    os.environ.update(Options(trust_model=trust_model).environment())  # for the processes of the patients too
     described = repository.find_algorithm(algorithm)
     outcome = predict_cohort(
         read_cohort(cohort, described),
@@ -318,7 +340,7 @@ def evaluate_predictions(
     output: Annotated[Path, typer.Option(help="Folder for metrics.json and the result page.")],
     engine: EngineOption = "auto",
 ) -> None:
-    """Hold predictions against their reference, as the evaluation of a challenge does."""
+    """Score predictions against their reference, as the evaluation of a challenge does."""
     from preop.engines.submissions import evaluate
     from preop.report import evaluation_page
 
@@ -363,13 +385,15 @@ def radiomics(
 
     chosen = read_toml(settings, Settings) if settings else Settings()
     target = output or Path("features.csv")
-    if is_table(image) and label is not None:
-        raise InvalidInputError(
-            "--label names the region of one mask: give a table only masks of one region, or compute its scans one by one."
-        )
     if is_table(image):
         outcome = extract_cohort(
-            image, target, image_column=image_column, mask_column=mask_column, settings=chosen, modality=modality
+            image,
+            target,
+            image_column=image_column,
+            mask_column=mask_column,
+            settings=chosen,
+            modality=modality,
+            label=label,
         )
         tell(outcome.notes)
         console.print(f"The features are in {target}", soft_wrap=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from preop.atomic import replacing
 from preop.cohort.measuring import INDEX_FILE, FailedPatientsError, Outcome, failures_told, keep_up
 from preop.cohort.running import refuse_to_start_again
-from preop.cohort.table import PATIENT_COLUMN, read_cohort_table
+from preop.cohort.table import LABEL_ENDING, PATIENT_COLUMN, read_cohort_table
 from preop.errors import InvalidInputError, InvalidOutputError
 from preop.folders import Contents, Results, locked, open_resumable_run, versions_digest
 from preop.radiomics import Extraction, Modality, Settings, extract
@@ -27,6 +27,7 @@ class _Scan:
     image: Path
     mask: Path
     modality: Modality | None
+    label: str | None
 
 
 def extract_cohort(
@@ -37,6 +38,7 @@ def extract_cohort(
     mask_column: str,
     settings: Settings,
     modality: Modality | None = None,
+    label: str | None = None,
 ) -> Outcome:
     """Compute the features of all patients who have both files, and write them as one table.
 
@@ -51,6 +53,8 @@ def extract_cohort(
         Columns with the paths.
     modality
         Of all scans; left out, what the column ``modality`` says, where there is one.
+    label
+        Region of all masks that hold several; left out, what the column ``<mask_column>_label`` says.
 
     Returns
     -------
@@ -64,8 +68,8 @@ def extract_cohort(
         If the parts were made with other settings, or another run is at work in them.
     """
     refuse_to_start_again()
-    read = read_cohort_table(table, [image_column, mask_column, MODALITY_COLUMN])
-    scans = _scans(read, table, image_column, mask_column, modality)
+    read = read_cohort_table(table, [image_column, mask_column, MODALITY_COLUMN, mask_column + LABEL_ENDING])
+    scans = _scans(read, table, image_column, mask_column, modality, label)
     parts = output.with_name(output.name + ".parts")
     digest = hashlib.sha256(settings.model_dump_json(exclude_unset=True).encode()).hexdigest()
     with locked(parts):
@@ -115,7 +119,9 @@ def write_extraction(extraction: Extraction, output: Path) -> None:
         raise InvalidOutputError(f"{output} cannot be written: {error.strerror}.") from error
 
 
-def _scans(read: Table, table: Path, image_column: str, mask_column: str, modality: Modality | None) -> list[_Scan]:
+def _scans(
+    read: Table, table: Path, image_column: str, mask_column: str, modality: Modality | None, label: str | None
+) -> list[_Scan]:
     for column in (image_column, mask_column):
         if column not in read.columns:
             raise InvalidInputError(f"{table.name} has no column {column}; its columns are {', '.join(read.columns)}.")
@@ -125,6 +131,7 @@ def _scans(read: Table, table: Path, image_column: str, mask_column: str, modali
             table.parent / row[image_column],
             table.parent / row[mask_column],
             modality or _modality(row, table.name, line),
+            label or row.get(mask_column + LABEL_ENDING) or None,
         )
         for row, line in zip(read.rows, read.lines, strict=True)
         if row[image_column] and row[mask_column]
@@ -148,13 +155,14 @@ def _key(scan: _Scan, *, contents: Contents) -> dict[str, str]:
         "the image": contents.of(scan.image),
         "the mask": contents.of(scan.mask),
         "the modality": str(scan.modality),
+        "the label": str(scan.label),
         "the program": versions_digest(),
     }
 
 
 def _extract(scan: _Scan, folder: Path, *, settings: Settings) -> None:
     # One thread: the patients share the cores already.
-    extraction = extract(scan.image, scan.mask, settings, modality=scan.modality, threads=1)
+    extraction = extract(scan.image, scan.mask, settings, modality=scan.modality, label=scan.label, threads=1)
     (folder / _PART).write_text(extraction.model_dump_json(), encoding="utf-8")
 
 

@@ -178,7 +178,9 @@ def patient_key(patient: Patient, contents: Contents, columns: Collection[str] |
     images = {slug: contents.of(path) for slug, path in patient.case.image_paths.items()}
     cells = patient.row if columns is None else {column: patient.row.get(column, "") for column in columns}
     cells = {column: cell for column, cell in cells.items() if column not in images}  # what it points to counts
-    return {**images, "the row": digest_of([patient.name, dict(patient.case.values), dict(cells)])}
+    case = patient.case
+    said = [patient.name, dict(case.values), dict(case.labels), case.um_per_pixel, dict(cells)]
+    return {**images, "the row": digest_of(said)}
 
 
 def failures_told(failures: Mapping[str, str], patients: int, where: Path) -> str:

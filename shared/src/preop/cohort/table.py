@@ -27,6 +27,10 @@ from preop.toml import read_toml, to_toml
 
 PATIENT_COLUMN = "patient"
 CENTRE_COLUMN = "centre"
+LABEL_ENDING = "_label"
+"""After the name of a segmentation's column: which region of the file is meant, by number, name or pattern."""
+MPP_COLUMN = "mpp"
+"""Micrometres per pixel of slides whose files do not state it."""
 GROUP_COLUMN = "group"
 
 
@@ -145,7 +149,10 @@ def _patient(row: Mapping[str, str], table: Path, algorithm: Algorithm) -> Patie
         check_interface(algorithm, (*images, *values))
     except InvalidInputError as error:
         raise InvalidInputError(f"{table.name}, patient {name}: {error}") from None
-    return Patient(name, row.get(CENTRE_COLUMN, ""), Case(algorithm, name, images, values), row)
+    labels = {slug: row[slug + LABEL_ENDING] for slug in images if row.get(slug + LABEL_ENDING)}
+    written = row.get(MPP_COLUMN)
+    um_per_pixel = number(written, f"{MPP_COLUMN} of {name}") if written else None
+    return Patient(name, row.get(CENTRE_COLUMN, ""), Case(algorithm, name, images, values, labels, um_per_pixel), row)
 
 
 def _existing(path: Path, socket: Socket) -> Path:

@@ -17,7 +17,10 @@ from pathlib import Path
 
 from preop.engines.programs import Program
 from preop.engines.workspace import stderr_of, stdout_of
+from preop.grandchallenge.options import Options
 from preop.grandchallenge.runtime import ApiMethod
+
+DEFAULT_OPTIONS = Options()
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,15 @@ class Engine(ABC):
         """What is shut off and what is not, in words."""
 
     @abstractmethod
-    def start(self, program: Program, folders: Mapping[str, Path], work: Path, *, method: ApiMethod) -> Started:
+    def start(
+        self,
+        program: Program,
+        folders: Mapping[str, Path],
+        work: Path,
+        *,
+        method: ApiMethod,
+        options: Options = DEFAULT_OPTIONS,
+    ) -> Started:
         """Start a program on folders named as in ``Roots``; its standard streams go to two files below ``work``."""
 
     @abstractmethod

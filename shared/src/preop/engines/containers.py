@@ -14,10 +14,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from preop.engines.base import Engine, Started, data_limit_bytes, spawn, succeeds
+from preop.engines.base import DEFAULT_OPTIONS, Engine, Started, data_limit_bytes, spawn, succeeds
 from preop.engines.programs import Program, sources_digest
 from preop.engines.workspace import readable_by_all
 from preop.errors import MissingToolError
+from preop.grandchallenge.options import Options
 from preop.grandchallenge.roots import Roots
 from preop.grandchallenge.runtime import API_METHOD_VARIABLE, ApiMethod
 
@@ -54,7 +55,15 @@ class ContainerEngine(Engine):
         limits = "limits on memory and processes" if self.limits_resources else "only the data segment limited"
         return f"{self.name} container: no network, no capabilities, read-only input and model, not root, {limits}"
 
-    def start(self, program: Program, folders: Mapping[str, Path], work: Path, *, method: ApiMethod) -> Started:
+    def start(
+        self,
+        program: Program,
+        folders: Mapping[str, Path],
+        work: Path,
+        *,
+        method: ApiMethod,
+        options: Options = DEFAULT_OPTIONS,
+    ) -> Started:
         """Run the program's image in the foreground."""
         if self.labels_of(program) is None:
             raise MissingToolError(_no_image(self, program))
@@ -70,6 +79,7 @@ class ContainerEngine(Engine):
                 *(self._gpu_options() if program.gpu else ()),
                 *volumes,
                 f"--env={API_METHOD_VARIABLE}={method}",
+                *(f"--env={name}={value}" for name, value in options.environment().items()),
                 program.image,
             ],
             work,

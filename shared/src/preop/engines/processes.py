@@ -14,8 +14,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from preop.engines.base import Engine, Started, data_limit_bytes, spawn, succeeds
+from preop.engines.base import DEFAULT_OPTIONS, Engine, Started, data_limit_bytes, spawn, succeeds
 from preop.engines.programs import Program
+from preop.grandchallenge.options import Options
 from preop.grandchallenge.roots import variable_of
 from preop.grandchallenge.runtime import API_METHOD_VARIABLE, ApiMethod
 
@@ -51,7 +52,15 @@ class ProcessEngine(Engine):
             )
         return f"{words} ({self.reason})" if self.reason else words
 
-    def start(self, program: Program, folders: Mapping[str, Path], work: Path, *, method: ApiMethod) -> Started:
+    def start(
+        self,
+        program: Program,
+        folders: Mapping[str, Path],
+        work: Path,
+        *,
+        method: ApiMethod,
+        options: Options = DEFAULT_OPTIONS,
+    ) -> Started:
         """Run the program's module in a new session, so that it can be ended with all its children."""
         home, temporary = Path(tempfile.mkdtemp(dir=work)), Path(tempfile.mkdtemp(dir=work))
         environment = {
@@ -63,6 +72,7 @@ class ProcessEngine(Engine):
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONPATH": str(program.folder.parent),
             API_METHOD_VARIABLE: method,
+            **options.environment(),
             # A folder that the platform would not fill must not be found by accident on this machine.
             **{variable_of(name): str(work / "nothing") for name in ("model", "ground_truth")},
             **{variable_of(name): str(folder) for name, folder in folders.items()},

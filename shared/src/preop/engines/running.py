@@ -8,9 +8,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from preop.engines.base import Engine
+from preop.engines.base import DEFAULT_OPTIONS, Engine
 from preop.engines.programs import Program
 from preop.engines.workspace import Log, deliver, existing_folders, staging_folder, work_folder
+from preop.grandchallenge.options import Options
 from preop.grandchallenge.runtime import parse_usage
 
 
@@ -44,6 +45,7 @@ def run(
     output: Path,
     model: Path | None = None,
     ground_truth: Path | None = None,
+    options: Options = DEFAULT_OPTIONS,
 ) -> Run:
     """Run a program once, on one case.
 
@@ -56,6 +58,8 @@ def run(
         What the program finds as ``/input`` (read-only) and where its ``/output`` goes.
     model, ground_truth
         What an algorithm finds as its model, and the evaluation as its ground truth.
+    options
+        What the user says of this run beyond the platform's contract.
 
     Raises
     ------
@@ -70,7 +74,7 @@ def run(
     with work_folder() as work, staging_folder(output) as staging:
         shared = {name: engine.share(folder, work) for name, folder in folders.items()}
         start = time.monotonic()
-        started = engine.start(program, {**shared, "output": staging}, work, method="exec")
+        started = engine.start(program, {**shared, "output": staging}, work, method="exec", options=options)
         timed_out = False
         try:
             started.process.wait(program.time_limit_s)

@@ -12,9 +12,10 @@ import numpy as np
 
 from preop.errors import InvalidInputError
 from preop.grandchallenge.algorithm import Algorithm, Socket
+from preop.grandchallenge.options import Options
 from preop.grandchallenge.roots import below
 from preop.grandchallenge.values import JSON, check_value, read_json
-from preop.imaging import Geometry, Image, files_of, read_geometry, read_image, read_labels, read_tiff
+from preop.imaging import Geometry, Image, files_of, read_geometry, read_image, read_labels, read_mask, read_tiff
 
 INPUTS_FILE = "inputs.json"
 FEW_INTERFACES = 3
@@ -37,12 +38,18 @@ class Case:
         File, or folder of DICOM slices, of each image socket.
     values
         Checked content of each value socket.
+    labels
+        Which region of a segmentation is meant, by slug, where it holds several: as for ``preop.imaging.read_mask``.
+    um_per_pixel
+        Resolution of a slide whose file does not state one.
     """
 
     algorithm: Algorithm
     name: str
     image_paths: Mapping[str, Path]
     values: Mapping[str, JSON]
+    labels: Mapping[str, str] = field(default_factory=dict)
+    um_per_pixel: float | None = None
     _images: dict[str, Image] = field(default_factory=dict, repr=False, compare=False)
 
     def __contains__(self, slug: str) -> bool:
@@ -131,10 +138,21 @@ class Case:
         # Read before, so that a scan that cannot be read is not blamed on its segmentation.
         scan = None if socket.segmentation_of is None else self.geometry(socket.segmentation_of)
         with _telling(socket.slug):
-            image = read_image(path) if scan is None else read_labels(path, like=scan, scan=str(socket.segmentation_of))
+            if label := self.labels.get(socket.slug):
+                image = _as_label(read_mask(path, label=label, like=scan), socket)
+            elif scan is None:
+                image = read_image(path)
+            else:
+                image = read_labels(path, like=scan, scan=str(socket.segmentation_of))
         if image.voxels.ndim != 3:
             raise InvalidInputError(f"{socket.slug} is a flat image; expected a 3D scan.")
         return image
+
+
+def _as_label(mask: Image, socket: Socket) -> Image:
+    """Give a region the first label that its socket knows."""
+    first = min(socket.overlay_segments.values())
+    return Image(mask.voxels.astype(np.uint8) * np.uint8(first), mask.geometry, mask.notes)
 
 
 @contextmanager
@@ -171,7 +189,8 @@ def read_case(algorithm: Algorithm, root: Path) -> Case:
         else:
             values[slug] = read_json(path) if path.exists() else _inline_value(item, path)
             check_value(values[slug], socket, algorithm.json_schemas.get(slug))
-    return Case(algorithm, names[0] if names else "case", image_paths, values)
+    name = names[0] if names else "case"
+    return Case(algorithm, name, image_paths, values, um_per_pixel=Options.from_environment().um_per_pixel)
 
 
 def check_interface(algorithm: Algorithm, slugs: Sequence[str]) -> None:

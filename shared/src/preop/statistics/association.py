@@ -147,7 +147,7 @@ def table_test(labels: ArrayLike, categories: Sequence[str]) -> TableTest:
     if len(counts) < 2:
         raise InvalidInputError(f"All cases are {categories[0]!r}; expected at least two categories.")
     if expected_freq(counts).min() < LEAST_EXPECTED_COUNT:
-        return TableTest("Fisher", float(fisher_exact(counts).pvalue))
+        return TableTest("Fisher", float(np.squeeze(fisher_exact(counts).pvalue)))
     return TableTest("chi-square", float(chi2_contingency(counts, correction=False).pvalue))
 
 
