@@ -66,7 +66,7 @@ CONTRADICTIONS: dict[str, tuple[str, Callable[[Any], object], str]] = {
     "a comparison is missing": (
         MODEL_FILE,
         lambda info: info["validation"]["comparisons"].pop(3),
-        "comparisons lacks CT beside PET volume.",
+        "comparisons lacks CT beside PET volume by auc.",
     ),
     "a combination of inputs that does not exist": (
         WEIGHTS_FILE,
