@@ -1,9 +1,9 @@
 """What a count is worth, on simulated bladder cancer: ``python benchmarks/bladder.py FOLDER``.
 
 The same network, on the same patients, learns from the labels of all nodes, from the pathologist's count, or from
-pN0/pN+ by gated attention; beside them a logistic regression on the mean radiomics of a patient's nodes, the largest
-short axis, and the oracle of an observer who knows what the patients were made from. Every seed has training patients
-of its own; the test patients are the same for all.
+pN0/pN+ by gated attention. It is compared with a logistic regression on the mean radiomics of a patient's nodes, the
+largest short axis, and the oracle of an observer who knows what the patients were made from. Every seed has training
+patients of its own; the test patients are the same for all.
 
 The encoder is smaller than the one of cubes, so that all runs fit two cores: the algorithm's own for radiomics, a hidden
 layer on standardised features of each node, with what a radiologist would measure of it among them. So all rows of the
@@ -158,10 +158,10 @@ def _network(head: str, seed: int, training: Sequence[Any], test: Sequence[Any],
         seed=seed,
         checkpoint=checkpoint,
     )
-    said = Ensemble((trained,)).predict([_bag(str(number), each) for number, each in enumerate(test)])
+    predictions = Ensemble((trained,)).predict([_bag(str(number), each) for number, each in enumerate(test)])
     return {
-        "patients": [each.probability for each in said],
-        "nodes": [each.contributions.tolist() for each in said],
+        "patients": [each.probability for each in predictions],
+        "nodes": [each.contributions.tolist() for each in predictions],
     }
 
 

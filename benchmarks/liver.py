@@ -70,7 +70,7 @@ def run(folder: Path, patients: int, external: int, settings: Settings) -> dict[
     simulate(patients, TRAINING_SEED, folder / "training", centres=CENTRES)
     simulate(external, EXTERNAL_SEED, folder / "external", centres=EXTERNAL_CENTRES)
     training, other = (read_cohort(folder / name / "cohort.csv", algorithm) for name in ("training", "external"))
-    prepared = [each.patient for each in prepare(drawn_once(training), folder / "work" / "training")]
+    prepared = [each.patient for each in prepare(drawn_once(training), folder / "work" / "training")[0]]
     start = time.perf_counter()
     fitted = fit_model(prepared, settings, folder=folder / "work" / "networks")
     minutes = (time.perf_counter() - start) / 60

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +15,8 @@ from .lymph_nodes import CT, SEGMENTATION, cut_cubes, find_lymph_nodes, measures
 NODES_FILE, CUBES_FILE = "nodes.json", "cubes.npy"
 
 
-def prepare_patient(patient: Patient, *, work: Path, instances: str) -> None:
-    """Write a folder with the name of the patient into ``work``, complete or not at all.
+def prepare_patient(patient: Patient, folder: Path, *, instances: str) -> None:
+    """Write what training needs of a patient into a folder.
 
     Parameters
     ----------
@@ -32,11 +31,8 @@ def prepare_patient(patient: Patient, *, work: Path, instances: str) -> None:
     ct = patient.case.image(CT)
     check_hu(ct, name=CT)
     nodes = find_lymph_nodes(ct, patient.case.image(SEGMENTATION))
-    partial = work / f".{patient.name}"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
     if instances == "cubes":
-        np.save(partial / CUBES_FILE, cut_cubes(ct, nodes))
+        np.save(folder / CUBES_FILE, cut_cubes(ct, nodes))
     content = {
         "slice_mm": max(ct.spacing_mm),
         "measures": measures_of(nodes.nodes).tolist(),
@@ -45,5 +41,4 @@ def prepare_patient(patient: Patient, *, work: Path, instances: str) -> None:
         ],
         "radiomics": radiomics_of(ct, nodes) if instances == "radiomics" else [],
     }
-    (partial / NODES_FILE).write_text(to_json(content), encoding="utf-8")
-    partial.replace(work / patient.name)
+    (folder / NODES_FILE).write_text(to_json(content), encoding="utf-8")

@@ -21,8 +21,8 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
-from preop.cohort import Cohort, Patient, map_patients
-from preop.errors import InvalidInputError, PreopError
+from preop.cohort import Cohort, Patient, learning_folder, measure_patients
+from preop.errors import InvalidInputError
 from preop.evidence import BagEvidence, ValidationFigures
 from preop.folders import open_resumable_run
 from preop.grandchallenge.values import read_json, to_json
@@ -88,21 +88,22 @@ class Prepared:
 
 def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> ValidationFigures:
     """Train and validate on a cohort, as :meth:`preop.study.Training.fit` says."""
-    open_resumable_run(report, {"cohort": cohort.sha256, "settings": settings.model_dump_json()})
+    open_resumable_run(report, {"settings": settings.model_dump_json()})
     work = report / "work"
-    prepared, measured = prepare(cohort, settings.network, work / "patients")
+    prepared, measured, folders = prepare(cohort, settings.network, work / "patients")
+    learned = learning_folder(work, cohort, folders, tables=(NODE_TRUTH_FILE,))
     bags = [each.bag for each in prepared]
     network = partial(make_network, settings.network, len(measured))
     augment: Augmentation | None = mirrored if settings.network.instances == "cubes" else None
     held_out = cross_validate(
-        network, bags, settings.training, folds=settings.folds, folder=work / "validation", augment=augment
+        network, bags, settings.training, folds=settings.folds, folder=learned / "validation", augment=augment
     )
     by_centre: list[HeldOut] = []
     if settings.leave_centres_out:
         by_centre = cross_validate(
-            network, bags, settings.training, by="centre", folder=work / "centres", augment=augment
+            network, bags, settings.training, by="centre", folder=learned / "centres", augment=augment
         )
-    ensemble = fit_ensemble(network, bags, settings.training, folder=work / "final", augment=augment)
+    ensemble = fit_ensemble(network, bags, settings.training, folder=learned / "final", augment=augment)
 
     threshold = _threshold(prepared, held_out)
     evidence = _evidence(cohort, prepared, held_out, by_centre, threshold, settings)
@@ -135,7 +136,9 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
     return validation
 
 
-def prepare(cohort: Cohort, network: NetworkSettings, work: Path) -> tuple[list[Prepared], tuple[str, ...]]:
+def prepare(
+    cohort: Cohort, network: NetworkSettings, work: Path
+) -> tuple[list[Prepared], tuple[str, ...], Mapping[str, Path]]:
     """Cut or measure the nodes of all patients.
 
     Parameters
@@ -145,15 +148,19 @@ def prepare(cohort: Cohort, network: NetworkSettings, work: Path) -> tuple[list[
 
     Returns
     -------
-    The patients, in the order of the cohort, and the names of the radiomics features, where those are the instances.
+    The patients, in the order of the cohort; the names of the radiomics features, where those are the instances; and
+    the folder of each patient.
     """
     reports = {patient.name: reported_count(patient) for patient in cohort.patients}  # refused before the long work
-    todo = [patient for patient in cohort.patients if not (work / patient.name).is_dir()]
-    run = partial(prepare_patient, work=work, instances=network.instances)
-    for patient, result in map_patients(run, todo, description="Cutting out lymph nodes"):
-        if isinstance(result, PreopError):
-            raise InvalidInputError(f"Patient {patient.name}: {result}") from result
-    stored = [read_json(work / patient.name / NODES_FILE) for patient in cohort.patients]
+    folders = measure_patients(
+        cohort,
+        work,
+        partial(prepare_patient, instances=network.instances),
+        settings=network.instances,
+        columns=(),
+        description="Cutting out lymph nodes",
+    )
+    stored = [read_json(folder / NODES_FILE) for folder in folders.values()]
     measured = _measured([row for each in stored for row in each["radiomics"]])
     truths = {(row["patient"], int(row["label"])): int(row["positive"]) for row in _truth(cohort, NODE_TRUTH_FILE)}
     prepared = []
@@ -162,14 +169,15 @@ def prepare(cohort: Cohort, network: NetworkSettings, work: Path) -> tuple[list[
         truth = [truths.get((patient.name, node["number"])) for node in each["nodes"]]
         bag = Bag(
             patient.name,
-            _instances(work / patient.name, each, measured, network),
+            _instances(folders[patient.name], each, measured, network),
             low,
             high,
             torch.tensor(truth) if None not in truth else None,
+            patient=patient.group,
             centre=patient.centre,
         )
         prepared.append(Prepared(patient, each["nodes"], truth, each["slice_mm"], bag))
-    return prepared, measured
+    return prepared, measured, folders
 
 
 def reported_count(patient: Patient) -> tuple[float, float]:

@@ -64,7 +64,7 @@ def external_evidence(
     work
         Folder where finished patients are kept.
     """
-    prepared = prepare(cohort, work)
+    prepared, _ = prepare(cohort, work)
     return SharesEvidence.read(
         {
             "protocol": "a model that was trained on other patients",

@@ -86,12 +86,13 @@ class Patient:
     patches: Tensor
     reports: Sequence[int] = field(default_factory=tuple)
     state: int = UNKNOWN
+    group: str = ""
 
     @property
     def bag(self) -> Bag:
         """The same for ``preop.mil``; non-desmoplastic is positive."""
         low, high = {0: (0.0, 0.0), 1: (1.0, math.inf)}.get(self.state, (0.0, math.inf))
-        return Bag(self.name, (self.patches,), low, high, torch.tensor(self.reports), centre=self.centre)
+        return Bag(self.name, (self.patches,), low, high, torch.tensor(self.reports), self.group, self.centre)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,8 @@ SECOND_SEGMENTATION = "second_segmentation"
 """Column with another segmentation of the same scan, with the same numbers: to see what hangs on who drew."""
 
 
-def prepare_patient(patient: Patient, *, work: Path) -> None:
-    """Write a folder with the name of the patient into ``work``, complete or not at all.
+def prepare_patient(patient: Patient, folder: Path) -> None:
+    """Write what training needs of a patient into a folder.
 
     Raises
     ------
@@ -34,14 +33,10 @@ def prepare_patient(patient: Patient, *, work: Path) -> None:
     found = {FIRST: find_lesions(ct, patient.case.image(SEGMENTATION))}
     if second := patient.row.get(SECOND_SEGMENTATION):
         found[SECOND] = find_lesions(ct, _second(patient, second, ct))
-    partial = work / f".{patient.name}"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
     for name, lesions in found.items():
-        np.save(partial / f"{name}.npy", np.stack([each.patches for each in lesions.seen]))
+        np.save(folder / f"{name}.npy", np.stack([each.patches for each in lesions.seen]))
     content = {"slice_mm": max(ct.spacing_mm), **{name: _rows(lesions) for name, lesions in found.items()}}
-    (partial / CONTENT_FILE).write_text(to_json(content), encoding="utf-8")
-    partial.replace(work / patient.name)
+    (folder / CONTENT_FILE).write_text(to_json(content), encoding="utf-8")
 
 
 def _second(patient: Patient, name: str, ct: Image) -> Image:

@@ -22,9 +22,9 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 
-from preop.cohort import Cohort, map_patients
+from preop.cohort import Cohort, learning_folder, measure_patients
 from preop.cohort import Patient as CohortPatient
-from preop.errors import InvalidInputError, PreopError
+from preop.errors import InvalidInputError
 from preop.evidence import SharesEvidence, ValidationFigures
 from preop.folders import open_resumable_run
 from preop.grandchallenge.values import read_json, to_json
@@ -37,7 +37,7 @@ from .combination import PatientPrediction
 from .learning import COMBINATION, MODELS, Fitted, Patient, Settings, fit_model, mean_shares, state_of
 from .likelihood import UNKNOWN
 from .model import DESCRIPTION_FILE, WEIGHTS_FILE, Description, Details, to_weights
-from .preparation import CONTENT_FILE, FIRST, SECOND, prepare_patient
+from .preparation import CONTENT_FILE, FIRST, SECOND, SECOND_SEGMENTATION, prepare_patient
 
 __all__ = ["Settings", "fit"]
 
@@ -79,15 +79,16 @@ class Prepared:
 
 def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> ValidationFigures:
     """Train and validate on a cohort, as :meth:`preop.study.Training.fit` says."""
-    open_resumable_run(report, {"cohort": cohort.sha256, "settings": settings.model_dump_json()})
+    open_resumable_run(report, {"settings": settings.model_dump_json()})
     work = report / "work"
-    prepared = prepare(cohort, work / "patients")
+    prepared, folders = prepare(cohort, work / "patients")
+    learned = learning_folder(work, cohort, folders, tables=(SHARES_FILE,))
     folds = stratified_folds([each.patient.bag for each in prepared], settings.folds, settings.training.seed + 1)
     inner = settings.training.folds
     with _progress(settings.training.epochs * inner * (len(folds) + 1)) as advance:
         rows: dict[int, dict[str, Any]] = {}
         for name, held_out in folds.items():
-            place = work / f"fold_{name}"
+            place = learned / f"fold_{name}"
             stored = place / "predictions.json"
             if not stored.is_file():
                 others = [each.patient for row, each in enumerate(prepared) if row not in set(held_out)]
@@ -98,7 +99,7 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
             else:
                 advance(settings.training.epochs * inner)
             rows |= dict(zip(held_out, read_json(stored), strict=True))
-        final = fit_model([each.patient for each in prepared], settings, folder=work / "final", advance=advance)
+        final = fit_model([each.patient for each in prepared], settings, folder=learned / "final", advance=advance)
     evidence = SharesEvidence.read(
         {
             "protocol": f"{len(folds)}-fold cross-validation by patient; all that learns does so on the other folds, the "
@@ -133,25 +134,38 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
     return validation
 
 
-def prepare(cohort: Cohort, work: Path) -> list[Prepared]:
-    """Measure and cut out the metastases of all patients, in the order of the cohort.
+def prepare(cohort: Cohort, work: Path) -> tuple[list[Prepared], Mapping[str, Path]]:
+    """Measure and cut out the metastases of all patients.
 
     Parameters
     ----------
     work
         Folder where finished patients are kept, so that a stopped run goes on from there.
+
+    Returns
+    -------
+    The patients, in the order of the cohort, and the folder of each.
     """
     shares = read_shares(cohort)
     for patient in cohort.patients:  # refused before the long work
         stated_pattern(patient, shares.get(patient.name, {}))
-    work.mkdir(parents=True, exist_ok=True)
-    todo = [patient for patient in cohort.patients if not (work / patient.name).is_dir()]
-    for patient, result in map_patients(
-        partial(prepare_patient, work=work), todo, description="Cutting out metastases"
-    ):
-        if isinstance(result, PreopError):
-            raise InvalidInputError(f"Patient {patient.name}: {result}") from result
-    return [_prepared(patient, shares.get(patient.name, {}), work / patient.name) for patient in cohort.patients]
+    folders = measure_patients(
+        cohort,
+        work,
+        prepare_patient,
+        further=partial(_second_segmentation, cohort=cohort),
+        columns=(SECOND_SEGMENTATION,),
+        description="Cutting out metastases",
+    )
+    return [
+        _prepared(patient, shares.get(patient.name, {}), folders[patient.name]) for patient in cohort.patients
+    ], folders
+
+
+def _second_segmentation(patient: CohortPatient, cohort: Cohort) -> list[Path]:
+    """File that is read beside the inputs, where there is one."""
+    named = patient.row.get(SECOND_SEGMENTATION, "")
+    return [cohort.path.parent / named] if named else []
 
 
 def read_shares(cohort: Cohort) -> dict[str, dict[int, Shares]]:
@@ -287,7 +301,7 @@ def _prepared(row: CohortPatient, shares: Mapping[int, Shares], folder: Path) ->
         patches = torch.from_numpy(np.load(folder / f"{name}.npy", mmap_mode="c"))
         chosen = patches if len(kept) == len(patches) else patches[list(kept)]
         features = [each["features"] for each in lesions]
-        return Patient(row.name, row.centre, features, chosen, reports, state_of(reports, stated))
+        return Patient(row.name, row.centre, features, chosen, reports, state_of(reports, stated), row.group)
 
     first = patient(FIRST, range(len(content[FIRST])))
     both = _labels(content[SECOND], content[FIRST]) if SECOND in content else {}

@@ -18,8 +18,8 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from preop.cohort import Cohort, Patient, map_patients
-from preop.errors import InvalidInputError, PreopError
+from preop.cohort import Cohort, Patient, learning_folder, measure_patients
+from preop.errors import InvalidInputError
 from preop.evidence import NodeRecord, StagedPatient, StageEvidence, ValidationFigures
 from preop.folders import open_resumable_run
 from preop.grandchallenge.values import read_json, to_json
@@ -60,6 +60,7 @@ from .model import (
 PATHOLOGY, READER = "n_stage", "clinical_n"
 SAMPLED, POSITIVE = "sampled_stations", "involved_stations"
 LESION_TRUTH_FILE = "lesion_truth.csv"
+FINDINGS_FILE = "findings.json"
 MATCH_MM = 6.0
 """A node that was found is the one of the table whose centre is nearest, if not further away than this or half its length."""
 
@@ -145,11 +146,11 @@ class Examined:
 
 def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> ValidationFigures:
     """Train and validate on a cohort, as :meth:`preop.study.Training.fit` says."""
-    open_resumable_run(report, {"cohort": cohort.sha256, "settings": settings.model_dump_json()})
+    open_resumable_run(report, {"settings": settings.model_dump_json()})
     work = report / "work"
-    folds = _folds([_reference(patient) for patient in cohort.patients], settings)
+    folds = _folds(cohort.patients, settings)
     networks = _sources(cohort, folds, settings, work)
-    examined = examine(cohort, networks, settings, work)
+    examined = examine(cohort, networks, settings, work / "patients")
     held_out = _validated(examined, folds, settings)
     final = fit_malignancy([each.example for each in examined], penalty=settings.penalty, folds=list(folds.values()))
     evidence = _evidence(examined, folds, held_out, final, settings)
@@ -187,7 +188,12 @@ def _sources(cohort: Cohort, folds: Mapping[str, Sequence[int]], settings: Setti
     """Say where the networks lie, after training those of the lesions where that is asked."""
     folder = settings.networks or cohort.algorithm.folder / "model"
     if settings.lesions == "train":
-        trained = work / LESIONS_FOLDER
+        images = {
+            f"{patient.name}, {slug}": path
+            for patient in cohort.patients
+            for slug, path in patient.case.image_paths.items()
+        }
+        trained = learning_folder(work, cohort, images) / LESIONS_FOLDER
         train_lesion_networks(cohort, list(folds.values()), settings.lesion_network, trained, seed=settings.seed)
         fold_of = {
             cohort.patients[place].name: number for number, places in enumerate(folds.values()) for place in places
@@ -207,20 +213,28 @@ def examine(cohort: Cohort, networks: Networks, settings: Settings, work: Path) 
     # A wrong table is refused before the long work.
     references = {patient.name: (_reference(patient), _sampled(patient)) for patient in cohort.patients}
     truth = _node_truth(cohort)
-    work.mkdir(parents=True, exist_ok=True)
-    todo = [patient for patient in cohort.patients if not _stored(work, patient).is_file()]
-    run = functools.partial(_examine, networks=networks, settings=settings, work=work)
-    for patient, result in map_patients(run, todo, description="Finding organs and lesions"):
-        if isinstance(result, PreopError):
-            raise InvalidInputError(f"Patient {patient.name}: {result}") from result
+    folders = measure_patients(
+        cohort,
+        work,
+        functools.partial(_examine, networks=networks, settings=settings),
+        settings=[settings.lesions, settings.pet.model_dump(), dict(networks.fold_of)],
+        inputs=[folder for folder in (networks.organs, networks.lesions) if folder is not None],
+        columns=(),
+        description="Finding organs and lesions",
+    )
     return [
-        _examined(patient, read_json(_stored(work, patient)), *references[patient.name], truth.get(patient.name))
+        _examined(
+            patient,
+            read_json(folders[patient.name] / FINDINGS_FILE),
+            *references[patient.name],
+            truth.get(patient.name),
+        )
         for patient in cohort.patients
     ]
 
 
-def _examine(patient: Patient, *, networks: Networks, settings: Settings, work: Path) -> None:
-    """Write what was found in a patient."""
+def _examine(patient: Patient, folder: Path, *, networks: Networks, settings: Settings) -> None:
+    """Write what was found in a patient into a folder."""
     organ_networks, network = _networks(networks.organs, networks.lesions, networks.fold_of.get(patient.name))
     ct, pet = patient.case.image(CT), patient.case.image(PET)
     check_hu(ct, name=CT)
@@ -239,9 +253,7 @@ def _examine(patient: Patient, *, networks: Networks, settings: Settings, work: 
         "slice_mm": ct.spacing_mm[axial_axis(ct.geometry)],
         "nodes": [_node_content(node) for node in found.nodes],
     }
-    partial = work / f".{patient.name}.json"
-    partial.write_text(to_json(content), encoding="utf-8")
-    partial.replace(_stored(work, patient))
+    (folder / FINDINGS_FILE).write_text(to_json(content), encoding="utf-8")
 
 
 def _node_content(node: Lesion) -> dict[str, Any]:
@@ -365,17 +377,23 @@ def _by_rule(each: Examined, rule: str) -> N | None:
     return nodal_stage(stations, each.side, each.edition).category
 
 
-def _folds(references: Sequence[N], settings: Settings) -> dict[str, list[int]]:
-    """Divide the patients at random, each category evenly."""
+def _folds(patients: Sequence[Patient], settings: Settings) -> dict[str, list[int]]:
+    """Divide the patients at random, each category evenly; rows of one person, by their group, stay together."""
+    owners = [patient.group or patient.name for patient in patients]
+    highest: dict[str, int] = {}
+    for owner, patient in zip(owners, patients, strict=True):
+        highest[owner] = max(highest.get(owner, 0), _reference(patient).severity)
     rng = np.random.default_rng(settings.seed)
-    shuffled = rng.permutation(len(references)).tolist()
-    ordered = sorted(shuffled, key=lambda place: references[place].severity)
-    folds: dict[str, list[int]] = {
-        str(number): sorted(ordered[number :: settings.folds]) for number in range(settings.folds)
-    }
+    people = list(highest)
+    shuffled = [people[place] for place in rng.permutation(len(people)).tolist()]
+    ordered = sorted(shuffled, key=lambda owner: highest[owner])
+    folds: dict[str, list[int]] = {}
+    for number in range(settings.folds):
+        chosen = set(ordered[number :: settings.folds])
+        folds[str(number)] = [place for place, owner in enumerate(owners) if owner in chosen]
     if any(not places for places in folds.values()):
         raise InvalidInputError(
-            f"{len(references)} patients cannot be divided into {settings.folds} folds: give more patients or fewer folds."
+            f"{len(people)} patients cannot be divided into {settings.folds} folds: give more patients or fewer folds."
         )
     return folds
 
@@ -409,10 +427,6 @@ def _node_truth(cohort: Cohort) -> dict[str, list[dict[str, str]]]:
     with path.open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["kind"] == Kind.NODE]
     return {patient.name: [row for row in rows if row["patient"] == patient.name] for patient in cohort.patients}
-
-
-def _stored(work: Path, patient: Patient) -> Path:
-    return work / f"{patient.name}.json"
 
 
 @functools.cache

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from preop.cohort import Cohort, Patient, map_patients
-from preop.errors import InvalidInputError, PreopError
+from preop.cohort import Cohort, Patient, learning_folder, measure_patients
+from preop.errors import InvalidInputError
 from preop.evidence import ModelsEvidence, ValidationFigures
 from preop.folders import open_resumable_run
 from preop.grandchallenge.cases import Case
@@ -111,17 +111,18 @@ class Prepared:
 def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> ValidationFigures:
     """Train and validate on a cohort, as :meth:`preop.study.Training.fit` says."""
     parts = settings.networks or cohort.algorithm.folder / "model"
-    open_resumable_run(report, {"cohort": cohort.sha256, "settings": settings.model_dump_json()})
+    open_resumable_run(report, {"settings": settings.model_dump_json()})
     work = report / "work"
-    prepared = prepare(cohort, parts, settings.network, work / "slides")
+    prepared, folders = prepare(cohort, parts, settings.network, work / "patients")
+    learned = learning_folder(work, cohort, folders)
     bags = [each.bag for each in prepared]
     features = read_encoder(parts / ENCODER_FOLDER).info.features
     network = functools.partial(make_network, settings.network, features)
-    held_out = cross_validate(network, bags, settings.training, folds=settings.folds, folder=work / "validation")
+    held_out = cross_validate(network, bags, settings.training, folds=settings.folds, folder=learned / "validation")
     by_centre: list[HeldOut] = []
     if settings.leave_centres_out and len({bag.centre for bag in bags}) > 1:
-        by_centre = cross_validate(network, bags, settings.training, by="centre", folder=work / "centres")
-    ensemble = fit_ensemble(network, bags, settings.training, folder=work / "final")
+        by_centre = cross_validate(network, bags, settings.training, by="centre", folder=learned / "centres")
+    ensemble = fit_ensemble(network, bags, settings.training, folder=learned / "final")
     card = fit_card_model([each.card for each in prepared], [each.desmoplastic for each in prepared])
 
     rows = scores_of(prepared, held_out)
@@ -158,27 +159,37 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
     return validation
 
 
-def prepare(cohort: Cohort, parts: Path, network: NetworkSettings, work: Path) -> list[Prepared]:
-    """Score and describe the slides of all patients, in the order of the cohort.
+def prepare(
+    cohort: Cohort, parts: Path, network: NetworkSettings, work: Path
+) -> tuple[list[Prepared], Mapping[str, Path]]:
+    """Score and describe the slides of all patients.
 
     Parameters
     ----------
     parts
         Folder with encoder and networks.
     work
-        Folder where finished slides are kept, so that a stopped run goes on from there.
+        Folder where finished patients are kept, so that a stopped run goes on from there.
+
+    Returns
+    -------
+    The patients, in the order of the cohort, and the folder of each.
     """
     outcomes = [growth_pattern(patient) for patient in cohort.patients]  # refused before the long work
     slides = {patient.name: slides_of(patient, cohort.path.parent) for patient in cohort.patients}
-    todo = [cases for cases in slides.values() if not all(_card_file(work, case).is_file() for case in cases)]
-    run = functools.partial(_look, parts=parts, work=work)
-    for cases, result in map_patients(run, todo, description="Looking at slides"):
-        if isinstance(result, PreopError):
-            raise InvalidInputError(f"Patient {cases[0].name}: {result}") from result
-    store = FeatureStore(work, _encoder(parts))
+    folders = measure_patients(
+        cohort,
+        work,
+        functools.partial(_examine, parts=parts, table_folder=cohort.path.parent),
+        inputs=[parts / ENCODER_FOLDER, parts / NETWORKS_FOLDER],
+        further=lambda patient: [path for case in slides[patient.name][1:] for path in case.image_paths.values()],
+        columns=_columns_of_further_slides(cohort),
+        description="Examining slides",
+    )
     prepared = []
     for patient, desmoplastic in zip(cohort.patients, outcomes, strict=True):
         cases = slides[patient.name]
+        store = FeatureStore(folders[patient.name], _encoder(parts))
         tiles = [_features(store, case) for case in cases]
         bag = bag_of(
             patient.name,
@@ -186,12 +197,19 @@ def prepare(cohort: Cohort, parts: Path, network: NetworkSettings, work: Path) -
             network,
             low=float(desmoplastic),
             high=np.inf if desmoplastic else 0.0,
+            patient=patient.group,
             centre=patient.centre,
         )
-        card = card_of_patient([ScoreCard.from_json(read_json(_card_file(work, case))) for case in cases])
+        card = card_of_patient(
+            [ScoreCard.from_json(read_json(_card_file(folders[patient.name], number))) for number in range(len(cases))]
+        )
         counts = [len(each.tiling) for each in tiles]
         prepared.append(Prepared(patient, card, min(counts), max(counts), bag))
-    return prepared
+    return prepared, folders
+
+
+def _columns_of_further_slides(cohort: Cohort) -> list[str]:
+    return [column for column in cohort.patients[0].row if column.startswith((f"{SLIDE}-", f"{MASK}-"))]
 
 
 def growth_pattern(patient: Patient) -> bool:
@@ -255,24 +273,17 @@ def scores_of(prepared: Sequence[Prepared], held_out: Sequence[HeldOut]) -> list
     return [rows[place] for place in range(len(prepared))]
 
 
-def _look(cases: Sequence[Case], *, parts: Path, work: Path) -> None:
-    """Score and describe the slides of a patient, each once."""
+def _examine(patient: Patient, folder: Path, *, parts: Path, table_folder: Path) -> None:
+    """Score and describe the slides of a patient."""
     import torch
 
     torch.set_num_threads(1)  # the patients share the cores already
-    work.mkdir(parents=True, exist_ok=True)
-    store = FeatureStore(work, _encoder(parts))
-    for case in cases:
-        kept = _card_file(work, case)
-        if kept.is_file():
-            continue
+    store = FeatureStore(folder, _encoder(parts))
+    for number, case in enumerate(slides_of(patient, table_folder)):
         _features(store, case)
         with case.open(SLIDE, Slide) as slide:
             card = score_slide(slide, _networks(parts), mask=_mask(case), threads=0)
-        # Last, for it says that the features are there too.
-        partial = kept.with_name(f".{kept.name}")
-        partial.write_text(to_json(card.to_json()), encoding="utf-8")
-        partial.replace(kept)
+        _card_file(folder, number).write_text(to_json(card.to_json()), encoding="utf-8")
 
 
 def _features(store: FeatureStore, case: Case) -> TileFeatures:
@@ -283,8 +294,8 @@ def _mask(case: Case) -> Image | None:
     return case.flat_mask(MASK, pixel_mm=MASK_PIXEL_MM) if MASK in case else None
 
 
-def _card_file(work: Path, case: Case) -> Path:
-    return work / f"{case.name}.json"
+def _card_file(folder: Path, number: int) -> Path:
+    return folder / f"card-{number}.json"
 
 
 @functools.cache

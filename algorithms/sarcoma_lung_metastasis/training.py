@@ -9,6 +9,7 @@ does not surpass them has added nothing.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -16,8 +17,8 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
-from preop.cohort import Cohort, Patient, map_patients
-from preop.errors import InvalidInputError, PreopError
+from preop.cohort import Cohort, Patient, learning_folder, measure_patients
+from preop.errors import InvalidInputError
 from preop.evidence import ValidationFigures
 from preop.folders import open_resumable_run
 from preop.grandchallenge.values import read_json, to_json
@@ -31,6 +32,7 @@ from .model import WEIGHTS_FILE, interface_key
 
 OUTCOME = "lung_metastasis"
 FOLLOW_UP = "follow_up_days"
+MEASUREMENTS_FILE = "measurements.json"
 _SOFTWARE = ("preop", "numpy", "scipy", "scikit-learn", "SimpleITK")
 _SUV_MAX = f"{PET.name}_stat_max"
 
@@ -56,16 +58,24 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
 
     Patients with more inputs also serve the combinations that need fewer.
     """
-    open_resumable_run(report, {"cohort": cohort.sha256, "settings": settings.model_dump_json()})
+    open_resumable_run(report, {"settings": settings.model_dump_json()})
     work = report / "work"
-    table = feature_table(cohort, settings, work)
+    measured = measure_patients(
+        cohort,
+        work / "patients",
+        partial(_measure, perturbations=settings.perturbations, seed=settings.pipeline.seed),
+        settings=[settings.perturbations, settings.pipeline.seed],
+        columns=(),
+        description="Measuring tumours",
+    )
+    table = feature_table(cohort, measured)
     study = train_and_validate(
         table,
         question(cohort, table),
         settings=settings.pipeline,
         splits=RepeatedSplits(settings.splits, seed=settings.pipeline.seed),
         follow_up=_follow_up(cohort, table) if settings.time_to_event else None,
-        folder=work,
+        folder=learning_folder(work, cohort, measured),
     )
     validation = study.evidence.validation
     weights = {name: fitted.logistic for name, fitted in study.models.items() if _is_interface(name, cohort)}
@@ -93,35 +103,28 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
     return validation
 
 
-def feature_table(cohort: Cohort, settings: Settings, work: Path) -> FeatureTable:
-    """Measure all patients, and measure them again under perturbations; one row each, in the order of the cohort.
+def feature_table(cohort: Cohort, measured: Mapping[str, Path]) -> FeatureTable:
+    """Put the measurements of all patients into a table, and those under perturbations beside it.
 
     Parameters
     ----------
-    work
-        Folder where finished patients are kept, so that a stopped run goes on from there.
+    measured
+        Folder of each patient's measurements, by name, in the order of the cohort.
     """
-    work.mkdir(parents=True, exist_ok=True)
-    todo = [patient for patient in cohort.patients if not _measured(work, patient).is_file()]
-    run = partial(_measure, work=work, settings=settings)
-    for patient, result in map_patients(run, todo, description="Measuring tumours"):
-        if isinstance(result, PreopError):
-            raise InvalidInputError(f"Patient {patient.name}: {result}") from result
     outcome = np.array([patient.reference_number(OUTCOME) for patient in cohort.patients])
     if not np.isin(outcome, (0, 1)).all():
         raise InvalidInputError(f"{OUTCOME} holds other values than 0 and 1.")
 
-    measured = [read_json(_measured(work, patient)) for patient in cohort.patients]
+    rows = [read_json(folder / MEASUREMENTS_FILE) for folder in measured.values()]
     names = [patient.name for patient in cohort.patients]
-    tables = [
-        pd.DataFrame([rows[number] for rows in measured], names, dtype=float) for number in range(len(measured[0]))
-    ]
+    tables = [pd.DataFrame([each[number] for each in rows], names, dtype=float) for number in range(len(rows[0]))]
     imaging = [name for name in tables[0].columns if scan_of(name) is not None]
     return FeatureTable.of(
         tables[0],
         outcome,
         patients=names,
         centres=[patient.centre for patient in cohort.patients],
+        groups=[patient.group for patient in cohort.patients],
         perturbed=[table[imaging] for table in tables[1:]],
     )
 
@@ -150,18 +153,12 @@ def question(cohort: Cohort, table: FeatureTable) -> Question:
     )
 
 
-def _measure(patient: Patient, *, work: Path, settings: Settings) -> None:
-    perturbed = random_perturbations(settings.perturbations, settings.pipeline.seed)
+def _measure(patient: Patient, folder: Path, *, perturbations: int, seed: int) -> None:
+    perturbed = random_perturbations(perturbations, seed)
     rows = [measure(patient.case, perturbation) for perturbation in (UNCHANGED, *perturbed)]
     # JSON knows no NaN: what is not known is left out, and missing from the table.
     known = [{name: value for name, value in row.items() if np.isfinite(value)} for row in rows]
-    partial_file = work / f".{patient.name}.json"
-    partial_file.write_text(to_json(known), encoding="utf-8")
-    partial_file.replace(_measured(work, patient))
-
-
-def _measured(work: Path, patient: Patient) -> Path:
-    return work / f"{patient.name}.json"
+    (folder / MEASUREMENTS_FILE).write_text(to_json(known), encoding="utf-8")
 
 
 def _described(cohort: Cohort) -> dict[str, list[float | str | None]]:

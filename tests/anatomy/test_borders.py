@@ -78,7 +78,7 @@ PAIRS: dict[str, tuple[Point, str, Point, str]] = {
     "9, lower: diaphragm": ((-24, 18, -94.5), "9R", (-24, 18, -97.5), ""),
     # Station 10: 15 mm from the airway, 10 mm from veins, 8 mm from arteries.
     "10R, depth: 15 mm before the airway": ((-9, -21, 5), "10R", (-9, -24, 5), ""),
-    "10R, depth: 10 mm from the inferior vein": ((-13.5, -6, -58.5), "10R", (-13.5, -9, -58.5), ""),
+    "10R, depth: 10 mm from the inferior vein": ((-12, -6, -58.5), "10R", (-12, -9, -58.5), ""),
     "10L, depth: 8 mm from the heart's part within 25 mm before the carina": (
         *((20, -31.5, -10), "10L"),
         *((20, -34.5, -10), ""),

@@ -310,7 +310,7 @@ def test_who_was_at_two_centres_does_not_train_for_either(
     monkeypatch: pytest.MonkeyPatch, simulate: Callable[..., list[Bag]]
 ) -> None:
     bags = [
-        Bag(bag.name, bag.instances, bag.low, bag.high, patient="same" if n in {0, 1} else "", centre="AB"[n % 2])
+        Bag(bag.name, bag.instances, bag.low, bag.high, patient="same" if n in {1, 2} else "", centre="AABB"[n % 4])
         for n, bag in enumerate(simulate(40))
     ]
     seen: list[set[str]] = []
@@ -325,9 +325,17 @@ def test_who_was_at_two_centres_does_not_train_for_either(
 
 
 def test_a_loss_that_is_not_finite_ends_training_in_a_sentence() -> None:
-    bags = [Bag(str(n), (torch.full((3, FEATURES), 1e38),), n % 2, n % 2) for n in range(8)]
-    with pytest.raises(InvalidInputError, match=r"the loss is (nan|inf) \(bags .*look for outliers"):
-        train(network(), bags, QUICK)
+    def broken() -> BagNetwork:
+        made = network()()
+        for weights in made.parameters():
+            torch.nn.init.constant_(weights, math.nan)
+        return made
+
+    bags = [Bag(str(n), (torch.ones(3, FEATURES),), n % 2, n % 2) for n in range(8)]
+    with pytest.raises(
+        InvalidInputError, match=r"ends in epoch 1, for the loss is (nan|inf) \(bags .*look for outliers"
+    ):
+        train(broken, bags, QUICK)
 
 
 def test_bags_of_other_widths_are_refused_before_training() -> None:

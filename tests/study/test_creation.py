@@ -11,7 +11,7 @@ from tests.conftest import ROOT
 
 from . import contract
 
-NAME = "nodule_of_the_lung"
+NAME, OTHER = "nodule_of_the_lung", "cyst_of_the_kidney"
 LIKE = read_algorithm(ROOT / "algorithms" / "sarcoma_lung_metastasis")
 
 
@@ -46,8 +46,8 @@ def test_the_cases_of_a_new_study_are_as_expected(made: Algorithm) -> None:
 
 
 def test_a_new_study_goes_by_its_name_only(tmp_path: Path) -> None:
-    study = write_study(NAME, tmp_path, LIKE)
-    assert study.title == "Nodule of the lung"
+    study = write_study(OTHER, tmp_path, LIKE)
+    assert study.title == "Cyst of the kidney"
     for path in (path for path in tmp_path.rglob("*") if path.is_file()):
         text = path.read_text().lower()
         assert "new_study" not in text
@@ -63,8 +63,8 @@ def test_a_name_that_cannot_be_a_package_is_refused(name: str, tmp_path: Path) -
 
 
 def test_nothing_is_overwritten_and_no_package_hidden(tmp_path: Path) -> None:
-    write_study(NAME, tmp_path, LIKE)
+    write_study(OTHER, tmp_path, LIKE)
     with pytest.raises(InvalidInputError, match="exists already"):
-        write_study(NAME, tmp_path, LIKE)
+        write_study(OTHER, tmp_path, LIKE)
     with pytest.raises(InvalidInputError, match="A package of Python is called numpy"):
         write_study("numpy", tmp_path, LIKE)

@@ -125,9 +125,9 @@ def test_another_head_and_radiomics_can_be_trained(cohort: Cohort, tmp_path: Pat
 
 
 def test_an_interrupted_preparation_goes_on(cohort: Cohort, tmp_path: Path) -> None:
-    first, _ = prepare(cohort, SMALL, tmp_path)
+    first, _, _ = prepare(cohort, SMALL, tmp_path)
     times = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("nodes.json")}
-    again, _ = prepare(cohort, SMALL, tmp_path)
+    again, _, _ = prepare(cohort, SMALL, tmp_path)
     assert times == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("nodes.json")}
     assert [each.bag.size for each in first] == [each.bag.size for each in again]
 
@@ -140,5 +140,5 @@ def test_an_empty_segmentation_names_the_patient(cohort: Cohort, tmp_path: Path)
     write_image(nodes.with_voxels(nodes.voxels * 0), tmp_path / "empty.mha")
     paths = dict(cohort.patients[0].case.image_paths) | {"lymph-node-segmentation": tmp_path / "empty.mha"}
     broken = Patient("p1", "", Case(ALGORITHM, "p1", paths, {}), row)
-    with pytest.raises(InvalidInputError, match="Patient p1: The lymph-node-segmentation is empty"):
+    with pytest.raises(InvalidInputError, match="p1: The lymph-node-segmentation is empty"):
         prepare(Cohort(cohort.path, ALGORITHM, cohort.source, (broken,)), SMALL, tmp_path / "work")

@@ -143,8 +143,8 @@ def test_external_patients_take_one_command(cohort: Cohort, trained: Path, tmp_p
 
 
 def test_an_interrupted_preparation_goes_on(cohort: Cohort, tmp_path: Path) -> None:
-    first = prepare(cohort, tmp_path)
+    first, _ = prepare(cohort, tmp_path)
     times = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("lesions.json")}
-    again = prepare(cohort, tmp_path)
+    again, _ = prepare(cohort, tmp_path)
     assert times == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("lesions.json")}
     assert [each.patient.reports for each in first] == [each.patient.reports for each in again]

@@ -215,7 +215,7 @@ def simulate(
 
 @app.command()
 def new(
-    name: Annotated[str, typer.Argument(help="Small letters, digits and underscores.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Small letters, digits and underscores.")],
     output: Annotated[
         Path | None, typer.Option(help="Folder that gets algorithms/NAME and evaluation/ground_truth/NAME.")
     ] = None,
@@ -228,7 +228,9 @@ def new(
 
     from preop.study import remove_study, write_study
 
-    like = next(study for study in repository.studies() if study.requirements == "imaging")
+    like = next((study for study in repository.studies() if study.requirements == "imaging"), None)
+    if like is None:
+        raise InvalidInputError("A new study needs a checkout of the preop repository, and here is none.")
     study = write_study(name, output or repository.ROOT, like)
     folder, runs = str(study.folder), (output or repository.ROOT) / "runs" / name
     try:

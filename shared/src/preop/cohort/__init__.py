@@ -2,7 +2,7 @@
 
 from preop.cohort.copies import refuse_copies
 from preop.cohort.extraction import extract_cohort, write_extraction
-from preop.cohort.measuring import FailedPatientsError, Outcome, failures_told, measure_patients, tell
+from preop.cohort.measuring import FailedPatientsError, Outcome, failures_told, learning_folder, measure_patients, tell
 from preop.cohort.running import PatientFailedError, map_patients
 from preop.cohort.table import Cohort, Patient, read_cohort, write_source
 from preop.cohort.validation import predict_cohort
@@ -15,6 +15,7 @@ __all__ = [
     "PatientFailedError",
     "extract_cohort",
     "failures_told",
+    "learning_folder",
     "map_patients",
     "measure_patients",
     "predict_cohort",

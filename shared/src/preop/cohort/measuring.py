@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import shutil
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
@@ -52,6 +53,7 @@ def measure_patients(
     *,
     settings: Any = None,
     inputs: Sequence[Path] = (),
+    further: Callable[[Patient], Sequence[Path]] = lambda _: (),
     columns: Collection[str] | None = None,
     description: str,
 ) -> dict[str, Path]:
@@ -71,6 +73,8 @@ def measure_patients(
         Whatever else the function is told, as JSON or a pydantic model.
     inputs
         Files and folders that it reads beside the patient's, such as networks; the algorithm's code is among them anyway.
+    further
+        Files of a patient that it reads beside the inputs of the case.
     columns
         Columns of the table that the function reads beside those of the inputs; left out, a change in any of them counts.
     description
@@ -104,7 +108,11 @@ def measure_patients(
             [(patient.name, patient) for patient in cohort.patients],
             Results(work, [patient.name for patient in cohort.patients]),
             function,
-            key_of=lambda patient: {**common, **patient_key(patient, contents, columns)},
+            key_of=lambda patient: {
+                **common,
+                **patient_key(patient, contents, columns),
+                "further files": digest_of([contents.of(path) for path in further(patient)]),
+            },
             description=description,
             contents=contents,
         )
@@ -203,3 +211,38 @@ def _make(task: _Task, *, results: Results, function: Callable[[Any, Path], None
 
 def _plain(settings: Any) -> Any:
     return json.loads(settings.model_dump_json()) if hasattr(settings, "model_dump_json") else settings
+
+
+def learning_folder(work: Path, cohort: Cohort, measured: Mapping[str, Path], *, tables: Sequence[str] = ()) -> Path:
+    """Give the folder for what is learned from these results, so that a stopped training goes on from there.
+
+    It is another one as soon as a result, the table, or the algorithm's code changes; what was learned from others is
+    removed.
+
+    Parameters
+    ----------
+    work
+        Folder of the training.
+    measured
+        Results by patient, as :func:`measure_patients` gives them.
+    tables
+        Names of tables beside the cohort's that are learned from as well, where they are there.
+    """
+    contents = Contents(work / INDEX_FILE)
+    beside = [cohort.path.with_name(name) for name in tables]
+    digest = digest_of(
+        [
+            cohort.sha256,
+            code_digest(cohort.algorithm.folder),
+            versions_digest(),
+            [contents.of(path) for path in beside if path.is_file()],
+            [[name, contents.of(folder)] for name, folder in measured.items()],
+        ]
+    )
+    contents.save()
+    folder = work / f"learned-{digest[:16]}"
+    for other in work.glob("learned-*"):
+        if other != folder:
+            shutil.rmtree(other)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

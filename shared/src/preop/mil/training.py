@@ -194,7 +194,7 @@ def _learn(run: _Run, bags: Sequence[Bag], settings: Settings, *, seed: int, aug
         if not torch.isfinite(loss):
             names = ", ".join(bags[number].name for number in numbers[:5])
             raise InvalidInputError(
-                f"Training ends in epoch {run.epoch + 1}, for the loss is {float(loss):g} (bags {names}"
+                f"Training ends in epoch {run.epoch + 1}, for the loss is {loss.item():g} (bags {names}"
                 f"{', ...' if len(numbers) > 5 else ''}): look for outliers in them, or lower the learning rate of "
                 f"{settings.learning_rate:g}."
             )

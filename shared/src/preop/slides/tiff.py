@@ -184,12 +184,14 @@ class _Page:
             return None
         content = file.read(count, int(self.offsets[number]))
         if not self._jpeg:
-            return np.asarray(self._tifffile_decode(content, number)[0])[0]
+            samples: NDArray[Any] = self._tifffile_decode(content, number)[0][0]
+            return samples
         # libjpeg fills what is missing with grey, and says nothing.
         if not content.rstrip(b"\x00").endswith(_END_OF_JPEG):
             raise ValueError("cut off")
         if self._planes > 1:
-            return np.asarray(self._tifffile_decode(content, number, jpegtables=self._tables)[0])[0]
+            plane: NDArray[Any] = self._tifffile_decode(content, number, jpegtables=self._tables)[0][0]
+            return plane
         return self._jpeg_rgb(content, out)
 
     def _jpeg_rgb(self, content: bytes, out: Pixels | None) -> Pixels:

@@ -203,7 +203,7 @@ def _is_smooth(green: Floats, density: Floats, coarse: Floats) -> Mask:
 
 
 def _is_black(total: Floats, share: Floats) -> Mask:
-    return np.any([(np.ptp(share, axis=2) < spread) & (total > least) for spread, least in _BLACK], axis=0)
+    return np.asarray(np.any([(np.ptp(share, axis=2) < spread) & (total > least) for spread, least in _BLACK], axis=0))
 
 
 def _pen(total: Floats, share: Floats, apart: Floats, smooth: Mask, densest: float) -> Mask:

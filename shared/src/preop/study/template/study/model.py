@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from preop.errors import InvalidModelError
 from preop.grandchallenge.algorithm import Algorithm
-from preop.study import ModelInfo, NoDetails, Stored, read_description, read_model_info
+from preop.study import MODEL_FILE, ModelInfo, NoDetails, Stored, read_description, read_model_info
 from preop.tabular import LogisticModel
 
 DESCRIPTION_FILE = "logistic.json"
@@ -38,4 +39,6 @@ def load_model(folder: Path, algorithm: Algorithm) -> Model:
     """
     # A study whose validation holds more than every study's gives its own type in place of NoDetails.
     info = read_model_info(folder, algorithm, NoDetails)
+    if not info.validation.comparisons:
+        raise InvalidModelError(f"The model in {folder} is damaged: {MODEL_FILE}, validation.comparisons is empty.")
     return Model(info, read_description(folder, DESCRIPTION_FILE, Description).logistic)
