@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field, FiniteFloat
 
 from preop.evidence.binary import BinaryPredictions
-from preop.evidence.records import Record
+from preop.evidence.records import Record, within_unit
 from preop.statistics import Estimate, auc, auc_bootstrap, mean_estimate, wilson
 
 SHARE_TO_FIND = 0.8
@@ -73,7 +73,7 @@ class Ranking:
         largest = max(map(len, groups.values()))
         return cls(
             auc=auc_bootstrap(truth, values, owners, seed=_BOOTSTRAP_SEED, repeats=500),
-            auc_of_patients=_within_unit(mean_estimate(own)),
+            auc_of_patients=within_unit(mean_estimate(own)),
             first_is_positive=wilson(first, len(groups)),
             found=np.cumsum(np.bincount(ranks[truth], minlength=largest + 1)) / truth.sum(),
         )
@@ -126,8 +126,3 @@ def _ranks(group: Group, score: Score) -> NDArray[np.intp]:
     """How many instances of the patient have been reviewed after each one; equal ones are reviewed together."""
     values = np.array([getattr(item, score) for item in group])
     return np.asarray(values.size - np.searchsorted(np.sort(values), values, side="left"))
-
-
-def _within_unit(estimate: Estimate) -> Estimate:
-    lower, upper = np.clip([estimate.lower, estimate.upper], 0, 1).tolist()
-    return Estimate(estimate.value, lower, upper, estimate.confidence)
