@@ -1,6 +1,7 @@
 """What a study is, as types: its three modules, the provenance and validation of its models, and what all of them say."""
 
 from preop.evidence import Comparison, Figure, ModelFigures, Stored, ValidationFigures
+from preop.study.assessability import Assessability, Assessable, supported
 from preop.study.cases import write_case
 from preop.study.contract import (
     Inference,
@@ -32,6 +33,8 @@ __all__ = [
     "DISCLAIMER",
     "MODEL_FILE",
     "SIMULATED",
+    "Assessability",
+    "Assessable",
     "Comparison",
     "DataSource",
     "Figure",
@@ -57,6 +60,7 @@ __all__ = [
     "remove_study",
     "simulation_of",
     "simulation_warnings",
+    "supported",
     "training_of",
     "write_case",
     "write_model",
