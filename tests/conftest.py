@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import pytest
 import SimpleITK as sitk
 from hypothesis import settings
 
+from preop.errors import PreopError
 from preop.grandchallenge.algorithm import Algorithm, read_algorithm
 from preop.grandchallenge.cases import item_of
 
@@ -271,3 +272,21 @@ def bag_evidence() -> dict[str, Any]:
         },
         "oracle": {"patient_auc": 0.95, "instance_auc": 0.97},
     }
+
+
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do patients one after another here: starting processes takes longer than what tests do in them."""
+
+    def one_after_another(
+        function: Callable[[Any], Any], patients: Sequence[Any], *, description: str | None
+    ) -> Iterator[tuple[Any, Any]]:
+        assert description
+        for patient in patients:
+            try:
+                yield patient, function(patient)
+            except PreopError as error:
+                yield patient, error
+
+    for module in ("copies", "measuring"):
+        monkeypatch.setattr(f"preop.cohort.{module}.map_patients", one_after_another)

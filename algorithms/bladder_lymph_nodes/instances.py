@@ -44,4 +44,4 @@ def bag_of(
         instances = (torch.from_numpy(measures_of(nodes.nodes)),)
     else:
         instances = (torch.from_numpy(cut_cubes(ct, nodes)), torch.from_numpy(measures_of(nodes.nodes)))
-    return Bag(name, instances, low, high, centre=centre)
+    return Bag(name, instances, low, high, centre=centre, may_lack=settings.instances == "radiomics")

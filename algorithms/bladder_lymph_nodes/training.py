@@ -175,6 +175,7 @@ def prepare(
             torch.tensor(truth) if None not in truth else None,
             patient=patient.group,
             centre=patient.centre,
+            may_lack=network.instances == "radiomics",
         )
         prepared.append(Prepared(patient, each["nodes"], truth, each["slice_mm"], bag))
     return prepared, measured, folders

@@ -120,3 +120,12 @@ def test_the_digest_knows_every_number() -> None:
 def test_a_bag_survives_another_process() -> None:
     bag = pickle.loads(pickle.dumps(Bag("a", (torch.ones(2, 1),), 1, math.inf)))  # noqa: S301 - written by this test
     assert (bag.name, bag.low, bag.high, bag.size) == ("a", 1, math.inf, 2)
+
+
+def test_what_was_not_measured_may_be_missing_where_that_is_said_and_infinity_never() -> None:
+    lacking = torch.tensor([[1.0, math.nan]])
+    assert Bag("a", (lacking,), may_lack=True).size == 1
+    with pytest.raises(InvalidInputError, match="1 of 2 numbers that are not finite"):
+        Bag("a", (torch.tensor([[1.0, math.inf]]),), may_lack=True)
+    with pytest.raises(InvalidInputError, match="1 of 2 numbers that are not finite"):
+        Bag("a", (lacking,))

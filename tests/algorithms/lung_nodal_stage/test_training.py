@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from preop.staging import N, Side, Station, nodal_stage
 from preop.study import read_model_info
 from tests.algorithms.lung_nodal_stage.chest import ALGORITHM, IN_RIGHT_LUNG, VALUES, Chest, HotVoxels, TrueOrgans
 
-NETWORKS = Networks(Path("organs"), Path("lesions"))
+NETWORKS = Networks(ALGORITHM.folder / "model" / "organs", ALGORITHM.folder / "model" / "lesions")
 SCANS = (CT, PET, SEGMENTATION)
 SMALL = LesionNetwork(spacing_mm=8, patch=16, features=(4, 8, 8), convolutions=1, epochs=1, iterations=1)
 NODES: tuple[dict[str, float], ...] = (
@@ -46,13 +46,8 @@ NODES: tuple[dict[str, float], ...] = (
 
 
 @pytest.fixture(autouse=True)
-def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+def _true_networks(in_this_process: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Networks that say the truth, and no processes, which would not know them."""
-
-    def one_by_one(function: Callable[[Any], Any], items: Sequence[Any], *, description: str) -> Iterator[Any]:
-        return ((item, function(item)) for item in items)
-
-    monkeypatch.setattr(training, "map_patients", one_by_one)
     monkeypatch.setattr(training, "_networks", lambda *_: (TrueOrgans(), HotVoxels()))
 
 
@@ -146,9 +141,9 @@ def test_the_truth_of_a_node_is_that_of_the_nearest_in_the_table(cohort: Cohort,
 
 def test_an_interrupted_examination_goes_on(cohort: Cohort, tmp_path: Path) -> None:
     examine(cohort, NETWORKS, Settings(), tmp_path / "work")
-    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "work").iterdir()}
+    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "work").glob("*/findings.json")}
     examine(cohort, NETWORKS, Settings(), tmp_path / "work")
-    assert times == {path: path.stat().st_mtime_ns for path in (tmp_path / "work").iterdir()}
+    assert times == {path: path.stat().st_mtime_ns for path in (tmp_path / "work").glob("*/findings.json")}
     assert len(times) == len(NODES)
 
 
@@ -160,7 +155,7 @@ def test_without_a_table_of_nodes_their_truth_is_open(cohort: Cohort, tmp_path: 
 
 
 def test_lesions_by_uptake_need_no_network(cohort: Cohort, tmp_path: Path) -> None:
-    examined = examine(cohort, Networks(Path("organs"), None), Settings(lesions="pet"), tmp_path / "work")
+    examined = examine(cohort, Networks(NETWORKS.organs, None), Settings(lesions="pet"), tmp_path / "work")
     assert [str(station) for station in examined[3].nodes] == ["7", "4R"]
 
 

@@ -152,7 +152,8 @@ def _patient(row: Mapping[str, str], table: Path, algorithm: Algorithm) -> Patie
     labels = {slug: row[slug + LABEL_ENDING] for slug in images if row.get(slug + LABEL_ENDING)}
     written = row.get(MPP_COLUMN)
     um_per_pixel = number(written, f"{MPP_COLUMN} of {name}") if written else None
-    return Patient(name, row.get(CENTRE_COLUMN, ""), Case(algorithm, name, images, values, labels, um_per_pixel), row)
+    case = Case(algorithm, name, images, values, labels=labels, um_per_pixel=um_per_pixel)
+    return Patient(name, row.get(CENTRE_COLUMN, ""), case, row)
 
 
 def _existing(path: Path, socket: Socket) -> Path:

@@ -48,9 +48,9 @@ class Case:
     name: str
     image_paths: Mapping[str, Path]
     values: Mapping[str, JSON]
+    _images: dict[str, Image] = field(default_factory=dict, repr=False, compare=False)
     labels: Mapping[str, str] = field(default_factory=dict)
     um_per_pixel: float | None = None
-    _images: dict[str, Image] = field(default_factory=dict, repr=False, compare=False)
 
     def __contains__(self, slug: str) -> bool:
         """Tell whether the case has this input."""

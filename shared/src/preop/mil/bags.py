@@ -41,6 +41,8 @@ class Bag:
         empty, a bag is a patient of its own.
     centre
         Hospital, for leaving one out.
+    may_lack
+        Whether NaN stands for what could not be measured, which the encoder then has to replace.
 
     Raises
     ------
@@ -56,6 +58,7 @@ class Bag:
     instance_labels: Tensor | None = None
     patient: str = ""
     centre: str = ""
+    may_lack: bool = False
 
     def __post_init__(self) -> None:
         parts = self.instances if self.instance_labels is None else (*self.instances, self.instance_labels)
@@ -65,8 +68,7 @@ class Bag:
                 f"The bag {self.name} has tensors of {found} instances; expected the same number in each."
             )
         for part in parts:
-            if part.is_floating_point() and not torch.isfinite(part).all():
-                count = int((~torch.isfinite(part)).sum())
+            if part.is_floating_point() and (count := self._unusable(part)):
                 raise InvalidInputError(
                     f"The bag {self.name} has {count} of {part.numel()} numbers that are not finite"
                     f"{'; in float16, what is over 65,504 becomes infinite' if part.dtype == torch.float16 else ''}; expected "
@@ -78,6 +80,10 @@ class Bag:
                 f"The bag {self.name} is labelled with {self.low:g} to {self.high:g} positive instances; expected whole "
                 "numbers, from 0, the first at most the second."
             )
+
+    def _unusable(self, part: Tensor) -> int:
+        """Number of numbers that nothing can be learned from."""
+        return int((part.isinf() if self.may_lack else ~torch.isfinite(part)).sum())
 
     @property
     def size(self) -> int:
