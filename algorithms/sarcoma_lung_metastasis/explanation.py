@@ -11,8 +11,8 @@ from preop.radiomics import describe
 from preop.radiomics.settings import TEXTURES
 from preop.report.charts import Contribution as ChartRow
 from preop.report.charts import contributions_chart
-from preop.study import DISCLAIMER, model_entry, simulation_warnings
-from preop.tabular import Contribution
+from preop.study import DISCLAIMER, Assessability, model_entry, simulation_warnings
+from preop.tabular import Contribution, LogisticModel
 
 from .features import GRADES, scan_of
 from .model import Model
@@ -35,6 +35,10 @@ CLINICAL_LABELS: dict[str, tuple[str, Callable[[float], str]]] = {
     "extremity": ("in an extremity", _yes_or_no),
     "margin_positive": ("positive margin", _yes_or_no),
 }
+BASELINE_NAMES = {
+    "clinical": "clinical information alone",
+    "SUVmax + clinical": "SUVmax together with clinical information",
+}
 # Features of the standard whose value has the unit of the scan's intensities.
 WITH_INTENSITY_UNIT = {"stat_mean", "stat_median", "stat_min", "stat_max", "stat_p10", "stat_p90", "stat_iqr"}
 
@@ -55,13 +59,17 @@ def explanation(
     """
     logistic = model.by_interface[key]
     return {
+        **assessability(contributions).to_json(),
         "likelihood": likelihood,
         "decision_threshold": logistic.threshold,
         "decision": "high risk" if likelihood >= logistic.threshold else "low risk",
         "likelihood_percentile_in_training_cohort": logistic.training_percentile(likelihood),
+        "inputs": key,
+        "inputs_with_effect": interface_with_effect(logistic, key),
         "intercept_log_odds": logistic.intercept,
         "features": [_in_words(each) for each in contributions],
         "warnings": [
+            *_without_effect(logistic, key),
             *_about_features(contributions, row),
             *_shown_in_validation(model, key),
             *simulation_warnings(model.info),
@@ -69,6 +77,24 @@ def explanation(
         "model": model_entry(model.info, model.info.validation.models[key].model_dump()),
         "disclaimer": DISCLAIMER,
     }
+
+
+def assessability(contributions: Sequence[Contribution]) -> Assessability:
+    """Say whether the patient is one that the model can judge: each value known, and one that a training patient had."""
+    beyond = [label_of(part.name) for part in contributions if part.outside_training_range]
+    unknown = [label_of(part.name) for part in contributions if part.missing]
+    limits = []
+    if beyond:
+        limits.append(_sentence(f"{_listed(beyond)}: outside the range of the training cohort."))
+    if unknown:
+        limits.append(_sentence(f"{_listed(unknown)}: unknown, and replaced by the training median."))
+    return Assessability(limits=limits)
+
+
+def interface_with_effect(logistic: LogisticModel, key: str) -> str:
+    """Name those inputs of which the model takes anything at all, as ``interface_key`` does."""
+    used = {scan.label if (scan := scan_of(term.name)) else "clinical" for term in logistic.terms}
+    return " + ".join(part for part in key.split(" + ") if part in used)
 
 
 def chart(likelihood: float, contributions: Sequence[Contribution], threshold: float) -> Output:
@@ -119,6 +145,18 @@ def _written(part: Contribution) -> str:
     return f"unknown (taken as {written})" if part.missing else written
 
 
+def _without_effect(logistic: LogisticModel, key: str) -> Iterator[str]:
+    """Say where a model on several inputs is that on fewer of them, because training chose nothing of the others."""
+    effective = interface_with_effect(logistic, key)
+    if idle := [part for part in key.split(" + ") if part not in effective.split(" + ")]:
+        names = ["clinical information" if part == "clinical" else part for part in idle]
+        do = "has" if len(names) == 1 else "have"
+        yield (
+            f"{_sentence(_listed(names))} {do} no effect on the likelihood: training chose none of the features, so this is "
+            f"the {effective} model."
+        )
+
+
 def _about_features(contributions: Sequence[Contribution], row: Mapping[str, float]) -> Iterator[str]:
     """Warn of values that no training patient had, of those that are unknown, and of those that play no part."""
     for part in contributions:
@@ -135,13 +173,14 @@ def _about_features(contributions: Sequence[Contribution], row: Mapping[str, flo
 
 def _shown_in_validation(model: Model, key: str) -> Iterator[str]:
     """Say which simpler predictors the model was not shown to surpass."""
-    names = [
-        "clinical information" if name == "clinical" else name for name in model.info.validation.not_better_than(key)
-    ]
+    names = [BASELINE_NAMES.get(name, f"{name} alone") for name in model.info.validation.not_better_than(key)]
     if names:
-        *others, last = names
-        listed = f"{', '.join(others)} or {last}" if others else last
-        yield f"In cross-validation, this model was not shown to perform better than {listed} alone."
+        yield f"In cross-validation, this model was not shown to perform better than {_listed(names, 'or')}."
+
+
+def _listed(names: Sequence[str], word: str = "and") -> str:
+    *others, last = names
+    return f"{', '.join(others)} {word} {last}" if others else last
 
 
 def _sentence(text: str) -> str:

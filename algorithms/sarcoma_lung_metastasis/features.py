@@ -182,4 +182,5 @@ def _relative_to_fat(image: Image, mask: Image) -> Image:
         raise InvalidInputError(
             f"{T1.segmentation} covers no tumour: there is no signal inside it; check the segmentation and the scan."
         )
-    return image.with_voxels((100 * image.voxels / fat).astype(np.float32))
+    # As floats: a hundred times a voxel of 16 bits would not fit into 16 bits.
+    return image.with_voxels(image.voxels.astype(np.float32) * np.float32(100 / fat))

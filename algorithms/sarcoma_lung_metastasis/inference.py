@@ -13,6 +13,7 @@ from preop.errors import InvalidModelError
 from preop.grandchallenge.cases import Case
 from preop.grandchallenge.outputs import Output
 from preop.grandchallenge.runtime import run_algorithm
+from preop.study import supported
 
 from .explanation import chart, explanation
 from .features import measure
@@ -31,7 +32,7 @@ def predict(case: Case, model: Model) -> dict[str, Output]:
         )
     logistic = model.by_interface[key]
     row = measure(case)
-    likelihood = logistic.probability(row)
+    likelihood = supported(logistic.probability(row), model.info)
     contributions = sorted(logistic.contributions(row), key=lambda each: -abs(each.log_odds))
     return {
         "lung-metastasis-likelihood": likelihood,

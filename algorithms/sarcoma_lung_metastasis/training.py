@@ -2,8 +2,8 @@
 
 Everything that learns does so inside the training part of each split: imputation, scaling, removal of features that do
 not survive a perturbation or repeat another, selection, the strength of the penalty, calibration and threshold. The
-volume of the tumour, its SUVmax and clinical information, each alone, are validated on the same splits: a model that
-does not surpass them has added nothing.
+volume of the tumour, its SUVmax, clinical information, and SUVmax with clinical information are validated on the same
+splits: a model that does not surpass them has added nothing. Clinical information is kept in each model that takes it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from preop.report import write_report
 from preop.study import TrainingData, model_info, write_model
 from preop.tabular import FeatureTable, FollowUp, PipelineSettings, Question, RepeatedSplits, train_and_validate
 
-from .features import CLINICAL, PET, SCANS, UNCHANGED, measure, scan_of
+from .features import CLINICAL, CT, PET, SCANS, T1, UNCHANGED, measure, scan_of
 from .model import WEIGHTS_FILE, interface_key
 
 OUTCOME = "lung_metastasis"
@@ -35,6 +35,9 @@ FOLLOW_UP = "follow_up_days"
 MEASUREMENTS_FILE = "measurements.json"
 _SOFTWARE = ("preop", "numpy", "scipy", "scikit-learn", "SimpleITK")
 _SUV_MAX = f"{PET.name}_stat_max"
+SIMPLE_FEATURE = {CT.name: f"{CT.name}_log_volume_ml", T1.name: f"{T1.name}_log_volume_ml", PET.name: _SUV_MAX}
+SUV_MAX_AND_CLINICAL = "SUVmax + clinical"
+"""The baseline of more than one part: what a clinician has without any model of images."""
 
 
 class Settings(BaseModel):
@@ -47,6 +50,9 @@ class Settings(BaseModel):
     time_to_event: bool = Field(
         False,
         description="Cox regression and Kaplan-Meier curves too, from the column follow_up_days; takes many minutes",
+    )
+    simple: bool = Field(
+        False, description="of the scans only what needs no radiomics: the volume on CT and T1 MR, SUVmax on PET"
     )
     pipeline: PipelineSettings = Field(
         PipelineSettings(most_features=(3, 5, 10)), description="of each model: preop.tabular"
@@ -69,10 +75,12 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
         description="Measuring tumours",
     )
     table = feature_table(cohort, measured)
+    asked = question(cohort, table, simple=settings.simple)
+    clinical = asked.groups.get("clinical", ())
     study = train_and_validate(
         table,
-        question(cohort, table),
-        settings=settings.pipeline,
+        asked,
+        settings=settings.pipeline.model_copy(update={"kept": (*settings.pipeline.kept, *clinical)}),
         splits=RepeatedSplits(settings.splits, seed=settings.pipeline.seed),
         follow_up=_follow_up(cohort, table) if settings.time_to_event else None,
         folder=learning_folder(work, cohort, measured),
@@ -129,25 +137,36 @@ def feature_table(cohort: Cohort, measured: Mapping[str, Path]) -> FeatureTable:
     )
 
 
-def question(cohort: Cohort, table: FeatureTable) -> Question:
-    """Ask for a model on each combination of inputs, compared with volume, SUVmax and clinical information."""
+def question(cohort: Cohort, table: FeatureTable, *, simple: bool = False) -> Question:
+    """Ask for a model on each combination of inputs, compared with volume, SUVmax and clinical information.
+
+    Parameters
+    ----------
+    simple
+        Whether a model takes nothing of a scan but the volume of the tumour, and of PET nothing but its SUVmax.
+    """
     groups = {scan.label: [name for name in table.columns if scan_of(name) is scan] for scan in SCANS}
     groups["clinical"] = [name for name in table.columns if scan_of(name) is None]
     groups |= {f"{scan.label} volume": [f"{scan.name}_log_volume_ml"] for scan in SCANS if groups[scan.label]}
     if _SUV_MAX in table.columns:
         groups["SUVmax"] = [_SUV_MAX]
+    if simple:
+        groups |= {scan.label: [SIMPLE_FEATURE[scan.name]] for scan in SCANS if groups[scan.label]}
     groups = {name: columns for name, columns in groups.items() if columns}
     models = {
         key: key.split(" + ")
         for key in map(interface_key, cohort.algorithm.interfaces)
         if all(part in groups for part in key.split(" + "))
     }
-    baselines = [name for name in groups if name.endswith("volume") or name in {"SUVmax", "clinical"}]
+    alone = [name for name in groups if name.endswith("volume") or name in {"SUVmax", "clinical"}]
+    baselines = {name: [name] for name in alone}
+    if {"SUVmax", "clinical"} <= groups.keys():
+        baselines[SUV_MAX_AND_CLINICAL] = ["SUVmax", "clinical"]
     return Question(
         outcome="lung metastasis",
         groups=groups,
-        models=models | {name: [name] for name in baselines},
-        baselines=baselines,
+        models=models | baselines,
+        baselines=[*baselines],
         volumes=[columns[0] for name, columns in groups.items() if name.endswith("volume")],
         described=_described(cohort),
     )

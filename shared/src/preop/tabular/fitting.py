@@ -20,7 +20,7 @@ from preop.errors import InvalidInputError, MissingToolError
 from preop.statistics import youden_threshold
 from preop.tabular.classifiers import CAPACITIES, Classifier, Fitted, fit_classifier
 from preop.tabular.model import Member, Recipe, TabularModel
-from preop.tabular.preparation import Preparation, learn_preparation
+from preop.tabular.preparation import Preparation, kept_columns, learn_preparation
 from preop.tabular.selection import Selection, best_columns
 from preop.tabular.settings import PipelineSettings
 from preop.tabular.splits import inner_folds
@@ -75,6 +75,7 @@ class _Rows:
                 "same in all, or changes when it is measured again."
             )
         self.values = self._prepare(self.preparation, table)
+        self.kept = kept_columns(self.preparation.columns, settings.kept)
         self._orders: dict[Selection, Index] = {}
 
     def order(self, selection: Selection) -> Index:
@@ -86,6 +87,7 @@ class _Rows:
                 self.table.outcome,
                 most=max(self.settings.most_features),
                 maximum_correlation=self.settings.maximum_correlation,
+                kept=self.kept,
             )
         return self._orders[selection]
 
@@ -170,7 +172,7 @@ def fit(table: FeatureTable, settings: PipelineSettings) -> TabularModel:
 
     rows, folds = _Rows(table, settings), _InnerFolds(table, settings)
     search = _optuna_search if settings.search == "optuna" else _grid_search
-    search(settings, _sizes(rows, settings), folds.run_test_case)
+    search(settings, _sizes(rows, settings), max(len(rows.kept), 1), folds.run_test_case)
     best = _ranked(list(folds.tried.values()), one_standard_error=settings.one_standard_error)[: settings.ensemble]
     out_of_fold = expit(np.mean([candidate.log_odds for candidate in best], axis=0))
     return TabularModel(
@@ -181,18 +183,22 @@ def fit(table: FeatureTable, settings: PipelineSettings) -> TabularModel:
 
 
 def _sizes(rows: _Rows, settings: PipelineSettings) -> list[int]:
-    """Numbers of features worth trying: none beyond what there is."""
+    """Numbers of features worth trying, those that are kept among them: none beyond what there is."""
     available = len(rows.preparation.columns)
-    return sorted({min(size, available) for size in settings.most_features})
+    return sorted({min(len(rows.kept) + size, available) for size in settings.most_features})
 
 
-def _grid_search(settings: PipelineSettings, sizes: list[int], run_test_case: Callable[[Recipe], _Candidate]) -> None:
+def _grid_search(
+    settings: PipelineSettings, sizes: list[int], _fewest: int, run_test_case: Callable[[Recipe], _Candidate]
+) -> None:
     for classifier, selection, size in product(settings.classifiers, settings.selections, sizes):
         for capacity in CAPACITIES[classifier]:
             run_test_case(Recipe(size, capacity, classifier, selection))
 
 
-def _optuna_search(settings: PipelineSettings, sizes: list[int], run_test_case: Callable[[Recipe], _Candidate]) -> None:
+def _optuna_search(
+    settings: PipelineSettings, sizes: list[int], fewest: int, run_test_case: Callable[[Recipe], _Candidate]
+) -> None:
     try:
         import optuna
     except ImportError as error:
@@ -203,7 +209,7 @@ def _optuna_search(settings: PipelineSettings, sizes: list[int], run_test_case: 
     def objective(trial: optuna.Trial) -> float:
         classifier = Classifier(trial.suggest_categorical("classifier", [str(kind) for kind in settings.classifiers]))
         selection = Selection(trial.suggest_categorical("selection", [str(kind) for kind in settings.selections]))
-        features = trial.suggest_int("features", 1, max(sizes), log=True)
+        features = trial.suggest_int("features", fewest, max(sizes), log=True)
         least, most = CAPACITIES[classifier][0], CAPACITIES[classifier][-1]
         capacity = trial.suggest_float(f"capacity of {classifier}", least, most, log=True)
         if classifier in {Classifier.FOREST, Classifier.BOOSTING}:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -71,6 +71,11 @@ def learn_preparation(table: FeatureTable, *, minimum_icc: float) -> Preparation
     return Preparation(
         tuple(table.columns[column] for column in usable), median, filled.mean(axis=0), filled.std(axis=0), adjustments
     )
+
+
+def kept_columns(columns: Sequence[str], kept: Collection[str]) -> Index:
+    """Places of those columns that no selection may leave out."""
+    return np.array([place for place, name in enumerate(columns) if name in kept], dtype=np.intp)
 
 
 def _is_varied(values: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from preop.tabular.table import Index
 
 _LASSO_STEPS = 20
+NONE_KEPT = np.empty(0, dtype=np.intp)
 
 
 class Selection(StrEnum):
@@ -35,8 +36,11 @@ def best_columns(
     *,
     most: int,
     maximum_correlation: float,
+    kept: Index = NONE_KEPT,
 ) -> Index:
     """Columns in the order of their worth, at most ``most``; none twice, and no near copy of a better one.
+
+    Those that are kept come first, whatever their worth, and are not counted.
 
     Parameters
     ----------
@@ -47,11 +51,14 @@ def best_columns(
         first only.
     maximum_correlation
         Of two columns whose rank correlation is larger in magnitude, only the better stays.
+    kept
+        Columns that are taken in any case, even where they resemble each other.
     """
     if selection is not Selection.LASSO:
-        return _greedy(values, outcome, most, maximum_correlation, redundancy_counts=selection is Selection.MRMR)
-    distinct = _greedy(values, outcome, values.shape[1], maximum_correlation, redundancy_counts=False)
-    return distinct[_lasso_order(values[:, distinct], outcome)][:most]
+        return _greedy(values, outcome, most, maximum_correlation, kept, redundancy_counts=selection is Selection.MRMR)
+    distinct = _greedy(values, outcome, values.shape[1], maximum_correlation, kept, redundancy_counts=False)
+    ordered = distinct[_lasso_order(values[:, distinct], outcome)]
+    return np.concatenate([kept, ordered[~np.isin(ordered, kept)][:most]])
 
 
 def _greedy(
@@ -59,6 +66,7 @@ def _greedy(
     outcome: NDArray[Any],
     most: int,
     maximum_correlation: float,
+    kept: Index,
     *,
     redundancy_counts: bool,
 ) -> Index:
@@ -74,14 +82,20 @@ def _greedy(
     redundancy = np.zeros_like(relevance)
     left = np.ones(relevance.size, dtype=np.bool_)
     taken: list[int] = []
-    while len(taken) < most and left.any():
-        worth = relevance - redundancy / max(len(taken), 1) if redundancy_counts else relevance
-        best = int(np.argmax(np.where(left, worth, -np.inf)))
-        taken.append(best)
-        similarity = np.abs(ranks[:, best] @ ranks)
-        redundancy += similarity
+
+    def take(column: int) -> None:
+        nonlocal redundancy, left
+        taken.append(column)
+        similarity = np.abs(ranks[:, column] @ ranks)
+        redundancy = redundancy + similarity
         left &= similarity <= maximum_correlation
-        left[best] = False
+        left[column] = False
+
+    for column in kept.tolist():
+        take(column)
+    while len(taken) < len(kept) + most and left.any():
+        worth = relevance - redundancy / max(len(taken), 1) if redundancy_counts else relevance
+        take(int(np.argmax(np.where(left, worth, -np.inf))))
     return np.array(taken, dtype=np.intp)
 
 

@@ -19,6 +19,10 @@ class PipelineSettings(BaseModel):
     classifiers: tuple[Classifier, ...] = Field((Classifier.LOGISTIC,), min_length=1, description="to choose from")
     selections: tuple[Selection, ...] = Field((Selection.UNIVARIABLE,), min_length=1, description="to choose from")
     most_features: tuple[int, ...] = Field((5, 10, 20), min_length=1, description="largest numbers of features to try")
+    kept: tuple[str, ...] = Field(
+        (),
+        description="features that are never selected away, beside those numbers; only what cannot be used is left out",
+    )
     search: Literal["grid", "optuna"] = Field("grid", description="all combinations, or a free search of some trials")
     trials: int = Field(50, ge=1, description="of the free search")
     ensemble: int = Field(1, ge=1, description="how many of the best candidates are averaged")

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from preop.errors import InvalidInputError, MissingToolError
 from preop.statistics import concordance
 from preop.statistics.checks import as_labels
-from preop.tabular.preparation import Preparation, learn_preparation
+from preop.tabular.preparation import Preparation, kept_columns, learn_preparation
 from preop.tabular.selection import Selection, best_columns
 from preop.tabular.settings import PipelineSettings
 from preop.tabular.splits import RepeatedSplits, inner_folds
@@ -155,6 +155,7 @@ class _Prepared:
             _martingale_residuals(follow_up),
             most=min(settings.most_features),
             maximum_correlation=settings.maximum_correlation,
+            kept=kept_columns(preparation.columns, settings.kept),
         )
         self.preparation = preparation.select(chosen)
         self.values = values[:, chosen]

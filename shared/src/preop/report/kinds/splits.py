@@ -380,6 +380,7 @@ def _method(study: SplitsEvidence) -> list[Block]:
         else f"a free search tried {settings['trials']} combinations"
     )
     sizes = ", ".join(str(size) for size in settings["most_features"])
+    kept = settings.get("kept", ())  # evidence of earlier versions has no such entry
     return [
         f"Validation: {splits.repeats} random splits by patient, stratified by outcome, with {percent(splits.test_share)} of "
         f"the patients held out (seed {splits.seed}); the same splits for all models on the same patients.",
@@ -389,8 +390,9 @@ def _method(study: SplitsEvidence) -> list[Block]:
             "a missing value, scaling, selection, the classifier and its settings, calibration, and the threshold."
         ),
         f"Classifiers: {', '.join(settings['classifiers'])}; selection: {', '.join(settings['selections'])}, with at most "
-        f"{sizes} features, of which no two have a rank correlation above {settings['maximum_correlation']:g}. In five "
-        f"inner folds {search}; the smallest log loss decided"
+        f"{sizes} features, of which no two have a rank correlation above {settings['maximum_correlation']:g}"
+        + (f", beside {', '.join(kept)}, which are always kept where they can be used" if kept else "")
+        + f". In five inner folds {search}; the smallest log loss decided"
         + (", or the simplest within one standard error of it" if settings["one_standard_error"] else "")
         + (f"; the best {settings['ensemble']} were averaged" if settings["ensemble"] > 1 else "")
         + ". Classes were not reweighted: that would distort the probabilities.",
