@@ -3,41 +3,100 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from preop.anatomy import not_plausible
 from preop.grandchallenge.outputs import Output
 from preop.grandchallenge.values import Point, multiple_points
 from preop.imaging import Image
 from preop.mil import Prediction
 from preop.report.charts import count_chart, share_chart
-from preop.study import DISCLAIMER, Range, model_entry, simulation_warnings
+from preop.study import DISCLAIMER, Assessability, Assessable, Range, model_entry, simulation_warnings
 
 from .lymph_nodes import SIZE_RULE_MM, LymphNode, LymphNodes
 from .model import Model
 
 MAX_COUNTED = 20
 """The last of the reported probabilities is that of this many positive nodes or more."""
+NOTHING_ASSESSED = "Not assessable: the proportion of pN+ among training patients"
 MIN_VISIBLE = 0.005
 """Height of a bar that can be seen."""
 
 
-def explanation(prediction: Prediction, nodes: LymphNodes, ct: Image, model: Model) -> dict[str, Any]:
-    """Decision, number of positive nodes, the size rule of clinicians, warnings, and where the model comes from."""
+@dataclass(frozen=True)
+class Assessed:
+    """What is said of a patient.
+
+    Attributes
+    ----------
+    likelihood
+        Of pN+, as near to 0 and 1 as the validation supports; that of any patient where nothing could be assessed.
+    prediction
+        Of the nodes that are plausible; None where none is.
+    """
+
+    likelihood: float
+    prediction: Prediction | None = None
+
+    @property
+    def expected(self) -> float | None:
+        """Expected number of positive nodes; None where it is not known."""
+        return None if self.prediction is None else self.prediction.expected
+
+    @property
+    def counts(self) -> dict[str, float] | None:
+        """Probability by number of positive nodes, as text; None from a head that does not count.
+
+        That of none agrees with the likelihood, where that was kept from 0 or 1.
+        """
+        if self.prediction is None or self.prediction.counts is None:
+            return None
+        none, *others = self.prediction.counts.tolist()
+        if self.likelihood != self.prediction.probability:
+            total = sum(others)
+            others = [value * self.likelihood / total if total else self.likelihood / len(others) for value in others]
+            none = 1 - self.likelihood
+        names = [*map(str, range(MAX_COUNTED)), f"{MAX_COUNTED} or more"]
+        return dict(zip(names, [none, *others], strict=True))
+
+    @property
+    def contributions(self) -> list[float]:
+        """Of each node that is plausible, in the order of the nodes."""
+        return [] if self.prediction is None else self.prediction.contributions.tolist()
+
+
+def explanation(
+    assessed: Assessed, nodes: LymphNodes, problems: Mapping[int, Sequence[str]], ct: Image, model: Model
+) -> dict[str, Any]:
+    """Decision, number of positive nodes, the size rule of clinicians, warnings, and where the model comes from.
+
+    Parameters
+    ----------
+    nodes
+        Those that are plausible.
+    problems
+        Of each node by number, why it is not plausible.
+    """
     threshold = model.description.threshold
     suspicious = [node.number for node in nodes.nodes if node.suspicious_by_size]
+    assessability = assess(nodes, problems, ct, model)
+    decided = assessability.verdict is not Assessable.NO
     return {
-        "likelihood": prediction.probability,
+        **assessability.to_json(),
+        "likelihood": assessed.likelihood,
         "decision_threshold": threshold,
-        "decision": "pN+" if prediction.probability >= threshold else "pN0",
+        "decision": _decision(assessed.likelihood >= threshold) if decided else "none",
         "nodes": len(nodes.nodes),
-        "expected_positive_nodes": prediction.expected,
-        "probability_of_count": _counts(prediction),
+        "nodes_not_plausible": [number for number, failed in problems.items() if failed],
+        "expected_positive_nodes": assessed.expected,
+        "probability_of_count": assessed.counts,
         "size_rule": {
             "rule": f"short axis over {SIZE_RULE_MM:g} mm",
-            "decision": "pN+" if suspicious else "pN0",
+            "decision": _decision(bool(suspicious)) if decided else "none",
             "nodes": suspicious,
         },
         "notes": list(nodes.notes),
@@ -55,41 +114,64 @@ def explanation(prediction: Prediction, nodes: LymphNodes, ct: Image, model: Mod
     }
 
 
-def chart(prediction: Prediction, nodes: LymphNodes) -> Output:
+def assess(nodes: LymphNodes, problems: Mapping[int, Sequence[str]], ct: Image, model: Model) -> Assessability:
+    """Say whether the patient can be assessed by these nodes."""
+    named = not_plausible("lymph node", problems)
+    if not nodes.nodes:
+        return Assessability(prevents=["None of what is segmented is plausible as a lymph node.", *named])
+    cut = [str(node.number) for node in nodes.nodes if node.cut_by_edge]
+    edge = [f"Cut off by the edge of the scan: node{'s' if len(cut) > 1 else ''} {', '.join(cut)}."] if cut else []
+    return Assessability(limits=[*named, *_unlike_the_training(nodes, ct, model), *edge])
+
+
+def _decision(positive: bool) -> str:  # noqa: FBT001
+    return "pN+" if positive else "pN0"
+
+
+def chart(assessed: Assessed, nodes: LymphNodes) -> Output:
     """Draw the probability of each number; where the head does not count, of none and of at least one."""
-    title = f"Likelihood of pN+ {prediction.probability:.0%}"
-    counts = _counts(prediction)
+    if assessed.prediction is None:
+        return share_chart(
+            {"pN0": 1 - assessed.likelihood, "pN+": assessed.likelihood}, axis="probability", title=NOTHING_ASSESSED
+        )
+    title = f"Likelihood of pN+ {assessed.likelihood:.0%}"
+    counts = assessed.counts
     if counts is None:
-        shares = {"pN0": 1 - prediction.probability, "pN+": prediction.probability}
+        shares = {"pN0": 1 - assessed.likelihood, "pN+": assessed.likelihood}
         return share_chart(shares, axis="probability", title=title)
     # Bars end where nothing more could be seen.
     shown = 1 + max(place for place, value in enumerate(counts.values()) if value >= MIN_VISIBLE)
     return count_chart(
         dict(itertools.islice(counts.items(), max(shown, 3))),
         title=title,
-        subtitle=f"number of positive nodes; {prediction.expected:.1f} of {len(nodes.nodes)} expected",
+        subtitle=f"number of positive nodes; {assessed.expected:.1f} of {len(nodes.nodes)} expected",
     )
 
 
-def points(prediction: Prediction, nodes: LymphNodes, model: Model) -> Output:
+def points(assessed: Assessed, nodes: LymphNodes, model: Model) -> Output:
     """Give a point inside each node, with its probability where the head gives one."""
     counts = model.description.network.counts
     return multiple_points(
         (
             Point(node.centre_mm, f"node {node.number}", value if counts else None)
-            for node, value in _by_contribution(prediction, nodes)
+            for node, value in _by_contribution(assessed, nodes)
         ),
         name="lymph nodes",
     )
 
 
-def table(prediction: Prediction, nodes: LymphNodes, model: Model) -> list[dict[str, Any]]:
-    """Give what was measured and predicted of each node, the most probable first."""
+def table(
+    assessed: Assessed, found: LymphNodes, problems: Mapping[int, Sequence[str]], model: Model
+) -> list[dict[str, Any]]:
+    """Give what was measured and predicted of each node, the most probable first; then those that are not plausible."""
     meaning = "probability" if model.description.network.counts else "contribution"
+    plausible = found.without(number for number, failed in problems.items() if failed)
+    failed = [(node, None) for node in found.nodes if problems[node.number]]
     return [
         {
             "node": node.number,
             meaning: value,
+            "plausible": not problems[node.number],
             "short_axis_mm": round(node.short_axis_mm, 1),
             "long_axis_mm": round(node.long_axis_mm, 1),
             "volume_ml": round(node.volume_ml, 3),
@@ -99,34 +181,28 @@ def table(prediction: Prediction, nodes: LymphNodes, model: Model) -> list[dict[
             "cut_by_edge": node.cut_by_edge,
             "position_mm": [round(coordinate, 1) for coordinate in node.centre_mm],
         }
-        for node, value in _by_contribution(prediction, nodes)
+        for node, value in [*_by_contribution(assessed, plausible), *failed]
     ]
 
 
-def heat_map(prediction: Prediction, nodes: LymphNodes) -> Image:
-    """Give each voxel of a node the node's contribution."""
-    values = np.zeros(nodes.nodes[-1].number + 1, dtype=np.float32)
-    values[[node.number for node in nodes.nodes]] = prediction.contributions.numpy()
+def heat_map(assessed: Assessed, nodes: LymphNodes) -> Image:
+    """Give each voxel of a plausible node the node's contribution."""
+    values = np.zeros(int(nodes.labels.voxels.max()) + 1, dtype=np.float32)
+    values[[node.number for node in nodes.nodes]] = assessed.contributions
     return nodes.labels.with_voxels(values[nodes.labels.voxels])
 
 
-def _counts(prediction: Prediction) -> dict[str, float] | None:
-    """Probability by number of positive nodes, as text; None from a head that does not count."""
-    if prediction.counts is None:
-        return None
-    names = [*map(str, range(MAX_COUNTED)), f"{MAX_COUNTED} or more"]
-    return dict(zip(names, prediction.counts.tolist(), strict=True))
-
-
-def _by_contribution(prediction: Prediction, nodes: LymphNodes) -> list[tuple[LymphNode, float]]:
+def _by_contribution(assessed: Assessed, nodes: LymphNodes) -> list[tuple[LymphNode, float]]:
     """Nodes with their contribution, the largest first."""
-    pairs = zip(nodes.nodes, prediction.contributions.tolist(), strict=True)
+    pairs = zip(nodes.nodes, assessed.contributions, strict=True)
     return sorted(pairs, key=lambda pair: (-pair[1], pair[0].number))
 
 
 def _unlike_the_training(nodes: LymphNodes, ct: Image, model: Model) -> Iterator[str]:
     """Warn of what no, or hardly any, training patient had."""
     learned = model.description
+    if not nodes.nodes:
+        return
     density = float(np.median([node.p90_hu for node in nodes.nodes]))
     slices_mm = max(ct.spacing_mm)
     if density < learned.median_hu.low:

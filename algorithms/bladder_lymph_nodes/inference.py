@@ -3,7 +3,8 @@
 Each lymph node is assessed on its own: a cube of 48 mm around it, with the outlines of the node and its neighbours, and
 its measurements go through one network, the same for all nodes. The number of positive nodes then has a
 Poisson-binomial distribution, by which the network was trained on nothing but the pathologist's count; the likelihood
-of pN+ is that of at least one. So the prediction can be traced back to the nodes.
+of pN+ is that of at least one. So the prediction can be traced back to the nodes. What cannot be a lymph node takes no
+part in it.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ from preop.grandchallenge.cases import Case
 from preop.grandchallenge.outputs import Output
 from preop.grandchallenge.runtime import run_algorithm
 from preop.imaging import Image, check_hu
+from preop.study import supported
 
-from .explanation import MAX_COUNTED, chart, explanation, heat_map, points, table
+from .explanation import MAX_COUNTED, Assessed, chart, explanation, heat_map, points, table
 from .instances import bag_of
-from .lymph_nodes import CT, SEGMENTATION, find_lymph_nodes
+from .lymph_nodes import CT, SEGMENTATION, LymphNodes, find_lymph_nodes
 from .model import SEGMENTATION_NETWORK, Model, load_model
+from .plausibility import problems_of
 
 __all__ = ["load_model", "predict"]
 
@@ -29,17 +32,28 @@ def predict(case: Case, model: Model) -> dict[str, Output]:
     ct = case.image(CT)
     check_hu(ct, name=CT)
     segmentation = case.image(SEGMENTATION) if SEGMENTATION in case else _segment(ct, model)
-    nodes = find_lymph_nodes(ct, segmentation)
-    bag = bag_of(case.name, ct, nodes, model.description.network, model.description.measured)
-    (prediction,) = model.ensemble.predict([bag], most=MAX_COUNTED)
+    found = find_lymph_nodes(ct, segmentation)
+    problems = problems_of(found.nodes)
+    nodes = found.without(number for number, failed in problems.items() if failed)
+    assessed = _assess(case.name, ct, nodes, model)
     return {
-        "lymph-node-metastasis-likelihood": prediction.probability,
-        "positive-lymph-nodes": explanation(prediction, nodes, ct, model),
-        "positive-lymph-nodes-chart": chart(prediction, nodes),
-        "lymph-nodes": points(prediction, nodes, model),
-        "lymph-node-table": table(prediction, nodes, model),
-        "lymph-node-heat-map": heat_map(prediction, nodes),
+        "lymph-node-metastasis-likelihood": assessed.likelihood,
+        "positive-lymph-nodes": explanation(assessed, nodes, problems, ct, model),
+        "positive-lymph-nodes-chart": chart(assessed, nodes),
+        "lymph-nodes": points(assessed, nodes, model),
+        "lymph-node-table": table(assessed, found, problems, model),
+        "lymph-node-heat-map": heat_map(assessed, nodes),
     }
+
+
+def _assess(name: str, ct: Image, nodes: LymphNodes, model: Model) -> Assessed:
+    """Predict from the nodes that are plausible; without any, nothing is known beyond the proportion of pN+ patients."""
+    if not nodes.nodes:
+        data = model.info.training_data
+        return Assessed(supported((data.events or 0) / data.patients, model.info))
+    bag = bag_of(name, ct, nodes, model.description.network, model.description.measured)
+    (prediction,) = model.ensemble.predict([bag], most=MAX_COUNTED)
+    return Assessed(supported(prediction.probability, model.info), prediction)
 
 
 def _segment(ct: Image, model: Model) -> Image:

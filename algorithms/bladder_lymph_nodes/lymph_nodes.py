@@ -7,13 +7,14 @@ where any pelvic node has a short axis over 8 mm, the lower of the limits in use
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from preop.anatomy import midline_mm
 from preop.errors import InvalidInputError
 from preop.imaging import SPECK_MM3, Geometry, Image, axial_diameters, crop, resample_like, separate_instances
 from preop.radiomics import FixedBinSize, Settings, compute_features
@@ -61,7 +62,9 @@ class LymphNode:
     centre_mm
         World position (x, y, z) of the voxel of the node that is nearest to its centroid.
     side
-        left, right, or midline, of the patient.
+        left, right, or midline, of the patient; unknown where the scan does not show where the midline is.
+    median_hu
+        Its median density.
     p90_hu
         90th percentile of its density: fat in the hilum, necrosis and the blurred rim have no part in it.
     p10_hu
@@ -80,6 +83,7 @@ class LymphNode:
     long_axis_mm: float
     volume_ml: float
     side: str
+    median_hu: float
     p90_hu: float
     p10_hu: float
     fat_around_hu: float
@@ -93,7 +97,7 @@ class LymphNode:
 
 @dataclass(frozen=True)
 class LymphNodes:
-    """All nodes of a patient.
+    """All nodes of a patient, or some of them.
 
     Attributes
     ----------
@@ -108,6 +112,15 @@ class LymphNodes:
     labels: Image
     nodes: tuple[LymphNode, ...]
     notes: tuple[str, ...]
+
+    def without(self, numbers: Iterable[int]) -> LymphNodes:
+        """Leave nodes out, also from the labels."""
+        left_out = set(numbers)
+        if not left_out:
+            return self
+        labels = np.where(np.isin(self.labels.voxels, [*left_out]), 0, self.labels.voxels)
+        nodes = tuple(node for node in self.nodes if node.number not in left_out)
+        return LymphNodes(self.labels.with_voxels(labels.astype(np.int32)), nodes, self.notes)
 
 
 def find_lymph_nodes(ct: Image, segmentation: Image) -> LymphNodes:
@@ -126,7 +139,7 @@ def find_lymph_nodes(ct: Image, segmentation: Image) -> LymphNodes:
     """
     labels, notes = _separated_instances(segmentation)
     boxes = ndimage.find_objects(labels.voxels)
-    middle_mm = _middle_of_body_mm(ct)
+    middle_mm = midline_mm(ct)
     nodes = tuple(
         _measured(number, labels, ct, box, middle_mm) for number, box in enumerate(boxes, start=1) if box is not None
     )
@@ -199,7 +212,7 @@ def _separated_instances(segmentation: Image) -> tuple[Image, list[str]]:
     )
 
 
-def _measured(number: int, labels: Image, ct: Image, box: Box, middle_mm: float) -> LymphNode:
+def _measured(number: int, labels: Image, ct: Image, box: Box, middle_mm: float | None) -> LymphNode:
     """Measure one node, whose voxels lie in a box."""
     drawn, density = crop(labels, box), crop(ct, box)
     mask = drawn.voxels == number
@@ -207,7 +220,7 @@ def _measured(number: int, labels: Image, ct: Image, box: Box, middle_mm: float)
     nearest = inside[np.linalg.norm((inside - inside.mean(0)) * ct.spacing_mm, axis=1).argmin()]
     x, y, z = drawn.geometry.world_mm(nearest[None])[0].tolist()
     diameters = axial_diameters(drawn.with_voxels(mask))
-    p10_hu, p90_hu = np.percentile(density.voxels[mask], (10, 90)).tolist()
+    p10_hu, median_hu, p90_hu = np.percentile(density.voxels[mask], (10, 50, 90)).tolist()
     return LymphNode(
         number=number,
         box=box,
@@ -215,7 +228,8 @@ def _measured(number: int, labels: Image, ct: Image, box: Box, middle_mm: float)
         short_axis_mm=diameters.short_axis_mm,
         long_axis_mm=diameters.long_axis_mm,
         volume_ml=len(inside) * ct.geometry.voxel_volume_mm3 / 1000,
-        side="midline" if abs(x - middle_mm) <= MIDLINE_MM else "left" if x > middle_mm else "right",
+        side=_side(x, middle_mm),
+        median_hu=median_hu,
         p90_hu=p90_hu,
         p10_hu=p10_hu,
         fat_around_hu=_fat_around_hu(number, labels, ct, box),
@@ -231,14 +245,11 @@ def _fat_around_hu(number: int, labels: Image, ct: Image, box: Box) -> float:
     return float(np.percentile(crop(ct, wide).voxels[shell], 25)) if shell.any() else math.nan
 
 
-def _middle_of_body_mm(ct: Image) -> float:
-    """Position between left and right of the middle of the body; x of the world grows towards the patient's left."""
-    step = tuple(max(1, round(5.0 / spacing)) for spacing in ct.spacing_mm)
-    coarse = ct.voxels[:: step[0], :: step[1], :: step[2]]
-    body = np.argwhere(coarse > -300) * np.array(step)
-    if not len(body):
-        body = (np.array(ct.shape)[None] - 1) / 2
-    return float(np.median(ct.geometry.world_mm(body)[:, 0]))
+def _side(x_mm: float, midline: float | None) -> str:
+    """Side of the patient; x of the world grows towards the patient's left."""
+    if midline is None:
+        return "unknown"
+    return "midline" if abs(x_mm - midline) <= MIDLINE_MM else "left" if x_mm > midline else "right"
 
 
 def _cube_around(centre_mm: tuple[float, float, float]) -> Geometry:

@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from preop.cohort import Patient
+from preop.errors import InvalidInputError
 from preop.grandchallenge.values import to_json
 from preop.imaging import check_hu
 
 from .lymph_nodes import CT, SEGMENTATION, cut_cubes, find_lymph_nodes, measures_of, radiomics_of
+from .plausibility import problems_of
 
 NODES_FILE, CUBES_FILE = "nodes.json", "cubes.npy"
 
@@ -30,7 +32,13 @@ def prepare_patient(patient: Patient, folder: Path, *, instances: str) -> None:
     """
     ct = patient.case.image(CT)
     check_hu(ct, name=CT)
-    nodes = find_lymph_nodes(ct, patient.case.image(SEGMENTATION))
+    found = find_lymph_nodes(ct, patient.case.image(SEGMENTATION))
+    nodes = found.without(number for number, failed in problems_of(found.nodes).items() if failed)
+    if not nodes.nodes:
+        raise InvalidInputError(
+            f"None of what the {SEGMENTATION} outlines is plausible as a lymph node, by size, density and surroundings: check "
+            "that it belongs to this CT."
+        )
     if instances == "cubes":
         np.save(folder / CUBES_FILE, cut_cubes(ct, nodes))
     content = {

@@ -14,7 +14,7 @@ from bladder_lymph_nodes.lymph_nodes import (
     measures_of,
 )
 from preop.errors import InvalidInputError
-from preop.imaging import Geometry, Image
+from preop.imaging import Geometry, Image, crop
 
 SHAPE = (40, 100, 120)
 SPACING = (2.0, 1.0, 1.0)
@@ -53,15 +53,28 @@ def test_a_label_keeps_the_number_the_reader_gave_it(two: NDArray[np.int32]) -> 
     assert nodes.notes == ()
 
 
-def test_a_node_is_measured_in_millimetres_and_on_its_side(two: NDArray[np.int32]) -> None:
+def test_a_node_is_measured_in_millimetres(two: NDArray[np.int32]) -> None:
     small, large = found(two).nodes
     assert large.short_axis_mm == pytest.approx(12, abs=1)
     assert large.volume_ml == pytest.approx(4 / 3 * np.pi * 6**3 / 1000, rel=0.05)
     assert large.centre_mm == pytest.approx((-30.0, 0.0, 140.0))
-    assert (large.side, small.side) == ("right", "left")
     assert large.suspicious_by_size
     assert not small.suspicious_by_size
     assert large.p90_hu == NODE_HU
+
+
+def test_a_node_has_a_side_where_the_whole_width_of_the_body_is_in_view_and_none_in_a_part_of_it() -> None:
+    labels = np.zeros((10, 100, 360), dtype=np.int32)
+    for number, column in enumerate((120, 182, 250), start=1):
+        labels[4:6, 45:55, column - 5 : column + 5] = number
+    geometry = Geometry.axis_aligned(labels.shape, (5.0, 2.0, 1.0), (-180.0, -100.0, 0.0))
+    body = np.full(labels.shape, -1000, dtype=np.int16)
+    body[:, 10:90, 20:340] = FAT_HU
+    body[labels > 0] = NODE_HU
+    whole, drawn = Image(body, geometry), Image(labels, geometry)
+    assert [node.side for node in find_lymph_nodes(whole, drawn).nodes] == ["right", "midline", "left"]
+    right = (slice(0, 10), slice(0, 100), slice(0, 200))
+    assert [node.side for node in find_lymph_nodes(crop(whole, right), crop(drawn, right)).nodes] == ["unknown"] * 2
 
 
 def test_a_binary_mask_is_split_into_nodes_by_falling_size(two: NDArray[np.int32]) -> None:

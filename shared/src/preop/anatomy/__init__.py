@@ -2,8 +2,10 @@
 
 from preop.anatomy.landmarks import Hilum, Landmarks, Profile, find_landmarks
 from preop.anatomy.measures import StationMeasures, measure_stations
+from preop.anatomy.midline import midline_mm
 from preop.anatomy.nodes import NodeStations, stations_of_node, stations_of_points
 from preop.anatomy.organs import TOTAL_CLASSES, Organs, Thorax, in_patient_axes
+from preop.anatomy.plausibility import PlausibleRange, not_plausible
 from preop.anatomy.stations import STATIONS, StationMap, map_stations
 
 __all__ = [
@@ -13,6 +15,7 @@ __all__ = [
     "Landmarks",
     "NodeStations",
     "Organs",
+    "PlausibleRange",
     "Profile",
     "StationMap",
     "StationMeasures",
@@ -21,6 +24,8 @@ __all__ = [
     "in_patient_axes",
     "map_stations",
     "measure_stations",
+    "midline_mm",
+    "not_plausible",
     "stations_of_node",
     "stations_of_points",
 ]
