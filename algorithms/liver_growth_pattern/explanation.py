@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from preop.anatomy import not_plausible
 from preop.grandchallenge.outputs import Output
 from preop.grandchallenge.values import Point, multiple_points
 from preop.imaging import Image
 from preop.radiomics import describe
-from preop.report.charts import composition_chart
+from preop.report.charts import composition_chart, share_chart
 from preop.staging import MAJORITY, Pattern, ShareDistribution
-from preop.study import DISCLAIMER, ValidationFigures, model_entry, simulation_warnings
+from preop.study import DISCLAIMER, Assessability, Assessable, ValidationFigures, model_entry, simulation_warnings
 
 from .combination import Learner, PatientPrediction
 from .learning import COMBINATION, Patient
@@ -25,6 +26,7 @@ CONFIDENCE = 0.9
 MAX_FEATURES = 8
 """So many features of a metastasis are named, those that contribute most."""
 NOT_JUDGED = 4
+NOTHING_ASSESSED = "Not assessable: the proportion of patterns among training patients"
 
 _REGION_NAMES = {"core": "core", "inner_ring": "inner ring", "outer_ring": "outer ring"}
 _BASELINE_NAMES = {
@@ -35,23 +37,34 @@ _BASELINE_NAMES = {
 
 
 def result(
-    prediction: PatientPrediction, lesions: Lesions, ct: Image, model: Model, detected: Mapping[int, str]
+    prediction: PatientPrediction,
+    lesions: Lesions,
+    problems: Mapping[int, Sequence[str]],
+    ct: Image,
+    model: Model,
+    detected: Mapping[int, str],
 ) -> dict[str, Any]:
     """Give the table of the patient and of each metastasis, with warnings and provenance.
 
     Parameters
     ----------
+    problems
+        Why metastases that were left out are not plausible, by number.
     detected
         Pattern that the detection network sees in each metastasis, where it drew them.
     """
     threshold = model.description.threshold
+    assessability = assess(lesions, problems, ct, model)
+    decision = "non-desmoplastic" if prediction.non_desmoplastic >= threshold else "desmoplastic"
     return {
+        **assessability.to_json(),
         "likelihood_non_desmoplastic": prediction.non_desmoplastic,
         "probability_all_metastases_purely_desmoplastic": 1 - prediction.non_desmoplastic,
         "decision_threshold": threshold,
-        "decision": "non-desmoplastic" if prediction.non_desmoplastic >= threshold else "desmoplastic",
+        "decision": "none" if assessability.verdict is Assessable.NO else decision,
         "rule": "desmoplastic only if the whole interface of every metastasis is desmoplastic",
         "metastases_judged": len(lesions.seen),
+        "metastases_not_plausible": list(problems),
         "metastases": [
             _lesion(predicted, seen) | ({"pattern_by_detection": detected[seen.lesion.number]} if detected else {})
             for predicted, seen in zip(prediction.lesions, lesions.seen, strict=True)
@@ -62,6 +75,19 @@ def result(
         "model": model_entry(model.info, _figures(model.info.validation, model.details)),
         "disclaimer": DISCLAIMER,
     }
+
+
+def assess(lesions: Lesions, problems: Mapping[int, Sequence[str]], ct: Image, model: Model) -> Assessability:
+    """Say whether the patient can be assessed by these metastases: the pattern depends on all of them."""
+    named = not_plausible("liver metastasis", problems)
+    if not lesions.seen:
+        return Assessability(prevents=["None of what is segmented is plausible as a liver metastasis.", *named])
+    limits = [*named, *_outside_training(lesions, max(ct.spacing_mm), model.description)]
+    if lesions.outside:
+        limits.append(f"Without liver around, and not assessed: number {', '.join(map(str, lesions.outside))}.")
+    if cut := [str(each.lesion.number) for each in lesions.seen if each.lesion.cut_by_edge]:
+        limits.append(f"Cut off by the edge of the scan: number {', '.join(cut)}.")
+    return Assessability(limits=limits)
 
 
 def _figures(validation: ValidationFigures, details: Details) -> dict[str, Any]:
@@ -95,7 +121,13 @@ def _lesion(predicted: ShareDistribution, seen: Seen) -> dict[str, Any]:
 
 
 def pattern_chart(prediction: PatientPrediction, lesions: Lesions) -> Output:
-    """Draw the expected shares of each metastasis as a divided bar."""
+    """Draw the expected shares of each metastasis as a divided bar; where there is none, the likelihood alone."""
+    if not lesions.seen:
+        likelihoods = {
+            "desmoplastic": 1 - prediction.non_desmoplastic,
+            "non-desmoplastic": prediction.non_desmoplastic,
+        }
+        return share_chart(likelihoods, axis="probability", title=NOTHING_ASSESSED)
     shares = {
         f"{seen.lesion.number}: {seen.lesion.long_axis_mm:.0f} mm": dict(
             zip(map(str, Pattern), predicted.mean.tolist(), strict=True)
@@ -129,7 +161,7 @@ def pattern_points(prediction: PatientPrediction, lesions: Lesions) -> Output:
 def pattern_map(prediction: PatientPrediction, lesions: Lesions) -> Image:
     """Label each metastasis by its predominant pattern (1 to 3), or as ``NOT_JUDGED`` (uint8)."""
     values = np.zeros(int(lesions.labels.voxels.max()) + 1, dtype=np.uint8)
-    values[list(lesions.outside)] = NOT_JUDGED
+    values[[*lesions.outside, *lesions.not_plausible]] = NOT_JUDGED
     for predicted, seen in zip(prediction.lesions, lesions.seen, strict=True):
         values[seen.lesion.number] = 1 + list(Pattern).index(_predominant(predicted))
     return lesions.labels.with_voxels(values[lesions.labels.voxels])
@@ -212,6 +244,8 @@ def _warnings(lesions: Lesions, ct: Image, model: Model) -> list[str]:
 
 def _outside_training(lesions: Lesions, slice_mm: float, known: Description) -> list[str]:
     """Say in what the patient differs from all training patients."""
+    if not lesions.seen:
+        return []
     liver_hu = float(np.median([each.lesion.liver_hu for each in lesions.seen]))
     warnings = []
     if liver_hu < known.liver_hu.low:

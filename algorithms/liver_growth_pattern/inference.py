@@ -9,10 +9,12 @@ metastasis is, all along its interface; the probability of that takes into accou
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from preop.errors import InvalidInputError, InvalidModelError
 from preop.grandchallenge.cases import Case
@@ -20,12 +22,14 @@ from preop.grandchallenge.outputs import Output
 from preop.grandchallenge.runtime import run_algorithm
 from preop.imaging import Image, check_hu, components
 from preop.staging import Pattern
+from preop.study import supported
 
-from .combination import predict_patient
+from .combination import Learner, PatientPrediction, predict_patient
 from .explanation import explanation, pattern_chart, pattern_map, pattern_points, result
 from .learning import Patient
 from .lesions import CT, SEGMENTATION, Lesions, find_lesions
 from .model import DETECTION_NETWORK, Model, load_model
+from .plausibility import problems_of
 
 
 def predict(case: Case, model: Model) -> dict[str, Output]:
@@ -38,18 +42,32 @@ def predict(case: Case, model: Model) -> dict[str, Output]:
     else:
         segmentation, detected = _detect(ct, model)
     liver = _liver(ct, segmentation, model)
-    lesions = find_lesions(ct, segmentation, liver)
-    patient = _patient(case.name, lesions)
-    (outputs,) = model.fitted.outputs([patient])
-    prediction = predict_patient(model.stack.combine(outputs), model.within_patient_correlation)
+    found = find_lesions(ct, segmentation, liver)
+    problems = problems_of(found.seen)
+    lesions = found.without(problems)
+    patient, outputs, prediction = _assess(case.name, lesions, model)
     return {
         "non-desmoplastic-likelihood": prediction.non_desmoplastic,
-        "growth-patterns": result(prediction, lesions, ct, model, detected),
+        "growth-patterns": result(prediction, lesions, problems, ct, model, detected),
         "growth-pattern-chart": pattern_chart(prediction, lesions),
         "liver-metastases": pattern_points(prediction, lesions),
         "growth-pattern-map": pattern_map(prediction, lesions),
         "growth-pattern-explanation": explanation(patient, outputs, lesions, model),
     }
+
+
+def _assess(
+    name: str, lesions: Lesions, model: Model
+) -> tuple[Patient, Mapping[Learner, NDArray[np.float64]], PatientPrediction]:
+    """Predict from what is plausible; without any, nothing is known beyond the proportion of non-desmoplastic patients."""
+    if not lesions.seen:
+        data = model.info.training_data
+        share = supported((data.events or 0) / data.patients, model.info)
+        return Patient(name, "", [], torch.empty(0)), {}, PatientPrediction(share, ())
+    patient = _patient(name, lesions)
+    (outputs,) = model.fitted.outputs([patient])
+    found = predict_patient(model.stack.combine(outputs), model.within_patient_correlation)
+    return patient, outputs, PatientPrediction(supported(found.non_desmoplastic, model.info), found.lesions)
 
 
 def _patient(name: str, lesions: Lesions) -> Patient:

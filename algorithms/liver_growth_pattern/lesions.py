@@ -12,8 +12,8 @@ around this metastasis. That leaves out fat, lung, gas and bone, but neither mus
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -90,6 +90,8 @@ class Lesion:
         World position (x, y, z) of the voxel of it that is nearest to its centroid.
     long_axis_mm
         Longest diameter in the axial slice where it is largest.
+    median_hu
+        Its own median density.
     liver_hu
         Median density of the liver around it.
     liver_share
@@ -102,6 +104,7 @@ class Lesion:
     centre_mm: tuple[float, float, float]
     long_axis_mm: float
     volume_ml: float
+    median_hu: float
     liver_hu: float
     liver_share: float
     cut_by_edge: bool
@@ -140,12 +143,21 @@ class Lesions:
         Numbers of those that do not lie in the liver, and are not judged.
     notes
         What a reader should know of how they were separated, in sentences.
+    not_plausible
+        Numbers of those that cannot be metastases, and are not judged.
     """
 
     labels: Image
     seen: tuple[Seen, ...]
     outside: tuple[int, ...]
     notes: tuple[str, ...]
+    not_plausible: tuple[int, ...] = ()
+
+    def without(self, numbers: Iterable[int]) -> Lesions:
+        """Leave metastases out that are not plausible; they keep their labels."""
+        left_out = set(numbers)
+        seen = tuple(each for each in self.seen if each.lesion.number not in left_out)
+        return replace(self, seen=seen, not_plausible=tuple(sorted(left_out)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -353,6 +365,7 @@ def _measured(ct: Image, labels: Image, number: int, box: Box, around: Surroundi
         centre_mm=(x, y, z),
         long_axis_mm=axial_diameters(part.with_voxels(mask)).long_axis_mm,
         volume_ml=len(inside) * part.geometry.voxel_volume_mm3 / 1000,
+        median_hu=float(np.median(crop(ct, box).voxels[mask])),
         liver_hu=around.liver_hu,
         liver_share=around.liver_share,
         cut_by_edge=any(side.start == 0 or side.stop == size for side, size in zip(box, ct.shape, strict=True)),

@@ -8,11 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from preop.anatomy import not_plausible
 from preop.cohort import Patient
+from preop.errors import InvalidInputError
 from preop.grandchallenge.values import to_json
 from preop.imaging import Image, check_hu, read_labels
 
 from .lesions import CT, SEGMENTATION, Lesions, find_lesions
+from .plausibility import problems_of
 
 CONTENT_FILE = "lesions.json"
 FIRST, SECOND = "first", "second"
@@ -30,13 +33,23 @@ def prepare_patient(patient: Patient, folder: Path) -> None:
     """
     ct = patient.case.image(CT)
     check_hu(ct, name=CT)
-    found = {FIRST: find_lesions(ct, patient.case.image(SEGMENTATION))}
+    found = {FIRST: _plausible(find_lesions(ct, patient.case.image(SEGMENTATION)))}
     if second := patient.row.get(SECOND_SEGMENTATION):
-        found[SECOND] = find_lesions(ct, _second(patient, second, ct))
+        found[SECOND] = _plausible(find_lesions(ct, _second(patient, second, ct)))
     for name, lesions in found.items():
         np.save(folder / f"{name}.npy", np.stack([each.patches for each in lesions.seen]))
     content = {"slice_mm": max(ct.spacing_mm), **{name: _rows(lesions) for name, lesions in found.items()}}
     (folder / CONTENT_FILE).write_text(to_json(content), encoding="utf-8")
+
+
+def _plausible(lesions: Lesions) -> Lesions:
+    """Leave out what cannot be a metastasis, as inference does."""
+    problems = problems_of(lesions.seen)
+    kept = lesions.without(problems)
+    if not kept.seen:
+        named = " ".join(not_plausible("liver metastasis", problems))
+        raise InvalidInputError(f"{named} Check that the segmentation belongs to this CT.")
+    return kept
 
 
 def _second(patient: Patient, name: str, ct: Image) -> Image:
