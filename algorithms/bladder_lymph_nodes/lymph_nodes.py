@@ -61,6 +61,8 @@ class LymphNode:
         The smallest box of voxels around it.
     centre_mm
         World position (x, y, z) of the voxel of the node that is nearest to its centroid.
+    outlined_ml
+        Volume of the connected outline that it is a part of: its own, unless it touches other nodes.
     side
         left, right, or midline, of the patient; unknown where the scan does not show where the midline is.
     median_hu
@@ -82,6 +84,7 @@ class LymphNode:
     short_axis_mm: float
     long_axis_mm: float
     volume_ml: float
+    outlined_ml: float
     side: str
     median_hu: float
     p90_hu: float
@@ -139,9 +142,11 @@ def find_lymph_nodes(ct: Image, segmentation: Image) -> LymphNodes:
     """
     labels, notes = _separated_instances(segmentation)
     boxes = ndimage.find_objects(labels.voxels)
-    middle_mm = midline_mm(ct)
+    middle_mm, outlined_ml = midline_mm(ct), _outlined_ml(labels)
     nodes = tuple(
-        _measured(number, labels, ct, box, middle_mm) for number, box in enumerate(boxes, start=1) if box is not None
+        _measured(number, labels, ct, box, middle_mm, outlined_ml)
+        for number, box in enumerate(boxes, start=1)
+        if box is not None
     )
     if cut := [str(node.number) for node in nodes if node.cut_by_edge]:
         cut_nodes = f"Node {cut[0]} is" if len(cut) == 1 else f"Nodes {', '.join(cut)} are"
@@ -212,7 +217,15 @@ def _separated_instances(segmentation: Image) -> tuple[Image, list[str]]:
     )
 
 
-def _measured(number: int, labels: Image, ct: Image, box: Box, middle_mm: float | None) -> LymphNode:
+def _outlined_ml(labels: Image) -> NDArray[np.float64]:
+    """Volume of the connected outline that each voxel is a part of, (z, y, x)."""
+    parts, _ = ndimage.label(labels.voxels > 0)
+    return np.asarray(np.bincount(parts.ravel())[parts] * (labels.geometry.voxel_volume_mm3 / 1000))
+
+
+def _measured(
+    number: int, labels: Image, ct: Image, box: Box, middle_mm: float | None, outlined_ml: NDArray[np.float64]
+) -> LymphNode:
     """Measure one node, whose voxels lie in a box."""
     drawn, density = crop(labels, box), crop(ct, box)
     mask = drawn.voxels == number
@@ -228,6 +241,7 @@ def _measured(number: int, labels: Image, ct: Image, box: Box, middle_mm: float 
         short_axis_mm=diameters.short_axis_mm,
         long_axis_mm=diameters.long_axis_mm,
         volume_ml=len(inside) * ct.geometry.voxel_volume_mm3 / 1000,
+        outlined_ml=float(outlined_ml[box][tuple(nearest)]),
         side=_side(x, middle_mm),
         median_hu=median_hu,
         p90_hu=p90_hu,

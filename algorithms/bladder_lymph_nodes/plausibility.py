@@ -46,8 +46,8 @@ FAT_AROUND = PlausibleRange(
 
 
 def size_of_a_node(node: LymphNode) -> str | None:
-    """Check that it is not an organ, or a mass of another kind."""
-    return VOLUME.problem(node.volume_ml)
+    """Check that it is not an organ or a mass of another kind, nor a piece that was split off one at a waist."""
+    return VOLUME.problem(node.outlined_ml)
 
 
 def density_of_a_node(node: LymphNode) -> str | None:

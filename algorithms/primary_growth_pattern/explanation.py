@@ -12,16 +12,21 @@ from preop.grandchallenge.outputs import Output, Thumbnail
 from preop.imaging import Image
 from preop.report.charts import Contribution, contributions_chart
 from preop.slides import Slide, TileFeatures, in_micrometres
-from preop.study import DISCLAIMER, model_entry, simulation_warnings
+from preop.study import DISCLAIMER, Assessability, Assessable, model_entry, simulation_warnings
 
 from .card_model import CardModel
+from .definitions import UM2_PER_MM2
 from .examination import Examined
 from .model import CARD, COMBINED, TILES, Model
-from .score_card import Item
+from .score_card import HOT_SPOT_MM2, Item
 
 SHOWN_TILES = 10
 MAX_ARTEFACT_FRACTION = 0.25
 """Share of the tissue under ink, folded or out of focus from which a reader is warned."""
+
+NO_DECISION = "none"
+MIN_TISSUE_MM2 = HOT_SPOT_MM2
+"""Less than the one field in which buds are counted is too little of a tumour to say anything of it."""
 
 _ACROSS = 5
 _FRAME_PX = 8
@@ -35,19 +40,26 @@ def most_influential(by_tile: NDArray[np.float32]) -> NDArray[np.intp]:
 
 
 def explain(
-    likelihoods: Mapping[str, float],
+    likelihoods: Mapping[str, float | None],
     seen: Examined,
     by_tile: NDArray[np.float32],
     influential: NDArray[np.intp],
     model: Model,
 ) -> dict[str, Any]:
-    """Put together what each model decides, and what its likelihood rests on."""
+    """Put together what each model decides, and what its likelihood rests on.
+
+    Parameters
+    ----------
+    likelihoods
+        By model; None of a score card without an item that was assessed.
+    """
     thresholds = model.description.thresholds
-    decisions = {
-        name: "desmoplastic" if value >= thresholds[name] else "not desmoplastic" for name, value in likelihoods.items()
-    }
+    assessability = assess(seen, model, card_says=likelihoods[CARD] is not None)
+    decisions = {name: _decision(value, thresholds[name], assessability) for name, value in likelihoods.items()}
+    both = NO_DECISION not in (decisions[CARD], decisions[TILES])
     corners = seen.tiles.tiling.corners_um
     return {
+        **assessability.to_json(),
         "likelihood": likelihoods[COMBINED],
         "decision_threshold": thresholds[COMBINED],
         "decision": decisions[COMBINED],
@@ -55,7 +67,7 @@ def explain(
             name: {"likelihood": value, "decision_threshold": thresholds[name], "decision": decisions[name]}
             for name, value in likelihoods.items()
         },
-        "models_agree": decisions[CARD] == decisions[TILES],
+        "models_agree": decisions[CARD] == decisions[TILES] if both else None,
         "unfavourable_items": [seen.card.item(name).title for name in seen.card.unfavourable],
         "items_not_assessed": {item.title: item.not_assessed for item in seen.card.items if not item.assessed},
         "score_card": {
@@ -87,13 +99,43 @@ def explain(
     }
 
 
-def card_chart(seen: Examined, card: CardModel, likelihood: float) -> Output:
+def assess(seen: Examined, model: Model, *, card_says: bool) -> Assessability:
+    """Say whether there was enough to assess: tissue, and items of the score card."""
+    learned, number = model.description, len(seen.tiles.tiling)
+    tissue_mm2 = number * seen.tiles.tiling.size_um**2 / UM2_PER_MM2
+    if tissue_mm2 < MIN_TISSUE_MM2:
+        too_little = f"There is too little tissue: {tissue_mm2:.2g} mm2; expected {MIN_TISSUE_MM2:.2g} mm2 or more."
+        return Assessability(prevents=[too_little])
+    limits = []
+    missing = [item.title.lower() for item in seen.card.items if not item.assessed]
+    if not card_says:
+        limits.append(
+            "No item of the score card that has a weight could be assessed: the score card gives no likelihood, and the "
+            "combined one is that of the tiles alone."
+        )
+    elif missing:
+        limits.append(f"Items of the score card that could not be assessed: {', '.join(missing)}.")
+    if seen.artefact_fraction > MAX_ARTEFACT_FRACTION:
+        limits.append(f"{seen.artefact_fraction:.0%} of the tissue is under ink, folded or out of focus.")
+    if number < learned.min_tiles:
+        limits.append(f"There is less tissue than on any slide of the training: {number} tiles of {learned.min_tiles}.")
+    return Assessability(limits=limits)
+
+
+def _decision(likelihood: float | None, threshold: float, assessability: Assessability) -> str:
+    if likelihood is None or assessability.verdict is Assessable.NO:
+        return NO_DECISION
+    return "desmoplastic" if likelihood >= threshold else "not desmoplastic"
+
+
+def card_chart(seen: Examined, card: CardModel, likelihood: float | None) -> Output:
     """Draw what each item of the card adds; items without a weight add nothing."""
     log_odds = {part.item: part.log_odds for part in card.contributions(seen.card)}
     directed = sum(item.unfavourable is not None for item in seen.card.items)
+    said = "no item assessed" if likelihood is None else f"likelihood of desmoplastic growth {likelihood:.0%}"
     return contributions_chart(
         [Contribution(item.title, _written(item), log_odds.get(item.name, 0.0)) for item in seen.card.items],
-        title=f"Score card: likelihood of desmoplastic growth {likelihood:.0%}",
+        title=f"Score card: {said}",
         subtitle=f"{len(seen.card.unfavourable)} of {directed} items unfavourable",
     )
 
@@ -135,7 +177,7 @@ def _warnings(decisions: Mapping[str, str], seen: Examined, model: Model) -> lis
     learned, number = model.description, len(seen.tiles.tiling)
     artefacts = seen.artefact_fraction
     warnings = []
-    if decisions[CARD] != decisions[TILES]:
+    if NO_DECISION not in (decisions[CARD], decisions[TILES]) and decisions[CARD] != decisions[TILES]:
         warnings.append(
             f"The two models disagree: {decisions[CARD]} by the score card, {decisions[TILES]} by the tiles."
         )

@@ -3,7 +3,7 @@
 Two models, side by side. The score card: a tissue network maps the slide and a cell network finds lymphocytes and tumour
 buds; what pathologists score is measured on them, and a logistic model reads which items are unfavourable. The weakly
 supervised model: an encoder describes the tiles of the tissue, and attention over them was trained on nothing but the
-patients' growth pattern. Their log odds are averaged. Items, regions and tiles show what each likelihood rests on.
+patients' growth pattern. Their log odds are averaged; where no item of the card can be assessed, the tiles stand alone. Items, regions and tiles show what each likelihood rests on.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from pathlib import Path
 from preop.grandchallenge.cases import Case
 from preop.grandchallenge.outputs import Output
 from preop.grandchallenge.runtime import run_algorithm
+from preop.study import supported
 
 from .examination import MASK, MASK_PIXEL_MM, examine, open_slide
 from .explanation import card_chart, explain, heat_map, most_influential, tile_sheet
 from .model import CARD, COMBINED, TILES, Model, load_model
+from .score_card import ScoreCard
 from .weakly_supervised import bag_of, tile_contributions
 
 __all__ = ["combine", "load_model", "predict"]
@@ -34,14 +36,15 @@ def predict(case: Case, model: Model) -> dict[str, Output]:
     network = model.description.network
     with open_slide(case) as slide:
         seen = examine(slide, model.networks, model.encoder, mask=mask)
-        by_card = model.card.predict(seen.card)
+        by_card = likelihood_of_card(seen.card, model)
         bag = bag_of(case.name, [seen.tiles], network)
         (prediction,) = model.ensemble.predict([bag], instances_per_chunk=TILES_PER_CHUNK)
         by_tile = tile_contributions(prediction, model.ensemble, [seen.tiles], network)
+        by_tiles = supported(prediction.probability, model.info)
         likelihoods = {
             CARD: by_card,
-            TILES: prediction.probability,
-            COMBINED: combine(by_card, prediction.probability),
+            TILES: by_tiles,
+            COMBINED: by_tiles if by_card is None else supported(combine(by_card, by_tiles), model.info),
         }
         influential = most_influential(by_tile)
         return {
@@ -53,6 +56,13 @@ def predict(case: Case, model: Model) -> dict[str, Output]:
             "growth-pattern-heat-map": heat_map(seen.tiles, by_tile, slide),
             "most-influential-tiles": tile_sheet(slide, seen.tiles, by_tile, influential),
         }
+
+
+def likelihood_of_card(card: ScoreCard, model: Model) -> float | None:
+    """Likelihood by the score card; None where none of the items that have a weight was assessed."""
+    if not any(card.item(weight.item).assessed for weight in model.card.weights):
+        return None
+    return supported(model.card.predict(card), model.info)
 
 
 def combine(first: float, second: float) -> float:

@@ -85,8 +85,11 @@ def test_a_piece_of_liver_drawn_beside_a_metastasis_is_left_out_and_named(tmp_pa
     labels = segmentation.voxels.astype(np.uint8)
     labels[labels > 0] = 1
     apart = ndimage.distance_transform_edt(labels == 0, sampling=ct.spacing_mm) > 8
-    place = np.argwhere(apart & (ct.voxels > 90))[0]
-    labels[place[0] : place[0] + 2, place[1] : place[1] + 6, place[2] : place[2] + 6] = 2
+    smooth = ndimage.gaussian_filter(ct.voxels.astype(np.float32), (1, 3, 3))
+    inner = np.zeros(ct.shape, dtype=bool)
+    inner[2:-2, 6:-6, 6:-6] = True
+    z, y, x = np.argwhere(apart & inner & (np.abs(smooth - np.median(ct.voxels[apart])) < 3))[0]
+    labels[z - 1 : z + 2, y - 4 : y + 5, x - 4 : x + 5] = 2
     patterns = outputs_of(tmp_path, ct, labels)["growth-patterns"]
     assert patterns["metastases_not_plausible"] == [2]
     assert patterns["assessable"] == "limited"

@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,12 @@ from preop.grandchallenge.roots import Roots
 from preop.grandchallenge.runtime import run_algorithm
 from preop.imaging import Geometry, Image, read_tiff, write_tiff
 from preop.slides import Slide, write_slide
-from primary_growth_pattern.examination import MASK, SLIDE
-from primary_growth_pattern.explanation import SHOWN_TILES
+from primary_growth_pattern.examination import MASK, SLIDE, examine
+from primary_growth_pattern.explanation import SHOWN_TILES, assess
+from primary_growth_pattern.findings import NetworksInfo
 from primary_growth_pattern.inference import combine, load_model, predict
 from primary_growth_pattern.model import CARD, COMBINED, TILES
+from primary_growth_pattern.score_card import DEFINITIONS
 from tests.conftest import ROOT
 from tests.slides.pictures import disc, inked
 
@@ -68,6 +71,34 @@ def test_the_combined_likelihood_is_the_mean_of_both_log_odds() -> None:
     mean = np.mean([math.log(likelihood / (1 - likelihood)) for likelihood in single])
     assert outputs_of()["desmoplastic-growth-likelihood"] == pytest.approx(1 / (1 + math.exp(-mean)))
     assert models[COMBINED]["likelihood"] == outputs_of()["desmoplastic-growth-likelihood"]
+
+
+def test_a_score_card_without_an_assessed_item_gives_no_likelihood_and_the_tiles_stand_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    unreliable = dict.fromkeys(DEFINITIONS, "not on this slide")
+    monkeypatch.setattr(NetworksInfo, "unreliable", property(lambda _: unreliable))
+    outputs = predict(case_of(PLAIN), MODEL)
+    explanation = outputs["growth-pattern-explanation"]
+    assert explanation["assessable"] == "limited"
+    assert "the combined one is that of the tiles alone" in explanation["assessable_reasons"][0]
+    models = explanation["models"]
+    assert (models[CARD]["likelihood"], models[CARD]["decision"]) == (None, "none")
+    assert outputs["desmoplastic-growth-likelihood"] == models[TILES]["likelihood"] == models[COMBINED]["likelihood"]
+    assert explanation["models_agree"] is None
+    assert "no item assessed" in json.dumps(outputs["score-card-chart"])
+
+
+def test_a_slide_with_less_tissue_than_one_field_leaves_no_decision() -> None:
+    case = case_of(PLAIN)
+    with case.open(SLIDE, Slide) as slide:
+        seen = examine(slide, MODEL.networks, MODEL.encoder)
+    few = replace(
+        seen, tiles=replace(seen.tiles, tiling=seen.tiles.tiling.only(np.arange(40)), values=seen.tiles.values[:40])
+    )
+    found = assess(few, MODEL, card_says=True)
+    assert found.verdict == "no"
+    assert found.prevents[0].startswith("There is too little tissue: 0.66 mm2; expected 0.79 mm2")
 
 
 def test_the_score_card_explains_its_likelihood() -> None:
