@@ -35,10 +35,7 @@ CLINICAL_LABELS: dict[str, tuple[str, Callable[[float], str]]] = {
     "extremity": ("in an extremity", _yes_or_no),
     "margin_positive": ("positive margin", _yes_or_no),
 }
-BASELINE_NAMES = {
-    "clinical": "clinical information alone",
-    "SUVmax + clinical": "SUVmax together with clinical information",
-}
+COMBINED_BASELINE = "SUVmax + clinical"
 # Features of the standard whose value has the unit of the scan's intensities.
 WITH_INTENSITY_UNIT = {"stat_mean", "stat_median", "stat_min", "stat_max", "stat_p10", "stat_p90", "stat_iqr"}
 
@@ -173,9 +170,13 @@ def _about_features(contributions: Sequence[Contribution], row: Mapping[str, flo
 
 def _shown_in_validation(model: Model, key: str) -> Iterator[str]:
     """Say which simpler predictors the model was not shown to surpass."""
-    names = [BASELINE_NAMES.get(name, f"{name} alone") for name in model.info.validation.not_better_than(key)]
-    if names:
-        yield f"In cross-validation, this model was not shown to perform better than {_listed(names, 'or')}."
+    baselines = model.info.validation.not_better_than(key)
+    alone = ["clinical information" if name == "clinical" else name for name in baselines if name != COMBINED_BASELINE]
+    not_surpassed = [f"{_listed(alone, 'or')} alone"] if alone else []
+    if COMBINED_BASELINE in baselines:
+        not_surpassed.append("SUVmax together with clinical information")
+    if not_surpassed:
+        yield f"In cross-validation, this model was not shown to perform better than {', or than '.join(not_surpassed)}."
 
 
 def _listed(names: Sequence[str], word: str = "and") -> str:

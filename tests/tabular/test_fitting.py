@@ -50,6 +50,17 @@ def test_the_same_seed_gives_the_same_files_in_another_process():
     assert runs[0] == runs[1]
 
 
+@pytest.mark.parametrize("selection", Selection)
+def test_a_kept_column_is_in_every_model_whatever_it_is_worth_and_the_best_of_the_others_join_it(selection):
+    table = informative()
+    worthless = table.columns[-1]
+    assert worthless not in fit(table, PipelineSettings(selections=(selection,), most_features=(1,))).columns
+    kept = fit(table, PipelineSettings(selections=(selection,), most_features=(1,), kept=(worthless, "no such column")))
+    assert kept.columns == (worthless, "signal")
+    alone = fit(table.select([worthless]), PipelineSettings(most_features=(1, 3), kept=(worthless,)))
+    assert alone.columns == (worthless,)
+
+
 def test_an_ensemble_of_logistic_members_is_one_table_of_numbers():
     table = informative()
     model = fit(table, PipelineSettings(ensemble=4))

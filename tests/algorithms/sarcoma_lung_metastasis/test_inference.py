@@ -17,6 +17,7 @@ import SimpleITK as sitk
 from preop.grandchallenge.algorithm import read_algorithm
 from preop.grandchallenge.cases import read_case
 from preop.grandchallenge.roots import Roots
+from sarcoma_lung_metastasis.features import scan_of
 from sarcoma_lung_metastasis.inference import load_model, predict
 from sarcoma_lung_metastasis.model import interface_key
 from tests.conftest import ROOT
@@ -50,6 +51,33 @@ def test_contributions_add_up_to_the_likelihood(case: str) -> None:
     assert explanation["likelihood"] == outputs["lung-metastasis-likelihood"]
     above = explanation["likelihood"] >= explanation["decision_threshold"]
     assert explanation["decision"] == ("high risk" if above else "low risk")
+
+
+def test_a_model_that_takes_nothing_of_a_scan_says_which_smaller_model_it_is() -> None:
+    alone, joined = (outputs_of(case)["lung-metastasis-explanation"] for case in ("pet_clinical", "ct_t1_pet_clinical"))
+    used = [sorted(feature["feature"] for feature in each["features"]) for each in (alone, joined)]
+    assert used[0] == used[1]
+    assert joined["inputs"] == "CT + T1 MR + PET + clinical"
+    assert joined["inputs_with_effect"] == alone["inputs_with_effect"] == "PET + clinical"
+    assert joined["warnings"][0] == (
+        "CT and T1 MR have no effect on the likelihood: training chose none of the features, so this is the PET + clinical "
+        "model."
+    )
+
+
+def test_clinical_information_has_a_part_in_every_model_that_takes_it() -> None:
+    for key, logistic in load_model(FOLDER / "model", ALGORITHM).by_interface.items():
+        clinical = {term.name for term in logistic.terms if scan_of(term.name) is None}
+        assert clinical == ({"age_years", "male", "grade", "liposarcoma"} if key.endswith("clinical") else set())
+
+
+def test_what_is_unknown_or_beyond_the_training_cohort_limits_the_assessment(roots: Roots) -> None:
+    (roots.input / "clinical-information.json").write_text(json.dumps({"age_years": 110, "sex": "male"}))
+    case = read_case(ALGORITHM, roots.input)
+    explained = predict(case, load_model(FOLDER / "model", ALGORITHM))["lung-metastasis-explanation"]
+    assert explained["assessable"] == "limited"
+    assert "Age: outside the range of the training cohort." in explained["assessable_reasons"]
+    assert "Grade and liposarcoma: unknown, and replaced by the training median." in explained["assessable_reasons"]
 
 
 def test_each_interface_has_its_own_model_and_a_bundled_case() -> None:

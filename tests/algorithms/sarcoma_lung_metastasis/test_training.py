@@ -15,9 +15,10 @@ from preop.errors import InvalidInputError, InvalidOutputError
 from preop.grandchallenge.algorithm import read_algorithm
 from preop.grandchallenge.predictions import read_predictions
 from preop.tabular import Classifier, PipelineSettings
+from sarcoma_lung_metastasis.features import scan_of
 from sarcoma_lung_metastasis.model import load_model
 from sarcoma_lung_metastasis.simulation import simulate
-from sarcoma_lung_metastasis.training import Settings, feature_table, fit
+from sarcoma_lung_metastasis.training import SUV_MAX_AND_CLINICAL, Settings, feature_table, fit
 from tests.conftest import ROOT
 
 ALGORITHM = read_algorithm(ROOT / "algorithms" / "sarcoma_lung_metastasis")
@@ -47,6 +48,29 @@ def test_a_trained_model_loads_and_says_that_its_patients_are_simulated(model: P
     for figures in info.validation.models.values():
         assert 0 < figures.events < figures.patients <= 24
         assert figures.auc is not None
+
+
+def test_the_simple_model_takes_volume_suv_max_and_clinical_information_and_nothing_else(
+    simulated: Path, tmp_path: Path
+) -> None:
+    cohort = read_cohort(simulated, ALGORITHM)
+    scans = [["ct-image", "ct-tumour-segmentation", "pet-image", "pet-tumour-segmentation", "clinical-information"]]
+    few = replace(cohort, algorithm=cohort.algorithm.model_copy(update={"interfaces": scans}))
+    settings = QUICK.model_copy(update={"simple": True, "perturbations": 0})
+    validation = fit(few, tmp_path / "model", tmp_path / "report", settings)
+    (logistic,) = load_model(tmp_path / "model", few.algorithm).by_interface.values()
+    names = {term.name for term in logistic.terms}
+    assert {"ct_log_volume_ml", "pet_stat_max"} <= names
+    assert {name for name in names if scan_of(name) is not None} == {"ct_log_volume_ml", "pet_stat_max"}
+    assert validation.models[SUV_MAX_AND_CLINICAL].baseline
+
+
+def test_clinical_information_is_kept_in_each_model_that_takes_it(model: Path) -> None:
+    by_interface = load_model(model, ALGORITHM).by_interface
+    kept = [{term.name for term in logistic.terms if scan_of(term.name) is None} for logistic in by_interface.values()]
+    assert {"age_years", "grade"} <= set.union(*kept)
+    for key, clinical in zip(by_interface, kept, strict=True):
+        assert bool(clinical) == key.endswith("clinical")
 
 
 def test_the_truth_of_the_simulation_never_becomes_a_feature(model: Path) -> None:
