@@ -280,3 +280,14 @@ def test_a_bad_case_ends_with_one_sentence_and_nothing_half_written(
     assert sentence in last
     assert "unexpected internal error" not in last
     assert list(roots.output.iterdir()) == []
+
+
+def test_a_real_slide_of_which_nothing_can_be_scored_is_limited_and_its_score_card_decides_nothing(data: Path) -> None:
+    case = Case(ALGORITHM, "real", {SLIDE: data / "slides" / "cmu_1_small_region.svs"}, {})
+    explanation = predict(case, MODEL)["growth-pattern-explanation"]
+    assert explanation["assessable"] in {"limited", "no"}
+    assert explanation["models"][CARD] == {
+        "likelihood": None,
+        "decision_threshold": MODEL.description.thresholds[CARD],
+        "decision": "none",
+    }

@@ -14,11 +14,11 @@ from preop.cohort import predict_cohort, read_cohort
 from preop.errors import InvalidInputError, InvalidOutputError
 from preop.grandchallenge.algorithm import read_algorithm
 from preop.grandchallenge.predictions import read_predictions
-from preop.tabular import Classifier, PipelineSettings
+from preop.tabular import Classifier, FeatureTable, PipelineSettings
 from sarcoma_lung_metastasis.features import scan_of
 from sarcoma_lung_metastasis.model import load_model
 from sarcoma_lung_metastasis.simulation import simulate
-from sarcoma_lung_metastasis.training import SUV_MAX_AND_CLINICAL, Settings, feature_table, fit
+from sarcoma_lung_metastasis.training import SUV_MAX_AND_CLINICAL, Settings, feature_table, fit, question
 from tests.conftest import ROOT
 
 ALGORITHM = read_algorithm(ROOT / "algorithms" / "sarcoma_lung_metastasis")
@@ -50,19 +50,16 @@ def test_a_trained_model_loads_and_says_that_its_patients_are_simulated(model: P
         assert figures.auc is not None
 
 
-def test_the_simple_model_takes_volume_suv_max_and_clinical_information_and_nothing_else(
-    simulated: Path, tmp_path: Path
-) -> None:
-    cohort = read_cohort(simulated, ALGORITHM)
-    scans = [["ct-image", "ct-tumour-segmentation", "pet-image", "pet-tumour-segmentation", "clinical-information"]]
-    few = replace(cohort, algorithm=cohort.algorithm.model_copy(update={"interfaces": scans}))
-    settings = QUICK.model_copy(update={"simple": True, "perturbations": 0})
-    validation = fit(few, tmp_path / "model", tmp_path / "report", settings)
-    (logistic,) = load_model(tmp_path / "model", few.algorithm).by_interface.values()
-    names = {term.name for term in logistic.terms}
-    assert {"ct_log_volume_ml", "pet_stat_max"} <= names
-    assert {name for name in names if scan_of(name) is not None} == {"ct_log_volume_ml", "pet_stat_max"}
-    assert validation.models[SUV_MAX_AND_CLINICAL].baseline
+def test_the_simple_model_takes_volume_suv_max_and_clinical_information_and_nothing_else(simulated: Path) -> None:
+    measured = ["ct_log_volume_ml", "ct_stat_mean", "pet_log_volume_ml", "pet_stat_max", "pet_stat_mean", "age_years"]
+    outcome = np.arange(24) % 2
+    table = FeatureTable.of(pd.DataFrame(np.random.default_rng(0).normal(size=(24, 6)), columns=measured), outcome)
+    asked = question(read_cohort(simulated, ALGORITHM), table, simple=True)
+    assert asked.columns("CT + PET + clinical") == ["ct_log_volume_ml", "pet_stat_max", "age_years"]
+    assert asked.columns(SUV_MAX_AND_CLINICAL) == ["pet_stat_max", "age_years"]
+    assert asked.columns("PET volume") == ["pet_log_volume_ml"]
+    assert set(asked.baselines) == {"CT volume", "PET volume", "SUVmax", "clinical", SUV_MAX_AND_CLINICAL}
+    assert "pet_stat_mean" in question(read_cohort(simulated, ALGORITHM), table).columns("PET")
 
 
 def test_clinical_information_is_kept_in_each_model_that_takes_it(model: Path) -> None:
