@@ -67,7 +67,9 @@ def scans(
             truth.append(row)
         case = patient.case()
         for slug in SCANS:
-            write_image(case.image(slug), folder / f"p{number}" / f"{slug}.mha")
+            voxels = case.image(slug).voxels.copy()
+            voxels[0, 0, 0] += number  # no two scans are alike
+            write_image(case.image(slug).with_voxels(voxels), folder / f"p{number}" / f"{slug}.mha")
     return folder, truth
 
 
