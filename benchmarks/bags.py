@@ -1,4 +1,4 @@
-"""Bags of instances, held against what is published and measured: ``python benchmarks/bags.py --data ../shared/data``.
+"""Bags of instances, compared with what is published and measured: ``python benchmarks/bags.py --data ../shared/data``.
 
 Three parts, each also alone (``--only sets``, ``losses`` or ``speed``): accuracy on the classic sets MUSK1, ELEPHANT and
 FOX; what a label is worth, on simulated bags in the shape of a lymph node study; time of attention beside torchmil

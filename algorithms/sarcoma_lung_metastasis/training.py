@@ -66,14 +66,7 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
     """
     open_resumable_run(report, {"settings": settings.model_dump_json()})
     work = report / "work"
-    measured = measure_patients(
-        cohort,
-        work / "patients",
-        partial(_measure, perturbations=settings.perturbations, seed=settings.pipeline.seed),
-        settings=[settings.perturbations, settings.pipeline.seed],
-        columns=(),
-        description="Measuring tumours",
-    )
+    measured = measure_tumours(cohort, settings, work / "patients")
     table = feature_table(cohort, measured)
     asked = question(cohort, table, simple=settings.simple)
     clinical = asked.groups.get("clinical", ())
@@ -109,6 +102,28 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
     write_report(study.evidence, report, title=cohort.algorithm.title, source=cohort.source)
     shutil.rmtree(work, ignore_errors=True)
     return validation
+
+
+def measure_tumours(cohort: Cohort, settings: Settings, work: Path) -> dict[str, Path]:
+    """Measure all patients, and measure them again under perturbations.
+
+    Parameters
+    ----------
+    work
+        Folder where finished patients are kept, so that a stopped run goes on from there.
+
+    Returns
+    -------
+    Folder of each patient's measurements, by name, in the order of the cohort.
+    """
+    return measure_patients(
+        cohort,
+        work,
+        partial(_measure, perturbations=settings.perturbations, seed=settings.pipeline.seed),
+        settings=[settings.perturbations, settings.pipeline.seed],
+        columns=(),
+        description="Measuring tumours",
+    )
 
 
 def feature_table(cohort: Cohort, measured: Mapping[str, Path]) -> FeatureTable:

@@ -39,9 +39,9 @@ def fate(what: str) -> str:
 
 EXPECTED = {
     "refused": "The mask is empty.",
-    "unforeseen": "The program failed in a way that was not foreseen (ZeroDivisionError: two lines).",
+    "unforeseen": "Unexpected internal error (ZeroDivisionError: two lines).",
     "memory": "This machine has not enough memory for it.",
-    "leaves": "The program failed in a way that was not foreseen (SystemExit: 0).",
+    "leaves": "Unexpected internal error (SystemExit: 0).",
     "exits": "Its process ended with exit code 3 before the patient was done.",
     "crashes": "Its process crashed (SIGSEGV): an image or mask may be damaged.",
     "killed": "Its process was killed (SIGKILL), as a system does that runs out of memory.",
@@ -53,7 +53,7 @@ def test_each_failure_is_that_patients_and_the_others_are_done() -> None:
     found = {patient: str(result) for patient, result in map_patients(fate, patients, description=None)}
     assert set(found) == set(patients)
     assert {patient: found[patient] for patient in EXPECTED} == EXPECTED
-    assert found["cannot be sent"].startswith("The program failed in a way that was not foreseen (")
+    assert found["cannot be sent"].startswith("Unexpected internal error (")
     assert [found[patient] for patient in "abc"] == ["a is done", "b is done", "c is done"]
 
 

@@ -112,7 +112,7 @@ def test_a_patient_that_fails_in_a_way_nobody_foresaw_is_a_failed_job(
     write: Write, toy_model: Path, task: Path, tmp_path: Path
 ) -> None:
     outcome = predict_cohort(write(("a", "broken", "c")), toy_model, tmp_path / "validation", task=task)
-    reason = "The program failed in a way that was not foreseen (ZeroDivisionError: two lines)."
+    reason = "Unexpected internal error (ZeroDivisionError: two lines)."
     assert outcome.failures == {"broken": reason}
     assert scores(tmp_path / "validation") == {"a": 0.0, "broken": None, "c": 0.2}
     assert "raise ZeroDivisionError" in (tmp_path / "validation" / "predictions" / "failures.log").read_text()

@@ -88,7 +88,7 @@ def test_a_bug_is_called_one_in_a_single_line(toy: Algorithm, roots: Roots, lay_
     done = run(toy, roots)
     assert done.returncode == 1
     assert last_line(done.stderr) == (
-        "The program failed in a way it should not (ZeroDivisionError: two lines); please report this with the lines above."
+        "Unexpected internal error (ZeroDivisionError: two lines); please report it with the lines above."
     )
 
 

@@ -18,7 +18,14 @@ from preop.tabular import Classifier, FeatureTable, PipelineSettings
 from sarcoma_lung_metastasis.features import scan_of
 from sarcoma_lung_metastasis.model import load_model
 from sarcoma_lung_metastasis.simulation import simulate
-from sarcoma_lung_metastasis.training import SUV_MAX_AND_CLINICAL, Settings, feature_table, fit, question
+from sarcoma_lung_metastasis.training import (
+    SUV_MAX_AND_CLINICAL,
+    Settings,
+    feature_table,
+    fit,
+    measure_tumours,
+    question,
+)
 from tests.conftest import ROOT
 
 ALGORITHM = read_algorithm(ROOT / "algorithms" / "sarcoma_lung_metastasis")
@@ -141,7 +148,7 @@ def test_an_outcome_other_than_0_and_1_is_refused(simulated: Path, tmp_path: Pat
     broken = simulated.with_name("broken.csv")
     broken.write_text("\n".join([lines[0], ",".join(cells), *lines[2:]]))
     with pytest.raises(InvalidInputError, match="holds other values than 0 and 1"):
-        feature_table(read_cohort(broken, ALGORITHM), QUICK, tmp_path)
+        feature_table(read_cohort(broken, ALGORITHM), {})
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +170,8 @@ def test_the_public_cohort_becomes_a_table(public: Path) -> None:
 
 def test_the_shipped_model_is_the_one_that_this_code_trains(public: Path, tmp_path: Path) -> None:
     """The quantiles of each feature, stored in the model, are those that the code measures today."""
-    measured = feature_table(read_cohort(public, ALGORITHM), Settings(perturbations=0), tmp_path)
+    cohort = read_cohort(public, ALGORITHM)
+    measured = feature_table(cohort, measure_tumours(cohort, Settings(perturbations=0), tmp_path))
     table = pd.DataFrame(measured.values, columns=list(measured.columns))
     weights = json.loads((ALGORITHM.folder / "model" / "weights.json").read_text())
     terms = {term["name"]: term for model in weights.values() for term in model["terms"]}

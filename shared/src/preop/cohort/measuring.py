@@ -230,6 +230,7 @@ def learning_folder(work: Path, cohort: Cohort, measured: Mapping[str, Path], *,
     tables
         Names of tables beside the cohort's that are learned from as well, where they are there.
     """
+    work.mkdir(parents=True, exist_ok=True)
     contents = Contents(work / INDEX_FILE)
     beside = [cohort.path.with_name(name) for name in tables]
     digest = digest_of(

@@ -206,7 +206,7 @@ def _done(task: bytes) -> bytes:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         return _dumped(
             PatientFailedError(
-                f"The program failed in a way that was not foreseen ({reason:.300}).", traceback.format_exc()
+                f"Unexpected internal error ({reason:.300}).", traceback.format_exc()
             )
         )
 

@@ -1,4 +1,4 @@
-"""Running an algorithm over a cohort, so that the evaluation can hold it against the reference standard.
+"""Running an algorithm over a cohort, so that the evaluation can score it against the reference standard.
 
 The result has the form of a submission to a challenge: ``predictions/`` and ``ground_truth/``.
 """

@@ -146,7 +146,7 @@ def describe_error(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return "There was not enough memory for this case: give the algorithm more, or a smaller image."
     detail = " ".join(f"{type(error).__name__}: {error}".split())
-    return f"The program failed in a way it should not ({detail}); please report this with the lines above."
+    return f"Unexpected internal error ({detail}); please report it with the lines above."
 
 
 def _reported(action: Callable[[], None]) -> int:
