@@ -77,7 +77,7 @@ def test_what_is_unknown_or_beyond_the_training_cohort_limits_the_assessment(roo
     explained = predict(case, load_model(FOLDER / "model", ALGORITHM))["lung-metastasis-explanation"]
     assert explained["assessable"] == "limited"
     assert "Age: outside the range of the training cohort." in explained["assessable_reasons"]
-    assert "Grade and liposarcoma: unknown, and replaced by the training median." in explained["assessable_reasons"]
+    assert "Liposarcoma and grade: unknown, and replaced by the training median." in explained["assessable_reasons"]
 
 
 def test_each_interface_has_its_own_model_and_a_bundled_case() -> None:
