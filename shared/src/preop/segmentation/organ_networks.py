@@ -3,7 +3,8 @@
 Tasks, classes, voxel spacings and folder names are read from the installed package (Wasserthal et al. 2023,
 doi 10.1148/ryai.230024; version 2.18). Its own program writes files, starts workers, counts its runs on a server and
 fetches what is missing from the internet. Here the same steps run in this process and touch no network: turn to RAS,
-resample linearly to whole HU, nnU-Net without mirroring, nearest neighbour back.
+resample linearly to whole HU, nnU-Net without mirroring, nearest neighbour back. One step comes before them: the CT is cut
+to the patient's body (``preop.segmentation.body``), so that nothing outside of it is called an organ.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from preop.errors import InvalidInputError, InvalidModelError
 from preop.imaging import Geometry, Image, bounding_box, crop, reorient, reorient_like
+from preop.segmentation.body import find_body
 from preop.segmentation.model_folder import silent_heads_added, write_network
 from preop.segmentation.network import Device, Network, Progress, load_network
 from preop.segmentation.organs import Organs
@@ -80,24 +82,32 @@ class OrganNetworks:
 
         Returns
         -------
-        Label map (uint8) on the grid of the CT.
+        Label map (uint8) on the grid of the CT; nothing outside of the body has a label.
 
         Raises
         ------
         InvalidInputError
-            If the CT is flat or all its voxels are 0.
+            If the CT shows no body, is flat, or all its voxels are 0.
         """
+        body = find_body(ct)
+        found = self._segment(body.only(ct), progress)
+        labels = np.zeros(ct.shape, dtype=np.uint8)
+        labels[body.box] = np.where(body.mask[body.box], found, 0)
+        return Organs(ct.with_voxels(labels), self.values)
+
+    def _segment(self, ct: Image, progress: Progress | None) -> NDArray[np.uint8]:
+        """Label what a CT shows, air and table too (z, y, x)."""
         steps = len(self.networks) + (len(self.region.networks) if self.region else 0)
         labels = np.zeros(ct.shape, dtype=np.uint8)
         box = tuple(slice(0, size) for size in ct.shape)
         part = ct
         if self.region is not None:
-            region = self.region.segment(ct, progress=_share(progress, 0, len(self.region.networks), steps))
-            if not region.labels.voxels.any():
-                return Organs(ct.with_voxels(labels), self.values)
+            region = self.region._segment(ct, _share(progress, 0, len(self.region.networks), steps))
+            if not region.any():
+                return labels
             zooms = _as_in_nifti(ct.spacing_mm)
             margin = tuple((_CROP_MARGIN_MM / zooms).astype(int).tolist())
-            box = bounding_box(region.labels.voxels, margin_voxels=margin)
+            box = bounding_box(region, margin_voxels=margin)
             part = crop(ct, box)
             part = part.with_voxels(part.voxels.astype(np.int32))
         turned = reorient(part, "RAS")
@@ -116,7 +126,7 @@ class OrganNetworks:
         found[~np.isin(found, list(self.values.values()))] = 0
         whole = turned.with_voxels(_enlarged(found, turned.shape))
         labels[box] = reorient_like(whole, ct.geometry).voxels
-        return Organs(ct.with_voxels(labels), self.values)
+        return labels
 
 
 def segment_anatomy(
