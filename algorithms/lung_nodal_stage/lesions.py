@@ -54,6 +54,9 @@ SHELL_MM = 5.0
 IN_LUNG = 0.25
 """Share of a lesion and its shell that is lung, from which it may be the primary: a tumour at the chest wall has half."""
 
+SOFT_TISSUE = "soft tissue"
+"""Place of what lies in no station and no labelled organ."""
+
 MOSTLY, NEARLY_ALL = 0.5, 0.8
 
 LIVER_LESION = 1.5
@@ -446,9 +449,9 @@ def _place(site: _Site, kind: Kind) -> str:
     if kind is Kind.NODE:
         return f"station {site.stations.station}"
     if not site.around:
-        return "soft tissue"
+        return SOFT_TISSUE
     organ = max(site.around, key=site.around.__getitem__)
-    return _in_words(organ) if site.around[organ] >= IN_LUNG / 2 else "soft tissue"
+    return _in_words(organ) if site.around[organ] >= IN_LUNG / 2 else SOFT_TISSUE
 
 
 def _in_words(organ: str) -> str:

@@ -66,7 +66,7 @@ def test_a_ct_in_another_orientation_shows_the_same_body() -> None:
 
 def test_a_ct_without_a_body_is_refused() -> None:
     ct, _ = phantom()
-    with pytest.raises(InvalidInputError, match="No body is found on the CT: less than 50 ml"):
+    with pytest.raises(InvalidInputError, match="No body is found on the CT: less than 50 ml of it"):
         find_body(ct.with_voxels(np.full(ct.shape, AIR_HU)))
 
 

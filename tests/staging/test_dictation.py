@@ -86,7 +86,8 @@ def test_a_region_with_a_station_that_was_not_assessed_is_not_called_free() -> N
 
 
 @pytest.mark.parametrize(
-    ("station", "words"), [("10R", "hilar"), ("11R", "interlobar"), ("12R", "lobar"), ("13R", "segmental"), ("14R", "subsegmental")]
+    ("station", "words"),
+    [("10R", "hilar"), ("11R", "interlobar"), ("12R", "lobar"), ("13R", "segmental"), ("14R", "subsegmental")],
 )
 def test_stations_10_to_14_have_the_names_of_the_map(station: str, words: str) -> None:
     assert f"N1: {words} ({station})" in dictate(nodal_stage([Station(station)], Side.RIGHT))

@@ -42,6 +42,9 @@ TRACHEA_ML = (8.0, 120.0)
 """Trachea and main bronchi. Width 10 to 25 mm and depth 10 to 27 mm of adults' tracheae (Breatnach et al., AJR
 1984;142:903-6), at a length of 10 to 13 cm, and as much again for the main bronchi."""
 
+MIN_AIR_IN_TRACHEA = 0.4
+"""Share of the trachea below -500 HU: its lumen holds air, while the label takes in the walls, and coarse voxels blur both."""
+
 HEART_ML = (150.0, 1900.0)
 """Heart with its blood. Weight of 150 to 380 g in health (Molina and DiMaio, Am J Forensic Med Pathol 2012;33:362-7 and
 2015;36:176-81) and the blood of four chambers; twice that where it is enlarged."""
@@ -123,9 +126,7 @@ class Chest:
         heights = self.thorax.z[self.thorax.slices_of(mask)]
         return bool(
             heights.size
-            and (
-                heights[0] <= self.thorax.ends_below + EDGE_MM or heights[-1] >= self.thorax.ends_above - EDGE_MM
-            )
+            and (heights[0] <= self.thorax.ends_below + EDGE_MM or heights[-1] >= self.thorax.ends_above - EDGE_MM)
         )
 
 
@@ -151,7 +152,9 @@ def lungs_have_a_volume_of_adults(chest: Chest) -> Sequence[Implausible]:
     litres = chest.volume_ml(chest.thorax.lungs) / 1000
     low, high = LUNGS_L
     if litres > high or (litres < low and not chest.is_cut(chest.thorax.lungs)):
-        return [_failed("lungs", f"the lungs as labelled hold {litres:.1f} l; expected {low:g} to {high:g} l in adults")]
+        return [
+            _failed("lungs", f"the lungs as labelled hold {litres:.1f} l; expected {low:g} to {high:g} l in adults")
+        ]
     return []
 
 
@@ -169,7 +172,11 @@ def lungs_hold_air(chest: Chest) -> Sequence[Implausible]:
     inside = chest.hu[chest.organs.mask(*LUNGS)]
     share = float(np.mean(inside > -200)) if inside.size else 0.0
     if share > MAX_DENSE_LUNG:
-        return [_failed("lungs", f"{share:.0%} of what is labelled lung holds no air; expected at most {MAX_DENSE_LUNG:.0%}")]
+        return [
+            _failed(
+                "lungs", f"{share:.0%} of what is labelled lung holds no air; expected at most {MAX_DENSE_LUNG:.0%}"
+            )
+        ]
     return []
 
 
@@ -212,12 +219,14 @@ def upper_lobes_lie_above_lower_lobes(chest: Chest) -> Sequence[Implausible]:
             continue
         apart = _height(chest.thorax, upper) - _height(chest.thorax, lower)
         if apart < MIN_LOBES_APART_MM:
-            failed.append(_failed("lobes", f"the {side} upper lobe as labelled does not lie above the {side} lower lobe"))
+            failed.append(
+                _failed("lobes", f"the {side} upper lobe as labelled does not lie above the {side} lower lobe")
+            )
     return failed
 
 
 def trachea_lies_between_the_lungs(chest: Chest) -> Sequence[Implausible]:
-    """``TRACHEA_ML``, and its centre between those of the lungs."""
+    """``TRACHEA_ML``, its centre between those of the lungs, and ``MIN_AIR_IN_TRACHEA``."""
     thorax = chest.thorax
     trachea = thorax.mask("trachea")
     if not trachea.any():
@@ -228,6 +237,13 @@ def trachea_lies_between_the_lungs(chest: Chest) -> Sequence[Implausible]:
     right, left = thorax.mask(*RIGHT_LOBES), thorax.mask(*LEFT_LOBES)
     if right.any() and left.any() and not _across(thorax, right) < _across(thorax, trachea) < _across(thorax, left):
         return [_failed("trachea", "the trachea as labelled does not lie between the lungs")]
+    air = float(np.mean(chest.hu[chest.organs.mask("trachea")] < -500))
+    if air < MIN_AIR_IN_TRACHEA:
+        return [
+            _failed(
+                "trachea", f"{air:.0%} of the trachea as labelled holds air; expected at least {MIN_AIR_IN_TRACHEA:.0%}"
+            )
+        ]
     return []
 
 
@@ -268,7 +284,12 @@ def spine_runs_behind_the_lungs(chest: Chest) -> Sequence[Implausible]:
         ]
     area, (low, high) = float(np.median(areas[areas > 0])), SPINE_CM2
     if not low <= area <= high:
-        return [_failed("spine", f"the spine as labelled has a cross-section of {area:.0f} cm²; expected {low:g} to {high:g} cm²")]
+        return [
+            _failed(
+                "spine",
+                f"the spine as labelled has a cross-section of {area:.0f} cm²; expected {low:g} to {high:g} cm²",
+            )
+        ]
     levels = [_height(thorax, mask) for name in VERTEBRAE if (mask := thorax.mask(name)).any()]
     if any(above <= below for above, below in pairwise(levels)):
         return [_failed("spine", "the vertebrae as labelled are not in their order")]

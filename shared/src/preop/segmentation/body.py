@@ -23,6 +23,7 @@ _GRID_MM = 4.0  # fine enough for an arm, and a scan takes a fraction of a secon
 _GAP_MM = 10.0  # the table is further from the back than this, or joined to it by less than this
 _MARGIN_MM = 8.0
 _MIN_ML = 50.0
+_MIN_SHARE = 0.2  # of a scan that is smaller than that
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +56,7 @@ def find_body(ct: Image) -> Body:
     Raises
     ------
     InvalidInputError
-        If there is no such part of at least 50 ml: the scan shows no body, or is not in HU.
+        If there is no such part of at least 50 ml, or a fifth of a smaller scan: the scan shows no body, or is not in HU.
     """
     from scipy import ndimage
 
@@ -69,9 +70,12 @@ def find_body(ct: Image) -> Body:
         core, (parts, count) = dense, ndimage.label(dense)
     sizes = np.bincount(parts.ravel())
     sizes[0] = 0
-    if not count or sizes.max() * float(np.prod(spacing)) / 1000 < _MIN_ML:
+    voxel_ml = float(np.prod(spacing)) / 1000
+    least_ml = min(_MIN_ML, _MIN_SHARE * coarse.size * voxel_ml)
+    if not count or sizes.max() * voxel_ml < least_ml:
         raise InvalidInputError(
-            "No body is found on the CT: less than 50 ml of it is denser than air; expected a CT in HU of a patient."
+            f"No body is found on the CT: less than {least_ml:.2g} ml of it is denser than air; expected a CT in HU of a "
+            "patient."
         )
     largest = parts == sizes.argmax()
     grown = _dilated(largest, spacing, _GAP_MM / 2 + max(spacing)) & dense

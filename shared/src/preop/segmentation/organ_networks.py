@@ -90,43 +90,10 @@ class OrganNetworks:
             If the CT shows no body, is flat, or all its voxels are 0.
         """
         body = find_body(ct)
-        found = self._segment(body.only(ct), progress)
+        found = _labels_of(self, body.only(ct), progress)
         labels = np.zeros(ct.shape, dtype=np.uint8)
         labels[body.box] = np.where(body.mask[body.box], found, 0)
         return Organs(ct.with_voxels(labels), self.values)
-
-    def _segment(self, ct: Image, progress: Progress | None) -> NDArray[np.uint8]:
-        """Label what a CT shows, air and table too (z, y, x)."""
-        steps = len(self.networks) + (len(self.region.networks) if self.region else 0)
-        labels = np.zeros(ct.shape, dtype=np.uint8)
-        box = tuple(slice(0, size) for size in ct.shape)
-        part = ct
-        if self.region is not None:
-            region = self.region._segment(ct, _share(progress, 0, len(self.region.networks), steps))
-            if not region.any():
-                return labels
-            zooms = _as_in_nifti(ct.spacing_mm)
-            margin = tuple((_CROP_MARGIN_MM / zooms).astype(int).tolist())
-            box = bounding_box(region, margin_voxels=margin)
-            part = crop(ct, box)
-            part = part.with_voxels(part.voxels.astype(np.int32))
-        turned = reorient(part, "RAS")
-        small = _to_spacing(turned, self.spacing_mm)
-        found = np.zeros(small.shape, dtype=np.uint8)
-        for number, (network, classes) in enumerate(self.networks, steps - len(self.networks)):
-            share = _share(progress, number, number + 1, steps)
-            given = network.segment(small, mirroring=False, step=self.step, progress=share).voxels
-            if given.max() >= len(classes):
-                raise InvalidModelError(
-                    f"The network in {network.folder.path} gives the label {given.max()}; expected at most "
-                    f"{len(classes) - 1}: it is of another task."
-                )
-            classified = classes[given]
-            np.copyto(found, classified, where=classified != 0)
-        found[~np.isin(found, list(self.values.values()))] = 0
-        whole = turned.with_voxels(_enlarged(found, turned.shape))
-        labels[box] = reorient_like(whole, ct.geometry).voxels
-        return labels
 
 
 def segment_anatomy(
@@ -261,6 +228,40 @@ def write_organ_network(
         folder, plans, dataset, silent_heads_added(weights, heads, len(names) + 1), trainer=settings["trainer"]
     )
     return folder
+
+
+def _labels_of(networks: OrganNetworks, ct: Image, progress: Progress | None) -> NDArray[np.uint8]:
+    """Label what a CT shows, air and table too (z, y, x)."""
+    steps = len(networks.networks) + (len(networks.region.networks) if networks.region else 0)
+    labels = np.zeros(ct.shape, dtype=np.uint8)
+    box = tuple(slice(0, size) for size in ct.shape)
+    part = ct
+    if networks.region is not None:
+        region = _labels_of(networks.region, ct, _share(progress, 0, len(networks.region.networks), steps))
+        if not region.any():
+            return labels
+        zooms = _as_in_nifti(ct.spacing_mm)
+        margin = tuple((_CROP_MARGIN_MM / zooms).astype(int).tolist())
+        box = bounding_box(region, margin_voxels=margin)
+        part = crop(ct, box)
+        part = part.with_voxels(part.voxels.astype(np.int32))
+    turned = reorient(part, "RAS")
+    small = _to_spacing(turned, networks.spacing_mm)
+    found = np.zeros(small.shape, dtype=np.uint8)
+    for number, (network, classes) in enumerate(networks.networks, steps - len(networks.networks)):
+        share = _share(progress, number, number + 1, steps)
+        given = network.segment(small, mirroring=False, step=networks.step, progress=share).voxels
+        if given.max() >= len(classes):
+            raise InvalidModelError(
+                f"The network in {network.folder.path} gives the label {given.max()}; expected at most "
+                f"{len(classes) - 1}: it is of another task."
+            )
+        classified = classes[given]
+        np.copyto(found, classified, where=classified != 0)
+    found[~np.isin(found, list(networks.values.values()))] = 0
+    whole = turned.with_voxels(_enlarged(found, turned.shape))
+    labels[box] = reorient_like(whole, ct.geometry).voxels
+    return labels
 
 
 def _settings(task: Task, quality: Quality) -> dict[str, Any]:
