@@ -27,7 +27,7 @@ def test_a_separate_nodule_is_t3_t4_or_m1a_by_lobe_and_side(side, lobe, primary_
     assert meaning(side, lobe, primary_side, primary_lobe) == words
 
 
-@pytest.mark.parametrize(("primary", "words"), [(IN_RIGHT_LUNG, "M1a, or a second primary"), (IN_LEFT_LUNG, "T3")])
+@pytest.mark.parametrize(("primary", "words"), [(IN_RIGHT_LUNG, "M1a, or a second primary"), (IN_LEFT_LUNG, "T4")])
 def test_a_nodule_in_the_outer_shell_around_a_hilum_makes_no_n(chest: Chest, primary, words: str) -> None:
     chest.add(primary, radius_mm=12)
     label = chest.add("14L", radius_mm=3.5, suv=6)

@@ -77,7 +77,7 @@ def test_stations_beyond_the_pet_are_not_assessed(chest: Chest) -> None:
     chest.add(IN_RIGHT_LUNG, radius_mm=12)
     case = chest.case()
     pet = case.image(PET)
-    low = crop(pet, (slice(0, 105), slice(None), slice(None)))
+    low = crop(pet, (slice(0, 105), *(slice(0, size) for size in pet.shape[1:])))
     explanation = predict(replace(case, _images={**case._images, PET: low}), model())["n-stage-explanation"]
     assert explanation["not_assessed"]["2R"] == "beyond the PET"
     assert explanation["assessable"] in ("limited", "no")
@@ -86,7 +86,7 @@ def test_stations_beyond_the_pet_are_not_assessed(chest: Chest) -> None:
 
 def test_a_focus_between_the_lungs_that_no_station_holds_is_not_called_n0(chest: Chest) -> None:
     chest.add(IN_RIGHT_LUNG, radius_mm=12)
-    chest.add((0, 62, 0), radius_mm=3)  # behind the spine
+    chest.add((20, -40, -112), radius_mm=3)  # below the heart
     found = chest.staged()
     assert found.stage.category is N.NX
     assert any("assigned neither to a station nor to an organ" in each for each in found.view.prevents)
@@ -116,9 +116,9 @@ def in_the_mediastinum(lungs: Image) -> np.ndarray[Any, Any]:
 
 
 def real_case(path: Path) -> Case:
-    """A real CT with a PET that was made up: 1 in the body, and a hot ball of 18 mm between the lungs."""
+    """A real CT with a PET that was made up: 1.05 in the body, and a hot ball of 18 mm between the lungs."""
     ct, lungs = read_image(path), read_image(path.with_name(path.name.replace(".nii", "_bodylung.nii")))
-    suv = np.where(lungs.voxels > 0, 1.0, 0.0).astype(np.float32)
+    suv = np.where(lungs.voxels > 0, 1.05, 0.0).astype(np.float32)
     centre = in_the_mediastinum(lungs)
     z, y, x = np.indices(ct.shape, sparse=True)
     offsets = [
