@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
+
+import numpy as np
 
 from preop.anatomy import Organs as LabelledOrgans
 from preop.anatomy import StationMap, map_stations
@@ -13,6 +15,7 @@ from preop.imaging import Image
 from preop.segmentation import Organs
 from preop.staging import (
     Edition,
+    N,
     NodalProbabilities,
     NodalStage,
     NodeFinding,
@@ -24,8 +27,9 @@ from preop.staging import (
     probabilities_of_nodes,
 )
 
-from .lesions import Kind, Lesion, Lesions, find_lesions
-from .malignancy import above
+from .lesions import SOFT_TISSUE, Kind, Lesion, Lesions, find_lesions
+from .malignancy import MALIGNANT_FROM, above
+from .view import Unseen, View
 
 CT, PET, INFORMATION = "chest-ct", "fdg-pet", "staging-information"
 
@@ -71,6 +75,8 @@ class Assessment:
         The most likely category, with the stations that explain it best.
     findings
         The nodes that were taken for malignant in that explanation.
+    view
+        What could be assessed; ``prevents`` holds every reason for NX, ``limits`` those for reservations.
     """
 
     lesions: Lesions
@@ -82,6 +88,7 @@ class Assessment:
     probabilities: NodalProbabilities
     stage: NodalStage
     findings: tuple[NodeFinding, ...]
+    view: View = field(default_factory=View)
 
     def rule(self, reference: str) -> NodalStage | None:
         """Stage by the clinical rule: nodes above ``blood_pool`` or ``liver``; None where that is not in view."""
@@ -98,6 +105,8 @@ def predict_from_organs(
     segmentation: Image,
     information: Information,
     malignancy: Callable[[Lesion], float],
+    view: View | None = None,
+    unseen: Unseen | None = None,
 ) -> Assessment:
     """Stage a patient whose organs and lesions are known.
 
@@ -109,13 +118,16 @@ def predict_from_organs(
         Labelled organs and lesions on the same grid.
     malignancy
         Gives the probability that a node is malignant.
+    view, unseen
+        What could be assessed, and what may be there unseen; by default the map is taken as it is, and what was drawn for
+        all there is.
 
     Raises
     ------
     InvalidInputError
         If there is no lung, or the segmentation holds numbers that are no labels.
     """
-    return predict_from_stations(suv, organs, stations_of(organs), segmentation, information, malignancy)
+    return predict_from_stations(suv, organs, stations_of(organs), segmentation, information, malignancy, view, unseen)
 
 
 def stations_of(organs: Organs) -> StationMap:
@@ -130,14 +142,33 @@ def predict_from_stations(
     segmentation: Image,
     information: Information,
     malignancy: Callable[[Lesion], float],
+    view: View | None = None,
+    unseen: Unseen | None = None,
 ) -> Assessment:
     """Stage a patient whose stations are mapped already; the rest as in :func:`predict_from_organs`."""
+    view, unseen = view or View(), unseen or Unseen()
     lesions = find_lesions(suv, organs, stations, segmentation)
     nodes = lesions.of(Kind.NODE)
     found = lesions.primary.side if lesions.primary is not None else None
     side = information.side or found
     uncertain = [NodeShares(malignancy(node), node.shares) for node in nodes]
-    probabilities, explanation = stage_nodes(uncertain, side, information.edition)
+    probabilities, explanation = stage_nodes(
+        uncertain, side, information.edition, unseen.nodes(side, view.not_assessed)
+    )
+    probabilities = unseen.supported(probabilities)
+    findings = tuple(
+        NodeFinding(station, node.short_axis_mm, node.suv_max)
+        for node, station in zip(nodes, explanation, strict=True)
+        if station is not None
+    )
+    stage = _bounded(nodal_stage([finding.station for finding in findings], side, information.edition), view)
+    view = _with_lesions(view, stage, lesions, stations, malignancy)
+    if view.prevents and stage.category is not N.NX:
+        stage = _not_assessed(stage, view)
+        probabilities = NodalProbabilities(
+            {category: float(category is N.NX) for category in probabilities.of}, information.edition
+        )
+        findings = ()
     return Assessment(
         lesions=lesions,
         stations=stations,
@@ -146,24 +177,72 @@ def predict_from_stations(
         side=side,
         side_from="given" if information.side else "found" if found else None,
         probabilities=probabilities,
-        stage=nodal_stage([station for station in explanation if station], side, information.edition),
-        findings=tuple(
-            NodeFinding(station, node.short_axis_mm, node.suv_max)
-            for node, station in zip(nodes, explanation, strict=True)
-            if station is not None
-        ),
+        stage=stage,
+        findings=findings,
+        view=view,
+    )
+
+
+def _bounded(stage: NodalStage, view: View) -> NodalStage:
+    """Let a stage reach as high as the stations that were not assessed could take it."""
+    highest = nodal_stage([*stage.involved, *view.not_assessed], stage.primary, stage.edition)
+    at_most = max(stage.at_most, highest.at_most, key=lambda category: category.severity)
+    return replace(stage, at_most=at_most)
+
+
+def _with_lesions(
+    view: View, stage: NodalStage, lesions: Lesions, stations: StationMap, malignancy: Callable[[Lesion], float]
+) -> View:
+    """Add to a view what the lesions leave open: the side of the primary, and foci that no station holds."""
+    prevents, limits = list(view.prevents), list(view.limits)
+    if stage.category is N.NX:
+        prevents.append("The side of the primary is unknown, and the stage depends on it.")
+    elif stage.primary is None:
+        limits.append("The side of the primary is unknown.")
+    adrift = [
+        lesion
+        for lesion in lesions.of(Kind.DISTANT)
+        if lesion.place == SOFT_TISSUE and _is_among_lungs(lesion, stations) and malignancy(lesion) >= MALIGNANT_FROM
+    ]
+    if adrift and stage.category is not N.N3:
+        numbers = ", ".join(str(lesion.number) for lesion in adrift)
+        prevents.append(
+            f"Lesion{'s' if len(adrift) > 1 else ''} {numbers} in the chest could be assigned neither to a station nor to an "
+            "organ, and may be a malignant lymph node."
+        )
+    return replace(view, prevents=tuple(prevents), limits=tuple(limits))
+
+
+def _is_among_lungs(lesion: Lesion, stations: StationMap) -> bool:
+    """Whether a lesion lies in the box around the lungs, and above their base as far as the neck is kept."""
+    thorax = stations.thorax
+    low, high = (np.array([each(axis) for axis in (thorax.x, thorax.y, thorax.z)]) for each in (np.min, np.max))
+    return bool(((low <= lesion.centre_mm) & (lesion.centre_mm <= high)).all())
+
+
+def _not_assessed(stage: NodalStage, view: View) -> NodalStage:
+    """Give NX, between what was found in stations that were assessed and what may be."""
+    assessed = [station for station in stage.involved if station not in view.not_assessed]
+    return NodalStage(
+        N.NX,
+        stage.edition,
+        stage.primary,
+        (),
+        nodal_stage(assessed, stage.primary, stage.edition).at_least,
+        N.N3,
+        "The lymph nodes could not be assessed.",
     )
 
 
 def stage_nodes(
-    nodes: Sequence[NodeShares], side: Side | None, edition: Edition
+    nodes: Sequence[NodeShares], side: Side | None, edition: Edition, unseen: Sequence[NodeShares] = ()
 ) -> tuple[NodalProbabilities, tuple[Station | None, ...]]:
     """Give the probability of every category, and for each node its station where it is malignant in the likeliest.
 
     Many doubtful nodes can make a category likely that no combination of mentionable ones does; then the next category
-    is explained.
+    is explained. Nodes that may be there unseen add to the probabilities, and explain nothing.
     """
-    probabilities = probabilities_of_nodes(nodes, side, edition)
+    probabilities = probabilities_of_nodes([*nodes, *unseen], side, edition)
     ranked = sorted(probabilities.of, key=lambda category: (-probabilities.of[category], category.severity))
     for category in ranked:
         explanation = most_likely_explanation(nodes, category, side, edition)

@@ -7,49 +7,51 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from preop.anatomy import STATIONS
 from preop.anatomy.organs import LUNGS
-from preop.imaging import Image
 from preop.segmentation import Organs
+from preop.staging import N
 from preop.study import simulation_warnings
 
 from .assessment import Assessment
-from .explanation import MAX_DRAWN
+from .explanation import MAX_DRAWN, station_table
 from .lesions import Kind
-from .malignancy import LABELS, features_of
+from .malignancy import LABELS, MALIGNANT_FROM, features_of
 from .model import Model, digests
-
-UNCOVERED = 0.02
-"""Share of the lungs outside of the PET from which it is mentioned."""
 
 RIVAL = 0.5
 """Share of the volume of the primary from which a lesion of the other lung may be the primary instead."""
 
 
-def notes_on(assessment: Assessment, ct: Image, pet: Image, organs: Organs) -> list[str]:
+def notes_on(assessment: Assessment) -> list[str]:
     """Say what was not in view, what took its place, and how lesions were separated."""
     notes = [*assessment.stations.notes, *assessment.lesions.notes]
-    beyond = _share_beyond(pet, ct, organs)
-    if beyond > UNCOVERED:
-        notes.append(f"{beyond:.0%} of the lungs lie beyond the PET: uptake there counts as 0.")
+    notes += _on_stations(assessment)
     if (count := len(assessment.lesions.all)) > MAX_DRAWN:
         notes.append(f"{count} lesions were found, of which the first {MAX_DRAWN} are drawn; all are in the tables.")
     return notes
 
 
-def _share_beyond(pet: Image, ct: Image, organs: Organs) -> float:
-    """Share of the lungs that the PET does not reach."""
-    places = np.argwhere(organs.mask(*LUNGS)[::4, ::4, ::4]) * 4
-    index = pet.geometry.index_zyx(ct.geometry.world_mm(places))
-    inside = ((index >= -0.5) & (index <= np.array(pet.shape) - 0.5)).all(axis=1)
-    return 1 - float(inside.mean()) if len(places) else 0.0
+def _on_stations(assessment: Assessment) -> list[str]:
+    """Say where the most likely explanation and the probability of a single station point to different answers."""
+    by_station = {row["station"]: row for row in station_table(assessment)}
+    doubtful = [
+        name
+        for name, row in by_station.items()
+        if row["in_most_likely_explanation"] != (row["marginal_probability"] >= MALIGNANT_FROM)
+    ]
+    if not doubtful or assessment.stage.category is N.NX:
+        return []
+    return [
+        f"The most likely explanation of {assessment.stage.category} as a whole and the probability of each station by itself "
+        f"differ in {', '.join(doubtful)}: in_most_likely_explanation says what the stage rests on, marginal_probability how "
+        "likely a station is involved whatever the stage."
+    ]
 
 
 def warnings_on(assessment: Assessment, model: Model, organs: Organs, slice_mm: float) -> list[str]:
     """Say what a reader should know before trusting the stage."""
     return [
         *_about_orientation(organs),
-        *_about_view(assessment),
         *_about_primary(assessment),
         *_about_nodes(assessment, model),
         *_about_model(model, slice_mm),
@@ -80,16 +82,6 @@ def _centre_mm(organs: Organs, names: Sequence[str]) -> NDArray[np.float64] | No
     return organs.labels.geometry.world_mm(places).mean(axis=0) if len(places) else None
 
 
-def _about_view(assessment: Assessment) -> list[str]:
-    missing = [name for name in STATIONS if not assessment.stations.mask(name).any()]
-    if not missing:
-        return []
-    return [
-        f"Stations {', '.join(missing)} are not in view or could not be placed: nodes in them count for nothing, and the true "
-        "stage may be higher."
-    ]
-
-
 def _about_primary(assessment: Assessment) -> list[str]:
     primary, side = assessment.lesions.primary, assessment.side
     if side is None:
@@ -102,7 +94,7 @@ def _about_primary(assessment: Assessment) -> list[str]:
     if primary is not None and assessment.side_from == "found":
         rivals = [
             lesion
-            for lesion in assessment.lesions.of(Kind.DISTANT)
+            for lesion in assessment.lesions.of(Kind.NODULE)
             if lesion.side not in (None, primary.side) and lesion.volume_ml >= RIVAL * primary.volume_ml
         ]
         warnings += [
@@ -148,4 +140,9 @@ def _about_model(model: Model, slice_mm: float) -> list[str]:
         if model.description.trained_with.get(name) != value
     ]
     warnings += [f"In cross-validation {sentence}" for sentence in model.info.validation.cautions]
+    if model.lesions is not None and model.description.detection is None:
+        warnings.append(
+            "How many malignant nodes the lesion network misses was not measured: the share of patients who were staged too "
+            "low in cross-validation stands for it."
+        )
     return warnings + simulation_warnings(model.info)

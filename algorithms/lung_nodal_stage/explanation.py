@@ -11,15 +11,19 @@ from preop.grandchallenge.values import Point, multiple_points
 from preop.imaging import Image
 from preop.report.charts import share_chart
 from preop.staging import N, NodalStage, Station, dictate
-from preop.study import DISCLAIMER, model_entry
+from preop.study import DISCLAIMER, Assessability, model_entry
 
 from .assessment import Assessment
 from .lesions import Kind, Lesion
 from .malignancy import MALIGNANT_FROM, above
 from .model import Model, digests
+from .nodules import meaning
 
 SEEN_MM = 5.0
 """Benign nodes are mentioned from this short axis on."""
+
+MENTIONED = 0.02
+"""Probability of being a nodule from which a node is said to be one or the other."""
 
 MAX_DRAWN = 63
 """The platform takes 64 labels of a segmentation, the background among them."""
@@ -31,6 +35,8 @@ def explain(assessment: Assessment, model: Model, notes: list[str], warnings: li
     primary = lesions.primary
     return {
         "stage": str(stage.category),
+        **Assessability(assessment.view.prevents, assessment.view.limits).to_json(),
+        "not_assessed": {str(station): reason for station, reason in assessment.view.not_assessed.items()},
         "tnm_edition": int(stage.edition),
         "reasoning": reasoning(assessment),
         "rule_applied": stage.reason,
@@ -42,6 +48,7 @@ def explain(assessment: Assessment, model: Model, notes: list[str], warnings: li
         "side_of_primary": None if assessment.side is None else str(assessment.side),
         "side_is": assessment.side_from,
         "primary": None if primary is None else lesion_row(primary),
+        "lung_nodules": [nodule_row(lesion, assessment) for lesion in lesions.of(Kind.NODULE)],
         "other_lesions": [
             lesion_row(lesion) for kind in (Kind.DISTANT, Kind.PHYSIOLOGICAL) for lesion in lesions.of(kind)
         ],
@@ -60,7 +67,10 @@ def explain(assessment: Assessment, model: Model, notes: list[str], warnings: li
 
 def reasoning(assessment: Assessment) -> str:
     """Say the stage and what it rests on in one paragraph, as it would be dictated."""
-    sentences = [dictate(assessment.stage, assessment.findings)]
+    view = assessment.view
+    sentences = [dictate(assessment.stage, assessment.findings, view.not_assessed)]
+    if assessment.stage.category is N.NX and not assessment.stage.involved:
+        sentences += view.prevents
     primary = assessment.lesions.primary
     if primary is not None:
         sentences.append(f"Primary in the {primary.place}, {_measures(primary)}.")
@@ -76,10 +86,22 @@ def reasoning(assessment: Assessment) -> str:
     ]
     if others:
         words = [f"{node.station} {_measures(node)}" for node, _ in sorted(others, key=lambda pair: -pair[1])]
-        sentences.append(f"Not taken for malignant: {'; '.join(words)}.")
+        unsaid = assessment.stage.category is N.NX and not assessment.stage.involved
+        sentences.append(f"{'Seen' if unsaid else 'Not taken for malignant'}: {'; '.join(words)}.")
+    if nodules := assessment.lesions.of(Kind.NODULE):
+        words = [f"{lesion.place}, {_measures(lesion)} ({nodule_meaning(lesion, assessment)})" for lesion in nodules]
+        sentences.append(f"Lung nodule{'s' if len(nodules) > 1 else ''}, if malignant: {'; '.join(words)}.")
+    if either := [node for node in assessment.nodes if node.nodule_share > MENTIONED]:
+        words = [
+            f"{node.station} {_measures(node)} ({node.nodule_share:.0%} a nodule: {nodule_meaning(node, assessment)})"
+            for node in either
+        ]
+        sentences.append(f"Lymph node or lung nodule: {'; '.join(words)}.")
     if distant := assessment.lesions.of(Kind.DISTANT):
         words = [f"{lesion.place} {_measures(lesion)}" for lesion in distant]
         sentences.append(f"Outside of the nodal stations: {'; '.join(words)}.")
+    if view.not_assessed:
+        sentences.append(f"Not assessed: stations {', '.join(map(str, view.not_assessed))}.")
     return " ".join(sentences)
 
 
@@ -96,7 +118,11 @@ def probability_chart(assessment: Assessment) -> Output:
 
 
 def station_table(assessment: Assessment) -> list[dict[str, Any]]:
-    """List the stations that hold a node, the most likely involved first, each with its nodes."""
+    """List the stations that hold a node, the most likely involved first, each with its nodes.
+
+    ``marginal_probability`` is that of the station by itself, whatever the stage; ``in_most_likely_explanation`` says whether
+    it is one of those that together explain the stage best.
+    """
     spared: dict[Station, float] = {}
     for node, probability in zip(assessment.nodes, assessment.malignancy, strict=True):
         for station, share in node.shares.items():
@@ -106,8 +132,8 @@ def station_table(assessment: Assessment) -> list[dict[str, Any]]:
         {
             "station": str(station),
             "side": str(station.side),
-            "probability_involved": 1 - free,
-            "involved": station in involved,
+            "marginal_probability": 1 - free,
+            "in_most_likely_explanation": station in involved,
             "nodes": [
                 node_row(node, probability)
                 for node, probability in zip(assessment.nodes, assessment.malignancy, strict=True)
@@ -116,7 +142,7 @@ def station_table(assessment: Assessment) -> list[dict[str, Any]]:
         }
         for station, free in spared.items()
     ]
-    return sorted(rows, key=lambda row: -row["probability_involved"])
+    return sorted(rows, key=lambda row: -row["marginal_probability"])
 
 
 def node_row(node: Lesion, probability: float) -> dict[str, Any]:
@@ -129,7 +155,20 @@ def node_row(node: Lesion, probability: float) -> dict[str, Any]:
         "above_mediastinum": above(node, "blood_pool"),
         "above_liver": above(node, "liver"),
         "touches_primary": node.touches_primary,
+        "nodule_share": round(node.nodule_share, 3),
     }
+
+
+def nodule_row(nodule: Lesion, assessment: Assessment) -> dict[str, Any]:
+    """Describe a nodule of the lung for a table, with what it means if it is malignant."""
+    return {**lesion_row(nodule), "if_malignant": nodule_meaning(nodule, assessment)}
+
+
+def nodule_meaning(nodule: Lesion, assessment: Assessment) -> str:
+    """Say what a nodule means if it is malignant; the lobe of the primary counts where the primary lies on its side."""
+    primary = assessment.lesions.primary
+    lobe = primary.lobe if primary is not None and primary.side is assessment.side else None
+    return meaning(nodule.side, nodule.lobe, assessment.side, lobe)
 
 
 def lesion_row(lesion: Lesion) -> dict[str, Any]:

@@ -17,11 +17,12 @@ from preop.grandchallenge.runtime import run_algorithm
 from preop.imaging import Image, axial_axis, check_hu, check_suv, to_common_frame
 from preop.segmentation import FractionOfMaximum, Network, Organs, remove_small_components, segment_pet
 
-from .assessment import CT, PET, Assessment, Information, predict_from_organs
+from .assessment import CT, PET, Assessment, Information, predict_from_stations, stations_of
 from .cautions import notes_on, warnings_on
 from .explanation import drawn_lesions, explain, node_points, probability_chart, station_table
 from .lesions import SEGMENTATION, TAKES_UP_IN_HEALTH
 from .model import Model, PetThreshold, load_model
+from .view import view_of
 
 __all__ = ["draw_by_network", "draw_by_uptake", "draw_lesions", "load_model", "outputs_of", "predict"]
 
@@ -34,7 +35,17 @@ def predict(case: Case, model: Model) -> dict[str, Output]:
     suv, _ = to_common_frame(pet, ct)
     organs = remove_small_components(model.organs.segment(ct))
     segmentation = case.image(SEGMENTATION) if SEGMENTATION in case else draw_lesions(ct, suv, organs, model)
-    assessment = predict_from_organs(suv, organs, segmentation, Information.of(case), model.probability)
+    stations = stations_of(organs)
+    assessment = predict_from_stations(
+        suv,
+        organs,
+        stations,
+        segmentation,
+        Information.of(case),
+        model.probability,
+        view_of(stations, organs, ct, pet),
+        model.unseen(given=SEGMENTATION in case),
+    )
     return outputs_of(assessment, case, organs, model)
 
 
@@ -58,8 +69,8 @@ def draw_by_uptake(suv: Image, organs: Organs, rule: PetThreshold) -> Image:
 
 def outputs_of(assessment: Assessment, case: Case, organs: Organs, model: Model) -> dict[str, Output]:
     """Give the stage and what it rests on in the forms that the platform shows."""
-    ct, pet = case.image(CT), case.image(PET)
-    notes = notes_on(assessment, ct, pet, organs)
+    ct = case.image(CT)
+    notes = notes_on(assessment)
     warnings = warnings_on(assessment, model, organs, ct.spacing_mm[axial_axis(ct.geometry)])
     return {
         "n-stage": str(assessment.stage.category),

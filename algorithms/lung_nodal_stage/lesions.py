@@ -2,7 +2,8 @@
 
 What a lesion is follows from the labelled organs and the map of stations alone, not from how much it takes up: the
 primary is the lesion of the lung that is largest, where being outside of the nodal zones counts for more than size; a node
-lies in a station; what lies in an organ that takes up FDG in health is physiological; the rest is distant.
+lies in a station; what lies in lung tissue alone is a nodule (``nodules.py``); what lies in an organ that takes up FDG in
+health is physiological; the rest is distant.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from preop.imaging import Image, axial_diameters, crop, separate_instances
 from preop.segmentation import PHYSIOLOGICAL, Organs
 from preop.staging import Side, Station
 
+from .nodules import CONTACT, HILAR_STRUCTURES, IN_OTHER_STATIONS, SURELY_A_NODULE, node_share
 from .uptake import PEAK_RADIUS_MM, References, reference_uptake, suv_peak
 
 SEGMENTATION = "lesion-segmentation"
@@ -52,6 +54,9 @@ SHELL_MM = 5.0
 IN_LUNG = 0.25
 """Share of a lesion and its shell that is lung, from which it may be the primary: a tumour at the chest wall has half."""
 
+SOFT_TISSUE = "soft tissue"
+"""Place of what lies in no station and no labelled organ."""
+
 MOSTLY, NEARLY_ALL = 0.5, 0.8
 
 LIVER_LESION = 1.5
@@ -75,6 +80,7 @@ class Kind(StrEnum):
 
     PRIMARY = "primary"
     NODE = "node"
+    NODULE = "nodule"
     DISTANT = "distant"
     PHYSIOLOGICAL = "physiological"
 
@@ -86,14 +92,18 @@ class Lesion:
     Attributes
     ----------
     number
-        Its label in ``Lesions.labels``: the primary is 1 where there is one, then nodes, distant and physiological ones,
-        each by falling uptake.
+        Its label in ``Lesions.labels``: the primary is 1 where there is one, then nodes, nodules, distant and physiological
+        ones, each by falling uptake.
     drawn_as
         Its label in the segmentation that was given, where structures of a mask are numbered by falling size.
     kind, place
         What it is, and where, in words.
     side
         Side of a lesion of the lung, None for others.
+    lobe
+        Lobe around a lesion of the lung, None for others.
+    free_in_lung
+        Whether it lies in lung tissue and touches no hilar structure.
     centre_mm
         World position (x, y, z) of the voxel nearest to its centroid.
     stations
@@ -113,6 +123,8 @@ class Lesion:
     kind: Kind
     place: str
     side: Side | None
+    lobe: str | None
+    free_in_lung: bool
     centre_mm: tuple[float, float, float]
     stations: NodeStations
     short_axis_mm: float
@@ -126,9 +138,13 @@ class Lesion:
 
     @property
     def shares(self) -> dict[Station, float]:
-        """Share of a node in each of its stations; they sum to 1."""
-        total = sum(self.stations.shares.values())
-        return {Station.parse(name): share / total for name, share in self.stations.shares.items()}
+        """Share of a node in each of its stations; they sum to 1, less the probability that it is a nodule of the lung."""
+        return _node_shares(self.stations, free_in_lung=self.free_in_lung)
+
+    @property
+    def nodule_share(self) -> float:
+        """Probability that a node is a nodule of the lung instead."""
+        return max(0.0, 1 - sum(self.shares.values())) if self.free_in_lung else 0.0
 
     @property
     def station(self) -> Station | None:
@@ -202,6 +218,24 @@ class _Site:
         return sum(self.around.get(name, 0.0) for name in names)
 
     @property
+    def free_in_lung(self) -> bool:
+        """Whether it lies in lung tissue and touches no hilar structure."""
+        central = sum(share for name, share in self.stations.shares.items() if Station.parse(name).number < 12)
+        return (
+            self.lies_near(LUNGS) >= MOSTLY
+            and self.lies_near(HILAR_STRUCTURES) < CONTACT
+            and central < IN_OTHER_STATIONS
+        )
+
+    @property
+    def is_nodule(self) -> bool:
+        """Whether it is a nodule of the lung, and hardly a node."""
+        if not self.free_in_lung:
+            return False
+        shares = _node_shares(self.stations, free_in_lung=True)
+        return self.stations.station is None or sum(shares.values()) < SURELY_A_NODULE
+
+    @property
     def zone(self) -> str:
         """Part of the map in which it lies: a key of ``ZONES``."""
         station = self.stations.station
@@ -209,6 +243,13 @@ class _Site:
             return "outside"
         number = Station.parse(station).number
         return "mediastinal" if number < 10 else "hilar" if number < 12 else "intrapulmonary"
+
+
+def _node_shares(stations: NodeStations, *, free_in_lung: bool) -> dict[Station, float]:
+    total = sum(stations.shares.values())
+    shares = {Station.parse(name): share / total for name, share in stations.shares.items()}
+    weighed = {station: share * node_share(station, free_in_lung=free_in_lung) for station, share in shares.items()}
+    return {station: share for station, share in weighed.items() if share > 0}
 
 
 def find_lesions(suv: Image, organs: Organs, stations: StationMap, segmentation: Image) -> Lesions:
@@ -357,9 +398,11 @@ def _kind(label: int, site: _Site, labels: Image, suv: Image, references: Refere
         return Kind.PHYSIOLOGICAL
     if not in_station and _in_larynx(site, stations):
         return Kind.PHYSIOLOGICAL
-    if not in_station or site.lies_in(DISTANT_ORGANS) >= MOSTLY:
+    if site.lies_in(DISTANT_ORGANS) >= MOSTLY:
         return Kind.DISTANT
-    return Kind.NODE
+    if site.is_nodule:
+        return Kind.NODULE
+    return Kind.NODE if in_station else Kind.DISTANT
 
 
 def _in_larynx(site: _Site, stations: StationMap) -> bool:
@@ -387,6 +430,8 @@ def _measured(label: int, site: _Site, kind: Kind, labels: Image, suv: Image, re
         kind=kind,
         place=_place(site, kind),
         side=_side(site),
+        lobe=_lobe(site),
+        free_in_lung=site.free_in_lung,
         centre_mm=(x, y, z),
         stations=site.stations,
         short_axis_mm=diameters.short_axis_mm,
@@ -404,9 +449,9 @@ def _place(site: _Site, kind: Kind) -> str:
     if kind is Kind.NODE:
         return f"station {site.stations.station}"
     if not site.around:
-        return "soft tissue"
+        return SOFT_TISSUE
     organ = max(site.around, key=site.around.__getitem__)
-    return _in_words(organ) if site.around[organ] >= IN_LUNG / 2 else "soft tissue"
+    return _in_words(organ) if site.around[organ] >= IN_LUNG / 2 else SOFT_TISSUE
 
 
 def _in_words(organ: str) -> str:
@@ -423,12 +468,18 @@ def _side(site: _Site) -> Side | None:
     return Side.RIGHT if right >= left else Side.LEFT
 
 
+def _lobe(site: _Site) -> str | None:
+    if _side(site) is None:
+        return None
+    return max(LUNGS, key=lambda lobe: site.around.get(lobe, 0.0))
+
+
 def _ratio(suv_max: float, reference: float | None) -> float | None:
     return None if reference is None else suv_max / reference
 
 
 def _numbered(labels: Image, lesions: Sequence[Lesion], references: References, notes: Sequence[str]) -> Lesions:
-    """Number the lesions: the primary, nodes, distant and physiological ones, each by falling uptake."""
+    """Number the lesions: the primary, nodes, nodules, distant and physiological ones, each by falling uptake."""
     ordered = sorted(lesions, key=lambda lesion: (list(Kind).index(lesion.kind), -lesion.suv_max, lesion.drawn_as))
     numbered = tuple(replace(lesion, number=number) for number, lesion in enumerate(ordered, start=1))
     numbers = np.zeros(int(labels.voxels.max()) + 1, dtype=np.int32)

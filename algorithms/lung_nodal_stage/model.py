@@ -19,11 +19,13 @@ from preop.anatomy import TOTAL_CLASSES
 from preop.errors import InvalidModelError
 from preop.grandchallenge.algorithm import Algorithm
 from preop.segmentation import Network, OrganNetworks, load_network, load_organ_networks
-from preop.study import MODEL_FILE, Figure, ModelInfo, Stored, read_description, read_model_info
+from preop.staging import N
+from preop.study import MODEL_FILE, Figure, ModelInfo, Stored, read_description, read_model_info, supported
 from preop.tabular import LogisticModel
 
 from .lesions import DISTANT_ORGANS, TAKES_UP_IN_HEALTH, Lesion
 from .malignancy import LABELS, features_of
+from .view import Unseen
 
 DESCRIPTION_FILE = "malignancy.json"
 ORGANS_FOLDER, LESIONS_FOLDER = "organs", "lesions"
@@ -33,6 +35,9 @@ PACKAGES = ("preop", "torch", "nnunetv2", "TotalSegmentator", "numpy", "scipy", 
 
 ORGANS = tuple(dict.fromkeys((*TOTAL_CLASSES, *TAKES_UP_IN_HEALTH, *DISTANT_ORGANS)))
 """What is labelled on the CT: what borders rest on, what takes up FDG in health, and where metastases lie."""
+
+ALGORITHM_ITSELF = "the algorithm"
+"""Rater of this name in the agreement with pathology."""
 
 _CUTS = {"N0 | N1-3", "N0-1 | N2-3"}
 _QUANTILES = 21  # 0, 5, ..., 100 %
@@ -48,6 +53,28 @@ class PetThreshold(BaseModel):
     floor_suv: float = Field(2.0, gt=0, description="no voxel below this belongs to a lesion")
 
 
+class Detection(Stored):
+    """How many malignant nodes the lesion network missed in a validation of its own.
+
+    Attributes
+    ----------
+    patients, malignant, missed
+        Patients, their malignant nodes, and those of them that the network did not draw.
+    source
+        How this was measured.
+    """
+
+    patients: int = Field(gt=0)
+    malignant: int = Field(ge=0)
+    missed: int = Field(ge=0)
+    source: str
+
+    @property
+    def missed_per_patient(self) -> float:
+        """Expected number in one patient."""
+        return self.missed / self.patients
+
+
 class Description(Stored):
     """Content of ``malignancy.json``.
 
@@ -61,6 +88,8 @@ class Description(Stored):
         SHA-256 of the files of each network at the training.
     slice_mm
         Largest distance of slices in the training.
+    detection
+        What the lesion network misses; None where that was not measured.
     malignancy
         The logistic regression.
     """
@@ -71,6 +100,7 @@ class Description(Stored):
     pet: PetThreshold
     trained_with: dict[str, str]
     slice_mm: float = Field(gt=0)
+    detection: Detection | None = None
     malignancy: LogisticModel
 
     @model_validator(mode="after")
@@ -162,8 +192,25 @@ class Model:
         return self.description.malignancy
 
     def probability(self, node: Lesion) -> float:
-        """Probability that a node is malignant."""
-        return self.malignancy.probability(features_of(node))
+        """Probability that a node is malignant, no surer than the validation supports."""
+        return supported(self.malignancy.probability(features_of(node)), self.info)
+
+    def unseen(self, *, given: bool) -> Unseen:
+        """Give what may be there unseen: malignant nodes that are missed, unless a reader has drawn the lesions.
+
+        Where it was not measured how many nodes the network misses, it is the share of patients who are staged too low, at
+        the upper end of its interval.
+        """
+        agreement = self.info.validation.details_as(Details).agreement[ALGORITHM_ITSELF]
+        detection = self.description.detection
+        missed = detection.missed_per_patient if detection is not None else agreement.under_staged.upper
+        counts = {name: sum(row.values()) for name, row in agreement.confusion.items()}
+        shares = {
+            category: sum(count for name, count in counts.items() if name.startswith(str(category)))
+            / agreement.patients
+            for category in (N.N1, N.N2, N.N3)
+        }
+        return Unseen(0.0 if given else missed, shares, supported(0.0, self.info))
 
 
 def load_model(folder: Path, algorithm: Algorithm) -> Model:

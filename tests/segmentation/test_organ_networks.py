@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from preop.errors import InvalidInputError, InvalidModelError
 from preop.imaging import Image, write_image
 from preop.segmentation import load_network, load_organ_networks, segment_anatomy, write_organ_network
+from preop.segmentation.body import find_body
 from tests.segmentation.networks import dataset_of, make_network, plans_of, scan_of, weights_of
 
 LUNGS = (
@@ -45,7 +46,7 @@ def small_network(folder: Path, plans: dict[str, Any], **options: Any) -> Path:
 def total_segmentator(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Callable[..., NDArray[Any]]:
-    """Function that gives the labels of TotalSegmentator's own program, which only may start no workers."""
+    """Function that gives the labels of TotalSegmentator's own program on the body, which only may start no workers."""
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
     from totalsegmentator.python_api import totalsegmentator as run
 
@@ -65,10 +66,14 @@ def total_segmentator(
         monkeypatch.setenv("TOTALSEG_WEIGHTS_PATH", str(weights))
         monkeypatch.setenv("TOTALSEG_HOME_DIR", str(home))
         monkeypatch.setattr(nnUNetPredictor, "predict_from_files", predict_from_files)
-        write_image(ct, tmp_path / "ct.nii.gz")
+        body = find_body(ct)  # its own program looks at the table and the air as well
+        write_image(body.only(ct), tmp_path / "ct.nii.gz")
         run(tmp_path / "ct.nii.gz", tmp_path / "out.nii.gz", ml=True, device="cpu", quiet=True, **options)
         capfd.readouterr()
-        return np.asarray(sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "out.nii.gz"))))
+        given = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "out.nii.gz")))
+        labels = np.zeros(ct.shape, dtype=given.dtype)
+        labels[body.box] = np.where(body.mask[body.box], given, 0)
+        return labels
 
     return segment
 

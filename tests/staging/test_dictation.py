@@ -22,14 +22,14 @@ def dictated(primary: Side | None, *nodes: tuple[str, float, float], edition: Ed
         (
             Side.LEFT,
             [("5", 12, 6), ("7", 11, 5), ("5", 9, 7)],
-            "N2b: two ipsilateral mediastinal stations (5, 12 mm, SUVmax 7.0; 7, 11 mm, SUVmax 5.0); "
+            "N2b: two ipsilateral mediastinal stations (5, 12 mm, SUVmax 7.0; subcarinal 7, 11 mm, SUVmax 5.0); "
             "no hilar, contralateral or supraclavicular uptake.",
         ),
         (
             Side.RIGHT,
             [("1L", 8, 5), ("4L", 10, 4), ("7", 12, 6), ("12R", 7, 3)],
             "N3: supraclavicular (1L, 8 mm, SUVmax 5.0); contralateral mediastinal (4L, 10 mm, SUVmax 4.0); "
-            "ipsilateral mediastinal 7; intrapulmonary 12R; no hilar uptake.",
+            "ipsilateral mediastinal subcarinal 7; lobar 12R; no hilar uptake.",
         ),
         (
             Side.LEFT,
@@ -39,7 +39,7 @@ def dictated(primary: Side | None, *nodes: tuple[str, float, float], edition: Ed
         (
             Side.RIGHT,
             [("11R", 9, 3)],
-            "N1: hilar (11R, 9 mm, SUVmax 3.0); no mediastinal, contralateral or supraclavicular uptake.",
+            "N1: interlobar (11R, 9 mm, SUVmax 3.0); no mediastinal, contralateral or supraclavicular uptake.",
         ),
         (Side.RIGHT, [], "N0: no hilar, mediastinal, contralateral or supraclavicular uptake."),
         (None, [], "N0: no hilar, mediastinal or supraclavicular uptake."),
@@ -68,9 +68,27 @@ def test_the_eighth_edition_is_dictated_without_a_split() -> None:
 
 def test_what_was_not_measured_is_left_out() -> None:
     stage = nodal_stage([Station("7")], Side.RIGHT)
-    assert "(7)" in dictate(stage)
-    assert "(7, 12 mm)" in dictate(stage, [NodeFinding(Station("7"), short_axis_mm=12)])
+    assert "(subcarinal 7)" in dictate(stage)
+    assert "(subcarinal 7, 12 mm)" in dictate(stage, [NodeFinding(Station("7"), short_axis_mm=12)])
 
 
 def test_nodes_not_assessed_are_dictated_as_such() -> None:
     assert dictate(nodal_stage(None, Side.RIGHT)) == "NX: the lymph nodes were not assessed."
+
+
+def test_a_region_with_a_station_that_was_not_assessed_is_not_called_free() -> None:
+    stage = nodal_stage([Station("4R")], Side.RIGHT)
+    assert dictate(stage, not_assessed={Station("10L")}) == (
+        "N2a: one ipsilateral mediastinal station (4R); no hilar or supraclavicular uptake."
+    )
+    none = nodal_stage([], Side.RIGHT)
+    assert dictate(none, not_assessed=set(Station)) == "N0: no uptake in the stations that were assessed."
+
+
+@pytest.mark.parametrize(
+    ("station", "words"),
+    [("10R", "hilar"), ("11R", "interlobar"), ("12R", "lobar"), ("13R", "segmental"), ("14R", "subsegmental")],
+)
+def test_stations_10_to_14_have_the_names_of_the_map(station: str, words: str) -> None:
+    assert f"N1: {words} ({station})" in dictate(nodal_stage([Station(station)], Side.RIGHT))
+    assert f"N3: contralateral {words} ({station})" in dictate(nodal_stage([Station(station)], Side.LEFT))

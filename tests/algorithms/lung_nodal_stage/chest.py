@@ -14,6 +14,7 @@ from lung_nodal_stage.lesions import SEGMENTATION, Lesion, Lesions, find_lesions
 from lung_nodal_stage.malignancy import LABELS
 from lung_nodal_stage.model import Description, Details, Model, PetThreshold, digests
 from preop.anatomy import STATIONS, TOTAL_CLASSES, StationMap
+from preop.anatomy.organs import LUNGS
 from preop.grandchallenge.algorithm import read_algorithm
 from preop.grandchallenge.cases import Case
 from preop.imaging import Geometry, Image
@@ -31,7 +32,10 @@ BLOOD_SUV, LIVER_SUV, TISSUE_SUV = 1.5, 2.2, 0.5
 VALUES = {**TOTAL_CLASSES, "liver": 5, "thyroid_gland": 17, "adrenal_gland_right": 8}
 IN_RIGHT_LUNG, IN_LEFT_LUNG = (-75.0, 25.0, 45.0), (75.0, 25.0, 45.0)
 
-AIR_HU = -1000
+AIR_HU, FAT_HU = -1000, -120
+LUNG_HU = -310
+"""Of a lung, and the number of its lobe on top of it; other organs have the number of their label as HU. The chest has no wall
+beside the lungs, so that they are not as dark as the air around a body."""
 
 
 @dataclass
@@ -89,9 +93,11 @@ class Chest:
         )
 
     def case(self, *, given: bool = True, **information: Any) -> Case:
-        """The chest as a case in memory; the CT tells the organs apart by nothing but their labels, which stand in for HU."""
+        """The chest as a case in memory, with a CT on which the labels can be read."""
         labels = self.organs.labels.voxels.astype(np.int16)
-        images = {CT: self.image(np.where(labels > 0, labels, AIR_HU).astype(np.int16)), PET: self.image(self.suv)}
+        hu = np.where(labels > 0, labels + LUNG_HU * self.organs.mask(*LUNGS), FAT_HU)
+        hu[self.organs.mask("trachea")] = AIR_HU
+        images = {CT: self.image(hu.astype(np.int16)), PET: self.image(self.suv)}
         if given:
             images[SEGMENTATION] = self.image(self.lesions)
         values = {INFORMATION: information} if information else {}
@@ -110,7 +116,9 @@ class TrueOrgans:
     checksums: dict[str, str] = field(default_factory=lambda: {"weights": "0"})
 
     def segment(self, ct: Image) -> Organs:
-        return Organs(ct.with_voxels(np.maximum(ct.voxels, 0).astype(np.uint8)), VALUES)
+        labels = np.where(ct.voxels < 2 * FAT_HU, ct.voxels - LUNG_HU, ct.voxels)
+        labels[ct.voxels == AIR_HU] = VALUES["trachea"]
+        return Organs(ct.with_voxels(np.maximum(labels, 0).astype(np.uint8)), VALUES)
 
 
 @dataclass

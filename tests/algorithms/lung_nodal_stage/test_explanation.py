@@ -40,5 +40,5 @@ def test_a_station_is_as_likely_involved_as_its_nodes_make_it(chest: Chest) -> N
     chest.add((x, y, z - 7), radius_mm=3)
     (row,) = station_table(chest.staged(malignancy=lambda _: 0.5))
     assert row["station"] == "4R"
-    assert row["probability_involved"] == pytest.approx(0.75)
+    assert row["marginal_probability"] == pytest.approx(0.75)
     assert [node["probability_malignant"] for node in row["nodes"]] == [0.5, 0.5]

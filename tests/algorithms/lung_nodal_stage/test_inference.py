@@ -18,7 +18,7 @@ from preop.errors import InvalidInputError
 from preop.grandchallenge.cases import Case
 from preop.grandchallenge.outputs import check_outputs
 from preop.imaging import Geometry, Image, crop, reorient
-from tests.algorithms.lung_nodal_stage.chest import AIR_HU, ALGORITHM, IN_LEFT_LUNG, IN_RIGHT_LUNG, VALUES, Chest, model
+from tests.algorithms.lung_nodal_stage.chest import ALGORITHM, FAT_HU, IN_LEFT_LUNG, IN_RIGHT_LUNG, VALUES, Chest, model
 
 NAME = "n2"
 LIVER = VALUES["liver"]
@@ -125,15 +125,21 @@ def test_half_a_chest_is_staged_by_what_is_in_view(patient: Chest) -> None:
     upper = cut(patient, lowest=70)
     outputs = predicted(upper)
     assert outputs["n-stage"] == "N2a"
-    warnings = outputs["n-stage-explanation"]["warnings"]
-    assert any("are not in view or could not be placed" in warning and "8R" in warning for warning in warnings)
-    assert any("liver is not in view" in warning for warning in warnings)
+    explanation = outputs["n-stage-explanation"]
+    assert explanation["assessable"] == "limited"
+    assert any(
+        "8R" in each and "not in view or could not be placed" in each for each in explanation["assessable_reasons"]
+    )
+    assert any("liver is not in view" in warning for warning in explanation["warnings"])
 
 
-def test_one_lung_alone_is_staged(patient: Chest) -> None:
+def test_of_one_lung_alone_no_stage_is_given_but_what_it_is_at_least(patient: Chest) -> None:
     right = cut(patient, leftmost=75)
     outputs = predicted(right)
-    assert outputs["n-stage"] == "N2a"
+    explanation = outputs["n-stage-explanation"]
+    assert (outputs["n-stage"], explanation["at_least"], explanation["at_most"]) == ("NX", "N2a", "N3")
+    assert explanation["assessable"] == "no"
+    assert "no contralateral" not in explanation["reasoning"]
     assert (
         "There is no left lung: stations reach only as far as the other organs show."
         in (outputs["n-stage-explanation"]["notes"])
@@ -216,7 +222,9 @@ BAD_SCANS: dict[str, tuple[Callable[[Case], Case], str]] = {
     ),
     "PET of another patient": (lambda case: replaced(case, PET, moved(case.image(PET), 500)), "PET and CT share 0%"),
     "no lung": (
-        lambda case: replaced(case, CT, case.image(CT).with_voxels(np.where(case.image(CT).voxels > 0, LIVER, AIR_HU))),
+        lambda case: replaced(
+            case, CT, case.image(CT).with_voxels(np.where(case.image(CT).voxels != FAT_HU, LIVER, FAT_HU))
+        ),
         "hold no lung",
     ),
     "half labels": (

@@ -41,7 +41,7 @@ def test_of_two_lesions_of_the_lung_the_larger_is_the_primary_and_the_other_is_n
     small, large = chest.add(IN_RIGHT_LUNG, radius_mm=5, suv=12), chest.add(IN_LEFT_LUNG, radius_mm=12, suv=5)
     found = chest.found()
     assert by_label(found, large).kind is Kind.PRIMARY
-    assert by_label(found, small).kind is Kind.DISTANT
+    assert by_label(found, small).kind is Kind.NODULE
 
 
 @pytest.mark.parametrize("station", ["1R", "2R", "3aL", "4R", "4L", "6", "7", "8L", "10R", "10L", "11R"])

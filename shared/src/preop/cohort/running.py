@@ -204,11 +204,7 @@ def _done(task: bytes) -> bytes:
         return _dumped(PatientFailedError("This machine has not enough memory for it.", traceback.format_exc()))
     except BaseException as error:  # noqa: BLE001 - a library may raise anything, SystemExit too
         reason = " ".join(f"{type(error).__name__}: {error}".split())
-        return _dumped(
-            PatientFailedError(
-                f"Unexpected internal error ({reason:.300}).", traceback.format_exc()
-            )
-        )
+        return _dumped(PatientFailedError(f"Unexpected internal error ({reason:.300}).", traceback.format_exc()))
 
 
 def _dumped(error: PreopError) -> bytes:

@@ -3,7 +3,8 @@
 Tasks, classes, voxel spacings and folder names are read from the installed package (Wasserthal et al. 2023,
 doi 10.1148/ryai.230024; version 2.18). Its own program writes files, starts workers, counts its runs on a server and
 fetches what is missing from the internet. Here the same steps run in this process and touch no network: turn to RAS,
-resample linearly to whole HU, nnU-Net without mirroring, nearest neighbour back.
+resample linearly to whole HU, nnU-Net without mirroring, nearest neighbour back. One step comes before them: the CT is cut
+to the patient's body (``preop.segmentation.body``), so that nothing outside of it is called an organ.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from preop.errors import InvalidInputError, InvalidModelError
 from preop.imaging import Geometry, Image, bounding_box, crop, reorient, reorient_like
+from preop.segmentation.body import find_body
 from preop.segmentation.model_folder import silent_heads_added, write_network
 from preop.segmentation.network import Device, Network, Progress, load_network
 from preop.segmentation.organs import Organs
@@ -80,42 +82,17 @@ class OrganNetworks:
 
         Returns
         -------
-        Label map (uint8) on the grid of the CT.
+        Label map (uint8) on the grid of the CT; nothing outside of the body has a label.
 
         Raises
         ------
         InvalidInputError
-            If the CT is flat or all its voxels are 0.
+            If the CT shows no body, is flat, or all its voxels are 0.
         """
-        steps = len(self.networks) + (len(self.region.networks) if self.region else 0)
+        body = find_body(ct)
+        found = _labels_of(self, body.only(ct), progress)
         labels = np.zeros(ct.shape, dtype=np.uint8)
-        box = tuple(slice(0, size) for size in ct.shape)
-        part = ct
-        if self.region is not None:
-            region = self.region.segment(ct, progress=_share(progress, 0, len(self.region.networks), steps))
-            if not region.labels.voxels.any():
-                return Organs(ct.with_voxels(labels), self.values)
-            zooms = _as_in_nifti(ct.spacing_mm)
-            margin = tuple((_CROP_MARGIN_MM / zooms).astype(int).tolist())
-            box = bounding_box(region.labels.voxels, margin_voxels=margin)
-            part = crop(ct, box)
-            part = part.with_voxels(part.voxels.astype(np.int32))
-        turned = reorient(part, "RAS")
-        small = _to_spacing(turned, self.spacing_mm)
-        found = np.zeros(small.shape, dtype=np.uint8)
-        for number, (network, classes) in enumerate(self.networks, steps - len(self.networks)):
-            share = _share(progress, number, number + 1, steps)
-            given = network.segment(small, mirroring=False, step=self.step, progress=share).voxels
-            if given.max() >= len(classes):
-                raise InvalidModelError(
-                    f"The network in {network.folder.path} gives the label {given.max()}; expected at most "
-                    f"{len(classes) - 1}: it is of another task."
-                )
-            classified = classes[given]
-            np.copyto(found, classified, where=classified != 0)
-        found[~np.isin(found, list(self.values.values()))] = 0
-        whole = turned.with_voxels(_enlarged(found, turned.shape))
-        labels[box] = reorient_like(whole, ct.geometry).voxels
+        labels[body.box] = np.where(body.mask[body.box], found, 0)
         return Organs(ct.with_voxels(labels), self.values)
 
 
@@ -251,6 +228,40 @@ def write_organ_network(
         folder, plans, dataset, silent_heads_added(weights, heads, len(names) + 1), trainer=settings["trainer"]
     )
     return folder
+
+
+def _labels_of(networks: OrganNetworks, ct: Image, progress: Progress | None) -> NDArray[np.uint8]:
+    """Label what a CT shows, air and table too (z, y, x)."""
+    steps = len(networks.networks) + (len(networks.region.networks) if networks.region else 0)
+    labels = np.zeros(ct.shape, dtype=np.uint8)
+    box = tuple(slice(0, size) for size in ct.shape)
+    part = ct
+    if networks.region is not None:
+        region = _labels_of(networks.region, ct, _share(progress, 0, len(networks.region.networks), steps))
+        if not region.any():
+            return labels
+        zooms = _as_in_nifti(ct.spacing_mm)
+        margin = tuple((_CROP_MARGIN_MM / zooms).astype(int).tolist())
+        box = bounding_box(region, margin_voxels=margin)
+        part = crop(ct, box)
+        part = part.with_voxels(part.voxels.astype(np.int32))
+    turned = reorient(part, "RAS")
+    small = _to_spacing(turned, networks.spacing_mm)
+    found = np.zeros(small.shape, dtype=np.uint8)
+    for number, (network, classes) in enumerate(networks.networks, steps - len(networks.networks)):
+        share = _share(progress, number, number + 1, steps)
+        given = network.segment(small, mirroring=False, step=networks.step, progress=share).voxels
+        if given.max() >= len(classes):
+            raise InvalidModelError(
+                f"The network in {network.folder.path} gives the label {given.max()}; expected at most "
+                f"{len(classes) - 1}: it is of another task."
+            )
+        classified = classes[given]
+        np.copyto(found, classified, where=classified != 0)
+    found[~np.isin(found, list(networks.values.values()))] = 0
+    whole = turned.with_voxels(_enlarged(found, turned.shape))
+    labels[box] = reorient_like(whole, ct.geometry).voxels
+    return labels
 
 
 def _settings(task: Task, quality: Quality) -> dict[str, Any]:
