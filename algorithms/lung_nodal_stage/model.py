@@ -203,7 +203,10 @@ class Model:
         """
         agreement = self.info.validation.details_as(Details).agreement[ALGORITHM_ITSELF]
         detection = self.description.detection
-        missed = detection.missed_per_patient if detection is not None else agreement.under_staged.upper
+        too_low = agreement.under_staged.upper
+        missed = 1.0 if too_low is None else too_low
+        if detection is not None:
+            missed = detection.missed_per_patient
         counts = {name: sum(row.values()) for name, row in agreement.confusion.items()}
         shares = {
             category: sum(count for name, count in counts.items() if name.startswith(str(category)))

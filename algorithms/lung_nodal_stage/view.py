@@ -149,9 +149,9 @@ def view_of(stations: StationMap, organs: Organs, ct: Image, pet: Image) -> View
         if each.organ not in PREVENTING
     ]
     for reason in dict.fromkeys(reasons[name] for name in unplaced):
-        names = [name for name in unplaced if reasons[name] == reason]
+        alike = [name for name in unplaced if reasons[name] == reason]
         limits.append(
-            f"Station{'s' if len(names) > 1 else ''} {', '.join(names)} {'are' if len(names) > 1 else 'is'} {reason}."
+            f"Station{'s' if len(alike) > 1 else ''} {', '.join(alike)} {'are' if len(alike) > 1 else 'is'} {reason}."
         )
     beyond = share_of_lungs_beyond(pet, ct, organs)
     if beyond > UNCOVERED:

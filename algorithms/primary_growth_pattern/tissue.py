@@ -89,7 +89,7 @@ def measure(slide: Slide, mask: Image, networks: Networks, progress: Progress | 
     check_flat(mask)
     if not mask.voxels.any():
         raise InvalidInputError(f"{slide.path.name} has no tissue that can be assessed: look at its tissue mask.")
-    tiling = slide.tiling(size_px=_TILE_PX, um_per_pixel=INPUT_UM, within=mask, least_share=_MIN_SHARE)
+    tiling = slide.tiling(size_px=_TILE_PX, um_per_pixel=INPUT_UM, within=mask, min_share=_MIN_SHARE)
     map_um = tiling.um_per_pixel * MAP_UM / INPUT_UM
     height, width = slide.geometry(map_um).shape
     labels = np.zeros((height + -height % _TILE_SQUARES, width + -width % _TILE_SQUARES), np.uint8)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from preop.imaging import Image
 from preop.mil import Bag, BagNetwork, Ensemble, Prediction, RegionEncoder, make_head
 from preop.slides import Encoder, Slide, TileFeatures, encode_tiles, flat, in_regions
-from preop.slides.features import LEAST_TISSUE
+from preop.slides.features import MIN_TISSUE
 
 
 class NetworkSettings(BaseModel):
@@ -70,7 +70,7 @@ def describe(slide: Slide, mask: Image, encoder: Encoder, *, threads: int = 2) -
         If there is no such tile, or the slide is too coarse for the encoder.
     """
     info = encoder.info
-    tiling = slide.tiling(size_px=info.tile_px, um_per_pixel=info.um_per_pixel, within=mask, least_share=LEAST_TISSUE)
+    tiling = slide.tiling(size_px=info.tile_px, um_per_pixel=info.um_per_pixel, within=mask, min_share=MIN_TISSUE)
     return TileFeatures(slide.path.name, tiling, encode_tiles(slide, tiling, encoder, threads=threads))
 
 

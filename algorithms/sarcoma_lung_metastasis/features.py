@@ -21,7 +21,7 @@ MARGIN_MM = 30.0
 FAT_QUANTILE = 0.95
 # HU that soft tissue, fat included, can have; air and dense bone lie beyond.
 SOFT_TISSUE_HU = (-200.0, 300.0)
-LEAST_SOFT_TISSUE = 0.5
+MIN_SOFT_TISSUE = 0.5
 """Share of a tumour's voxels: 0.9 or more in the public cohort."""
 GRADES = {"low": 0.0, "intermediate": 1.0, "high": 2.0}
 CLINICAL = "clinical-information"
@@ -160,7 +160,7 @@ def _check_tissue(image: Image, mask: Image) -> None:
     inside = image.voxels[mask.voxels]
     low, high = SOFT_TISSUE_HU
     share = float(((inside >= low) & (inside <= high)).mean())
-    if share < LEAST_SOFT_TISSUE:
+    if share < MIN_SOFT_TISSUE:
         raise InvalidInputError(
             f"{CT.segmentation} is no tumour: {share:.0%} of its voxels lie between {low:g} and {high:g} HU, where soft tissue "
             f"is (all lie between {inside.min():g} and {inside.max():g} HU), expected half or more; check the segmentation."

@@ -55,7 +55,7 @@ class Settings(BaseModel):
         False, description="of the scans only what needs no radiomics: the volume on CT and T1 MR, SUVmax on PET"
     )
     pipeline: PipelineSettings = Field(
-        PipelineSettings(most_features=(3, 5, 10)), description="of each model: preop.tabular"
+        PipelineSettings(max_features=(3, 5, 10)), description="of each model: preop.tabular"
     )
 
 

@@ -32,7 +32,7 @@ def evidence():
     study = train_and_validate(
         FeatureTable.of(frame, outcome, centres=["A", "B"] * 24),
         question,
-        settings=PipelineSettings(most_features=(2,)),
+        settings=PipelineSettings(max_features=(2,)),
         splits=RepeatedSplits(4),
         follow_up=FollowUp.of(random.exponential(500, 48) + 1, outcome),
     )

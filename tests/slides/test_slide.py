@@ -130,7 +130,7 @@ def test_tiles_lie_where_the_mask_is(write: Write) -> None:
     with Slide(write(gradient(1000, 1000))) as slide:
         tiling = slide.tiling(size_px=200, um_per_pixel=0.5, within=mask)
         assert tiling.corners_um.tolist() == [[100, 200], [100, 300], [100, 400]]
-        fewer = slide.tiling(size_px=200, um_per_pixel=0.5, within=mask, least_share=0.51)
+        fewer = slide.tiling(size_px=200, um_per_pixel=0.5, within=mask, min_share=0.51)
         assert fewer.corners_um.tolist() == [[100, 200], [100, 300]]
         heat = in_micrometres(tiling, np.array([1.0, 2.0, 3.0]), slide.size_um)
         fine = in_micrometres(tiling, np.array([1.0, 2.0, 3.0]), slide.size_um, pixels=4)

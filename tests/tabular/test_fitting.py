@@ -17,14 +17,14 @@ from preop.tabular.harmonisation import learn_combat
 from preop.tabular.preparation import learn_preparation
 from preop.tabular.selection import best_columns
 
-FEW = PipelineSettings(most_features=(3,))
+FEW = PipelineSettings(max_features=(3,))
 
 
 @pytest.mark.parametrize("classifier", Classifier)
 @pytest.mark.parametrize("selection", Selection)
 def test_every_pipeline_finds_what_matters_and_survives_being_written(classifier, selection):
     table = informative(100)
-    model = fit(table, PipelineSettings(classifiers=(classifier,), selections=(selection,), most_features=(1, 3)))
+    model = fit(table, PipelineSettings(classifiers=(classifier,), selections=(selection,), max_features=(1, 3)))
     assert "signal" in model.columns
     probabilities = model.probabilities(frame_of(table))
     assert probabilities[table.values[:, 0] > 1].min() > probabilities[table.values[:, 0] < -1].max()
@@ -36,7 +36,7 @@ def test_every_pipeline_finds_what_matters_and_survives_being_written(classifier
 def test_the_same_seed_gives_the_same_files_in_another_process():
     code = (
         "import hashlib; from cohorts import informative; from preop.tabular import *;"
-        "files = fit(informative(), PipelineSettings(classifiers=tuple(Classifier)[1:], most_features=(3,), ensemble=20,"
+        "files = fit(informative(), PipelineSettings(classifiers=tuple(Classifier)[1:], max_features=(3,), ensemble=20,"
         " trials=6, search='optuna')).to_files();"
         "print(len(files), hashlib.sha256(b''.join(files.values())).hexdigest())"
     )
@@ -54,10 +54,10 @@ def test_the_same_seed_gives_the_same_files_in_another_process():
 def test_a_kept_column_is_in_every_model_whatever_it_is_worth_and_the_best_of_the_others_join_it(selection):
     table = informative()
     worthless = table.columns[-1]
-    assert worthless not in fit(table, PipelineSettings(selections=(selection,), most_features=(1,))).columns
-    kept = fit(table, PipelineSettings(selections=(selection,), most_features=(1,), kept=(worthless, "no such column")))
+    assert worthless not in fit(table, PipelineSettings(selections=(selection,), max_features=(1,))).columns
+    kept = fit(table, PipelineSettings(selections=(selection,), max_features=(1,), kept=(worthless, "no such column")))
     assert kept.columns == (worthless, "signal")
-    alone = fit(table.select([worthless]), PipelineSettings(most_features=(1, 3), kept=(worthless,)))
+    alone = fit(table.select([worthless]), PipelineSettings(max_features=(1, 3), kept=(worthless,)))
     assert alone.columns == (worthless,)
 
 
@@ -182,7 +182,7 @@ def test_a_harmonised_model_forgives_the_scanner_of_a_known_centre_and_leaves_ot
     outcome = random.random(120) < 1 / (1 + np.exp(-3 * truth))
     measured = pd.DataFrame({"texture": truth + 20 * (centres == "B"), "age": random.normal(60, 9, 120)})
     table = FeatureTable.of(measured, outcome, centres=centres.tolist(), harmonised=["texture"])
-    model = fit(table, PipelineSettings(most_features=(2,)))
+    model = fit(table, PipelineSettings(max_features=(2,)))
     new = pd.DataFrame({"texture": [1.0, 21.0, 1.0], "age": [60.0] * 3})
     at_a, at_b, elsewhere = model.probabilities(new, ["A", "B", "C"])
     assert at_a == pytest.approx(at_b, abs=0.1)
@@ -197,7 +197,7 @@ def test_a_classifier_of_another_kind_is_not_trusted():
     import skops.io
     from sklearn.neighbors import KDTree
 
-    files = fit(informative(), PipelineSettings(classifiers=(Classifier.FOREST,), most_features=(2,))).to_files()
+    files = fit(informative(), PipelineSettings(classifiers=(Classifier.FOREST,), max_features=(2,))).to_files()
     files["classifier-0.skops"] = skops.io.dumps({"tree": KDTree(np.zeros((3, 2))), "call": np.add.reduce})
     with pytest.raises(InvalidModelError, match="not trusted"):
         TabularModel.from_files(files)
@@ -205,7 +205,7 @@ def test_a_classifier_of_another_kind_is_not_trusted():
 
 @pytest.mark.parametrize("spoil", ["missing", "cut", "other"])
 def test_a_damaged_model_is_refused(spoil):
-    files = fit(informative(), PipelineSettings(classifiers=(Classifier.SVM,), most_features=(2,))).to_files()
+    files = fit(informative(), PipelineSettings(classifiers=(Classifier.SVM,), max_features=(2,))).to_files()
     if spoil == "missing":
         del files["classifier-0.skops"]
     elif spoil == "cut":
@@ -233,6 +233,6 @@ def test_a_table_that_cannot_be_used_is_refused(table, sentence):
 def test_archives_of_classifiers_carry_no_date():
     import io
 
-    files = fit(informative(), PipelineSettings(classifiers=(Classifier.SVM,), most_features=(2,))).to_files()
+    files = fit(informative(), PipelineSettings(classifiers=(Classifier.SVM,), max_features=(2,))).to_files()
     archive = zipfile.ZipFile(io.BytesIO(files["classifier-0.skops"]))
     assert {entry.date_time[0] for entry in archive.infolist()} == {1980}

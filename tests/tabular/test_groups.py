@@ -16,7 +16,7 @@ from preop.tabular import (
 )
 from preop.tabular.splits import inner_folds
 
-MEMORY = PipelineSettings(classifiers=(Classifier.SVM,), most_features=(5,))
+MEMORY = PipelineSettings(classifiers=(Classifier.SVM,), max_features=(5,))
 PERSONS = 100
 
 

@@ -32,10 +32,10 @@ def mean_auc(table: FeatureTable, settings: PipelineSettings, splits: RepeatedSp
 
 @settings(max_examples=30)
 @given(st.integers(8, 40), st.integers(1, 5), st.integers(0, 1000))
-def test_no_split_shares_a_patient_and_both_sides_have_events(patients, most_rows, seed):
+def test_no_split_shares_a_patient_and_both_sides_have_events(patients, max_rows, seed):
     random = np.random.default_rng(seed)
     has_event = np.arange(patients) % 2 == 0
-    owner = np.repeat(np.arange(patients), random.integers(1, most_rows + 1, patients))
+    owner = np.repeat(np.arange(patients), random.integers(1, max_rows + 1, patients))
     random.shuffle(owner)
     names = np.array([f"p{number}" for number in owner])
     pairs = [
@@ -56,7 +56,7 @@ def test_a_model_that_remembers_patients_gains_nothing():
     fingerprints = random.normal(size=(40, 5))
     frame = pd.DataFrame(fingerprints[owner] + 0.01 * random.normal(size=(160, 5)), columns=list("abcde"))
     outcome = (np.arange(40) % 2 == 0)[owner]
-    memory = PipelineSettings(classifiers=(Classifier.SVM,), most_features=(5,))
+    memory = PipelineSettings(classifiers=(Classifier.SVM,), max_features=(5,))
     splits = RepeatedSplits(12, 0.25)
     by_patient = FeatureTable.of(frame, outcome, patients=[str(name) for name in owner])
     by_row = FeatureTable.of(frame, outcome)

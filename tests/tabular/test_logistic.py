@@ -21,7 +21,7 @@ def cohort(patients: int = 120, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray
 
 def fit_logistic(table: pd.DataFrame, outcome: np.ndarray, *, seed: int) -> LogisticModel:
     """Fit on all usable columns, without recalibration."""
-    settings = PipelineSettings(seed=seed, most_features=(table.shape[1],), maximum_correlation=1.0, calibrate=False)
+    settings = PipelineSettings(seed=seed, max_features=(table.shape[1],), maximum_correlation=1.0, calibrate=False)
     model = fit(FeatureTable.of(table, outcome), settings).logistic
     assert model is not None
     return model

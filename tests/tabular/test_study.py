@@ -23,7 +23,7 @@ from preop.tabular import (
 
 # The study is made once: all tests of this file on one worker.
 pytestmark = pytest.mark.xdist_group("study")
-FEW = PipelineSettings(most_features=(3,))
+FEW = PipelineSettings(max_features=(3,))
 
 
 def sarcomas(patients: int = 60, strength: float = 2.5) -> tuple[pd.DataFrame, np.ndarray]:
@@ -140,7 +140,7 @@ def test_cox_finds_what_shortens_the_time():
     model = fit_cox(
         FeatureTable.of(frame, observed),
         FollowUp.of(np.minimum(days, 300), observed),
-        PipelineSettings(most_features=(1,)),
+        PipelineSettings(max_features=(1,)),
     )
     assert model.preparation.columns == ("hazard",)
     assert model.coefficients[0] > 0.5

@@ -29,7 +29,7 @@ from sarcoma_lung_metastasis.training import (
 from tests.conftest import ROOT
 
 ALGORITHM = read_algorithm(ROOT / "algorithms" / "sarcoma_lung_metastasis")
-QUICK = Settings(splits=2, perturbations=1, pipeline=PipelineSettings(most_features=(3,)))
+QUICK = Settings(splits=2, perturbations=1, pipeline=PipelineSettings(max_features=(3,)))
 TASK = ROOT / "evaluation" / "ground_truth" / "sarcoma_lung_metastasis" / "task.toml"
 
 
@@ -107,7 +107,7 @@ def test_a_report_of_another_cohort_is_not_overwritten(simulated: Path, tmp_path
 
 def test_a_model_that_cannot_be_explained_is_refused(simulated: Path, tmp_path: Path) -> None:
     forest = Settings(
-        splits=2, perturbations=0, pipeline=PipelineSettings(classifiers=(Classifier.FOREST,), most_features=(3,))
+        splits=2, perturbations=0, pipeline=PipelineSettings(classifiers=(Classifier.FOREST,), max_features=(3,))
     )
     cohort = read_cohort(simulated, ALGORITHM)
     few = replace(cohort, algorithm=cohort.algorithm.model_copy(update={"interfaces": cohort.algorithm.interfaces[:1]}))

@@ -20,7 +20,7 @@ from preop.imaging import read_geometry, read_image, reorient
 VOLUME_SUFFIXES = (".mha", ".mhd", ".nii", ".nii.gz", ".nrrd", ".nhdr", ".hdr", ".img")
 """Files that are compared by their voxels; slides and others are by their bytes."""
 _VOXELS = "voxels"
-_MOST_TOLD = 5
+_MAX_TOLD = 5
 
 _Place = tuple[str, str]
 """A patient and an input."""
@@ -49,8 +49,8 @@ def refuse_copies(cohort: Cohort, contents: Contents) -> None:
     pairs = pairs or _shared(_voxels(readable, contents), group_of)
     contents.save()
     if pairs:
-        told = "; ".join(f"{one} and {other} ({slug})" for one, other, slug in pairs[:_MOST_TOLD])
-        more = f"; and {len(pairs) - _MOST_TOLD} more pairs" if len(pairs) > _MOST_TOLD else ""
+        told = "; ".join(f"{one} and {other} ({slug})" for one, other, slug in pairs[:_MAX_TOLD])
+        more = f"; and {len(pairs) - _MAX_TOLD} more pairs" if len(pairs) > _MAX_TOLD else ""
         raise InvalidInputError(
             f"{cohort.path.name} has the same image under several patients: {told}{more}. Leave the copies out; or, if they "
             f"are the same person, give them the same name in a column {GROUP_COLUMN}."

@@ -17,7 +17,7 @@ from preop.imaging.orientation import reorient_like
 ROUNDED = 1e-5
 """A header that rescales labels rounds them by less than this share. It leaves 0 as it is: the tiny values that B-splines
 leave there are no rounding."""
-MOST_LABELS = 1000
+MAX_LABELS = 1000
 """More different values are a scan, not a mask."""
 _LISTED = 20
 
@@ -144,7 +144,7 @@ def _choose(values: list[int], names: Mapping[int, str], label: int | str | None
         raise InvalidInputError(f"{name} is empty: all its voxels are 0; expected at least one voxel greater than 0.")
     if label is None or label == "":
         if len(values) > 1:
-            more = "; this looks like a scan, not a mask" if len(values) > MOST_LABELS else ""
+            more = "; this looks like a scan, not a mask" if len(values) > MAX_LABELS else ""
             raise InvalidInputError(
                 f"{name} holds {len(values)} values ({_listed(values, names)}){more}; expected one: name the region with --label."
             )

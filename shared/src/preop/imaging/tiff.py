@@ -14,9 +14,9 @@ from preop.imaging.images import Geometry, Image
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 TILE_PIXELS = 256
-MOST_PIXELS = 2**28
+MAX_PIXELS = 2**28
 """A level with more is not read: it would take more memory than a case has."""
-MOST_CHUNK_BYTES = 2**28
+MAX_CHUNK_BYTES = 2**28
 """A tile or strip with more is not decoded: nobody writes one, so that its size is damaged."""
 _MM_PER_UNIT = {2: 25.4, 3: 10.0}  # TIFF 6.0, ResolutionUnit: inch, centimetre
 _INCH = 2  # TIFF 6.0: the unit of a file that states none
@@ -111,7 +111,7 @@ def _read_level(tiff: Any, path: Path, pixel_mm: float) -> Image:
         level for level in levels if max(_coarser(spacing_mm, finest, level.shape)) <= pixel_mm * _ROUNDED_SIZE
     ]
     chosen = fine_enough[-1] if fine_enough else levels[0]
-    if chosen.size > MOST_PIXELS:
+    if chosen.size > MAX_PIXELS:
         raise InvalidInputError(
             f"{path.name} has a level of {chosen.shape[1]} x {chosen.shape[0]} pixels and no coarser one that would do; "
             "expected a pyramid: store it with coarser levels."
@@ -146,7 +146,7 @@ def check_layout(page: Any, path: Path) -> None:
         page.imagewidth > 0
         and page.imagelength > 0
         and page.imagedepth == 1
-        and 0 < math.prod(page.chunks) * page.bitspersample <= 8 * MOST_CHUNK_BYTES
+        and 0 < math.prod(page.chunks) * page.bitspersample <= 8 * MAX_CHUNK_BYTES
         and len(offsets) == len(counts) == math.prod(page.chunked)
         and bool(((offsets >= 0) & (counts >= 0) & (counts <= size) & (offsets <= size - counts))[counts != 0].all())
     )

@@ -25,20 +25,20 @@ AIR_HU = -400.0
 FAT_OR_AIR_HU = -60.0
 PADDING_HU = -1500.0
 """Below is what scanners write outside their field of view (-2000, -3024): not measured, and left out here."""
-LEAST_TISSUE = 0.5
-LEAST_FAT_OR_AIR = 0.002
-LEAST_IN_VIEW = 0.03
-LEAST_SOFT = 0.06
+MIN_TISSUE = 0.5
+MIN_FAT_OR_AIR = 0.002
+MIN_IN_VIEW = 0.03
+MIN_SOFT = 0.06
 DENSE_HU = 500.0
-MOST_DENSE = 0.05
+MAX_DENSE = 0.05
 SHIFTED_TISSUE_HU = (850.0, 1250.0)
 """Where fat and soft tissue lie that are 1000 or 1024 too high. Bone spreads beyond: at most 0.4 of what is dense lies here."""
-MOST_IN_ONE_PEAK = 0.6
-LEAST_SPREAD_HU = 50.0
+MAX_IN_ONE_PEAK = 0.6
+MIN_SPREAD_HU = 50.0
 
 TISSUE_SUV = (0.05, 12.0)
 """Between what the median over tissue lies in SUV: 0.4 to 1 in a limb or a trunk, up to 10 in a crop of the brain."""
-MOST_QUIET_SUV = 1.3
+MAX_QUIET_SUV = 1.3
 """Highest median over tissue outside of tumours and of the brain: 0.36 to 1.00 around 39 sarcomas, up to 1.22 around simulated
 ones. In kBq/ml, which are 3 to 5 times as large, it is 1.09 to 5 in the same scans."""
 
@@ -66,30 +66,30 @@ def check_hu(ct: Image, *, name: str = "The CT") -> None:
     measured = sample[sample > PADDING_HU]
     if float((sample > 32000).mean()) > 0.01:
         raise _not_hu(name, seen, "negative values were stored without their sign: read it as signed 16-bit numbers")
-    if measured.size < LEAST_IN_VIEW * sample.size:
+    if measured.size < MIN_IN_VIEW * sample.size:
         share = 1 - measured.size / sample.size
         raise _not_hu(name, f"{share:.0%} of it is padding below {PADDING_HU:g}", "there is no patient in view")
     first, last = np.quantile(measured, (0.001, 0.999))
-    if last - first < LEAST_SPREAD_HU:
+    if last - first < MIN_SPREAD_HU:
         raise _not_hu(name, seen, "it looks normalised, or like another scan: give the CT as reconstructed")
     tissue = measured[measured > AIR_HU]
     dense = tissue[tissue > DENSE_HU]
     peak = dense[(dense > SHIFTED_TISSUE_HU[0]) & (dense < SHIFTED_TISSUE_HU[1])]
-    if dense.size > MOST_DENSE * tissue.size and peak.size > MOST_IN_ONE_PEAK * dense.size:
+    if dense.size > MAX_DENSE * tissue.size and peak.size > MAX_IN_ONE_PEAK * dense.size:
         raise _not_hu(
             name,
             f"most of the body lies near {np.median(peak):.0f}",
             "it looks like HU + 1024, or stored values without their rescale intercept: subtract 1024, or convert it again",
         )
-    if float((measured < FAT_OR_AIR_HU).mean()) < LEAST_FAT_OR_AIR:
+    if float((measured < FAT_OR_AIR_HU).mean()) < MIN_FAT_OR_AIR:
         reason = "it looks like a windowed picture, an MR or another scan without negative values: give the CT as reconstructed"
         raise _not_hu(name, f"{seen}, and neither fat (near -100) nor air (near -1000) is in it", reason)
     soft = float(((tissue >= SOFT_TISSUE_HU[0]) & (tissue <= SOFT_TISSUE_HU[1])).sum())
-    if soft < LEAST_SOFT * measured.size:
+    if soft < MIN_SOFT * measured.size:
         twice = low < PADDING_HU and float((measured < -850).mean()) > 0.3
         reason = "the rescale intercept may have been subtracted twice" if twice else "no soft tissue is in view"
         raise _not_hu(name, f"{soft / measured.size:.1%} of it is soft tissue (-250 to 350)", reason)
-    if soft < LEAST_TISSUE * tissue.size:
+    if soft < MIN_TISSUE * tissue.size:
         raise _not_hu(
             name,
             f"{soft / tissue.size:.0%} of what is denser than lung lies between -250 and 350, where soft tissue is",
@@ -135,10 +135,10 @@ def check_suv(pet: Image, *, name: str = "The PET", brain: bool = True, lesion: 
             f"{highest:.4g}, expected about 1 and at most a few hundred; {reason}."
         )
     around = _tissue_median(sample if lesion is None else _sample(pet, lesion.voxels == 0), 0.02)
-    if not brain and around > MOST_QUIET_SUV:
+    if not brain and around > MAX_QUIET_SUV:
         raise InvalidInputError(
             f"{name} is not in SUV by body weight: tissue outside of tumours has a median of {around:.3g}, and fat and resting "
-            f"muscle keep it below {MOST_QUIET_SUV:g}; it looks like an activity concentration in kBq/ml: convert it to SUV."
+            f"muscle keep it below {MAX_QUIET_SUV:g}; it looks like an activity concentration in kBq/ml: convert it to SUV."
         )
     if len(np.unique(sample)) > 1 and highest < 100 and (sample == np.rint(sample)).all():
         raise InvalidInputError(

@@ -14,7 +14,7 @@ from preop.imaging import Image, bounding_box
 from preop.radiomics.preparation import RegionOfInterest, discretise, prepare
 from preop.radiomics.settings import Settings
 
-FEWEST_GREY_LEVELS, MOST_GREY_LEVELS = 4, 1000
+MIN_GREY_LEVELS, MAX_GREY_LEVELS = 4, 1000
 """Beyond these a texture is of the bins, not of the tissue."""
 DARKER_THAN_WATER_HU = -10
 
@@ -44,17 +44,17 @@ def grey_level_warnings(image: Image, mask: Image, settings: Settings) -> list[s
     region = prepare(image, mask, settings)
     levels = discretise(region, settings).levels[region.intensity]
     found = int(np.unique(levels).size)
-    if found >= FEWEST_GREY_LEVELS and int(levels.max()) - int(levels.min()) < MOST_GREY_LEVELS:
+    if found >= MIN_GREY_LEVELS and int(levels.max()) - int(levels.min()) < MAX_GREY_LEVELS:
         return []
     values = region.values
     extent = f"{values.min():.4g} to {values.max():.4g}"
-    if found < FEWEST_GREY_LEVELS:
+    if found < MIN_GREY_LEVELS:
         return [
             f"The region has {found} grey {'level' if found == 1 else 'levels'} (intensities {extent}): histogram and "
             "textures say little about it; use narrower bins, or the settings of its modality."
         ]
     return [
-        f"The region has over {MOST_GREY_LEVELS} grey levels (intensities {extent}): textures say little about it; use wider bins."
+        f"The region has over {MAX_GREY_LEVELS} grey levels (intensities {extent}): textures say little about it; use wider bins."
     ]
 
 

@@ -31,12 +31,12 @@ class Organs:
         return np.isin(self.labels.voxels, [self.values[name] for name in names if name in self.values])
 
 
-def remove_small_components(organs: Organs, *, least_share: float = 0.1) -> Organs:
+def remove_small_components(organs: Organs, *, min_share: float = 0.1) -> Organs:
     """Take out pieces of an organ that are small beside its largest one, which small networks leave all over a scan.
 
     Parameters
     ----------
-    least_share
+    min_share
         Of the largest piece: smaller ones go. Voxels of one label that share a face are a piece.
     """
     import SimpleITK as sitk
@@ -48,5 +48,5 @@ def remove_small_components(organs: Organs, *, least_share: float = 0.1) -> Orga
     label_of_piece[pieces.ravel()] = labels.ravel()
     largest = np.zeros(int(labels.max(initial=0)) + 1, dtype=sizes.dtype)
     np.maximum.at(largest, label_of_piece, sizes)
-    kept = np.where(sizes >= least_share * largest[label_of_piece], label_of_piece, 0).astype(labels.dtype)
+    kept = np.where(sizes >= min_share * largest[label_of_piece], label_of_piece, 0).astype(labels.dtype)
     return Organs(organs.labels.with_voxels(kept[pieces]), organs.values)

@@ -293,11 +293,11 @@ def _ball(radius_mm: float, spacing_mm: tuple[float, ...]) -> NDArray[np.intp]:
     return near
 
 
-def _large_first(labels: NDArray[Any], least_voxels: float) -> NDArray[Any]:
+def _large_first(labels: NDArray[Any], min_voxels: float) -> NDArray[Any]:
     """Drop small lesions and number the others by their size."""
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
-    kept = [label for label in np.argsort(-sizes, kind="stable") if label and sizes[label] >= max(least_voxels, 1)]
+    kept = [label for label in np.argsort(-sizes, kind="stable") if label and sizes[label] >= max(min_voxels, 1)]
     numbers = np.zeros(len(sizes), dtype=np.uint8 if len(kept) < 256 else np.uint16)
     numbers[kept] = np.arange(1, len(kept) + 1)
     numbered: NDArray[Any] = numbers[labels]

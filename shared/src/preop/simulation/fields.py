@@ -17,7 +17,7 @@ from preop.imaging import Geometry, Image
 # Linear interpolation between knots this close keeps nine tenths of the variance everywhere.
 KNOTS_PER_CORRELATION_LENGTH = 3
 # Noise drawn around the edge of fewer knots than this would meet itself.
-FEWEST_KNOTS = 12
+MIN_KNOTS = 12
 
 
 def random_field(rng: np.random.Generator, box: Geometry, correlation_mm: tuple[float, float, float]) -> Image:
@@ -38,7 +38,7 @@ def random_field(rng: np.random.Generator, box: Geometry, correlation_mm: tuple[
     """
     spacing = tuple(length / KNOTS_PER_CORRELATION_LENGTH for length in correlation_mm)
     last = [(size - 1) * old / new for size, old, new in zip(box.shape, box.spacing_mm, spacing, strict=True)]
-    shape = tuple(max(math.ceil(knots) + 1, FEWEST_KNOTS) for knots in last)
+    shape = tuple(max(math.ceil(knots) + 1, MIN_KNOTS) for knots in last)
     voxels = correlated_noise(rng, shape, spacing, correlation_mm)
     return Image(voxels, Geometry(shape, spacing, box.origin_mm, box.direction))
 

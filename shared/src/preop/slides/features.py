@@ -31,7 +31,7 @@ TILES_PER_BATCH = 32
 TILES_PER_PART = 1024
 """Tiles after which what was done is kept: at most so many are done again after an interruption."""
 
-LEAST_TISSUE = 0.5
+MIN_TISSUE = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,9 +155,7 @@ class FeatureStore:
         parts = stored.with_name(f".{stored.stem}")
         parts.mkdir(parents=True, exist_ok=True)
         within = self._tissue_of(slide, threads) if mask is None else mask
-        tiling = slide.tiling(
-            size_px=info.tile_px, um_per_pixel=info.um_per_pixel, within=within, least_share=LEAST_TISSUE
-        )
+        tiling = slide.tiling(size_px=info.tile_px, um_per_pixel=info.um_per_pixel, within=within, min_share=MIN_TISSUE)
         values = []
         for first in range(0, len(tiling), TILES_PER_PART):
             part = tiling.part(first, first + TILES_PER_PART)

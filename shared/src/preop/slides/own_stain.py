@@ -20,11 +20,11 @@ _BIN = 0.01
 _BINS = 101
 _SMOOTHING_BINS = 1.5
 _THINNEST = 0.01  # of the cloud's densest place
-_FEWEST_CELLS = 60
+_MIN_CELLS = 60
 
 # What haematoxylin and eosin can look like at all: most is absorbed from green. On the real fields of two scanners in the
 # tests red takes .10 to .33, blue .15 to .40 (blood).
-_MOST_RED, _MOST_BLUE = 0.42, 0.41
+_MAX_RED, _MAX_BLUE = 0.42, 0.41
 
 # Ink on tissue is as textured as tissue, but its density is added. Of tissue 95 % of cells have up to 2.5 times the
 # density of the pale ones, which ink must not outnumber.
@@ -37,7 +37,7 @@ _NEAR = 0.06
 def could_be_tissue(share: Floats) -> Mask:
     """Whether the shares of red, green and blue (..., 3) of the density could be those of haematoxylin and eosin."""
     red, green, blue = np.moveaxis(share, -1, 0)
-    return np.asarray((green >= red) & (green >= blue) & (red <= _MOST_RED) & (blue <= _MOST_BLUE))
+    return np.asarray((green >= red) & (green >= blue) & (red <= _MAX_RED) & (blue <= _MAX_BLUE))
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,14 +75,14 @@ def own_stain(density: Floats, cells: Mask) -> OwnStain:
 
     total = density.sum(axis=-1)
     share = density / np.maximum(total, 1e-3)[..., None]
-    if cells.sum() < _FEWEST_CELLS:
+    if cells.sum() < _MIN_CELLS:
         red, blue = np.indices((_BINS, _BINS)) * _BIN
         cloud = could_be_tissue(np.stack([red, 1 - red - blue, blue], axis=-1))
         return OwnStain(_distances(cloud), np.inf)
     dense = total > _DENSEST_BY_PALE * np.percentile(total[cells], _PALE_PERCENTILE)
     broad = ndimage.binary_dilation(ndimage.binary_opening(dense, iterations=2), iterations=_RIM_CELLS)
     pure = cells & ~dense & ~broad
-    if pure.sum() < _FEWEST_CELLS:
+    if pure.sum() < _MIN_CELLS:
         pure = cells & ~dense
     counts = np.zeros((_BINS, _BINS))
     np.add.at(counts, _bins(share[pure]), 1)

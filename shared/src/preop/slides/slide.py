@@ -20,7 +20,7 @@ from preop.slides.levels import SAME_RESOLUTION, WHITE, Level, Pixels, Reader
 from preop.slides.opening import open_slide
 from preop.slides.tiling import UM_PER_MM, Tiling, check_flat, shares
 
-MOST_ENLARGEMENT = 1.25
+MAX_ENLARGEMENT = 1.25
 """A slide that is coarser than wanted by more than this shows less than a model was trained on."""
 
 Stored = tuple[int, int]
@@ -151,7 +151,7 @@ class Slide(AbstractContextManager["Slide"]):
         size_px: int = 256,
         um_per_pixel: float = 0.5,
         within: Image | None = None,
-        least_share: float = 0.5,
+        min_share: float = 0.5,
     ) -> Tiling:
         """Lay tiles over the slide.
 
@@ -160,7 +160,7 @@ class Slide(AbstractContextManager["Slide"]):
         within
             Flat mask of the whole slide, at any resolution; all tiles if not given. The last tiles of a row or column
             may reach over the slide's edge.
-        least_share
+        min_share
             Of a tile that the mask must cover.
 
         Raises
@@ -174,10 +174,10 @@ class Slide(AbstractContextManager["Slide"]):
         wanted = np.ones((rows, columns), bool)
         if within is not None:
             check_flat(within)
-            wanted = shares(within, size_um, (rows, columns)) >= least_share
+            wanted = shares(within, size_um, (rows, columns)) >= min_share
         if not wanted.any():
             raise InvalidInputError(
-                f"{self.path.name} has no tile of {size_um:.0f} micrometres of which {least_share:.0%} are tissue that can be "
+                f"{self.path.name} has no tile of {size_um:.0f} micrometres of which {min_share:.0%} are tissue that can be "
                 "assessed: look at its tissue mask."
             )
         found = np.argwhere(wanted).astype(np.int32)
@@ -220,7 +220,7 @@ class Slide(AbstractContextManager["Slide"]):
 
     def _source(self, um_per_pixel: float) -> _Source:
         finest = self.levels[0].um_per_pixel
-        if finest > MOST_ENLARGEMENT * um_per_pixel:
+        if finest > MAX_ENLARGEMENT * um_per_pixel:
             raise InvalidInputError(
                 f"{self.path.name} has {finest:.3g} micrometres per pixel at best; expected {um_per_pixel:.3g} or finer: scan it "
                 "at a higher magnification."

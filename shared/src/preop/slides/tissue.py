@@ -43,8 +43,8 @@ _SMALLEST_HOLE_MM2 = 0.01  # gland lumens and fat cells belong to the tissue
 # tissue it is smooth, too; on tissue it has a colour that no tissue has, or is denser than tissue, for it is added to it.
 _APART, _APART_WHERE_SMOOTH = 0.06, 0.04
 _SMOOTH = 0.06  # of the density in green, its variation: .07 or more in 99 % of the cells of real tissue in focus
-_MOST_BLUE_OF_TISSUE = 0.41  # beyond: red, orange and yellow ink; of blood .40
-_LEAST_GREEN_OF_TISSUE = 0.34  # of what is pale
+_MAX_BLUE_OF_TISSUE = 0.41  # beyond: red, orange and yellow ink; of blood .40
+_MIN_GREEN_OF_TISSUE = 0.34  # of what is pale
 _BLACK = (
     (0.06, 0.6),
     (0.12, 2.0),
@@ -69,7 +69,7 @@ _FOLD_WIDTH_MM = 0.25
 # Energy of fine detail by that of coarser detail: on the real region, stored as the platform stores it, .27 or more in 99 %
 # of tissue; .12 to .24 when it is blurred by a Gaussian of 2 micrometres, .05 to .08 by one of 4.
 _SHARP = 0.13
-_LEAST_CONTRAST = 8.0  # of the coarser detail, in squared grey values: without any, focus cannot be told
+_MIN_CONTRAST = 8.0  # of the coarser detail, in squared grey values: without any, focus cannot be told
 _FOCUS_CELLS = 7
 
 
@@ -210,7 +210,7 @@ def _pen(total: Floats, share: Floats, apart: Floats, smooth: Mask, densest: flo
     from scipy import ndimage
 
     red, green, blue = np.moveaxis(share, 2, 0)
-    no_tissue = (red > green) | (blue > _MOST_BLUE_OF_TISSUE) | (total > densest)
+    no_tissue = (red > green) | (blue > _MAX_BLUE_OF_TISSUE) | (total > densest)
     coloured = (apart > _APART_WHERE_SMOOTH) & smooth
     coloured |= (apart > _APART) & no_tissue
     coloured |= _is_black(total, share)
@@ -224,7 +224,7 @@ def _tissue(total: Floats, share: Floats, apart: Floats, pen: Mask, scanned: Mas
     from scipy import ndimage
 
     threshold = np.clip(_otsu(total[scanned & ~pen]), *_PALEST_TISSUE)
-    coloured = (share[..., 1] > _LEAST_GREEN_OF_TISSUE) | ((apart <= _APART) & (total > _PALEST_INK))
+    coloured = (share[..., 1] > _MIN_GREEN_OF_TISSUE) | ((apart <= _APART) & (total > _PALEST_INK))
     dyed = (total > threshold) & coloured & ~pen
     closed = ndimage.binary_closing(np.pad(dyed, 2), iterations=2)[2:-2, 2:-2]
     tissue = _components_of(closed, _SMALLEST_TISSUE_MM2)
@@ -280,7 +280,7 @@ def _blurred(fine: Floats, coarse: Floats) -> Mask:
     from scipy import ndimage
 
     fine, coarse = (ndimage.gaussian_filter(energy, 1) for energy in (fine, coarse))
-    telling = coarse > _LEAST_CONTRAST
+    telling = coarse > _MIN_CONTRAST
     dull = telling & (fine < _SHARP * coarse)
     around = [ndimage.uniform_filter(cells.astype(np.float32), _FOCUS_CELLS) for cells in (dull, telling)]
     return np.asarray((around[0] > 0.5 * around[1]) & (around[1] > 0))

@@ -27,7 +27,7 @@ from preop.statistics.intervals import Estimate
 # Below this many events a coefficient, maximum likelihood is biased and may not exist (Peduzzi 1996).
 EVENTS_A_COEFFICIENT = 10
 # Below this expected count the chi-square distribution is no good approximation (Cochran 1954).
-LEAST_EXPECTED_COUNT = 5
+MIN_EXPECTED_COUNT = 5
 # Fitted log odds beyond this mean that the classes separate: maximum likelihood has no solution.
 _DIVERGED = 15.0
 _ITERATIONS = 200
@@ -146,7 +146,7 @@ def table_test(labels: ArrayLike, categories: Sequence[str]) -> TableTest:
     counts = crosstab(np.asarray(categories, dtype=np.str_), truth).count
     if len(counts) < 2:
         raise InvalidInputError(f"All cases are {categories[0]!r}; expected at least two categories.")
-    if expected_freq(counts).min() < LEAST_EXPECTED_COUNT:
+    if expected_freq(counts).min() < MIN_EXPECTED_COUNT:
         return TableTest("Fisher", float(np.squeeze(fisher_exact(counts).pvalue)))
     return TableTest("chi-square", float(chi2_contingency(counts, correction=False).pvalue))
 

@@ -85,7 +85,7 @@ class _Rows:
                 selection,
                 self.values,
                 self.table.outcome,
-                most=max(self.settings.most_features),
+                most=max(self.settings.max_features),
                 maximum_correlation=self.settings.maximum_correlation,
                 kept=self.kept,
             )
@@ -185,7 +185,7 @@ def fit(table: FeatureTable, settings: PipelineSettings) -> TabularModel:
 def _sizes(rows: _Rows, settings: PipelineSettings) -> list[int]:
     """Numbers of features worth trying, those that are kept among them: none beyond what there is."""
     available = len(rows.preparation.columns)
-    return sorted({min(len(rows.kept) + size, available) for size in settings.most_features})
+    return sorted({min(len(rows.kept) + size, available) for size in settings.max_features})
 
 
 def _grid_search(

@@ -14,7 +14,7 @@ from preop.tabular.table import FeatureTable, Index
 
 # A column with one value in more rows than this teaches from a handful of patients only.
 MOST_COMMON_SHARE = 0.95
-MOST_MISSING_SHARE = 0.5
+MAX_MISSING_SHARE = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +86,7 @@ def _is_varied(values: NDArray[np.float64]) -> NDArray[np.bool_]:
     is_flat = (ordered[: rows - window + 1] == ordered[window - 1 :]).any(axis=0)
     # Rounding leaves a spread of nothing where all values are nearly the same.
     has_spread = ordered.std(axis=0) > 1e-12 * np.abs(ordered).max(axis=0)
-    return np.asarray(~is_flat & has_spread & (missing.mean(axis=0) <= MOST_MISSING_SHARE))
+    return np.asarray(~is_flat & has_spread & (missing.mean(axis=0) <= MAX_MISSING_SHARE))
 
 
 def _is_stable(table: FeatureTable, minimum_icc: float) -> NDArray[np.bool_]:

@@ -18,7 +18,7 @@ class PipelineSettings(BaseModel):
     seed: int = Field(0, description="of folds, searches and classifiers")
     classifiers: tuple[Classifier, ...] = Field((Classifier.LOGISTIC,), min_length=1, description="to choose from")
     selections: tuple[Selection, ...] = Field((Selection.UNIVARIABLE,), min_length=1, description="to choose from")
-    most_features: tuple[int, ...] = Field((5, 10, 20), min_length=1, description="largest numbers of features to try")
+    max_features: tuple[int, ...] = Field((5, 10, 20), min_length=1, description="largest numbers of features to try")
     kept: tuple[str, ...] = Field(
         (),
         description="features that are never selected away, beside those numbers; only what cannot be used is left out",

@@ -89,7 +89,7 @@ def fit_cox(table: FeatureTable, follow_up: FollowUp, settings: PipelineSettings
     """Fit a Cox regression with an L2 penalty on the best few columns.
 
     The columns are put in order by their rank correlation with the martingale residuals of the model without columns
-    (Therneau 1990); as many stay as the smallest number in ``settings.most_features``. The penalty is the one with
+    (Therneau 1990); as many stay as the smallest number in ``settings.max_features``. The penalty is the one with
     the best concordance over the inner folds.
 
     Raises
@@ -153,7 +153,7 @@ class _Prepared:
             Selection.UNIVARIABLE,
             values,
             _martingale_residuals(follow_up),
-            most=min(settings.most_features),
+            most=min(settings.max_features),
             maximum_correlation=settings.maximum_correlation,
             kept=kept_columns(preparation.columns, settings.kept),
         )

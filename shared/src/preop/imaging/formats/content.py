@@ -15,7 +15,7 @@ from preop.errors import InvalidInputError
 from preop.imaging.images import Image
 
 # Deflate shrinks data by no more than this (RFC 1951), so that a header which promises more is wrong.
-MOST_COMPRESSED = 1100
+MAX_COMPRESSED = 1100
 _BROKEN = (EOFError, OSError, zlib.error, gzip.BadGzipFile)
 
 
@@ -48,7 +48,7 @@ def read_exactly(stream: IO[bytes], count: int, *, name: str, stored_bytes: int)
     InvalidInputError
         If there are fewer, or the compressed data are damaged.
     """
-    if count > stored_bytes * MOST_COMPRESSED:
+    if count > stored_bytes * MAX_COMPRESSED:
         raise cut_off(name, count, stored_bytes)
     # Never filled beforehand: what is not read must not look like voxels.
     voxels = np.empty(count, dtype=np.uint8)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from preop.errors import InvalidInputError
 from preop.imaging.formats.content import (
-    MOST_COMPRESSED,
+    MAX_COMPRESSED,
     Content,
     check_finite,
     check_size,
@@ -47,7 +47,7 @@ _TYPES = {
 _PLACE = ("Offset", "Position", "Origin")
 _AXES = ("TransformMatrix", "Rotation", "Orientation")
 _LONGEST_HEADER = 2**16
-_MOST_DIMENSIONS = 10
+_MAX_DIMENSIONS = 10
 
 
 class _Header:
@@ -167,7 +167,7 @@ def _checked(header: _Header) -> _Header:
 def _place(header: _Header) -> tuple[tuple[int, ...], Geometry, tuple[str, ...]]:
     name = header.name
     dimensions = header.first("NDims", missing="nothing")
-    if not dimensions.isdigit() or not 1 <= int(dimensions) <= _MOST_DIMENSIONS:
+    if not dimensions.isdigit() or not 1 <= int(dimensions) <= _MAX_DIMENSIONS:
         raise InvalidInputError(f"{name} states NDims = {dimensions[:40]}; expected 3: its header is damaged.")
     n = int(dimensions)
     sizes = header.numbers("DimSize", count=n)
@@ -257,7 +257,7 @@ def _read(
             if stored < count:
                 raise cut_off(path.name, count, stored)
             return read_exactly(file, count, name=path.name, stored_bytes=stored)
-        if count > stored * MOST_COMPRESSED:
+        if count > stored * MAX_COMPRESSED:
             raise cut_off(path.name, count, stored)
         with _unpacked(file) as stream:
             return read_exactly(stream, count, name=path.name, stored_bytes=stored)

@@ -27,7 +27,7 @@ BURDENS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7)
 NEVER = -60.0
 """Log odds of an instance in a bag without positive ones: more than anything seen of it can make up for."""
 
-_LEAST_LOG_CHANCE = -10.0
+_MIN_LOG_CHANCE = -10.0
 """Of a burden, at the start of training: low enough, and can still be learned otherwise."""
 
 STEPS_TO_PRIOR = 200
@@ -148,7 +148,7 @@ class CountHead(Head):
             likelihoods = self._log_likelihoods(given, low, high, mask)
             for _ in range(STEPS_TO_PRIOR):
                 log_chances = (likelihoods + log_chances).log_softmax(1).logsumexp(0).log_softmax(0)
-            self.log_chances.copy_(log_chances.clamp(min=_LEAST_LOG_CHANCE))
+            self.log_chances.copy_(log_chances.clamp(min=_MIN_LOG_CHANCE))
             self.classifier.bias.zero_()
 
     def prior_logit(self, bags: Sequence[Bag]) -> float:

@@ -379,7 +379,7 @@ def _method(study: SplitsEvidence) -> list[Block]:
         if settings["search"] == "grid"
         else f"a free search tried {settings['trials']} combinations"
     )
-    sizes = ", ".join(str(size) for size in settings["most_features"])
+    sizes = ", ".join(str(size) for size in settings["max_features"])
     kept = settings.get("kept", ())  # evidence of earlier versions has no such entry
     return [
         f"Validation: {splits.repeats} random splits by patient, stratified by outcome, with {percent(splits.test_share)} of "
