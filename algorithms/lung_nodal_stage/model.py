@@ -203,7 +203,11 @@ class Model:
         """
         agreement = self.info.validation.details_as(Details).agreement[ALGORITHM_ITSELF]
         detection = self.description.detection
-        missed = detection.missed_per_patient if detection is not None else agreement.under_staged.upper
+        missed = (
+            detection.missed_per_patient
+            if detection is not None
+            else agreement.under_staged.upper or agreement.under_staged.value
+        )
         counts = {name: sum(row.values()) for name, row in agreement.confusion.items()}
         shares = {
             category: sum(count for name, count in counts.items() if name.startswith(str(category)))
