@@ -199,15 +199,12 @@ class Model:
         """Give what may be there unseen: malignant nodes that are missed, unless a reader has drawn the lesions.
 
         Where it was not measured how many nodes the network misses, it is the share of patients who are staged too low, at
-        the upper end of its interval.
+        the upper end of its interval, and one node a patient where not even that is known.
         """
         agreement = self.info.validation.details_as(Details).agreement[ALGORITHM_ITSELF]
         detection = self.description.detection
-        missed = (
-            detection.missed_per_patient
-            if detection is not None
-            else agreement.under_staged.upper or agreement.under_staged.value
-        )
+        too_low = agreement.under_staged.upper
+        missed = detection.missed_per_patient if detection is not None else 1.0 if too_low is None else too_low
         counts = {name: sum(row.values()) for name, row in agreement.confusion.items()}
         shares = {
             category: sum(count for name, count in counts.items() if name.startswith(str(category)))
