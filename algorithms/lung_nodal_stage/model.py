@@ -199,7 +199,7 @@ class Model:
         """Give what may be there unseen: malignant nodes that are missed, unless a reader has drawn the lesions.
 
         Where it was not measured how many nodes the network misses, it is the share of patients who are staged too low, at
-        the upper end of its interval.
+        the upper end of its interval, and one node a patient where not even that is known.
         """
         agreement = self.info.validation.details_as(Details).agreement[ALGORITHM_ITSELF]
         detection = self.description.detection

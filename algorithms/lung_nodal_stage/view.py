@@ -139,10 +139,10 @@ def view_of(stations: StationMap, organs: Organs, ct: Image, pet: Image) -> View
         for name in each.stations:
             reasons.setdefault(name, f"the {each.organ} cannot be right")
     prevents = [f"{each.finding} No station can be placed by them." for each in failed if each.organ in PREVENTING]
-    for names, words in ((STATIONS, "stations"), (MEDIASTINAL, "mediastinal stations")):
-        missing = sum(name in reasons for name in names)
-        if missing > MOST * len(names) and not prevents:
-            prevents.append(f"{missing} of {len(names)} {words} could not be assessed.")
+    for group, words in ((STATIONS, "stations"), (MEDIASTINAL, "mediastinal stations")):
+        missing = sum(name in reasons for name in group)
+        if missing > MOST * len(group) and not prevents:
+            prevents.append(f"{missing} of {len(group)} {words} could not be assessed.")
     limits = [
         f"{each.finding} Stations {', '.join(each.stations)} were not assessed."
         for each in failed
