@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from hypothesis import settings
 from preop.errors import PreopError
 from preop.grandchallenge.algorithm import Algorithm, read_algorithm
 from preop.grandchallenge.cases import item_of
+from preop.study import contract
 
 ROOT = Path(__file__).parents[1]
 
@@ -162,14 +164,18 @@ TOY_VALIDATION = {
 
 
 @pytest.fixture
-def toy(tmp_path: Path) -> Algorithm:
+def toy(tmp_path: Path) -> Iterator[Algorithm]:
     """An algorithm with every kind of input and several kinds of outputs, in a folder of its own."""
     folder = tmp_path / "algorithms" / "toy"
     folder.mkdir(parents=True)
     (folder / "algorithm.toml").write_text(TOY_TOML)
     (folder / "inference.py").write_text(TOY_INFERENCE)
     (folder / "facts.schema.json").write_text(json.dumps(TOY_SCHEMA))
-    return read_algorithm(folder)
+    yield read_algorithm(folder)
+    # The next test's has the same name and another folder, which no process outside of tests would allow.
+    contract._finder.folders.pop("toy", None)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "toy"]:
+        del sys.modules[name]
 
 
 @pytest.fixture

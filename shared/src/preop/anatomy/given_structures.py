@@ -37,7 +37,8 @@ class PlausibleRange:
         """Say that a value is not plausible; None where it is, or where it is not known (not a number)."""
         if math.isnan(value) or self.low <= value <= self.high:
             return None
-        return f"{self.measure} of {value:.3g} {self.unit} (plausible: {self._in_words()})"
+        written = f"{value:.0f}" if abs(value) >= 10 else f"{value:.1f}"
+        return f"{self.measure} of {written} {self.unit} (plausible: {self._in_words()})"
 
     def _in_words(self) -> str:
         if math.isinf(self.high):
