@@ -84,7 +84,7 @@ def test_what_was_corrected_is_said(typed: Typed, tmp_path: Path) -> None:
         nib.save(image, tmp_path / f"{name}.nii.gz")
     code, told, features = typed(tmp_path / "image.nii.gz", tmp_path / "mask.nii.gz")
     assert code == 0
-    assert "note: image.nii.gz: the axes y and z meet at 89.77 degrees" in told
+    assert "image.nii.gz: the axes y and z meet at 89.77 degrees" in told
     assert features["stat_mean"] == pytest.approx(voxels[inside > 0].mean(), abs=1e-6)
 
 
