@@ -165,3 +165,20 @@ def test_the_public_examples(data: Path) -> None:
     refused(folder / "multi_kidney1_tumour2.nii.gz", r"2 values \(1, 2\)")
     ball = np.asarray(nib.load(folder / "mk.nii.gz").dataobj).T > 0
     assert np.array_equal(read_mask(folder / "multi_kidney1_tumour2.nii.gz", label=2).voxels, ball)
+
+
+def test_a_grid_that_is_off_by_less_than_a_tenth_of_a_voxel_is_the_scans_and_told(tmp_path: Path) -> None:
+    voxels = np.zeros((6, 5, 4), np.uint8)
+    voxels[2:4, 1:3, 1:3] = 1
+    scan = Geometry.axis_aligned(voxels.shape, (2.0, 1.0, 1.0))
+    for shift, told in ((0.05, 1), (0.3, None)):
+        moved = Geometry.axis_aligned(voxels.shape, (2.0, 1.0, 1.0), (shift, 0.0, 0.0))
+        write_image(Image(voxels, moved), tmp_path / f"mask{shift}.mha")
+        if told is None:
+            with pytest.raises(InvalidInputError, match="does not lie on the grid of the scan"):
+                read_mask(tmp_path / f"mask{shift}.mha", like=scan)
+        else:
+            found = read_mask(tmp_path / f"mask{shift}.mha", like=scan)
+            assert found.geometry == scan
+            assert found.voxels.sum() == 8
+            assert "less than a tenth of a voxel" in found.notes[0]

@@ -130,6 +130,7 @@ def real_case(path: Path) -> Case:
     return Case(ALGORITHM, "case", {slug: Path(slug) for slug in images}, {}, images)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WHOLE_THORAX)
 def test_a_hot_node_in_a_real_chest_is_found_or_the_chest_is_not_assessed(data: Path, shipped: Any, name: str) -> None:
     path = data / "real" / "ct" / f"{name}.nii.gz"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import itertools
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -95,6 +96,9 @@ def read_labels(path: Path, *, like: Geometry | None = None, scan: str = "the sc
 def on_grid(labels: Image, grid: Geometry, *, name: str, scan: str = "the scan") -> Image:
     """Bring a mask to the order and direction of a scan's axes, without resampling.
 
+    A grid that is off by less than a tenth of a voxel everywhere, as after a program that rounds or straightens axes, is the
+    scan's, and that is told.
+
     Raises
     ------
     InvalidInputError
@@ -103,12 +107,24 @@ def on_grid(labels: Image, grid: Geometry, *, name: str, scan: str = "the scan")
     turned = labels
     if len(grid.shape) == labels.voxels.ndim == 3 and grid.difference(labels.geometry):
         turned = reorient_like(labels, grid)
-    if grid.difference(turned.geometry):
+    if (difference := grid.difference(turned.geometry)) and _nearly(grid, turned.geometry):
+        note = f"lies off the grid of {scan} by less than a tenth of a voxel ({difference}); it was taken as the same"
+        return Image(turned.voxels, grid, (*labels.notes, f"{note}."))
+    if difference:
         # In its own order of axes where that is the scan's: numbers that a person finds in the header.
         compared = labels if grid.shape == labels.shape else turned
         difference = grid.difference(compared.geometry)
         raise InvalidInputError(f"{name} does not lie on the grid of {scan} ({difference}): resample it to that scan.")
     return Image(turned.voxels, grid, labels.notes)
+
+
+def _nearly(grid: Geometry, other: Geometry) -> bool:
+    """Whether no corner of two grids of one size is further apart than a tenth of a voxel."""
+    if grid.shape != other.shape:
+        return False
+    corners = np.array(list(itertools.product(*((0, size - 1) for size in grid.shape))), dtype=float)
+    apart = np.abs(grid.world_mm(corners) - other.world_mm(corners)).max()
+    return bool(apart < min(grid.spacing_mm) / 10)
 
 
 def _read_whole(path: Path) -> tuple[Image, dict[int, str]]:
