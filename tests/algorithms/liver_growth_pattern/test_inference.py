@@ -14,7 +14,7 @@ import torch
 
 from liver_growth_pattern import inference
 from liver_growth_pattern.inference import predict
-from liver_growth_pattern.lesions import CT, SEGMENTATION
+from liver_growth_pattern.lesions import CT, SEGMENTATION, find_lesions
 from liver_growth_pattern.model import DETECTION_NETWORK, ORGAN_NETWORKS, load_model
 from liver_growth_pattern.simulation import CENTRES, draw_facts, draw_patient
 from preop.errors import InvalidInputError, InvalidModelError
@@ -269,14 +269,16 @@ def test_a_changed_file_is_refused(with_networks: Path) -> None:
 # --- a real CT
 
 
-def test_a_real_ct_with_a_hand_placed_ellipsoid_runs_through(data: Path) -> None:
+def test_a_hand_placed_ellipsoid_in_a_real_liver_is_measured_and_is_no_metastasis(data: Path) -> None:
     ct = read_image(data / "liver" / "crlm_ct_1004.nii.gz")
     lesions = ellipsoid_in(ct)
     outputs = predict(in_memory(ct, lesions), MODEL)
     check_outputs(outputs, ALGORITHM, in_memory(ct, lesions))
-    (row,) = outputs["growth-patterns"]["metastases"]
-    assert 30 < row["liver_hu"] < 200
-    assert row["liver_around"] > 0.2
+    (seen,) = find_lesions(ct, lesions).seen
+    assert 30 < seen.lesion.liver_hu < 200
+    assert seen.lesion.liver_share > 0.2
+    assert outputs["growth-patterns"]["metastases"] == []
+    assert outputs["growth-patterns"]["decision"] == "none"
 
 
 def ellipsoid_in(ct: Image) -> Image:
