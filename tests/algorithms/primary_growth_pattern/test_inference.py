@@ -253,7 +253,7 @@ BAD_CASES: dict[str, tuple[Callable[[Roots], object], str]] = {
         "primary-tumour-slide: not_desmoplastic_mask.tif does not state its resolution",
     ),
     "a single level": (single_level, "has a single level of 10240 x 10240 pixels"),
-    "a cut slide": (lambda roots: cut(file_of(roots, SLIDE)), "it is damaged or cut off"),
+    "a cut slide": (lambda roots: cut(file_of(roots, SLIDE)), "is damaged or cut off"),
     "no slide": (lambda roots: file_of(roots, SLIDE).write_text("no slide"), "not_desmoplastic_mask.tif"),
     "the mask of another slide": (another_mask, "expected a mask of the whole slide"),
     "an empty mask": (empty_mask, "tissue-mask is empty"),
