@@ -6,6 +6,8 @@ stated there, and a plain sentence says so in ``Landmarks.notes``.
 
 All positions are in mm along the patient's axes: x to the left, y to the back, z to the head. A level that lies above
 or below the scan is plus or minus infinity, so that comparing with it is right everywhere in the scan.
+
+Over 600 lines, because it is one list: each landmark is a function of its own, and many start from the one before.
 """
 
 from __future__ import annotations
