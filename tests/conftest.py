@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -47,6 +48,14 @@ def data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"public data is not at {folder}; see docs/data.md, or set PREOP_DATA")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _same_signals() -> Iterator[None]:
+    """Give SIGTERM back its meaning: a program that ran inside of a test takes it over, and forks of later tests hang."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture
