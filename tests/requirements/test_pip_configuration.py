@@ -29,7 +29,7 @@ def write(path: Path, text: str) -> None:
 def test_files_of_this_machine_stay_outside(tmp_path: Path) -> None:
     write(
         tmp_path / ".config/pip/pip.conf",
-        "[global]\nconstraint = /etc/limits.txt\nfind-links = /opt/wheels\ncert = /etc/ca.pem\n"
+        "[global]\nconstraint = /etc/limits.txt\nfind-links = /srv/wheels\ncert = /etc/ca.pem\n"
         "client-cert = /etc/me.pem\nrequirement = more.txt\nindex-url = https://pip.hospital.example/simple\n",
     )
     settings, said = printed(tmp_path)
@@ -41,7 +41,7 @@ def test_files_of_this_machine_stay_outside(tmp_path: Path) -> None:
 
 def test_variables_are_treated_as_files_are(tmp_path: Path) -> None:
     settings, _ = printed(
-        tmp_path, PIP_CONSTRAINT="/etc/limits.txt", PIP_FIND_LINKS="/opt/wheels", PIP_TRUSTED_HOST="pip.example"
+        tmp_path, PIP_CONSTRAINT="/etc/limits.txt", PIP_FIND_LINKS="/srv/wheels", PIP_TRUSTED_HOST="pip.example"
     )
     assert settings.get("trusted-host") == "pip.example"
     assert not {"constraint", "find-links"} & set(settings)
@@ -50,7 +50,7 @@ def test_variables_are_treated_as_files_are(tmp_path: Path) -> None:
 def test_of_several_indexes_only_those_on_disk_are_left_out(tmp_path: Path) -> None:
     settings, said = printed(
         tmp_path,
-        PIP_EXTRA_INDEX_URL="file:///opt/simple https://one.example/simple /opt/other http://two.example/simple",
+        PIP_EXTRA_INDEX_URL="file:///srv/simple https://one.example/simple /srv/other http://two.example/simple",
     )
     assert settings["extra-index-url"] == "https://one.example/simple http://two.example/simple"
     assert "extra-index-url on this machine's disk" in said
