@@ -52,8 +52,14 @@ def data() -> Path:
 
 @pytest.fixture(autouse=True)
 def _same_signals() -> Iterator[None]:
-    """Give SIGTERM back its meaning: a program that ran inside of a test takes it over, and forks of later tests hang."""
+    """Give signals their usual meaning.
+
+    A program that ran inside of a test takes SIGTERM over, and forks of later tests hang. Tests in the background of a shell
+    ignore Ctrl-C, and so would the programs that they start.
+    """
     before = signal.getsignal(signal.SIGTERM)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGTERM, before)
 

@@ -13,6 +13,7 @@ from preop.folders import locked
 from preop.grandchallenge.algorithm import Algorithm
 from preop.grandchallenge.predictions import read_predictions
 from preop.imaging import Geometry, Image, write_image
+from tests.study.entries import write_stored
 
 GRID = Geometry.axis_aligned((2, 3, 4), (3.0, 1.0, 1.0))
 NAMES = ("../x", "predictions.json", "CON", "con", "a")
@@ -93,7 +94,7 @@ def test_another_model_or_run_is_not_mixed_in(
     predict_cohort(write(), toy_model, output, task=task)
     with locked(output), pytest.raises(InvalidOutputError, match="Another run is at work in"):
         predict_cohort(write(), toy_model, output, task=task)
-    (toy_model / "fold_1").write_bytes(b"a file that model.json does not list")
+    write_stored(toy_model, "weights.json", {"other": 1})
     with pytest.raises(InvalidOutputError, match=r"made with model .* name another folder"):
         predict_cohort(write(), toy_model, output, task=task)
 

@@ -67,7 +67,7 @@ def with_unknown_weights(content: Any) -> None:
     [
         (without_one_centre, "centres holds 86 patients; expected 120"),
         (without_a_comparison, "comparisons lacks combined beside tiles"),
-        (with_unknown_weights, "files lacks the checksum of encoder/weights.safetensors"),
+        (with_unknown_weights, "holds encoder/weights.safetensors, which model.json does not list"),
     ],
 )
 def test_figures_and_files_that_do_not_add_up_are_refused(

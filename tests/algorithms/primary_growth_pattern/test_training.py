@@ -16,7 +16,6 @@ from preop.grandchallenge.algorithm import read_algorithm
 from preop.grandchallenge.cases import Case
 from preop.grandchallenge.outputs import check_outputs
 from preop.mil import Settings as MilSettings
-from primary_growth_pattern import training
 from primary_growth_pattern.examination import SLIDE, card_of_patient
 from primary_growth_pattern.inference import load_model, predict
 from primary_growth_pattern.score_card import DEFINITIONS, Item, ScoreCard
@@ -42,7 +41,8 @@ def one_after_another(
 @pytest.fixture(autouse=True, scope="module")
 def one_process() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "map_patients", one_after_another)
+        for module in ("copies", "measuring"):
+            patch.setattr(f"preop.cohort.{module}.map_patients", one_after_another)
         yield
 
 
@@ -105,11 +105,11 @@ def test_the_report_shows_both_models_and_that_patients_are_simulated(trained: P
 
 def test_slides_of_a_patient_are_one_bag_and_an_interrupted_preparation_goes_on(cohort: Cohort, tmp_path: Path) -> None:
     few = Cohort(cohort.path, ALGORITHM, cohort.source, cohort.patients[:2])
-    both, second = prepare(few, FOLDER / "model", NetworkSettings(), tmp_path)
+    (both, second), _ = prepare(few, FOLDER / "model", NetworkSettings(), tmp_path)
     assert both.bag.size == both.min_tiles + both.max_tiles
     assert second.bag.size in (both.min_tiles, both.max_tiles)
     times = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
-    again, _ = prepare(few, FOLDER / "model", NetworkSettings(instances="regions"), tmp_path)
+    (again, _), _ = prepare(few, FOLDER / "model", NetworkSettings(instances="regions"), tmp_path)
     assert times == {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     assert again.card == both.card
     assert len(again.bag.instances) == 2  # tiles of regions, and which are there

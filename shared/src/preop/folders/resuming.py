@@ -68,7 +68,7 @@ class Results:
         -------
         The parts of the key that differ, in words; empty where the result can be taken as it is.
         """
-        if not self[name].is_dir():
+        if not self[name].is_dir() or not any(self[name].iterdir()):
             return None
         try:
             noted = json.loads(self._key_file(name).read_text(encoding="utf-8"))
