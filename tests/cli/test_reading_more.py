@@ -82,7 +82,9 @@ def scan_and_mask(folder: Path) -> tuple[np.ndarray, np.ndarray]:
 def test_an_infinite_voxel(typed: Typed, tmp_path: Path) -> None:
     voxels, _ = scan_and_mask(tmp_path)
     voxels[4, 4, 3] = np.inf
-    refused(typed, "1 voxel that is not a finite number", nifti(tmp_path / "inf.nii.gz", voxels), tmp_path / "mask.nii.gz")
+    refused(
+        typed, "1 voxel that is not a finite number", nifti(tmp_path / "inf.nii.gz", voxels), tmp_path / "mask.nii.gz"
+    )
 
 
 def test_a_truncated_file(typed: Typed, tmp_path: Path) -> None:
