@@ -7,7 +7,7 @@
 set -euo pipefail
 here="$(cd "$(dirname "$0")" && pwd)"
 # Containers bring their own packages; without an engine the algorithms run with those of .venv.
-if docker version >/dev/null 2>&1 || podman info >/dev/null 2>&1; then lock=imaging; else lock=learning; fi
-"$here/requirements/install.sh" "$lock"
+if docker version >/dev/null 2>&1 || podman info >/dev/null 2>&1; then locks=imaging; else locks="learning pathology"; fi
+for lock in $locks; do "$here/requirements/install.sh" "$lock"; done
 if [ $# -eq 0 ]; then exec "$here/.venv/bin/preop" examples; fi
 exec "$here/.venv/bin/preop" run "$@"

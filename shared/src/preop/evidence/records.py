@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ class Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Evidence(Record):
+class Evidence(Record, ABC):
     """Who predicted what of which patient; every figure is derived from it."""
 
     described: ClassVar[str]
@@ -50,9 +51,9 @@ class Evidence(Record):
             ) from None
 
     @property
+    @abstractmethod
     def validation(self) -> ValidationFigures:
         """The figures that ``model.json`` states."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
