@@ -5,6 +5,8 @@ import os
 import time
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
 
 from preop.errors import InvalidInputError
@@ -83,18 +85,25 @@ def test_the_slices_of_a_folder_count_with_their_names(tmp_path: Path) -> None:
     assert len({first, changed, Contents().of(series)}) == 3
 
 
+META = "ObjectType = Image\nNDims = 3\nDimSize = 2 2 2\nElementType = MET_UCHAR\nElementSpacing = 1 1 1\n"
+
+
+def test_either_file_of_a_nifti_pair_brings_the_other(tmp_path: Path) -> None:
+    nib.save(nib.Nifti1Pair(np.zeros((2, 2, 2), np.uint8), np.eye(4)), tmp_path / "a.hdr")
+    pair = [tmp_path / "a.hdr", tmp_path / "a.img"]
+    assert files_of(pair[0]) == files_of(pair[1]) == pair
+
+
 @pytest.mark.parametrize(
     ("name", "header", "beside"),
     [
-        ("a.mhd", "NDims = 3\nElementDataFile = a.raw\n", ["a.raw"]),
-        ("a.MHD", "elementdatafile=voxels/a.zraw\n", ["voxels/a.zraw"]),
-        ("a.mhd", "ElementDataFile = LIST\n1.raw\n2.raw\n", ["1.raw", "2.raw"]),
-        ("a.mhd", "ElementDataFile = s%03d.raw 1 2 1\n", ["s001.raw", "s002.raw"]),
+        ("a.mhd", META + "ElementDataFile = a.raw\n", ["a.raw"]),
+        ("a.MHD", META + "ElementDataFile=voxels/a.zraw\n", ["voxels/a.zraw"]),
+        ("a.mhd", META + "ElementDataFile = LIST\n1.raw\n2.raw\n", ["1.raw", "2.raw"]),
+        ("a.mhd", META + "ElementDataFile = s%03d.raw 1 2 1\n", ["s001.raw", "s002.raw"]),
         ("a.nhdr", "NRRD0004\ndata file: a.raw.gz\n", ["a.raw.gz"]),
-        ("a.hdr", "", ["a.img"]),
-        ("a.img", "", ["a.hdr"]),
         ("a.mrxs", "", ["a/Data0001.dat", "a/Slidedat.ini"]),
-        ("a.mha", "ElementDataFile = LOCAL\n", []),
+        ("a.mha", META + "ElementDataFile = LOCAL\n", []),
     ],
 )
 def test_an_image_is_all_its_files(tmp_path: Path, name: str, header: str, beside: list[str]) -> None:
@@ -135,3 +144,11 @@ def test_what_was_computed_of_an_image_is_remembered_under_its_content(tmp_path:
     assert Contents(index).known(image, "length") == "1"
     image.write_bytes(b"22")
     assert Contents(index).known(image, "length") is None
+
+
+def test_a_header_of_any_ending_brings_its_voxels(tmp_path: Path) -> None:
+    (tmp_path / "scan.mha").write_text(META + "ElementDataFile = voxels.raw\n")
+    (tmp_path / "voxels.raw").write_bytes(bytes(8))
+    before = Contents().of(tmp_path / "scan.mha")
+    (tmp_path / "voxels.raw").write_bytes(bytes([1] * 8))
+    assert Contents().of(tmp_path / "scan.mha") != before

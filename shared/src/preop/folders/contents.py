@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -12,16 +11,10 @@ from pathlib import Path
 
 from preop.atomic import write_text
 from preop.errors import InvalidInputError
+from preop.imaging import files_of as files_of_image
 
 SETTLED_S = 2.0
 """A file that was changed so shortly before it was read may change again within one tick of its clock (FAT: 2 s)."""
-
-# Headers that name the file of their voxels, with the line that does so.
-_HEADERS = {
-    ".mhd": re.compile(r"^\s*ElementDataFile\s*=\s*(.+?)\s*$", re.IGNORECASE | re.MULTILINE),
-    ".nhdr": re.compile(r"^\s*data ?file:\s*(.+?)\s*$", re.IGNORECASE | re.MULTILINE),
-}
-_LARGEST_HEADER_BYTES = 2**20
 
 
 def sha256(path: Path) -> str:
@@ -31,41 +24,23 @@ def sha256(path: Path) -> str:
 
 
 def files_of(path: Path) -> list[Path]:
-    """List the files that make up an image or a folder, each once.
+    """List the files that make up an image, a slide or a folder, each once.
 
-    A folder means all files in it. An ``.mhd`` or ``.nhdr`` brings the files of its voxels, ``.hdr`` and ``.img`` each
-    other, an ``.mrxs`` its folder, and a ``.dcm`` or ``.vms`` what lies beside it, for a slide is spread over several.
+    A folder means all files in it. A header brings the files of its voxels, whatever its ending; an ``.mrxs`` its folder,
+    and a ``.dcm`` or ``.vms`` what lies beside it, for a slide is spread over several.
     """
     if path.is_dir():
         return sorted(each for each in path.rglob("*") if each.is_file() and not each.name.startswith("."))
     suffix = path.suffix.lower()
     found = {path}
-    if suffix in _HEADERS:
-        found.update(_voxel_files(path, _HEADERS[suffix]))
-    elif suffix in {".hdr", ".img"}:
-        found.update(path.with_suffix(other) for other in (".hdr", ".img", ".HDR", ".IMG"))
-    elif suffix == ".mrxs":
+    if suffix == ".mrxs":
         found.update(path.with_suffix("").rglob("*"))
     elif suffix in {".dcm", ".vms", ".vmu"}:
         found.update(path.parent.iterdir())
-    return sorted(each for each in found if each.is_file())
-
-
-def _voxel_files(header: Path, line: re.Pattern[str]) -> set[Path]:
-    """Files that a header names: one, a list of lines, or a pattern with a number (all that fit it)."""
-    with header.open("rb") as file:
-        text = file.read(_LARGEST_HEADER_BYTES).decode("latin-1")
-    match = line.search(text)
-    if match is None or match[1].upper() == "LOCAL":
-        return set()
-    if match[1].upper().startswith("LIST"):
-        named = [each.strip() for each in text[match.end() :].splitlines() if each.strip()]
-    elif "%" in match[1]:
-        pattern = re.sub(r"%\d*[dn]", "*", match[1].split()[0])
-        return set(header.parent.glob(pattern))
     else:
-        named = [match[1]]
-    return {header.parent / each for each in named}
+        with suppress(InvalidInputError):  # no image, or a damaged one: that is told when it is read
+            found.update(files_of_image(path))
+    return sorted(each for each in found if each.is_file())
 
 
 class Contents:
