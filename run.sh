@@ -6,8 +6,19 @@
 # Needs Python 3.11 or later and, the first time, an internet connection.
 set -euo pipefail
 here="$(cd "$(dirname "$0")" && pwd)"
-# Containers bring their own packages; without an engine the algorithms run with those of .venv.
-if docker version >/dev/null 2>&1 || podman info >/dev/null 2>&1; then locks=imaging; else locks="learning pathology"; fi
-for lock in $locks; do "$here/requirements/install.sh" "$lock"; done
-if [ $# -eq 0 ]; then exec "$here/.venv/bin/preop" examples; fi
-exec "$here/.venv/bin/preop" run "$@"
+preop="$here/.venv/bin/preop"
+# Isolated processes run with the packages of .venv; containers bring their own.
+prepare_processes() { for lock in learning pathology; do "$here/requirements/install.sh" "$lock"; done; }
+if docker version >/dev/null 2>&1 || podman info >/dev/null 2>&1; then
+    "$here/requirements/install.sh" imaging
+    names=()
+    case "${1:-}" in "" | -*) ;; *) names=("$1") ;; esac
+    if ! "$preop" build --if-needed ${names[@]+"${names[@]}"}; then
+        echo "The images cannot be built here (docs/containers.md): going on without containers." >&2
+        prepare_processes
+    fi
+else
+    prepare_processes
+fi
+if [ $# -eq 0 ]; then exec "$preop" examples; fi
+exec "$preop" run "$@"

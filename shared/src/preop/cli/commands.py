@@ -18,7 +18,7 @@ from preop.cli import repository
 from preop.engines.base import Engine
 from preop.engines.building import build_image
 from preop.engines.choosing import EngineChoice, engine_for, find_engine
-from preop.engines.containers import ContainerEngine
+from preop.engines.containers import ContainerEngine, image_problem
 from preop.engines.programs import Program, algorithm_program, evaluation_program
 from preop.engines.running import run
 from preop.errors import InvalidInputError, InvalidOutputError
@@ -181,6 +181,7 @@ def build(
     api_method: Annotated[
         ApiMethod, typer.Option(help="exec: a start per case; invoke: a server that keeps the model.")
     ] = "exec",
+    if_needed: Annotated[bool, typer.Option("--if-needed", help="Leave out images that are current.")] = False,  # noqa: FBT002
 ) -> None:
     """Build the images with docker or podman.
 
@@ -188,6 +189,8 @@ def build(
     """
     chosen = _container_engine()
     for program, _ in _programs(algorithms):
+        if if_needed and image_problem(chosen, program) is None:
+            continue
         build_image(chosen, program, api_method=api_method)
         console.print(f"Built {program.image}")
 
