@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ import numpy as np
 from preop.errors import InvalidInputError
 from preop.grandchallenge.cases import Case
 from preop.imaging import Image
+from preop.likeness import slide_measures
 from preop.slides import Encoder, Slide, TileFeatures, Tissue, assessable, check_assessable, find_tissue
 from preop.slides.tiling import UM_PER_MM
 
@@ -43,12 +44,15 @@ class Examined:
         Features of the tiles.
     artefact_fraction
         Of the tissue under ink, folded or out of focus; 0 where a mask was given.
+    likeness
+        Measures by which the slide is compared with those of the training patients.
     """
 
     tissue: TissueMap
     card: ScoreCard
     tiles: TileFeatures
     artefact_fraction: float
+    likeness: Mapping[str, float]
 
 
 def open_slide(case: Case) -> Slide:
@@ -92,7 +96,8 @@ def examine(
     # The quicker one goes first: without a tile it says so at once.
     tiles = describe(slide, to_describe, encoder, threads=threads)
     tissue, cells = measure(slide, to_read, networks)
-    return Examined(tissue, score(tissue, cells, unreliable=networks.info.unreliable), tiles, artefacts)
+    likeness = slide_measures(slide, to_describe, threads=threads)
+    return Examined(tissue, score(tissue, cells, unreliable=networks.info.unreliable), tiles, artefacts, likeness)
 
 
 def score_slide(slide: Slide, networks: Networks, *, mask: Image | None = None, threads: int = 2) -> ScoreCard:

@@ -24,6 +24,7 @@ from preop.study.provenance import (
     NoDetails,
     TrainingData,
     model_info,
+    put_into_model,
     read_model_info,
     write_model,
 )
@@ -55,6 +56,7 @@ __all__ = [
     "make_importable",
     "model_entry",
     "model_info",
+    "put_into_model",
     "read_description",
     "read_model_info",
     "remove_study",

@@ -92,13 +92,17 @@ def model_info(
     }
 
 
-def read_model_info(folder: Path, algorithm: Algorithm, details: type[BaseModel] | None = NoDetails) -> ModelInfo:
+def read_model_info(
+    folder: Path, algorithm: Algorithm, details: type[BaseModel] | None = NoDetails, *, check_files: bool = True
+) -> ModelInfo:
     """Read and check the provenance of a model, and that its files are the ones it was written with.
 
     Parameters
     ----------
     details
         Type of what only this study's validation holds; None where the caller does not look at it.
+    check_files
+        Whether the files are compared with their checksums, too.
 
     Raises
     ------
@@ -128,7 +132,8 @@ def read_model_info(folder: Path, algorithm: Algorithm, details: type[BaseModel]
             info.validation.details_as(details)
         except ValidationError as error:
             raise _damaged(folder, f"validation.details.{first_validation_error(error)}") from None
-    _check_files(folder, info)
+    if check_files:
+        _check_files(folder, info)
     return info
 
 
@@ -182,6 +187,24 @@ def write_model(
         path = below(folder, name)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(path, content)
+
+
+def put_into_model(folder: Path, algorithm: Algorithm, files: Mapping[str, bytes]) -> None:
+    """Put files into a model folder that is there, or replace them; what ``model.json`` says of the training stays.
+
+    For what can be computed anew without training, such as measures of the training patients.
+
+    Raises
+    ------
+    InvalidModelError
+        If there is no model, or it is damaged.
+    """
+    info = read_model_info(folder, algorithm, None, check_files=False)
+    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    updated = info.model_copy(update={"files": {**info.files, **hashes}})
+    for name, content in {**files, MODEL_FILE: to_json(updated.model_dump()).encode()}.items():
+        write_bytes(below(folder, name), content)
+    read_model_info(folder, algorithm, None)
 
 
 def _damaged(folder: Path, problem: str) -> InvalidModelError:
