@@ -112,12 +112,20 @@ def examples(
     judge = evaluation_program(repository.evaluation_folder())
     judge_engine = _engine_told(judge, engine)
     table = Table(
-        "case", "output", "reference", "seconds", "peak memory", title="Bundled examples (simulated patients)"
+        "case",
+        "output",
+        "reference",
+        "what to see",
+        "seconds",
+        "peak memory",
+        title="Bundled examples: simulated patients, chosen to illustrate; no sample",
     )
     pages = []
     for algorithm in repository.studies():
         chosen = _engine_told(algorithm_program(algorithm), engine)
-        cases = {case.name: case.input for case in find_test_cases(algorithm.folder)}
+        bundled = find_test_cases(algorithm.folder)
+        cases = {case.name: case.input for case in bundled}
+        shows = {case.name: case.shows for case in bundled if case.shows is not None}
         with Progress(console=console, transient=True) as progress:
             task = progress.add_task(algorithm.name, total=len(cases))
             runs = {}
@@ -133,7 +141,7 @@ def examples(
             folder / algorithm.name / "evaluation",
         )
         pages.append(folder / algorithm.name / "results.html")
-        evaluation_page(metrics, pages[-1])
+        evaluation_page(metrics, pages[-1], shows)
         table.add_section()
         for case in metrics["results"]:
             result = runs[case["case"]]
@@ -141,6 +149,7 @@ def examples(
                 f"{algorithm.name} / {case['case']}",
                 _shown(case["output"]) if result.error is None else f"[red]{result.error}",
                 _shown(case["reference"]),
+                shows.get(case["case"], ""),
                 f"{result.seconds:.1f}",
                 _memory(result.peak_memory_mb),
             )

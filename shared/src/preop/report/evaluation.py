@@ -25,6 +25,10 @@ _WORST = (
     "A case whose job failed, is missing or gave something else than was asked for is kept and scored as the worst that "
     "could have been predicted."
 )
+CHOSEN = (
+    "They were chosen to illustrate, also how the model fails, and are no sample of patients: no AUC or other figure of "
+    "performance follows from them."
+)
 _BINARY_METHOD = (
     "AUC: how often a positive case gets a higher likelihood than a negative one; 0.5 is chance, 1 is perfect. "
     "Sensitivity, specificity, predictive values and accuracy are at the threshold that the algorithm states. "
@@ -47,7 +51,7 @@ _BINARY_FIGURES = {
 }
 
 
-def evaluation_page(metrics: Json, path: Path) -> None:
+def evaluation_page(metrics: Json, path: Path, shows: Mapping[str, str] | None = None) -> None:
     """Write the page of an evaluation.
 
     Parameters
@@ -56,6 +60,9 @@ def evaluation_page(metrics: Json, path: Path) -> None:
         Content of the evaluation's ``metrics.json``.
     path
         The HTML file to write.
+    shows
+        What there is to see in each case, by its name, where cases were chosen to illustrate: then no figure is given, for
+        they are no sample of patients.
 
     Raises
     ------
@@ -69,6 +76,9 @@ def evaluation_page(metrics: Json, path: Path) -> None:
             "expected the metrics.json that the evaluation of this project writes."
         )
     task, results, aggregates = metrics["task"], metrics["results"], metrics["aggregates"]
+    if shows:
+        write_page(_illustrations(task, results, aggregates, shows), path)
+        return
     figures, charts = (_binary if task["kind"] == "binary" else _ordinal)(task, results, aggregates)
     page = Page(
         kicker=f"Evaluation of {task['study']}",
@@ -86,6 +96,21 @@ def evaluation_page(metrics: Json, path: Path) -> None:
         ],
     )
     write_page(page, path)
+
+
+def _illustrations(task: Json, results: Sequence[Json], aggregates: Json, shows: Mapping[str, str]) -> Page:
+    """Lay out cases that were chosen for what they show."""
+    return Page(
+        kicker=f"Examples of {task['study']}",
+        title=task["title"],
+        lead=f"{len(results)} cases. {CHOSEN}",
+        warnings=_unscored(aggregates["cases"]),
+        simulated=task["simulated"],
+        sections=[
+            Section("What to see", [_cases(task, results, shows)]),
+            Section("Where they come from", [f"Source of patients and reference: {task['source']}"]),
+        ],
+    )
 
 
 def _summary(task: Json, results: Sequence[Json]) -> str:
@@ -150,19 +175,20 @@ def _ordinal(_task: Json, results: Sequence[Json], aggregates: Json) -> tuple[li
     return figures, [confusion_chart(predictions.agreement)]
 
 
-def _cases(task: Json, results: Sequence[Json]) -> Table:
+def _cases(task: Json, results: Sequence[Json], shows: Mapping[str, str] | None = None) -> Table:
     binary = task["kind"] == "binary"
     columns = [
         Column("Case", "name"),
         Column("Output", "number" if binary else "text"),
         Column(capital(_words(task["reference_column"]))),
         Column("Outcome", "outcome"),
+        *([] if shows is None else [Column("What to see")]),
         *(Column(capital(_words(name))) for name in results[0]["attributes"]),
     ]
-    return Table(columns, list(map(_row, results)))
+    return Table(columns, [_row(result, shows) for result in results])
 
 
-def _row(result: Json) -> Row:
+def _row(result: Json, shows: Mapping[str, str] | None) -> Row:
     output, reference = result["output"], result["reference"]
     return Row(
         [
@@ -170,6 +196,7 @@ def _row(result: Json) -> Row:
             number(output) if output is None or isinstance(output, float) else str(output),
             reference if isinstance(reference, str) else _yes_or_no(reference),
             _outcome(result),
+            *([] if shows is None else [shows.get(result["case"], "")]),
             *result["attributes"].values(),
         ],
         "unscored" if not _is_valid(result) else "" if result["correct"] else "wrong",

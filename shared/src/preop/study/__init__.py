@@ -2,7 +2,7 @@
 
 from preop.evidence import Comparison, Figure, ModelFigures, Stored, ValidationFigures
 from preop.study.assessability import Assessability, Assessable, supported
-from preop.study.cases import write_case
+from preop.study.cases import Illustration, describe_case, write_case
 from preop.study.contract import (
     Inference,
     Progress,
@@ -39,6 +39,7 @@ __all__ = [
     "Comparison",
     "DataSource",
     "Figure",
+    "Illustration",
     "Inference",
     "ModelFigures",
     "ModelInfo",
@@ -50,6 +51,7 @@ __all__ = [
     "Training",
     "TrainingData",
     "ValidationFigures",
+    "describe_case",
     "find_studies",
     "importable_studies",
     "inference_of",
