@@ -43,7 +43,7 @@ def test_more_air_and_another_order_of_axes_change_nothing() -> None:
     air = np.pad(ct.voxels, ((0, 0), (9, 9), (9, 9)), constant_values=-1000)
     wider = Image(air, Geometry.axis_aligned(air.shape, ct.spacing_mm))
     for other in (wider, reorient(ct, "SRA")):
-        assert ct_measures(other) == pytest.approx(ct_measures(ct), rel=0.02, abs=0.01)
+        assert ct_measures(other) == pytest.approx(ct_measures(ct), rel=0.05, abs=0.01)
 
 
 def test_a_scan_of_air_shows_nothing_but_its_voxels() -> None:

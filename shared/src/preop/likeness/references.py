@@ -34,6 +34,7 @@ KNOWN = 0.9
 """Share of the training patients in whom a measure has to be known."""
 
 _NAMED = 3
+_LEAST_LIMIT = 1.0  # that of one measure that differs by its resolution, where all training patients are alike
 _SMALLEST = 1e-6
 _DIGITS = 8
 
@@ -243,7 +244,7 @@ def fit_reference(rows: Sequence[Mapping[str, float]], measures: Sequence[Measur
     return Reference(
         patients=len(rows),
         false_alarm_rate=(len(rows) + 1 - rank) / (len(rows) + 1),
-        limit=_significant(float(np.sort(distances)[rank - 1])),
+        limit=_significant(max(float(np.sort(distances)[rank - 1]), _LEAST_LIMIT)),
         measures=tuple(
             Known(
                 name=each.name,
