@@ -33,8 +33,6 @@ CLINICAL_LABELS: dict[str, tuple[str, Callable[[float], str]]] = {
     "male": ("male sex", _yes_or_no),
     "grade": ("grade", _grade),
     "liposarcoma": ("liposarcoma", _yes_or_no),
-    "leiomyosarcoma": ("leiomyosarcoma", _yes_or_no),
-    "rarer_histology": ("rarer histology", _yes_or_no),
     "extremity": ("in an extremity", _yes_or_no),
     "margin_positive": ("positive margin", _yes_or_no),
 }

@@ -24,10 +24,6 @@ SOFT_TISSUE_HU = (-200.0, 300.0)
 MIN_SOFT_TISSUE = 0.5
 """Share of a tumour's voxels: 0.9 or more in the public cohort."""
 GRADES = {"low": 0.0, "intermediate": 1.0, "high": 2.0}
-HISTOLOGIES = ("liposarcoma", "leiomyosarcoma")
-"""Those with a feature of their own, beside undifferentiated pleomorphic sarcoma, with which all are compared: ten of the
-39 public patients or nearly so. The others are one group."""
-COMPARED_WITH = "undifferentiated_pleomorphic_sarcoma"
 CLINICAL = "clinical-information"
 
 
@@ -145,10 +141,7 @@ def _clinical_features(case: Case) -> dict[str, float]:
         "age_years": float(known.get("age_years", math.nan)),
         "male": share("sex", "male"),
         "grade": GRADES.get(known.get("grade"), math.nan),
-        **{histology: share("histology", histology) for histology in HISTOLOGIES},
-        "rarer_histology": (
-            float(known["histology"] not in {*HISTOLOGIES, COMPARED_WITH}) if "histology" in known else math.nan
-        ),
+        "liposarcoma": share("histology", "liposarcoma"),
         "extremity": share("site", "extremity"),
         "margin_positive": share("margin", "positive") if known.get("margin") != "unknown" else math.nan,
     }
