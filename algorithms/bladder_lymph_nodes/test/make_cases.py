@@ -75,6 +75,7 @@ def make() -> None:
     start = 0
     for name, (wanted, labelled) in CASES.items():
         for number in _numbers(start, wanted):
+            start = number + 1
             ct, nodes = _part(draw_patient(SEED, number, around_nodes_mm=27.0))
             drawn = nodes if labelled else nodes.with_voxels((nodes.voxels > 0).astype(np.uint8))
             outputs = write_case(
@@ -82,7 +83,6 @@ def make() -> None:
             )
             if wanted.fits(outputs["lymph-node-metastasis-likelihood"], model.description.threshold):
                 break
-        start = number + 1
     rows = [
         {"case": name, "lymph_node_metastasis": int(wanted.positive)} for name, (wanted, _) in sorted(CASES.items())
     ]
@@ -97,7 +97,7 @@ def _numbers(number: int, wanted: Illustration) -> Iterator[int]:
         facts = draw_facts(SEED, number)
         if low <= facts.nodes.positive.sum() <= high and facts.centre.name == thickest:
             yield number
-        start = number + 1
+        number += 1
 
 
 def _part(patient: SimulatedPatient) -> tuple[Image, Image]:

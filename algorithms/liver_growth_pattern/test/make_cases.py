@@ -79,13 +79,13 @@ def make() -> None:
     start = 0
     for name, (wanted, metastases, labelled) in CASES.items():
         for number in _numbers(start, wanted, metastases):
+            start = number + 1
             patient = draw_patient(SEED, number, only_around=True)
             mask = patient.reader.with_voxels((patient.reader.voxels > 0).astype(np.uint8))
             inputs = {CT: patient.ct, SEGMENTATION: patient.reader if labelled else mask}
             outputs = write_case(algorithm, HERE / name, inputs, lambda case: predict(case, model), wanted.shows)
             if wanted.fits(outputs["non-desmoplastic-likelihood"], model.description.threshold):
                 break
-        start = number + 1
     rows = [{"case": name, "non_desmoplastic": int(wanted.positive)} for name, (wanted, *_) in sorted(CASES.items())]
     write_table(REFERENCE, Table(("case", "non_desmoplastic"), rows))
 
@@ -98,7 +98,7 @@ def _numbers(number: int, wanted: Illustration, metastases: int) -> Iterator[int
         small = facts.metastases.radius_mm.max() < LARGEST_MM and facts.centre.ct.spacing_mm[0] >= 4
         if fits and small:
             yield number
-        start = number + 1
+        number += 1
 
 
 if __name__ == "__main__":

@@ -96,10 +96,10 @@ def make() -> None:
     start = 0
     for name, wanted in CASES.items():
         for number in _numbers(start, wanted):
+            start = number + 1
             inputs = _inputs(draw_small_patient(SEED, number), given=wanted.given)
             if wanted.fits(write_case(algorithm, HERE / name, inputs, lambda case: predict(case, model), wanted.shows)):
                 break
-        start = number + 1
     rows = [{"case": name, "n_stage": str(wanted.stage)} for name, wanted in sorted(CASES.items())]
     write_table(REFERENCE, Table(("case", "n_stage"), rows))
 
@@ -110,7 +110,7 @@ def _numbers(number: int, wanted: Wanted) -> Iterator[int]:
         facts = draw_facts(SEED, number)
         if _is_clear(facts, wanted.stage) if wanted.right else facts.n_tnm9 is wanted.stage:
             yield number
-        start = number + 1
+        number += 1
 
 
 def _is_clear(facts: Facts, stage: N) -> bool:

@@ -69,13 +69,13 @@ def make() -> None:
     start = 0
     for name, (wanted, masked) in CASES.items():
         for number in count(start):
+            start = number + 1
             patient = draw_patient(SEED, number, shape_px=SHAPE_PX)
             if patient.desmoplastic is wanted.positive and wanted.fits(
                 _write(algorithm, model, patient, HERE / name, masked=masked, shows=wanted.shows),
                 model.description.thresholds[COMBINED],
             ):
                 break
-        start = number + 1
     rows = [{"case": name, "desmoplastic": int(wanted.positive)} for name, (wanted, _) in sorted(CASES.items())]
     write_table(REFERENCE, Table(("case", "desmoplastic"), rows))
 

@@ -58,11 +58,11 @@ def make() -> None:
         wanted = WRONG.get(name, NEGATIVE if place % 2 else POSITIVE)
         threshold = model.by_interface[interface_key(interface)].threshold
         for number, inputs in _patients(start, wanted):
+            start = number + 1
             given = {slug: inputs[slug] for slug in interface}
             outputs = write_case(algorithm, HERE / name, given, lambda case: predict(case, model), wanted.shows)
             if wanted.fits(outputs["lung-metastasis-likelihood"], threshold, MARGIN):
                 break
-        start = number + 1
         rows.append({"case": name, "lung_metastasis": int(wanted.positive)})
     write_table(REFERENCE, Table(("case", "lung_metastasis"), sorted(rows, key=lambda row: str(row["case"]))))
 
@@ -83,7 +83,7 @@ def _patients(number: int, wanted: Illustration) -> Iterator[tuple[int, Mapping[
             }
             if patient.lung_metastasis == wanted.positive:
                 yield number, inputs
-        start = number + 1
+        number += 1
 
 
 if __name__ == "__main__":
