@@ -184,14 +184,16 @@ def auc_bootstrap(
         raise InvalidInputError(f"There are {len(patients)} patients for {truth.size} labels; expected one for each.")
     names, owner = np.unique(np.asarray(patients, dtype=np.str_), return_inverse=True)
     cases = [np.flatnonzero(owner == number) for number in range(names.size)]
-    has_positive = np.array([truth[index].any() for index in cases])
+    parts = _split_by(np.array([truth[index].any() for index in cases]))
+    levels = np.unique(values, return_inverse=True)[1]  # ranked once, not in each resample
     random = np.random.default_rng(seed)
     areas = []
     for _ in range(repeats):
-        drawn = np.concatenate([random.choice(part, part.size) for part in _split_by(has_positive)])
+        drawn = np.concatenate([random.choice(part, part.size) for part in parts])
         index = np.concatenate([cases[number] for number in drawn])
-        if not truth[index].all() and truth[index].any():
-            areas.append(auc(truth[index], values[index]))
+        positive, level = truth[index], levels[index]
+        if not positive.all() and positive.any():
+            areas.append(_shares_below(level[positive], level[~positive]).mean())
     lower, upper = np.quantile(areas, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Estimate(auc(truth, values), float(lower), float(upper), confidence)
 
@@ -309,16 +311,19 @@ def _sensitivities(positives: NDArray[np.float64], negatives: NDArray[np.float64
 def _placements(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """For each positive the share of negatives below it, and for each negative the share of positives above it.
 
-    Ties count one half. Found from mid-ranks in n log n steps (Sun & Xu 2014).
+    Ties count one half. Found from how many scores lie below each, in n log n steps (Sun & Xu 2014).
     """
-    from scipy.stats import rankdata
-
     truth = as_labels(labels)
     positives, negatives = by_class(truth, as_scores(scores, truth))
-    pooled = rankdata(np.concatenate([positives, negatives]))
-    of_positives = (pooled[: positives.size] - rankdata(positives)) / negatives.size
-    of_negatives = 1 - (pooled[positives.size :] - rankdata(negatives)) / positives.size
-    return of_positives, of_negatives
+    levels = np.unique(np.concatenate([positives, negatives]), return_inverse=True)[1]
+    positive_levels, negative_levels = levels[: positives.size], levels[positives.size :]
+    return _shares_below(positive_levels, negative_levels), 1 - _shares_below(negative_levels, positive_levels)
+
+
+def _shares_below(levels: NDArray[np.intp], others: NDArray[np.intp]) -> NDArray[np.float64]:
+    """For each level the share of the others below it, equal ones counting one half; levels count from 0 upwards."""
+    counts = np.bincount(others, minlength=int(levels.max()) + 1)
+    return np.asarray((counts.cumsum() - counts / 2)[levels] / others.size)
 
 
 def _variance(of_positives: NDArray[np.float64], of_negatives: NDArray[np.float64]) -> float:
