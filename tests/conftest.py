@@ -9,6 +9,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -295,19 +296,30 @@ def bag_evidence() -> dict[str, Any]:
     }
 
 
-@pytest.fixture
-def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+@contextmanager
+def one_process() -> Iterator[None]:
     """Do patients one after another here: starting processes takes longer than what tests do in them."""
 
     def one_after_another(
         function: Callable[[Any], Any], patients: Sequence[Any], *, description: str | None
     ) -> Iterator[tuple[Any, Any]]:
-        assert description
+        assert description != ""
         for patient in patients:
             try:
-                yield patient, function(patient)
+                result = function(patient)
             except PreopError as error:
-                yield patient, error
+                result = error
+            yield patient, result
 
-    for module in ("copies", "measuring"):
-        monkeypatch.setattr(f"preop.cohort.{module}.map_patients", one_after_another)
+    import joblib
+
+    with pytest.MonkeyPatch.context() as patch, joblib.parallel_config(backend="sequential"):
+        for module in ("cohort.copies", "cohort.measuring", "simulation.cohort"):
+            patch.setattr(f"preop.{module}.map_patients", one_after_another)
+        yield
+
+
+@pytest.fixture
+def in_this_process() -> Iterator[None]:
+    with one_process():
+        yield
