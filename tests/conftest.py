@@ -30,8 +30,8 @@ settings.register_profile("preop", deadline=None)
 settings.load_profile("preop")
 
 STUDIES = ROOT / "tests" / "algorithms"
-SLOW_FIXTURES = {"container", "trained"}
-"""What needs them runs an image, or trains from end to end."""
+SLOW_FIXTURES = {"container", "stock", "total_segmentator", "trained"}
+"""What needs them runs an image or another's program, or trains from end to end."""
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist reads the groups
