@@ -229,3 +229,14 @@ def test_youden_threshold_lies_half_way_below_the_best_cut():
 
 def test_where_no_cut_helps_all_are_called_positive():
     assert youden_threshold([1, 0], [0.5, 0.5]) == 0.5
+
+
+def test_the_bootstrap_of_patients_resamples_those_with_and_without_positives_apart():
+    # Positives at 3 and 1, a negative at 2: of four equally likely resamples one has an AUC of 0, two of 1/2, one of 1.
+    estimate = auc_bootstrap([1, 1, 0], [3, 1, 2], ["a", "b", "c"], seed=0, repeats=4000, confidence=0.4)
+    assert (estimate.value, estimate.lower, estimate.upper) == (0.5, 0.5, 0.5)
+
+
+def test_the_bootstrap_of_patients_is_on_the_side_of_the_area():
+    estimate = auc_bootstrap([1, 1, 0, 0], [4, 3, 2, 1], ["a", "b", "c", "d"], seed=0)
+    assert (estimate.value, estimate.lower, estimate.upper) == (1, 1, 1)
