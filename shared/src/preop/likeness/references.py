@@ -85,14 +85,12 @@ class Known(Stored):
     def told(self, value: float) -> str:
         """Say how a value compares with those of the training patients."""
         unit = f" {self.unit}" if self.unit else ""
-        found, ends = f"{self.label} is {value:.3g}{unit}", f"{self.low:.3g} to {self.high:.3g}{unit}"
-        if self.low <= value <= self.high:
-            return f"{found} (training patients: {ends})"
-        if self.ratio and min(value, self.low) > _SMALLEST:
-            if value > self.high:
-                return f"{found}, {value / self.high:.2g} times the largest of any training patient"
+        found = f"{self.label} is {value:.3g}{unit}"
+        if self.ratio and value > self.high > _SMALLEST:
+            return f"{found}, {value / self.high:.2g} times the largest of any training patient"
+        if self.ratio and _SMALLEST < value < self.low:
             return f"{found}, {value / self.low:.2g} times the smallest of any training patient"
-        return f"{found}; that of training patients is {ends}"
+        return f"{found} (training patients: {self.low:.3g} to {self.high:.3g}{unit})"
 
 
 class Reference(Stored):
