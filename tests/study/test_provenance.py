@@ -8,7 +8,7 @@ import pytest
 
 from preop.errors import InvalidModelError
 from preop.grandchallenge.algorithm import Algorithm
-from preop.study import read_model_info
+from preop.study import put_into_model, read_model_info
 
 
 def test_a_model_comes_back_as_it_was_written(toy: Algorithm, toy_model: Path) -> None:
@@ -50,3 +50,21 @@ def test_a_missing_damaged_or_foreign_model_is_refused(
     with pytest.raises(InvalidModelError) as caught:
         read_model_info(toy_model, toy)
     assert sentence in str(caught.value)
+
+
+def test_a_file_that_is_put_into_a_model_belongs_to_it_and_the_rest_stays(toy: Algorithm, toy_model: Path) -> None:
+    before = read_model_info(toy_model, toy)
+    for content in (b"{}", b"[1]"):  # put there first, and then replaced
+        put_into_model(toy_model, toy, {"more.json": content})
+        assert (toy_model / "more.json").read_bytes() == content
+        after = read_model_info(toy_model, toy)
+        assert after.files.keys() == {"weights.json", "more.json"}
+        assert after.model_copy(update={"files": before.files}) == before
+
+
+def test_nothing_is_put_into_what_is_no_model(toy: Algorithm, tmp_path: Path) -> None:
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    with pytest.raises(InvalidModelError, match="There is no model in"):
+        put_into_model(folder, toy, {"more.json": b"{}"})
+    assert list(folder.iterdir()) == []

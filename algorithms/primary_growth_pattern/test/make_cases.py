@@ -17,7 +17,7 @@ import numpy as np
 
 from preop.grandchallenge.algorithm import Algorithm, read_algorithm
 from preop.grandchallenge.cases import INPUTS_FILE, item_of, read_case
-from preop.grandchallenge.outputs import write_outputs
+from preop.grandchallenge.outputs import Output, write_outputs
 from preop.grandchallenge.values import to_json
 from preop.imaging import write_tiff
 from preop.simulation import Table, write_table
@@ -82,7 +82,7 @@ def make() -> None:
 
 def _write(
     algorithm: Algorithm, model: Model, patient: SimulatedPatient, folder: Path, *, masked: bool, shows: str
-) -> float:
+) -> Output:
     """Write a case in place of an earlier one, and give its likelihood."""
     shutil.rmtree(folder, ignore_errors=True)
     _write_input(algorithm, patient, folder.name, folder / "input", masked=masked)
@@ -91,7 +91,7 @@ def _write(
     (folder / "expected").mkdir()
     write_outputs(outputs, case, folder / "expected")
     describe_case(folder, shows)
-    return float(outputs["desmoplastic-growth-likelihood"])
+    return outputs["desmoplastic-growth-likelihood"]
 
 
 def _write_input(algorithm: Algorithm, patient: SimulatedPatient, name: str, folder: Path, *, masked: bool) -> None:

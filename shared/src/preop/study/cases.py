@@ -78,7 +78,9 @@ class Illustration:
     right: bool
     shows: str
 
-    def fits(self, likelihood: float, threshold: float, margin: float = 0.05) -> bool:
-        """Whether a likelihood lies on the wanted side of the threshold, and clearly so."""
+    def fits(self, likelihood: Output, threshold: float, margin: float = 0.05) -> bool:
+        """Whether a likelihood lies on the wanted side of the threshold, and clearly so; where there is none, no."""
         called_positive = self.positive is self.right
+        if not isinstance(likelihood, float):
+            return False
         return likelihood >= threshold + margin if called_positive else likelihood <= threshold - margin
