@@ -8,7 +8,7 @@ import pytest
 
 from preop.engines.submissions import BundledCase
 from preop.errors import InvalidInputError
-from preop.study import Illustration, describe_case
+from preop.study import Illustration, describe_case, is_like_the_training
 
 
 @pytest.mark.parametrize(
@@ -40,3 +40,11 @@ def test_what_there_is_to_see_is_read_as_it_was_written(tmp_path: Path) -> None:
     (tmp_path / "case.toml").write_text("shown = 1")
     with pytest.raises(InvalidInputError, match=r"case\.toml is not right"):
         _ = case.shows
+
+
+def test_a_patient_is_like_the_training_where_the_explanation_says_so() -> None:
+    assert is_like_the_training(
+        {"likelihood": 0.4, "explanation": {"likeness_to_training": {"like_training_patients": True}}}
+    )
+    assert not is_like_the_training({"explanation": {"likeness_to_training": {"like_training_patients": False}}})
+    assert not is_like_the_training({"likelihood": 0.4})

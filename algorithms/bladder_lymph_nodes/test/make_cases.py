@@ -2,7 +2,8 @@
 
     python -m bladder_lymph_nodes.test.make_cases
 
-Patients are drawn one after another until one is judged as the case is to show, clearly: they are chosen, and no sample.
+Patients like those of the training are drawn one after another until one is judged as the case is to show, clearly: they are
+chosen, and no sample.
 Each is a part of a pelvis around some of its nodes, so that the repository stays small. Inputs and the evaluation's
 reference come from the simulation; what the shipped model makes of them becomes the expected output. Run it after
 training another default model, and look at the difference before committing it.
@@ -21,7 +22,7 @@ from bladder_lymph_nodes.simulation import CENTRES, SimulatedPatient, draw_facts
 from preop.grandchallenge.algorithm import read_algorithm
 from preop.imaging import Image, bounding_box, crop
 from preop.simulation import Table, write_table
-from preop.study import Illustration, write_case
+from preop.study import Illustration, is_like_the_training, write_case
 
 HERE = Path(__file__).parent
 REFERENCE = HERE.parents[2] / "evaluation" / "ground_truth" / "bladder_lymph_nodes" / "reference.csv"
@@ -81,7 +82,8 @@ def make() -> None:
             outputs = write_case(
                 algorithm, HERE / name, {CT: ct, SEGMENTATION: drawn}, lambda case: predict(case, model), wanted.shows
             )
-            if wanted.fits(outputs["lymph-node-metastasis-likelihood"], model.description.threshold):
+            fits = wanted.fits(outputs["lymph-node-metastasis-likelihood"], model.description.threshold)
+            if fits and is_like_the_training(outputs):
                 break
     rows = [
         {"case": name, "lymph_node_metastasis": int(wanted.positive)} for name, (wanted, _) in sorted(CASES.items())

@@ -2,7 +2,7 @@
 
 from preop.evidence import Comparison, Figure, ModelFigures, Stored, ValidationFigures
 from preop.study.assessability import Assessability, Assessable, supported
-from preop.study.cases import Illustration, describe_case, write_case
+from preop.study.cases import Illustration, describe_case, is_like_the_training, write_case
 from preop.study.contract import (
     Inference,
     Progress,
@@ -55,6 +55,7 @@ __all__ = [
     "find_studies",
     "importable_studies",
     "inference_of",
+    "is_like_the_training",
     "make_importable",
     "model_entry",
     "model_info",

@@ -15,6 +15,9 @@ from preop.grandchallenge.values import JSON, to_json
 from preop.imaging import Image, write_image
 from preop.toml import to_toml
 
+_LIKENESS = "likeness_to_training"
+"""Entry of an explanation that says whether a patient is like those of the training."""
+
 
 def write_case(
     algorithm: Algorithm,
@@ -55,6 +58,12 @@ def write_case(
     if shows is not None:
         describe_case(folder, shows)
     return outputs
+
+
+def is_like_the_training(outputs: Mapping[str, Output]) -> bool:
+    """Whether the patient is like those of the training, by what the explanation among the outputs says."""
+    said = [each[_LIKENESS] for each in outputs.values() if isinstance(each, Mapping) and _LIKENESS in each]
+    return bool(said) and all(each["like_training_patients"] for each in said)
 
 
 def describe_case(folder: Path, shows: str) -> None:
