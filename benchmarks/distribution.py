@@ -241,14 +241,16 @@ def islands_in_fat(ct: Image) -> Image:
     labels, count = ndimage.label(soft)
     volumes = np.bincount(labels.ravel(), minlength=count + 1) * float(np.prod(ct.spacing_mm)) / 1000
     chosen = np.flatnonzero((volumes >= NODE_ML[0]) & (volumes <= NODE_ML[1]))
-    kept = [number for number in chosen.tolist() if number and _is_in_fat(labels, number, smooth)][:30]
+    boxes = ndimage.find_objects(labels)
+    kept = [number for number in chosen.tolist() if number and _is_in_fat(labels, number, boxes[number - 1], smooth)][
+        :30
+    ]
     return ct.with_voxels(np.where(np.isin(labels, kept), labels, 0).astype(np.int32))
 
 
-def _is_in_fat(labels: np.ndarray[Any, Any], number: int, smooth: np.ndarray[Any, Any]) -> bool:
+def _is_in_fat(labels: np.ndarray[Any, Any], number: int, box: tuple[slice, ...], smooth: np.ndarray[Any, Any]) -> bool:
     from scipy import ndimage
 
-    (box,) = ndimage.find_objects(labels == number)
     wider = tuple(slice(max(each.start - 2, 0), each.stop + 2) for each in box)
     around = ndimage.binary_dilation(labels[wider] == number, iterations=2) & (labels[wider] == 0)
     return bool(around.any()) and -130 < float(np.median(smooth[wider][around])) < -20
