@@ -3,7 +3,8 @@
     python -m lung_nodal_stage.test.make_cases
 
 Patients are drawn one after another until one is staged as the case is to show: they are chosen, and no sample.
-Their scans are coarse, so that the repository stays small. Inputs and the evaluation's reference come from the simulation;
+The scans of one are like those of the training; those of the others are coarser, so that the repository stays small, and
+the explanation says that they are unlike. Inputs and the evaluation's reference come from the simulation;
 what the shipped model makes of them becomes the expected output. Run it after training another default model, and look at
 the difference before committing it.
 """
@@ -20,19 +21,21 @@ import numpy as np
 from lung_nodal_stage.assessment import CT, INFORMATION, PET
 from lung_nodal_stage.inference import load_model, predict
 from lung_nodal_stage.lesions import SEGMENTATION
-from lung_nodal_stage.simulation import Facts, SimulatedPatient, draw_facts, draw_small_patient
+from lung_nodal_stage.simulation import Facts, SimulatedPatient, draw_facts, draw_patient, draw_small_patient
 from preop.grandchallenge.algorithm import read_algorithm
 from preop.grandchallenge.values import JSON
 from preop.imaging import Image
 from preop.simulation import Table, write_table
 from preop.staging import N
-from preop.study import write_case
+from preop.study import is_like_the_training, write_case
 
 HERE = Path(__file__).parent
 REFERENCE = HERE.parents[2] / "evaluation" / "ground_truth" / "lung_nodal_stage" / "reference.csv"
 SEED = 2026
 SURE = 0.5
 """Probability of its stage that a case which is staged rightly has at least."""
+THICK_MM = 4.0
+"""Between slices, from which scans that are as fine as those of the training make files that are small enough."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,8 @@ class Wanted:
         By pathology, and whether the model gives it.
     given
         Whether lesions and side are given.
+    fine
+        Whether the scans are as fine as those of the training, and the patient like them.
     shows
         The sentence for a reader.
     """
@@ -53,9 +58,12 @@ class Wanted:
     right: bool
     given: bool
     shows: str
+    fine: bool = False
 
     def fits(self, outputs: Mapping[str, Any]) -> bool:
         """Whether the model does what the case is to show."""
+        if self.fine and not is_like_the_training(outputs):
+            return False
         right = outputs["n-stage"] == str(self.stage)
         sure = outputs["n-stage-explanation"]["probabilities"].get(str(self.stage), 0.0) >= SURE
         return right and sure if self.right else not right
@@ -67,24 +75,28 @@ CASES = {
         right=True,
         given=False,
         shows="Right: N0. Benign nodes are found, and the table of stations says why none of them is called malignant.",
+        fine=True,
     ),
     "n2": Wanted(
         N.N2A,
         right=True,
         given=False,
-        shows="Right: N2a, one mediastinal station. The explanation names it, and how probable less and more are.",
+        shows="Right: N2a, one mediastinal station. The explanation names it, and how probable less and more are. "
+        "The scans are coarser than those of the training: limited.",
     ),
     "n3_given": Wanted(
         N.N3,
         right=True,
         given=True,
-        shows="Right: N3, with the lesions drawn by a reader and the side of the primary given.",
+        shows="Right: N3, with the lesions drawn by a reader and the side of the primary given. "
+        "The scans are coarser than those of the training: limited.",
     ),
     "n1_missed": Wanted(
         N.N1,
         right=False,
         given=False,
-        shows="Wrong: pathology found N1, and the model says otherwise. The probabilities show how near the right stage was.",
+        shows="Wrong: pathology found N1; readers of the scans said N0, and the model does not say N1 either. The probabilities "
+        "show how near the right stage was. The scans are coarser than those of the training: limited.",
     ),
 }
 
@@ -97,7 +109,8 @@ def make() -> None:
     for name, wanted in CASES.items():
         for number in _numbers(start, wanted):
             start = number + 1
-            inputs = _inputs(draw_small_patient(SEED, number), given=wanted.given)
+            patient = draw_patient(SEED, number) if wanted.fine else draw_small_patient(SEED, number)
+            inputs = _inputs(patient, given=wanted.given)
             if wanted.fits(write_case(algorithm, HERE / name, inputs, lambda case: predict(case, model), wanted.shows)):
                 break
     rows = [{"case": name, "n_stage": str(wanted.stage)} for name, wanted in sorted(CASES.items())]
@@ -108,7 +121,8 @@ def _numbers(number: int, wanted: Wanted) -> Iterator[int]:
     """Go through the patients of a stage; those who are to be staged rightly have benign nodes too, and are easy to tell."""
     while True:
         facts = draw_facts(SEED, number)
-        if _is_clear(facts, wanted.stage) if wanted.right else facts.n_tnm9 is wanted.stage:
+        small_enough = not wanted.fine or facts.centre.ct.spacing_mm[0] >= THICK_MM
+        if small_enough and (_is_clear(facts, wanted.stage) if wanted.right else _is_occult(facts, wanted.stage)):
             yield number
         number += 1
 
@@ -124,6 +138,11 @@ def _is_clear(facts: Facts, stage: N) -> bool:
         and large
         and not all(node.malignant for node in nodes)
     )
+
+
+def _is_occult(facts: Facts, stage: N) -> bool:
+    """Whether pathology finds what readers of the scans do not."""
+    return facts.n_tnm9 is stage and facts.clinical_n is N.N0
 
 
 def _inputs(patient: SimulatedPatient, *, given: bool) -> dict[str, Image | JSON]:

@@ -45,7 +45,8 @@ CASES = {
         Illustration(
             positive=False,
             right=True,
-            shows="Right: growth that is not desmoplastic is called so. The unfavourable items are named in the score card.",
+            shows="Right: growth that is not desmoplastic is called so. The score card shows which items speak against it, the "
+            "heat map which tiles.",
         ),
         False,
     ),
@@ -53,8 +54,7 @@ CASES = {
         Illustration(
             positive=False,
             right=False,
-            shows="Wrong: growth that is not desmoplastic is called desmoplastic. The primary shows few unfavourable items, and "
-            "it is the metastases that count. A tissue mask is given.",
+            shows="Wrong: growth that is not desmoplastic is called desmoplastic. A tissue mask is given.",
         ),
         True,
     ),
