@@ -276,7 +276,7 @@ def read_references(folder: Path, names: Sequence[str]) -> dict[str, Reference]:
     Parameters
     ----------
     names
-        Of the references that have to be there.
+        Of the references that have to be there; others are left.
 
     Raises
     ------
@@ -284,12 +284,12 @@ def read_references(folder: Path, names: Sequence[str]) -> dict[str, Reference]:
         If the file is missing or damaged, or does not hold these.
     """
     found = read_description(folder, REFERENCE_FILE, References).root
-    if found.keys() != set(names):
+    if not found.keys() >= set(names):
         raise InvalidModelError(
             f"The model in {folder} is damaged: {REFERENCE_FILE} describes {', '.join(sorted(found)) or 'nothing'}; expected "
             f"{', '.join(sorted(names))}."
         )
-    return found
+    return {name: found[name] for name in names}
 
 
 @dataclass(frozen=True)
