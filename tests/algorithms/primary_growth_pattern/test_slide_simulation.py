@@ -15,7 +15,8 @@ from primary_growth_pattern.simulation import CENTRES, OUTCOME, draw_patient, si
 from primary_growth_pattern.simulation.anatomy import MAP_UM, Architecture, Cell, draw_architecture
 from primary_growth_pattern.simulation.card_truth import measure
 from primary_growth_pattern.simulation.disease import Biology
-from primary_growth_pattern.simulation.scan import MAP_PX, PIXEL_UM, Stain, _Painter, strips
+from primary_growth_pattern.simulation.looks import PIXEL_UM, usual_look
+from primary_growth_pattern.simulation.scan import MAP_PX, Stain, _Painter, strips
 
 MAP_SIDE = 1024  # 4.1 mm
 PLAIN = Biology(
