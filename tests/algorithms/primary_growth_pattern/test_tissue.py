@@ -33,7 +33,7 @@ from primary_growth_pattern.tissue import (
     fit_networks,
     load_networks,
     measure,
-    note_agreement,
+    note_figures,
     readable,
     write_networks,
 )
@@ -310,15 +310,12 @@ def test_damaged_networks_are_refused(tiny: Networks, tmp_path: Path) -> None:
 
 def test_items_that_do_not_agree_with_their_truth_are_unreliable(tiny: Networks, tmp_path: Path) -> None:
     write_networks(tmp_path, tiny)
-    note_agreement(
-        tmp_path,
-        {
-            "budding": ItemAgreement(icc=0.6, spearman=0.7, slides=40),
-            "lymphocytes": ItemAgreement(icc=0.95, spearman=0.8, slides=40),
-            "necrosis": ItemAgreement(icc=0.7, spearman=0.97, slides=40),
-        },
-        "40 slides",
-    )
+    agreement = {
+        "budding": ItemAgreement(icc=0.6, spearman=0.7, slides=40),
+        "lymphocytes": ItemAgreement(icc=0.95, spearman=0.8, slides=40),
+        "necrosis": ItemAgreement(icc=0.7, spearman=0.97, slides=40),
+    }
+    note_figures(tmp_path, agreement=agreement, agreement_measured_on="40 slides")
     networks = load_networks(tmp_path)
     assert set(networks.info.unreliable) == {"budding", "necrosis"}
     assert "ICC 0.60 (Spearman 0.70) on 40 slides" in networks.info.unreliable["budding"]
@@ -338,9 +335,9 @@ def test_regions_that_do_not_fit_together_are_refused() -> None:
 
 def test_regions_of_simulated_slides_hold_what_was_painted() -> None:
     for found in simulated_regions(7, 1):
-        assert found.pixels.shape == (1024, 1024, 3)
-        assert found.labels.shape == (128, 128)
-        assert ((found.points_um >= 0) & (found.points_um < 1024)).all()
+        assert found.pixels.shape == (512, 512, 3)
+        assert found.labels.shape == (64, 64)
+        assert ((found.points_um >= 0) & (found.points_um < 512)).all()
         dark = density(found.pixels)[..., 0]
         lymphocytes = found.points_um[found.kinds == CellKind.LYMPHOCYTE].astype(int)
         assert np.median(dark[tuple(lymphocytes.T)]) > 2 * np.median(dark)
