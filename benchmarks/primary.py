@@ -4,7 +4,8 @@
 are there are not painted again), measures every item through the networks, and prints the agreement with the truth of each
 slide. ``--note`` writes it down beside the networks, so that items that do not agree are not assessed.
 
-``python benchmarks/primary.py appearance FOLDER`` paints small slides of every centre and measures their stain and texture.
+``python benchmarks/primary.py appearance FOLDER`` measures stain and texture of the slides of a cohort in FOLDER (``preop
+simulate``) and of eight of the other centre, which it paints.
 ``--note`` writes the ranges down beside the networks: on slides outside of them items are assessed by what was found on real
 tissue alone (``benchmarks/histology.py``).
 
@@ -30,11 +31,13 @@ from scipy.stats import rankdata
 
 from preop.slides import Slide, find_tissue, write_slide
 from preop.statistics import intraclass_correlation
-from primary_growth_pattern.appearance import MEASURES, appearance_of, ranges_of
+from preop.study import Range
+from primary_growth_pattern.annotations import SLIDE_FILE
+from primary_growth_pattern.appearance import MEASURES, appearance_of, ranges_of, unlike
 from primary_growth_pattern.findings import ItemAgreement, TissueMap
 from primary_growth_pattern.networks import Networks
 from primary_growth_pattern.score_card import DEFINITIONS, ScoreCard, score
-from primary_growth_pattern.simulation import CENTRES, SLIDE_PX, SMALL_SLIDE_PX, SimulatedPatient, draw_patient
+from primary_growth_pattern.simulation import SLIDE_PX, SMALL_SLIDE_PX, SimulatedPatient, draw_patient
 from primary_growth_pattern.simulation.anatomy import MAP_UM
 from primary_growth_pattern.simulation.looks import PIXEL_UM
 from primary_growth_pattern.simulation.scan import strips
@@ -44,6 +47,7 @@ from primary_growth_pattern.tumour_bed import find_bed
 UNSEEN_CENTRE = "D"
 SEED = 7300
 APPEARANCE_SEED = 7400
+UNSEEN_SLIDES = 8
 SIDE_PX = 6144  # 3.1 mm: a field of the hot spot fits several times, and 40 slides are painted in minutes
 NETWORKS = Path(__file__).parents[1] / "algorithms" / "primary_growth_pattern" / "model" / "networks"
 
@@ -64,13 +68,7 @@ def main() -> None:
         time_one(arguments.folder, networks)
         return
     if arguments.what == "appearance":
-        ranges = ranges_of(
-            [
-                each
-                for _, each in track(appearances(arguments.folder, arguments.slides), "Slides", total=arguments.slides)
-            ]
-        )
-        print("\n".join(f"{MEASURES[name]}: {expected}" for name, expected in ranges.items()))
+        ranges = look(arguments.folder)
         if arguments.note:
             note_figures(arguments.networks, validated_appearance=ranges)
         return
@@ -132,17 +130,33 @@ def cards(folder: Path, count: int, networks: Networks) -> Iterator[tuple[dict[s
         yield truth, card
 
 
-def appearances(folder: Path, count: int) -> Iterator[tuple[Path, dict[str, float]]]:
-    """Paint small slides of all centres, one after another, and measure what each looks like."""
-    for number in range(count):
+def look(folder: Path) -> dict[str, Range]:
+    """Measure what the slides of a cohort look like, print the range of each measure, and how many lie outside the others'."""
+    found = []
+    for path in track([*sorted(folder.rglob(SLIDE_FILE)), *unseen(folder)], "Slides"):
+        with Slide(path) as slide:
+            found.append(appearance_of(slide, readable(find_tissue(slide))))
+    ranges = ranges_of(found)
+    print("\n".join(f"{MEASURES[name]}: {expected}" for name, expected in ranges.items()))
+    apart = sum(
+        unlike(each, ranges_of([*found[:number], *found[number + 1 :]])) is not None
+        for number, each in enumerate(found)
+    )
+    print(f"{apart} of {len(found)} slides lie outside the ranges of all others")
+    return ranges
+
+
+def unseen(folder: Path) -> Iterator[Path]:
+    """Paint small slides of the centre that was not in training."""
+    for number in range(UNSEEN_SLIDES):
         path = folder / f"{APPEARANCE_SEED}_{number:03d}.tif"
         if not path.exists():
-            centre = sorted(CENTRES)[number % len(CENTRES)]
             partial = path.with_suffix(".partial.tif")
-            draw_patient(APPEARANCE_SEED, number, shape_px=(SMALL_SLIDE_PX,) * 2, centre=centre).write_slide(partial)
+            draw_patient(APPEARANCE_SEED, number, shape_px=(SMALL_SLIDE_PX,) * 2, centre=UNSEEN_CENTRE).write_slide(
+                partial
+            )
             partial.replace(path)
-        with Slide(path) as slide:
-            yield path, appearance_of(slide, readable(find_tissue(slide)))
+        yield path
 
 
 def items_of(patient: SimulatedPatient) -> dict[str, float]:

@@ -19,14 +19,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from preop.atomic import replacing
+from preop.atomic import replacing, write_text
 from preop.errors import InvalidInputError, InvalidModelError
 from preop.folders import code_digest, open_resumable_run, sha256
+from preop.grandchallenge.values import to_json
 from preop.imaging import Image
 from preop.slides import Slide, Tiling, Tissue
 from preop.slides.levels import WHITE
 from preop.slides.tiling import UM_PER_MM, check_flat
-from preop.study import DataSource, read_description
+from preop.study import MODEL_FILE, DataSource, read_description
 
 from .definitions import TissueLabel
 from .findings import (
@@ -174,9 +175,15 @@ def write_networks(folder: Path, networks: Networks) -> NetworksInfo:
 def note_figures(folder: Path, **figures: Any) -> NetworksInfo:
     """Write figures of the networks down beside them: fields of :class:`~.findings.NetworksInfo`, measured after training.
 
-    What is not assessed follows from them (``limits.py``).
+    What is not assessed follows from them (``limits.py``). Where the folder lies in a model, the checksum there is renewed.
     """
-    return _write_info(folder, _read_info(folder).model_copy(update=figures))
+    info = _write_info(folder, _read_info(folder).model_copy(update=figures))
+    model = folder.parent / MODEL_FILE
+    if model.is_file():
+        content = json.loads(model.read_text(encoding="utf-8"))
+        content["files"][f"{folder.name}/{INFO_FILE}"] = sha256(folder / INFO_FILE)
+        write_text(model, to_json(content))
+    return info
 
 
 def fit_networks(

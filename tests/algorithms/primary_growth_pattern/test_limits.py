@@ -30,7 +30,9 @@ UNKNOWN_LOOK = "density 0.3 instead of 0.7 to 1.2"
 def with_figures(**values: float) -> NetworksInfo:
     """The shipped networks, had they been compared with real tissue like this."""
     figures = {
-        name.replace("_", " "): RealTissueFigure(measure="Dice by area", value=value, expected=0.8, measured_on="fields")
+        name.replace("_", " "): RealTissueFigure(
+            measure="Dice by area", value=value, expected=0.8, measured_on="fields"
+        )
         for name, value in values.items()
     }
     return INFO.model_copy(update={"real_tissue": figures})
