@@ -1,6 +1,6 @@
 """The tissue network and the cell network held against real H&E, of which nothing was ever learned.
 
-``python benchmarks/histology.py DATA`` reads the colorectal glands of GlaS and the nuclei of CRCHistoPhenotypes below
+``PYTHONPATH=algorithms python benchmarks/histology.py DATA`` reads the colorectal glands of GlaS and the nuclei of CRCHistoPhenotypes below
 ``DATA/real/histology`` and the slide region below ``DATA/slides``, and prints how well the networks do beside what others
 published. ``--note`` writes the figures down beside the networks: an item of the score card that rests on what is not found well
 enough is then not assessed on slides that look like none of those on which it was validated.
@@ -254,7 +254,7 @@ def compare(data: Path, networks: Networks) -> dict[str, RealTissueFigure]:
     print(
         "  published, by training on GlaS: object Dice .897 (part A) and .781 (part B) of the best method of the contest"
     )
-    print("  (CUMedVision2; Sirinukunwattana 2017, doi 10.1016/j.media.2016.08.008)")
+    print("  (CUMedVision2; Sirinukunwattana 2017, arXiv 1603.00275)")
     print(f"GlaS, {len(benign)} benign fields: {share_called_tumour(benign):.1%} of the area called tumour\n")
 
     nuclei = list(nuclei_fields(histology / "crc_nuclei", networks))

@@ -18,6 +18,10 @@ from preop.slides.tissue import DYES
 
 _DENSITY_OF = -np.log10((np.arange(256, dtype=np.float32) + 1) / 256)
 
+# Two published references of what haematoxylin and eosin look like are far apart, above all in blue: that of Macenko 2009
+# (``preop.slides.tissue.DYES``) and this one (Ruifrok & Johnston, Anal Quant Cytol Histol 2001;23:291). Stains lie between them.
+_OTHER_DYES = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11]])
+
 # Wider than between laboratories: haematoxylin and eosin are 0.39 radians apart.
 _STRENGTH = 1.7
 _TURN = 0.20
@@ -45,8 +49,10 @@ def density(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 def draw_stain(rng: np.random.Generator) -> RandomStain:
     """Draw how another laboratory and scanner might have shown the same tissue."""
-    usual = DYES / np.linalg.norm(DYES, axis=1, keepdims=True)
-    turned = np.stack([_turned(usual[0], usual[1], rng), _turned(usual[1], usual[0], rng)])
+    usual, other = (dyes / np.linalg.norm(dyes, axis=1, keepdims=True) for dyes in (DYES, _OTHER_DYES))
+    between = usual + rng.uniform(0, 1) * (other - usual)
+    between /= np.linalg.norm(between, axis=1, keepdims=True)
+    turned = np.stack([_turned(between[0], between[1], rng), _turned(between[1], between[0], rng)])
     strength = np.exp(rng.uniform(-math.log(_STRENGTH), math.log(_STRENGTH), 3))
     mixing = np.linalg.inv(_with_rest(usual)) @ (strength[:, None] * _with_rest(turned))
     return RandomStain(mixing.astype(np.float32), rng.uniform(*_WHITE, 3).astype(np.float32))
