@@ -268,8 +268,10 @@ def _restored(
     if kept is None or not kept.is_file():
         return 0
     found = torch.load(kept, weights_only=True)
-    for part, state in zip((network, optimiser, schedule), found["states"], strict=True):
-        part.load_state_dict(state)
+    of_network, of_optimiser, of_schedule = found["states"]
+    network.load_state_dict(of_network)
+    optimiser.load_state_dict(of_optimiser)
+    schedule.load_state_dict(of_schedule)
     patches.rng.bit_generator.state = json.loads(found["patches"])
     return int(found["step"])
 

@@ -436,8 +436,9 @@ def main() -> None:
         source = DataSource(description=arguments.description or "not stated")
         folders = sorted(path for path in arguments.annotations.iterdir() if path.is_dir())
         drawn = {folder.name: read_regions(folder) for folder in folders}
-    made_of = {"settings": settings.model_dump_json(), "source": source.model_dump_json(), "patients": len(drawn)}
-    open_resumable_run(work, made_of | {"code": code_digest(Path(__file__).parent)})
+    made_of: dict[str, str | int] = {"settings": settings.model_dump_json(), "source": source.model_dump_json()}
+    made_of |= {"patients": len(drawn), "code": code_digest(Path(__file__).parent)}
+    open_resumable_run(work, made_of)
     regions = []
     for name, of_patient in rich.progress.track(drawn.items(), "Regions"):
         regions.extend(_keeping(of_patient, work / "regions" / f"{name}.npz"))
