@@ -29,7 +29,7 @@ _MOST_TIL_PER_MM2 = 1500.0  # as in a dense infiltrate
 def simulated_regions(seed: int, number: int) -> Iterator[Region]:
     """Draw a patient, and paint three squares of half a millimetre of the slide.
 
-    They lie around most buds, around the largest lymphoid aggregate (anywhere where there is none), and anywhere. In two
+    They lie around most buds, around the largest lymphoid aggregate, and in any tissue, glass too, each as often. In two
     patients of three the tumour has more of what is rare: buds, lymphocytes, aggregates, mucus; and two of three have a look
     and a build of their own, so that networks do not learn the usual ones by heart.
     """
@@ -86,14 +86,19 @@ def _with_rare_findings(biology: Biology, rng: np.random.Generator) -> Biology:
 
 
 def _centres_um(whole: Architecture, rng: np.random.Generator) -> list[tuple[float, float]]:
-    tissue = np.argwhere(whole.labels > 0) * MAP_UM
-    anywhere = [(float(y), float(x)) for y, x in rng.choice(tissue, 3)]
+    present = np.unique(whole.labels)
+    anywhere = [_place_in(whole.labels == rng.choice(present), rng) for _square in range(3)]
     if len(whole.buds_um):
         anywhere[0] = hot_spot(whole.buds_um)[1]
     if len(whole.aggregates_um):
         y, x, _ = whole.aggregates_um[whole.aggregates_um[:, 2].argmax()]
         anywhere[1] = (float(y), float(x))
     return anywhere
+
+
+def _place_in(mask: NDArray[np.bool_], rng: np.random.Generator) -> tuple[float, float]:
+    y, x = rng.choice(np.argwhere(mask)) * MAP_UM
+    return float(y), float(x)
 
 
 def _region(part: Architecture, stain: Stain, look: Look, *, seed: int, patient: str) -> Region:

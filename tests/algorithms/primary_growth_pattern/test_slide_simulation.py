@@ -21,6 +21,7 @@ from primary_growth_pattern.simulation.anatomy import (
     draw_architecture,
     random_build,
 )
+from primary_growth_pattern.simulation.annotated_slides import _centres_um
 from primary_growth_pattern.simulation.card_truth import measure
 from primary_growth_pattern.simulation.disease import Biology
 from primary_growth_pattern.simulation.looks import PIXEL_UM, random_look, usual_look
@@ -244,3 +245,14 @@ def test_glands_can_be_hollow_and_shrunken() -> None:
     assert not hollow.lumens[rows, columns].any()
     assert Build() == USUAL
     assert random_build(rng) != random_build(rng)
+
+
+def test_regions_to_learn_from_lie_in_every_tissue_and_on_glass() -> None:
+    architecture, _ = drawn(buds=0, aggregates=0)
+    rng = np.random.default_rng(0)
+    places = np.array([_centres_um(architecture, rng) for _ in range(30)]).reshape(-1, 2)
+    rows, columns = (places / MAP_UM).astype(int).T
+    seen = np.bincount(architecture.labels[rows, columns], minlength=len(TissueLabel))
+    present = np.unique(architecture.labels)
+    assert {TissueLabel.BACKGROUND, TissueLabel.MUCOSA} <= set(present.tolist())
+    assert (seen[present] >= 5).all()
