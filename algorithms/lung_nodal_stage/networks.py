@@ -24,6 +24,7 @@ from torch.nn import functional
 
 from preop.anatomy import TOTAL_CLASSES, Organs, map_stations, stations_of_node
 from preop.folders import open_resumable_run
+from preop.grandchallenge.algorithm import read_algorithm
 from preop.imaging import Image, components, reorient, resample, resample_like
 from preop.segmentation import Organs as FoundOrgans
 from preop.segmentation import (
@@ -34,7 +35,7 @@ from preop.segmentation import (
     write_organ_network,
 )
 from preop.segmentation.training import CONFIGURATION, dataset_of, plans_of
-from preop.study import DataSource
+from preop.study import MODEL_FILE, DataSource, register
 
 from .simulation import SOURCE, SimulatedLesion, SimulatedPatient, draw_patient
 
@@ -441,7 +442,9 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.validate:
         figures = validate_networks(arguments.model, HELD_OUT)
-        (arguments.model / "networks.json").write_text(json.dumps(figures, indent=2) + "\n")
+        arguments.model.with_name(f"{arguments.model.name}-networks.json").write_text(
+            json.dumps(figures, indent=2) + "\n"
+        )
         print(json.dumps(figures, indent=2))
         return
     tasks: Sequence[Task] = (arguments.only,) if arguments.only else ("organs", "lesions")
@@ -454,6 +457,8 @@ def main() -> None:
                 bars.update(bar, completed=done)
 
             train_networks(arguments.model, work, [task], report)
+    if (arguments.model / MODEL_FILE).is_file():
+        register(arguments.model, read_algorithm(Path(__file__).parent))
     print(f"The networks are in {arguments.model}")
 
 

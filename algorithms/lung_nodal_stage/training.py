@@ -36,7 +36,7 @@ from preop.staging import (
     nodal_stage,
     stages_of,
 )
-from preop.study import TrainingData, model_info, write_model
+from preop.study import TrainingData, files_in, model_info, write_model
 from preop.tabular import LogisticModel
 
 from .assessment import CT, PET, Information, predict_from_organs, stage_nodes
@@ -175,10 +175,11 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
         packages=PACKAGES,
         validation=validation,
     )
-    write_model(model, info, {DESCRIPTION_FILE: to_json(description.model_dump(mode="json")).encode()}, Details)
+    files: dict[str, bytes | Path] = {DESCRIPTION_FILE: to_json(description.model_dump(mode="json")).encode()}
     for source, name in ((networks.organs, ORGANS_FOLDER), (networks.lesions, LESIONS_FOLDER)):
-        if source is not None and source.resolve() != (model / name).resolve():
-            shutil.copytree(source, model / name, dirs_exist_ok=True)
+        if source is not None:
+            files |= {f"{name}/{path}": file for path, file in files_in(source).items()}
+    write_model(model, info, files, Details)
     write_report(evidence, report, title=cohort.algorithm.title, source=cohort.source)
     shutil.rmtree(work, ignore_errors=True)
     return validation

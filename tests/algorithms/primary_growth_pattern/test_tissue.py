@@ -301,7 +301,7 @@ def test_damaged_networks_are_refused(tiny: Networks, tmp_path: Path) -> None:
     content = json.loads((tmp_path / "networks.json").read_text())
     content["settings"]["cell_channels"] = [4, 8]
     (tmp_path / "networks.json").write_text(json.dumps(content))
-    with pytest.raises(InvalidModelError, match="do not fit their settings"):
+    with pytest.raises(InvalidModelError, match="do not fit their settings in"):
         load_networks(tmp_path)
     (tmp_path / "networks.json").write_text("{}")
     with pytest.raises(InvalidModelError, match=r"networks\.json, format: Field required"):

@@ -266,6 +266,25 @@ def new(
 
 
 @app.command()
+def register(
+    algorithm: AlgorithmName, model: Annotated[Path, typer.Option(help="Model folder that networks were put into.")]
+) -> None:
+    """List segmentation networks that you have put into a model folder in its model.json, without which it does not load.
+
+    Example: `preop register liver_growth_pattern --model my-model`
+    """
+    from preop.study import inference_of
+    from preop.study import register as list_networks
+
+    described = repository.find_algorithm(algorithm)
+    if not described.networks:
+        raise InvalidInputError(f"A model of {described.name} takes no networks beside those that it was trained with.")
+    for change in list_networks(model, described) or ["Nothing has changed."]:
+        console.print(change, soft_wrap=True, highlight=False)
+    inference_of(described).load_model(model, described)
+
+
+@app.command()
 def train(
     algorithm: AlgorithmName,
     cohort: CohortOption,

@@ -26,8 +26,8 @@ from preop.engines.containers import PLATFORM, ContainerEngine, image_problem
 from preop.engines.programs import Program
 from preop.errors import InvalidInputError, InvalidOutputError, MissingToolError
 from preop.folders import sha256
+from preop.grandchallenge.algorithm import LARGEST_UPLOAD_BYTES
 
-LARGEST_UPLOAD_BYTES = 10 * 10**9
 API_METHOD_LABEL = "org.grand-challenge.api-method"
 API_METHODS = ("exec", "invoke")
 MODEL_ARCHIVE = "model.tar.gz"
