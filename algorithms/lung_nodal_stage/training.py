@@ -18,6 +18,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from preop import tables
 from preop.cohort import Cohort, Patient, learning_folder, measure_patients
 from preop.errors import InvalidInputError
 from preop.evidence import NodeRecord, StagedPatient, StageEvidence, ValidationFigures
@@ -304,10 +305,13 @@ def _is_malignant(node: Mapping[str, Any], table: Sequence[Mapping[str, str]]) -
     """Look a node up in the table of all nodes of its patient; what is not in it is no metastasis."""
     if not table:
         return False
-    centres = np.array([[float(row[axis]) for axis in ("x_mm", "y_mm", "z_mm")] for row in table])
+    centres = np.array([[tables.number(row[axis], axis) for axis in ("x_mm", "y_mm", "z_mm")] for row in table])
     distances = np.linalg.norm(centres - np.array(node["centre_mm"]), axis=1)
     nearest = int(distances.argmin())
-    return bool(distances[nearest] <= max(MATCH_MM, node["long_axis_mm"] / 2) and int(table[nearest]["malignant"]))
+    return bool(
+        distances[nearest] <= max(MATCH_MM, node["long_axis_mm"] / 2)
+        and tables.whole_number(table[nearest]["malignant"], "malignant")
+    )
 
 
 def _validated(

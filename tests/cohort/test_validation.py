@@ -8,6 +8,8 @@ import pandas as pd
 import pytest
 
 from preop.cohort import Cohort, predict_cohort, read_cohort
+from preop.engines.base import Engine
+from preop.engines.choosing import find_engine
 from preop.errors import InvalidInputError, InvalidOutputError
 from preop.folders import locked
 from preop.grandchallenge.algorithm import Algorithm
@@ -30,6 +32,12 @@ simulated = true
 source = "Nowhere."
 """
 Write = Callable[..., Cohort]
+
+
+@pytest.fixture
+def engine() -> Engine:
+    """What runs programs here without any image."""
+    return find_engine("process")
 
 
 def scan(folder: Path, name: str, value: float) -> None:
@@ -67,17 +75,16 @@ def scores(output: Path) -> dict[str, float | None]:
     return {name: round(job.value("score"), 3) if job.succeeded else None for name, job in found.items()}
 
 
-@pytest.mark.usefixtures("in_this_process")
 def test_patients_of_any_name_are_predicted_once_until_something_changes(
-    write: Write, toy_model: Path, task: Path, tmp_path: Path
+    write: Write, toy_model: Path, task: Path, engine: Engine, tmp_path: Path
 ) -> None:
     output = tmp_path / "validation"
-    assert predict_cohort(write(), toy_model, output, task=task).failures == {}
+    assert predict_cohort(write(), toy_model, output, task=task, engine=engine).failures == {}
     assert scores(output) == dict(zip(NAMES, (0.0, 0.1, 0.2, 0.3, 0.4), strict=True))
     outputs = {path: path.stat().st_mtime_ns for path in output.glob("predictions/*/output/score.json")}
     assert len(outputs) == 5
     scan(tmp_path, "1.mha", 0.9)
-    outcome = predict_cohort(write(), toy_model, output, task=task)
+    outcome = predict_cohort(write(), toy_model, output, task=task, engine=engine)
     assert outcome.notes == (
         "The columns of cohort.csv are separated by semicolons.",
         "Computed anew, because scan changed since the last run: predictions.json.",
@@ -86,34 +93,32 @@ def test_patients_of_any_name_are_predicted_once_until_something_changes(
     assert sum(outputs[path] == path.stat().st_mtime_ns for path in outputs) == 4
 
 
-@pytest.mark.usefixtures("in_this_process")
 def test_another_model_or_run_is_not_mixed_in(
-    write: Write, toy: Algorithm, toy_model: Path, task: Path, tmp_path: Path
+    write: Write, toy: Algorithm, toy_model: Path, task: Path, engine: Engine, tmp_path: Path
 ) -> None:
     output = tmp_path / "validation"
-    predict_cohort(write(), toy_model, output, task=task)
+    predict_cohort(write(), toy_model, output, task=task, engine=engine)
     with locked(output), pytest.raises(InvalidOutputError, match="Another run is at work in"):
-        predict_cohort(write(), toy_model, output, task=task)
+        predict_cohort(write(), toy_model, output, task=task, engine=engine)
     write_stored(toy_model, "weights.json", {"other": 1})
     with pytest.raises(InvalidOutputError, match=r"made with model .* name another folder"):
-        predict_cohort(write(), toy_model, output, task=task)
+        predict_cohort(write(), toy_model, output, task=task, engine=engine)
 
 
-@pytest.mark.usefixtures("in_this_process")
 def test_a_patient_under_two_names_or_without_reference_is_refused_before_any_work(
-    write: Write, toy_model: Path, task: Path, tmp_path: Path
+    write: Write, toy_model: Path, task: Path, engine: Engine, tmp_path: Path
 ) -> None:
     scan(tmp_path, "2.mha", 0.1)
     with pytest.raises(InvalidInputError, match=r"the same image under several patients: predictions\.json and CON"):
-        predict_cohort(write(), toy_model, tmp_path / "validation", task=task)
+        predict_cohort(write(), toy_model, tmp_path / "validation", task=task, engine=engine)
     assert not list((tmp_path / "validation").glob("predictions/*"))
 
 
 def test_a_patient_that_fails_in_a_way_nobody_foresaw_is_a_failed_job(
-    write: Write, toy_model: Path, task: Path, tmp_path: Path
+    write: Write, toy_model: Path, task: Path, engine: Engine, tmp_path: Path
 ) -> None:
-    outcome = predict_cohort(write(("a", "broken", "c")), toy_model, tmp_path / "validation", task=task)
-    reason = "Unexpected internal error (ZeroDivisionError: two lines)."
+    outcome = predict_cohort(write(("a", "broken", "c")), toy_model, tmp_path / "validation", task=task, engine=engine)
+    reason = "Unexpected internal error (ZeroDivisionError: two lines): please report it with its traceback."
     assert outcome.failures == {"broken": reason}
     assert scores(tmp_path / "validation") == {"a": 0.0, "broken": None, "c": 0.2}
     assert "raise ZeroDivisionError" in (tmp_path / "validation" / "predictions" / "failures.log").read_text()

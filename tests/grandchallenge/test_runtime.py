@@ -88,7 +88,7 @@ def test_a_bug_is_called_one_in_a_single_line(toy: Algorithm, roots: Roots, lay_
     done = run(toy, roots)
     assert done.returncode == 1
     assert last_line(done.stderr) == (
-        "Unexpected internal error (ZeroDivisionError: two lines); please report it with the lines above."
+        "Unexpected internal error (ZeroDivisionError: two lines): please report it with its traceback."
     )
 
 
@@ -99,7 +99,13 @@ def test_an_unknown_way_of_running_is_refused(toy: Algorithm, roots: Roots) -> N
 
 
 def test_too_little_memory_is_told() -> None:
-    assert describe_error(MemoryError()).startswith("There was not enough memory")
+    assert describe_error(MemoryError("a lot")).endswith("has not enough memory for this case (MemoryError: a lot).")
+    of_torch = RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
+    assert "has not enough memory for this case" in describe_error(of_torch)
+
+
+def test_memory_is_not_blamed_for_anything_else() -> None:
+    assert "memory" not in describe_error(OSError(28, "No space left on device"))
 
 
 @pytest.fixture

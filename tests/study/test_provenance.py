@@ -12,7 +12,6 @@ from preop.errors import InvalidModelError
 from preop.grandchallenge.algorithm import Algorithm
 from preop.study import find_studies, read_model_info, register, write_model
 
-
 ROOT = Path(__file__).parents[2]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -27,9 +27,36 @@ from preop.grandchallenge.options import Options
 from preop.grandchallenge.runtime import ApiMethod
 from preop.radiomics.settings import Modality
 from preop.study import Figure, ValidationFigures, simulation_of, training_of
+from preop.tables import number, whole_number
 
 if TYPE_CHECKING:
     from preop.cohort import Outcome
+
+
+def _whole(lowest: int) -> Callable[[str | int], int]:
+    """Make what reads an option that is a whole number: ``1_0`` is none, in tables as little as here."""
+
+    def read(written: str | int) -> int:
+        try:
+            value = whole_number(str(written), "The value")
+        except InvalidInputError as error:
+            raise typer.BadParameter(str(error)) from None
+        if value < lowest:
+            raise typer.BadParameter(f"The value is {value}; expected {lowest} or more.")
+        return value
+
+    return read
+
+
+def _resolution(written: str | float) -> float:
+    try:
+        value = number(str(written), "The value")
+    except InvalidInputError as error:
+        raise typer.BadParameter(str(error)) from None
+    if value < SMALLEST_MPP:
+        raise typer.BadParameter(f"The value is {value:g}; expected {SMALLEST_MPP:g} or more.")
+    return value
+
 
 app = typer.Typer(
     help="Pre-operative staging algorithms for grand-challenge.org: run, train, validate, evaluate. Not a medical device.",
@@ -41,6 +68,7 @@ app = typer.Typer(
 )
 console = Console()
 NEW_STUDY_PATIENTS = 80
+SMALLEST_MPP = 0.01
 
 AlgorithmName = Annotated[
     str, typer.Argument(metavar="ALGORITHM", help="Its name, or a folder with an algorithm.toml.")
@@ -54,7 +82,10 @@ EngineOption = Annotated[
 ]
 ModelOption = Annotated[Path | None, typer.Option(help="Model folder; by default the one that comes with it.")]
 MppOption = Annotated[
-    float | None, typer.Option(min=0.01, help="Micrometres per pixel of a slide whose file does not state it.")
+    float | None,
+    typer.Option(
+        parser=_resolution, metavar="NUMBER", help="Micrometres per pixel of a slide whose file does not state it."
+    ),
 ]
 TrustOption = Annotated[
     bool,
@@ -214,9 +245,11 @@ def export(
 @app.command()
 def simulate(
     algorithm: AlgorithmName,
-    patients: Annotated[int, typer.Option(min=2, help="How many.")],
+    patients: Annotated[int, typer.Option(parser=_whole(2), metavar="NUMBER", help="How many.")],
     output: Annotated[Path, typer.Option(help="A new folder, or one that the same call began.")],
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same patients.")] = 0,
+    seed: Annotated[
+        int, typer.Option(parser=_whole(0), metavar="NUMBER", help="The same seed gives the same patients.")
+    ] = 0,
     small: Annotated[bool, typer.Option("--small", help="Small coarse images, to try things out.")] = False,  # noqa: FBT002
 ) -> None:
     """Make a cohort of simulated patients: cohort.csv, images and the known truth.
@@ -338,13 +371,14 @@ def validate(
     from preop.engines.submissions import evaluate
     from preop.report import evaluation_page
 
-    os.environ.update(Options(trust_model=trust_model).environment())  # for the processes of the patients too
     described = repository.find_algorithm(algorithm)
     outcome = predict_cohort(
         read_cohort(cohort, described),
         model or described.folder / "model",
         output,
         task=repository.ground_truth_folder(described) / "task.toml",
+        engine=_engine_told(algorithm_program(described), engine),
+        options=Options(trust_model=trust_model),
     )
     tell(outcome.notes)
     judge = evaluation_program(repository.evaluation_folder())
@@ -446,7 +480,8 @@ def _refuse_failures(outcome: Outcome, where: Path) -> None:
     from preop.cohort import FailedPatientsError, failures_told
 
     if outcome.failures:
-        raise FailedPatientsError(failures_told(outcome.failures, len(outcome.failures) + len(outcome.folders), where))
+        patients = len(outcome.failures) + len(outcome.folders)
+        raise FailedPatientsError(failures_told(outcome.failures, patients, where, outcome.log))
 
 
 def _programs(names: Sequence[str] | None) -> list[tuple[Program, Path | None]]:

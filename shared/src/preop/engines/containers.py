@@ -50,6 +50,11 @@ class ContainerEngine(Engine):
     limits_resources: bool = True
 
     @property
+    def own_network(self) -> bool:
+        """Always."""
+        return True
+
+    @property
     def isolation(self) -> str:
         """What is shut off, in words."""
         limits = "limits on memory and processes" if self.limits_resources else "only the data segment limited"

@@ -38,6 +38,11 @@ class ProcessEngine(Engine):
     reason: str = ""
 
     @property
+    def own_network(self) -> bool:
+        """Only in a namespace."""
+        return bool(self.namespaces)
+
+    @property
     def isolation(self) -> str:
         """What is shut off and what is not, in words."""
         if self.namespaces:
