@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -26,7 +27,7 @@ from preop.grandchallenge.algorithm import Algorithm
 from preop.grandchallenge.options import Options
 from preop.grandchallenge.runtime import ApiMethod
 from preop.radiomics.settings import Modality
-from preop.study import Figure, ValidationFigures, simulation_of, training_of
+from preop.study import Figure, ValidationFigures, remove_killed_study, simulation_of, training_of
 from preop.tables import number, whole_number
 
 if TYPE_CHECKING:
@@ -68,6 +69,8 @@ app = typer.Typer(
 )
 console = Console()
 NEW_STUDY_PATIENTS = 80
+RUN_NAME, RUN_PATTERN = "%Y-%m-%d_%H%M%S", "[0-9]" * 4 + "-[0-9][0-9]-[0-9][0-9]_" + "[0-9]" * 6
+"""Folder of a run of the examples."""
 SMALLEST_MPP = 0.01
 
 AlgorithmName = Annotated[
@@ -108,10 +111,10 @@ def run_case(
 
     Example: `preop run sarcoma_lung_metastasis --input case/input --output case/output`
     """
-    from preop.folders import LOCK_FILE, locked
+    from preop.folders import is_empty, locked
 
     described = repository.find_algorithm(algorithm)
-    if output.is_dir() and any(path.name != LOCK_FILE for path in output.iterdir()):
+    if not is_empty(output):
         raise InvalidOutputError(f"{output} is not empty: name a new folder, so that nothing is overwritten.")
     program = algorithm_program(described)
     chosen = _engine_told(program, engine)
@@ -136,10 +139,23 @@ def examples(
     engine: EngineOption = "auto",
 ) -> None:
     """Run every algorithm on its bundled cases, then the evaluation, and show the results."""
+    from preop.folders import is_empty, locked, was_killed
+
+    runs = repository.ROOT / "runs"
+    folder = output or runs / datetime.now(UTC).strftime(RUN_NAME)
+    for killed in [each for each in (output or folder, *runs.glob(RUN_PATTERN)) if was_killed(each)]:
+        shutil.rmtree(killed)
+    if not is_empty(folder):
+        raise InvalidOutputError(f"{folder} is not empty: name a new folder, so that nothing is overwritten.")
+    with locked(folder):
+        _run_examples(folder, engine)
+
+
+def _run_examples(folder: Path, engine: EngineChoice) -> None:
+    """Run all bundled cases and their evaluation, and show the results."""
     from preop.engines.submissions import evaluate, find_test_cases, predict
     from preop.report import evaluation_page
 
-    folder = output or repository.ROOT / "runs" / datetime.now(UTC).strftime("%Y-%m-%d_%H%M%S")
     judge = evaluation_program(repository.evaluation_folder())
     judge_engine = _engine_told(judge, engine)
     table = Table(
@@ -280,17 +296,22 @@ def new(
     """
     import runpy
 
+    from preop.folders import locked
     from preop.study import remove_study, write_study
 
     like = next((study for study in repository.studies() if study.requirements == "imaging"), None)
     if like is None:
         raise InvalidInputError("A new study needs a checkout of the preop repository, and here is none.")
+    remove_killed_study(name, output or repository.ROOT)
     study = write_study(name, output or repository.ROOT, like)
     folder, runs = str(study.folder), (output or repository.ROOT) / "runs" / name
     try:
-        simulate(folder, patients=NEW_STUDY_PATIENTS, output=runs / "simulated", seed=1)
-        train(folder, cohort=runs / "simulated" / "cohort.csv", model=study.folder / "model", report=runs / "report")
-        runpy.run_path(str(study.folder / "test" / "make_cases.py"), run_name="__main__")
+        with locked(study.folder):
+            simulate(folder, patients=NEW_STUDY_PATIENTS, output=runs / "simulated", seed=1)
+            train(
+                folder, cohort=runs / "simulated" / "cohort.csv", model=study.folder / "model", report=runs / "report"
+            )
+            runpy.run_path(str(study.folder / "test" / "make_cases.py"), run_name="__main__")
     except BaseException:
         remove_study(study)
         raise
@@ -333,13 +354,13 @@ def train(
     Example: `preop train sarcoma_lung_metastasis --cohort simulated/cohort.csv --model my-model`
     """
     from preop.cohort import read_cohort, refuse_copies, tell
-    from preop.folders import Contents, locked
+    from preop.folders import Contents, is_empty, locked
     from preop.toml import read_toml
 
     os.environ.update(Options(trust_model=trust_model).environment())  # for the processes of the patients too
     described = repository.find_algorithm(algorithm)
     training = training_of(described)
-    if model.is_dir() and any(model.iterdir()):
+    if not is_empty(model):
         raise InvalidOutputError(f"{model} is not empty: name a new folder, so that no model is overwritten.")
     chosen = read_toml(settings, training.Settings) if settings else training.Settings()
     where = report or model.with_name(f"{model.name}-report")

@@ -15,7 +15,7 @@ from preop.study.contract import (
     simulation_of,
     training_of,
 )
-from preop.study.creation import remove_study, write_study
+from preop.study.creation import remove_killed_study, remove_study, write_study
 from preop.study.description import Range, read_description
 from preop.study.model_files import MODEL_FILE, files_in
 from preop.study.provenance import (
@@ -60,6 +60,7 @@ __all__ = [
     "read_description",
     "read_model_info",
     "register",
+    "remove_killed_study",
     "remove_study",
     "simulation_of",
     "simulation_warnings",
