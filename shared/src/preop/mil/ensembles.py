@@ -19,6 +19,7 @@ from preop.mil.bags import Bag, Batch
 from preop.mil.heads import CountHead, Reading, make_head
 from preop.mil.network import INSTANCES_PER_CHUNK, BagNetwork
 from preop.mil.search import minimise
+from preop.repeatable import one_thread
 from preop.toml import first_validation_error
 from preop.weights import part_of, put_into, read_weights
 
@@ -81,7 +82,8 @@ class Ensemble:
         instances_per_chunk
             Most instances in the encoder at a time, which bounds the memory.
         """
-        by_member = [self._predictions(member, bags, most, instances_per_chunk) for member in self.members]
+        with one_thread():
+            by_member = [self._predictions(member, bags, most, instances_per_chunk) for member in self.members]
         return [_mean(predictions) for predictions in zip(*by_member, strict=True)]
 
     @torch.no_grad()
