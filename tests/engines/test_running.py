@@ -16,6 +16,7 @@ from preop.engines import running
 from preop.engines.base import Engine
 from preop.engines.processes import ProcessEngine
 from preop.engines.programs import Program
+from preop.engines.workspace import deliver
 from preop.errors import InvalidInputError, InvalidOutputError, MissingToolError
 from tests.engines.conftest import case, nothing_is_left_of
 
@@ -175,3 +176,12 @@ def test_an_output_folder_that_is_a_file_is_refused_before_the_run(program, tmp_
 def test_a_missing_image_says_how_to_build_it(container, program, tmp_path):
     with pytest.raises(MissingToolError, match=r"no image preop/probe:9\.9\.9: build it with \./build\.sh probe"):
         run(container, dataclasses.replace(program, version="9.9.9"), tmp_path, "write")
+
+
+def test_a_link_in_the_output_is_not_taken_over(tmp_path):
+    result_folder = tmp_path / "work" / "output"
+    result_folder.mkdir(parents=True)
+    (result_folder / "score.json").symlink_to("/etc/passwd")
+    with pytest.raises(InvalidOutputError, match=r"wrote score\.json, which is neither a file nor a folder"):
+        deliver(result_folder, tmp_path / "output")
+    assert not (tmp_path / "output").exists()
