@@ -23,7 +23,8 @@ case "${1:-}" in
         for program in algorithms/*/ evaluation/; do
             name="$(basename "$program")"
             image_lock="$(sed -n 's/^COPY requirements\/\(.*\.txt\) .*/\1/p' "$program/Dockerfile")"
-            $tools/bin/cyclonedx-py requirements "requirements/$image_lock" --pyproject pyproject.toml \
+            # It warns that a lock does not say which package needs which.
+            PYTHONWARNINGS=ignore $tools/bin/cyclonedx-py requirements "requirements/$image_lock" --pyproject pyproject.toml \
                 --mc-type application --output-reproducible --output-format JSON --output-file "$folder/$name.cdx.json"
             echo "$folder/$name.cdx.json"
         done
@@ -31,7 +32,8 @@ case "${1:-}" in
     audit)
         for each in imaging learning pathology training development; do
             echo "requirements/$each.txt"
-            $tools/bin/pip-audit --requirement "requirements/$each.txt" --require-hashes --disable-pip --progress-spinner off
+            $tools/bin/pip-audit --requirement "requirements/$each.txt" --require-hashes --disable-pip --strict \
+                --progress-spinner off
         done
         ;;
     *)
