@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from preop.cli import commands
+from preop.cli import commands, repository
 from preop.engines.processes import working_namespaces
 from preop.errors import InvalidInputError, InvalidOutputError
 from preop.folders import LOCK_FILE, is_empty, locked, was_killed
 from preop.grandchallenge.algorithm import Algorithm
-from preop.study import find_studies, read_model_info, write_model, write_study
+from preop.study import find_studies, read_model_info, remove_killed_study, write_model, write_study
 from tests.conftest import ROOT, scan_of
 
 PREOP = [sys.executable, "-c", "from preop.cli import main; main()"]
@@ -126,7 +126,7 @@ def test_training_takes_the_folder_of_a_killed_one(monkeypatch: pytest.MonkeyPat
 
 @pytest.fixture
 def runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    monkeypatch.setattr(commands.repository, "ROOT", tmp_path)
+    monkeypatch.setattr(repository, "ROOT", tmp_path)
     monkeypatch.setattr(commands, "_run_examples", lambda folder, _: (folder / "done").touch())
     return tmp_path / "runs"
 
@@ -154,8 +154,8 @@ def test_a_study_that_was_half_made_is_made_anew(tmp_path: Path) -> None:
     like = find_studies(ROOT / "algorithms")[-1]
     study = write_study("half_made", tmp_path, like)
     (study.folder / LOCK_FILE).write_text(json.dumps({"process": 0}))
-    commands.remove_killed_study("half_made", tmp_path)
+    remove_killed_study("half_made", tmp_path)
     write_study("half_made", tmp_path, like)
-    commands.remove_killed_study("half_made", tmp_path)
+    remove_killed_study("half_made", tmp_path)
     assert study.folder.is_dir()
     shutil.rmtree(study.folder)

@@ -34,7 +34,7 @@ def files_in(folder: Path, *, within: Path | None = None) -> dict[str, Path]:
         If anything is no regular file (a link leads out of the folder, a pipe is waited for without end), or there is more
         than the platform takes.
     """
-    found = {}
+    found: dict[str, Path] = {}
     size = 0
     for path in _all_in(folder, within or folder):
         name = path.relative_to(folder).as_posix()
