@@ -2,8 +2,9 @@
 """Licences of all locked packages: ``requirements/licences.py`` writes licences.csv anew from what is installed here.
 
 Run it after ``compile.sh`` as ``.venv/bin/python requirements/licences.py``, with the development lock installed and the
-environments of ``docs/build.sh`` and ``supply_chain.sh`` made. What a package says of itself is written in the terms of SPDX; what is installed nowhere, because it is for
-another system, keeps its line, and a new one has to be looked up and written by hand.
+environments of ``docs/build.sh`` and ``supply_chain.sh`` made. What a package says of itself is written in the terms of
+SPDX; what is installed nowhere, because it is for another system, keeps its line, and a new one has to be looked up and
+written by hand.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ _WORDS = {
     "bsd license": "BSD-3-Clause",
     "bsd-3-clause": "BSD-3-Clause",
     "2-clause bsd": "BSD-2-Clause",
+    "bsd-2-clause": "BSD-2-Clause",
     "isc license (iscl)": "ISC",
     "lgpl-3.0-or-later": "LGPL-3.0-or-later",
     "mozilla public license 2.0 (mpl 2.0)": "MPL-2.0",
