@@ -46,7 +46,13 @@ def below(root: Path, relative_path: str) -> Path:
     """
     parts = PurePosixPath(relative_path)
     if parts.is_absolute() or ".." in parts.parts or not relative_path:
-        raise InvalidInputError(f"The path {relative_path!r} leads out of its folder; expected one below it.")
+        raise InvalidInputError(f"The path {relative_path!r:.80} leads out of its folder; expected one below it.")
+    try:
+        encoded = os.fsencode(relative_path)
+    except UnicodeEncodeError:
+        encoded = b"\0"
+    if b"\0" in encoded:
+        raise InvalidInputError(f"The path {relative_path!r:.80} holds characters that no path can have.")
     return root / parts
 
 

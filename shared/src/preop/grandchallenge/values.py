@@ -123,7 +123,7 @@ MAX_JSON_MB = 256
 
 
 def read_json(path: Path) -> JSON:
-    """Read a JSON file; NaN and Infinity, which are not JSON, are refused.
+    """Read a JSON file; NaN and Infinity, which are not JSON, are refused, and so is a key twice in one object.
 
     Raises
     ------
@@ -138,7 +138,8 @@ def read_json(path: Path) -> JSON:
             raise InvalidInputError(
                 f"{path.name} holds {status.st_size / 1e6:,.0f} MB; expected at most {MAX_JSON_MB} MB of JSON."
             )
-        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+        text = path.read_text(encoding="utf-8")
+        return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_without_repetition)
     except FileNotFoundError:
         raise InvalidInputError(f"{path.name} is missing in {path.parent}.") from None
     except (ValueError, RecursionError) as error:
@@ -183,6 +184,15 @@ def _schema_of(socket: Socket) -> Any:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not a JSON number")
+
+
+def _without_repetition(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:
+    """Make an object of its pairs; of two values under one key, programs take the one or the other."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        repeated = next(key for number, (key, _) in enumerate(pairs) if key in dict(pairs[:number]))
+        raise ValueError(f"an object names {repeated!r:.60} twice")
+    return found
 
 
 def _place(path: Iterable[Any]) -> str:
