@@ -29,6 +29,7 @@ import traceback
 import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from multiprocessing.connection import Connection
@@ -49,8 +50,11 @@ STUDIES = (
     *("primary_growth_pattern", "sarcoma_lung_metastasis"),
 )
 SLIDES = "primary_growth_pattern"
-WHOLE_EVERY = {"bladder_lymph_nodes": 10, "liver_growth_pattern": 10, "sarcoma_lung_metastasis": 10, SLIDES: 100}
+WHOLE_EVERY = {"bladder_lymph_nodes": 40, "liver_growth_pattern": 40, "sarcoma_lung_metastasis": 40, SLIDES: 200}
 """Of so many mutations, one goes through the whole algorithm; the lung's takes longer than the limit, and is only read."""
+
+LARGEST_MHA = 300_000
+"""The CT of a chest takes long to unpack, and is read as all the others are."""
 
 KINDS = {"json": 0.3, "mha": 0.35, "tiff": 0.2, "predictions": 0.15}
 """Share of the mutations by the file that is changed."""
@@ -94,6 +98,8 @@ def targets() -> Mapping[str, Sequence[Target]]:
         ]
         for root in sorted(inputs, key=_size)[:3] if study != "lung_nodal_stage" else inputs[-1:]:
             for path in sorted((root / "images").rglob("*.*")):
+                if path.stat().st_size > LARGEST_MHA and path.suffix == ".mha":
+                    continue
                 kind = "mha" if path.suffix == ".mha" else "tiff"
                 found[kind].append(Target(kind, study, root, path.relative_to(root)))
     for root in sorted((ROOT / "evaluation" / "test").glob("*/input")):
@@ -333,12 +339,16 @@ class Mutation:
         return Mutation(number, target, way, whole, change((target.root / target.file).read_bytes(), draw))
 
     def lay_out(self, folder: Path) -> Path:
-        """Copy the case with the change below a folder, and give the input folder."""
-        root = folder / "input"
-        shutil.rmtree(root, ignore_errors=True)
-        shutil.copytree(self.target.root, root)
+        """Copy the case below a folder, where it does not lie there yet, put the change in, and give the input folder."""
+        root = folder / f"{self.target.study}-{self.target.root.parent.name}" / "input"
+        if not root.is_dir():
+            shutil.copytree(self.target.root, root)
         (root / self.target.file).write_bytes(self.data)
         return root
+
+    def put_back(self, root: Path) -> None:
+        """Put the original in the place of the change."""
+        shutil.copyfile(self.target.root / self.target.file, root / self.target.file)
 
 
 def judge(mutation: Mutation, root: Path) -> None:
@@ -348,7 +358,7 @@ def judge(mutation: Mutation, root: Path) -> None:
         from preop.grandchallenge.predictions import read_predictions
         from preop.grandchallenge.values import to_json
 
-        to_json(evaluate(read_predictions(root), mutation.target.root.parent / "ground_truth"))
+        to_json(evaluate(read_predictions(root), mutation.target.root.parent / "ground_truth")).encode()
         return
     from preop.grandchallenge.cases import read_case
     from preop.grandchallenge.outputs import check_outputs
@@ -360,7 +370,7 @@ def judge(mutation: Mutation, root: Path) -> None:
         check_outputs(module.predict(case, model), algorithm, case)
         return
     changed = [slug for slug, path in case.image_paths.items() if path == root / mutation.target.file]
-    for slug in changed or case.image_paths:
+    for slug in changed:
         if study == SLIDES:
             _look_at(case, slug)
         else:
@@ -383,13 +393,14 @@ def _look_at(case: Any, slug: str) -> None:
 
 @cache
 def loaded(study: str) -> tuple[Any, Any, Any]:
-    """Module, algorithm and model of a study."""
+    """Module, algorithm and model of a study; the algorithm alone where it never runs as a whole."""
     from preop.grandchallenge.algorithm import read_algorithm
 
-    module = importlib.import_module(f"{study}.inference")
     algorithm = read_algorithm(ROOT / "algorithms" / study)
-    model = module.load_model(ROOT / "algorithms" / study / "model", algorithm) if study in WHOLE_EVERY else None
-    return module, algorithm, model
+    if study not in WHOLE_EVERY:
+        return None, algorithm, None
+    module = importlib.import_module(f"{study}.inference")
+    return module, algorithm, module.load_model(ROOT / "algorithms" / study / "model", algorithm)
 
 
 def outcome_of(mutation: Mutation, root: Path) -> tuple[str, str]:
@@ -420,11 +431,13 @@ def work(seed: int, numbers: Sequence[int], only: Sequence[str], folder: Path, p
     with Path("/proc/self/statm").open() as statm:
         used = int(statm.read().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + LIMIT_BYTES, -1))
+    shutil.rmtree(folder)  # what an earlier worker was killed at may be damaged still
     for number in numbers:
         mutation = Mutation.of(seed, number, only)
         root = mutation.lay_out(folder)
         pipe.send((number, "begun", ""))
         pipe.send((number, *outcome_of(mutation, root)))
+        mutation.put_back(root)
     pipe.close()
 
 
@@ -445,14 +458,13 @@ class Watched:
     most_bytes: int = 0
 
 
-def watch(seed: int, count: int, only: Sequence[str], folder: Path) -> Watched:
-    """Run workers, one at a time, and end those that take too long or too much."""
+def watch(seed: int, count: int, only: Sequence[str], folder: Path, seen: Watched) -> None:
+    """Run workers, one at a time, end those that take too long or too much, and note what is seen."""
     fork = multiprocessing.get_context("fork")
-    seen = Watched({})
     following = 0
     while following < count:
         here, there = fork.Pipe(duplex=False)
-        worker = fork.Process(target=work, args=(seed, range(following, count), only, folder, there))
+        worker = fork.Process(daemon=True, target=work, args=(seed, range(following, count), only, folder, there))
         worker.start()
         there.close()
         at_first = _resident(worker.pid)
@@ -467,7 +479,7 @@ def watch(seed: int, count: int, only: Sequence[str], folder: Path) -> Watched:
                     else:
                         seen.longest_s = max(seen.longest_s, _computed_s(worker.pid) - computed)
                         seen.ended[number] = outcome, where
-                        if number % 1000 == 999:
+                        if number % 500 == 499:
                             print(f"{number + 1} of {count}", file=sys.stderr, flush=True)
                         number += 1
             except EOFError:
@@ -489,7 +501,6 @@ def watch(seed: int, count: int, only: Sequence[str], folder: Path) -> Watched:
             seen.ended[number] = verdict
             number += 1
         following = number
-    return seen
 
 
 def _resident(pid: int | None) -> int:
@@ -553,7 +564,10 @@ def main() -> None:
         loaded(study)
     for module in ("evaluation.evaluate", "tifffile", "imagecodecs", "openslide", "scipy.ndimage", "SimpleITK"):
         importlib.import_module(module)
-    seen = watch(arguments.seed, arguments.mutations, arguments.only, arguments.folder)
+    # Whoever stops it early sees what was found until then.
+    seen = Watched({})
+    with suppress(KeyboardInterrupt):
+        watch(arguments.seed, arguments.mutations, arguments.only, arguments.folder, seen)
     sys.exit(not report(seen, arguments.seed, arguments.only))
 
 
