@@ -13,6 +13,7 @@ of a mutation that shows it; exits with 1 if there was any.
 from __future__ import annotations
 
 import argparse
+import copy
 import importlib
 import json
 import logging
@@ -202,11 +203,11 @@ def json_by_content(data: bytes, draw: random.Random) -> bytes:
         elif what == 1 and isinstance(holder, dict):
             holder[draw.choice(TEXTS)] = holder.pop(key)
         elif what == 2 and isinstance(holder, list):
-            holder.append(holder[key])
+            holder.append(copy.deepcopy(holder[key]))
         elif isinstance(holder[key], str) and what == 3:
             holder[key] = draw.choice(TEXTS)
         else:
-            holder[key] = draw.choice(VALUES)
+            holder[key] = copy.deepcopy(draw.choice(VALUES))  # the next change may go into it
     text = json.dumps(content)
     if draw.random() < 0.1:  # what no writer makes of a value
         text = draw.choice(
