@@ -117,9 +117,9 @@ SPOILING_ONE: dict[str, tuple[Spoil, str, str]] = {
     "a path of 5,000 characters": (output(relative_path="x" * 5000), "invalid", "or too many"),
     "a path of half a surrogate": (output(relative_path="\ud800"), "invalid", "no path can have"),
     "a reason of half a surrogate": (
-        job(lambda found: found.update(status="Failed", error_message="no \ud800")),
+        job(lambda found: found.update(status="Failed", error_message="stopped at \ud800")),
         "failed",
-        "no \ud800",
+        "stopped at ",
     ),
     "a number for a slug": (output(slug=5), "invalid", "without a slug"),
     "a number for the outputs": (job(lambda found: found.update(outputs=5)), "invalid", "expected a list"),
