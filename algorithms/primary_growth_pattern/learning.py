@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,6 +16,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from preop.atomic import replacing
+from preop.repeatable import repeatable
 
 from .definitions import STROMA, CellKind, TissueLabel
 from .findings import INPUT_UM, MAP_UM, NOT_ANNOTATED, NetworkSettings, Region, Thresholds
@@ -53,7 +53,7 @@ def fit_tissue(
     """
     targets = [region.labels for region in regions]
     patches = _Patches(regions, targets, _places_of_tissues(regions), settings.tissue_patch_px, settings.seed)
-    with _seeded(settings.seed):
+    with repeatable(settings.seed):
         network = TissueNetwork(settings.tissue_channels)
     return _fitted(network, patches, tissue_loss, settings, settings.tissue_steps, advance, kept)
 
@@ -64,7 +64,7 @@ def fit_cells(
     """Train the cell network: focal loss of the centres; ``kept`` as in :func:`fit_tissue`."""
     targets = [blobs(region) for region in regions]
     patches = _Patches(regions, targets, _places_of_cells(regions), settings.cell_patch_px, settings.seed + 1)
-    with _seeded(settings.seed + 1):
+    with repeatable(settings.seed + 1):
         network = CellNetwork(settings.cell_channels)
     return _fitted(network, patches, cell_loss, settings, settings.cell_steps, advance, kept)
 
@@ -274,13 +274,6 @@ def _restored(
     schedule.load_state_dict(of_schedule)
     patches.rng.bit_generator.state = json.loads(found["patches"])
     return int(found["step"])
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        yield
 
 
 def _restained(densities: Floats, stain: RandomStain) -> Floats:
