@@ -136,7 +136,7 @@ RECIPES: Mapping[Task, Recipe] = {
             convolutions=(1, 1, 1, 1, 3),  # deep ones see far, and cost next to nothing
         ),
         intensities=((-950.0, 400.0, 0.0, 200.0),),
-        parts=(Part(WIDE, 500, 2e-3),),
+        parts=(Part(WIDE, 750, 1.5e-3),),
     ),
     "lesions": Recipe(
         TrainingSettings(

@@ -25,14 +25,14 @@ from preop.simulation import BodyMap, randomised_ct
 
 from .simulation.anatomy import INDICES, random_body
 
-DRAWN = 110
+DRAWN = 200
 """CTs that are drawn."""
 
 FROM_REAL = 0.6  # share of them, where label maps of real people are given
 CUT_TO_BODY = 0.9  # share of them: the body of the others is not found
 SIMULATED_BODIES = 16  # which are bent again for every draw, as the real ones are
 LOOSE = 3  # voxels, at most, that the cut leaves around the body
-_STREAM = 7  # beside the streams of simulated patients of the same seed
+_STREAM = 8  # beside the streams of simulated patients of the same seed
 
 SPINE = "vertebrae_T6"
 """The class that stands for every vertebra: the stations need the spine, not its parts."""

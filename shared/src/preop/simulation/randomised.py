@@ -60,6 +60,9 @@ DENSITIES: Mapping[str, tuple[float, float]] = {
 }
 """Range of the mean HU of organs without contrast agent, by the beginning of their names."""
 
+SKIN_MM = 4.0
+"""What lies at least between the hull of the organs and the air."""
+
 BLOOD = (30.0, 58.0)
 ARTERIES = ("aorta", "brachiocephalic_trunk", "subclavian", "common_carotid", "iliac_artery")
 VEINS = ("brachiocephalic_vein", "superior_vena", "inferior_vena", "portal_vein", "iliac_vena")
@@ -170,7 +173,7 @@ class _Scene:
     def lay_fat(self) -> None:
         """Lay muscle and fat around the body, here more and there less, and breasts on some chests."""
         muscle_mm = self.rng.uniform(0, 20) * np.exp(np.float32(0.4) * self.field(90.0))
-        fat_mm = muscle_mm + self.rng.uniform(2, 40) * np.exp(np.float32(0.35) * self.field(150.0))
+        fat_mm = muscle_mm + self.rng.uniform(2, 40) * np.exp(np.float32(0.35) * self.field(150.0)) + SKIN_MM
         air = self.tissue == 0
         self.tissue[air & (self.body.outward_mm < fat_mm)] = FAT
         self.tissue[air & (self.body.outward_mm < muscle_mm)] = MUSCLE
@@ -385,7 +388,7 @@ def _inner(lungs: Mask) -> Floats:
     columns = np.flatnonzero(lungs.any(axis=(0, 1)))
     middle, reach = (columns[0] + columns[-1]) / 2, max((columns[-1] - columns[0]) / 2, 1)
     inner = 1 - np.abs(np.arange(lungs.shape[2]) - middle) / reach
-    return np.clip(inner, 0, 1).astype(np.float32)[None, None, :]
+    return np.asarray(np.clip(inner, 0, 1)[None, None, :], dtype=np.float32)
 
 
 def _scanned(rng: np.random.Generator, hu: Floats) -> Floats:
