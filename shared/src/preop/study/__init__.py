@@ -15,10 +15,10 @@ from preop.study.contract import (
     simulation_of,
     training_of,
 )
-from preop.study.creation import remove_study, write_study
+from preop.study.creation import remove_killed_study, remove_study, write_study
 from preop.study.description import Range, read_description
+from preop.study.model_files import MODEL_FILE, files_in
 from preop.study.provenance import (
-    MODEL_FILE,
     DataSource,
     ModelInfo,
     NoDetails,
@@ -26,6 +26,7 @@ from preop.study.provenance import (
     model_info,
     put_into_model,
     read_model_info,
+    register,
     write_model,
 )
 from preop.study.wording import DISCLAIMER, SIMULATED, model_entry, simulation_warnings
@@ -52,6 +53,7 @@ __all__ = [
     "TrainingData",
     "ValidationFigures",
     "describe_case",
+    "files_in",
     "find_studies",
     "importable_studies",
     "inference_of",
@@ -62,6 +64,8 @@ __all__ = [
     "put_into_model",
     "read_description",
     "read_model_info",
+    "register",
+    "remove_killed_study",
     "remove_study",
     "simulation_of",
     "simulation_warnings",
