@@ -1,0 +1,36 @@
+"""Numbers of a case in the words of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def percent(share: float) -> str:
+    """Write a share; never as certain as 0 or 100 % where it is not."""
+    if 0 < share < 0.005:
+        return "under 1 %"
+    if 0.995 <= share < 1:
+        return "over 99 %"
+    return f"{share:.0%}".replace("%", " %")
+
+
+def auc_in_words(models: Mapping[str, Any]) -> str:
+    """Say how well the model ranked held-out patients, of the figures of an output's ``model.validation``.
+
+    Parameters
+    ----------
+    models
+        Figures of each model with ``auc`` and ``baseline``: the last that is no baseline counts.
+    """
+    figures = [each for each in models.values() if not each.get("baseline")]
+    if not figures:
+        return ""
+    auc = figures[-1]["auc"]
+    interval = f" (95 % CI {auc['lower']:.2f} to {auc['upper']:.2f})" if auc.get("lower") is not None else ""
+    return f"AUC in cross-validation {auc['value']:.2f}{interval}."
+
+
+def sentence_of(parts: Sequence[str]) -> str:
+    """Join sentences into a paragraph."""
+    return " ".join(part for part in parts if part)
