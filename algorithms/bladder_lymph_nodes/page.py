@@ -45,7 +45,7 @@ def case_page(case: Case, outputs: CaseOutputs) -> CasePage:
     measure = "probability" if all("probability" in row for row in rows) else "contribution"
     stack = _stack(case, outputs, rows, measure)
     return CasePage(
-        headline=_headline(said, rows, measure),
+        headline=_headline(said, rows),
         explanation=said,
         pictures=[_picture(row, measure) for row in _on_own_slices(rows)[:SHOWN]],
         reasoning=_reasoning(said, rows, measure),
@@ -60,12 +60,15 @@ def case_page(case: Case, outputs: CaseOutputs) -> CasePage:
     )
 
 
-def _headline(said: Row, rows: Sequence[Row], measure: str) -> Headline:
+def _headline(said: Row, rows: Sequence[Row]) -> Headline:
     likelihood = percent(said["likelihood"])
     sentence = {
         "pN+": f"Lymph node metastasis (pN+) is likely: {likelihood}.",
         "pN0": f"No lymph node metastasis (pN0) is likely; the likelihood of pN+ is {likelihood}.",
-    }.get(said["decision"], f"No decision on the nodal status: {likelihood} is the proportion of pN+ patients in training.")
+    }.get(
+        said["decision"],
+        f"No decision on the nodal status: {likelihood} is the proportion of pN+ patients in training.",
+    )
     uncertain = [f"pN+ is called from {percent(said['decision_threshold'])}."]
     counts, expected = said["probability_of_count"], said["expected_positive_nodes"]
     if counts:
@@ -77,7 +80,9 @@ def _headline(said: Row, rows: Sequence[Row], measure: str) -> Headline:
         )
     uncertain.append(auc_in_words(said["model"]["validation"]))
     left_out = [row["node"] for row in rows if not row["plausible"]]
-    not_assessed = ["Only the nodes that are segmented are assessed; there is no statement on nodes that were not drawn."]
+    not_assessed = [
+        "Only the nodes that are segmented are assessed; there is no statement on nodes that were not drawn."
+    ]
     if left_out:
         not_assessed.append(f"Not assessed, as they are not plausible as lymph nodes: {', '.join(map(str, left_out))}.")
     return Headline(sentence, " ".join(uncertain), not_assessed)
@@ -113,7 +118,7 @@ def _on_own_slices(rows: Sequence[Row]) -> list[Row]:
 
 def _apart(row: Row, other: Row) -> bool:
     (x, y, z), (other_x, other_y, other_z) = row["position_mm"], other["position_mm"]
-    return bool(z != other_z or max(abs(x - other_x), abs(y - other_y)) > 0.4 * FIELD_MM)
+    return bool(z != other_z or max(abs(x - other_x), abs(y - other_y)) > FIELD_MM / 2)
 
 
 def _picture(row: Row, measure: str) -> SlicePicture:
@@ -188,7 +193,9 @@ def _reasoning(said: Row, rows: Sequence[Row], measure: str) -> str:
 
 
 def _name(row: Row, measure: str) -> str:
-    return f"{row['node']}: {_value(row, measure).removeprefix('contribution ')}" if row["plausible"] else str(row["node"])
+    return (
+        f"{row['node']}: {_value(row, measure).removeprefix('contribution ')}" if row["plausible"] else str(row["node"])
+    )
 
 
 def _value(row: Row, measure: str) -> str:

@@ -68,7 +68,9 @@ def _headline(said: Row, rows: Sequence[Row]) -> Headline:
     sentence = {
         "non-desmoplastic": f"Non-desmoplastic growth is likely: {likelihood}.",
         "desmoplastic": f"Desmoplastic growth of {counted} is likely; the likelihood of non-desmoplastic growth is {likelihood}.",
-    }.get(said["decision"], f"No decision on the growth pattern: {likelihood} is the proportion among training patients.")
+    }.get(
+        said["decision"], f"No decision on the growth pattern: {likelihood} is the proportion among training patients."
+    )
     uncertain = [f"Non-desmoplastic is called from {percent(said['decision_threshold'])}."]
     if rows:
         first = rows[0]
@@ -79,9 +81,7 @@ def _headline(said: Row, rows: Sequence[Row]) -> Headline:
             f"({percent(first['probability_predominant'][first['predominant']])}).",
         )
     auc = said["model"]["validation"]["combination"]["patient_auc"]
-    uncertain.append(
-        f"AUC in cross-validation {auc['value']:.2f} (95 % CI {auc['lower']:.2f} to {auc['upper']:.2f})."
-    )
+    uncertain.append(f"AUC in cross-validation {auc['value']:.2f} (95 % CI {auc['lower']:.2f} to {auc['upper']:.2f}).")
     not_assessed = ["Only the metastases that are segmented are assessed; one that was not drawn may grow otherwise."]
     if said["metastases_not_plausible"]:
         numbers = ", ".join(map(str, said["metastases_not_plausible"]))
@@ -160,7 +160,8 @@ def _table(rows: Sequence[Row], explanation: Row) -> Instances:
 
 
 def _share(share: Row) -> str:
-    return f"{share['expected']:.0%} {share['low']:.0%} to {share['high']:.0%}"
+    expected = percent(share["expected"]).replace(" ", "\N{NO-BREAK SPACE}")  # the interval goes below, by the first space
+    return f"{expected} {percent(share['low'])} to {percent(share['high'])}"
 
 
 def _strongest(reasons: Row | None) -> str:

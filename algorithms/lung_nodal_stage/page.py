@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from preop.grandchallenge.cases import Case
@@ -33,6 +34,8 @@ LESIONS, STATIONS = "lesions", "stations"
 SHOWN_NODES = 3
 FIELD_MM = 170.0
 MALIGNANT_FROM = 0.5
+MENTIONED = 0.1
+"""Probability from which a station without a node of its own is listed: one at its border may belong to it."""
 PRIMARY, MALIGNANT, BENIGN, OTHER, STATION = "#ff4d6d", "#ff9d1a", "#40b0ff", "#b9c2cc", "#8fe0b0"
 
 Row = Mapping[str, Any]
@@ -57,7 +60,7 @@ def case_page(case: Case, outputs: CaseOutputs) -> CasePage:
     return CasePage(
         headline=_headline(said),
         explanation=said,
-        pictures=_pictures(said, nodes, pet, drawn),
+        pictures=_pictures(said, nodes, pet, lesions),
         reasoning=said["reasoning"],
         stacks=[stack],
         instances=[_node_table(stations, nodes, map_of_stations, names), *_other_table(said["primary"], others)],
@@ -96,7 +99,9 @@ def _headline(said: Row) -> Headline:
     return Headline(f"{first.rstrip('.')}.", uncertain, not_assessed)
 
 
-def _lesion_layer(lesions: Image, primary: Row | None, nodes: Sequence[tuple[Row, Row]], others: Sequence[Row]) -> Layer:
+def _lesion_layer(
+    lesions: Image, primary: Row | None, nodes: Sequence[tuple[Row, Row]], others: Sequence[Row]
+) -> Layer:
     names, colours = {}, {}
     for lesion in others:
         names[lesion["lesion"]], colours[lesion["lesion"]] = lesion["kind"], OTHER
@@ -112,7 +117,16 @@ def _colour(node: Row) -> str:
     return MALIGNANT if node["probability_malignant"] >= MALIGNANT_FROM else BENIGN
 
 
-def _pictures(said: Row, nodes: Sequence[tuple[Row, Row]], pet: Image, drawn: Layer) -> list[Picture]:
+def _on_projection(lesions: Image, primary: Row | None, nodes: Sequence[tuple[Row, Row]]) -> Layer:
+    """Name the primary and the stations of likely malignant nodes: in a projection many lie behind each other."""
+    layer = _lesion_layer(lesions, primary, nodes, ())
+    likely = {node["lesion"]: station["station"] for station, node in nodes if _colour(node) == MALIGNANT}
+    names = likely if primary is None else {primary["lesion"]: "primary", **likely}
+    return replace(layer, names=names)
+
+
+def _pictures(said: Row, nodes: Sequence[tuple[Row, Row]], pet: Image, lesions: Image) -> list[Picture]:
+    drawn = _on_projection(lesions, said["primary"], nodes)
     pictures: list[Picture] = [
         ProjectionPicture(pet, suv_window(), "FDG-PET, maximum intensity projection from the front.", "front", [drawn]),
         ProjectionPicture(pet, suv_window(), "FDG-PET, maximum intensity projection from the left.", "side", [drawn]),
@@ -122,7 +136,9 @@ def _pictures(said: Row, nodes: Sequence[tuple[Row, Row]], pet: Image, drawn: La
         caption = f"Primary, {primary['place']}: {_measures(primary)}."
         pictures.append(SlicePicture(_place(primary), caption, series=1, layers=[LESIONS]))
     for station, node in nodes[:SHOWN_NODES]:
-        caption = f"Station {station['station']}: {_measures(node)}, {percent(node['probability_malignant'])} malignant."
+        caption = (
+            f"Station {station['station']}: {_measures(node)}, {percent(node['probability_malignant'])} malignant."
+        )
         pictures.append(SlicePicture(_place(node), caption, field_mm=FIELD_MM))
     return pictures
 
@@ -160,7 +176,8 @@ def _node_table(
     values = {name: value for value, name in names.items()}
     for station in stations:
         value = values.get(station["station"])
-        if station["nodes"] or value is None or not (station_map.voxels == value).any():
+        doubtful = not station["nodes"] and station["marginal_probability"] >= MENTIONED
+        if not doubtful or value is None or not (station_map.voxels == value).any():
             continue
         place = Place("chest", middle_of(station_map, value), STATIONS, value)
         involved = percent(station["marginal_probability"])
@@ -171,7 +188,9 @@ def _node_table(
 
 def _remarks(station: Row, node: Row) -> str:
     words = ["the stage rests on it"] if station["in_most_likely_explanation"] else []
-    if elsewhere := [f"{name} {percent(share)}" for name, share in node["shares"].items() if name != station["station"]]:
+    if elsewhere := [
+        f"{name} {percent(share)}" for name, share in node["shares"].items() if name != station["station"]
+    ]:
         words.append(f"may lie in {', '.join(elsewhere)}")
     if node["nodule_share"] > 0:
         words.append(f"{percent(node['nodule_share'])} a lung nodule")

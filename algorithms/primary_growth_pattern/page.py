@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from preop.errors import MissingToolError
 from preop.grandchallenge.cases import Case
 from preop.grandchallenge.results import CaseOutputs
 from preop.imaging import Image
@@ -31,7 +30,7 @@ from preop.study import Assessable
 
 SLIDE = "primary-tumour-slide"
 OVERVIEW_PX = 1400
-CLOSE_UPS = 4
+CLOSE_UPS = 3
 CLOSE_UP_SIDES, CLOSE_UP_PX = 2.0, 480
 FAVOURS, AGAINST, BED, ITEM = "#e67814", "#2864be", "#111827", "#d6248a"
 FIRST_ITEM = 100
@@ -110,7 +109,7 @@ def _pictures(
             )
             close = [_close_up(slide, tiles, place, side_um) for place in range(min(CLOSE_UPS, len(tiles)))]
             return [overview, tissue, *close]
-    except MissingToolError:
+    except ImportError:
         return [tissue]  # what decodes slides is only where they are examined; the page does without
 
 
@@ -167,7 +166,7 @@ def _card(said: Row, items: Sequence[Row]) -> Instances:
         Column("Finding"),
         Column("Unfavourable", "number"),
         Column("Log odds", "number"),
-        Column("Cut-off and source"),
+        Column("Cut-off and source", "long"),
     ]
     rows = [
         Instance(
@@ -209,7 +208,7 @@ def _tiles(tiles: Sequence[Row], side_um: float) -> Instances:
         for rank, tile in enumerate(tiles, start=1)
     ]
     note = f"Squares of {side_um:g} \N{MICRO SIGN}m; log odds below 0 count against desmoplastic growth."
-    return Instances("Most influential tiles", columns, rows, note)
+    return Instances("Most influential tiles", columns, rows, note, printed=5)
 
 
 def _value(item: Row) -> str:

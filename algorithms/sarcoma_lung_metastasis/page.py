@@ -120,9 +120,7 @@ def _layer(seen: _Seen) -> Layer:
 
 def _pictures(seen: _Seen) -> list[Picture]:
     size = f"{seen.long_axis_mm / 10:.1f} cm, {seen.volume_ml:.0f} ml"
-    pictures: list[Picture] = [
-        SlicePicture(seen.place, f"{seen.scan.label}, largest section of the tumour ({size}).")
-    ]
+    pictures: list[Picture] = [SlicePicture(seen.place, f"{seen.scan.label}, largest section of the tumour ({size}).")]
     if seen.scan.name == "pet":
         words = "PET, maximum intensity projection from the front."
         pictures.append(ProjectionPicture(seen.image, suv_window(), words, "front", [_layer(seen)]))

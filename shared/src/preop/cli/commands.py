@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,7 +22,7 @@ from preop.engines.choosing import EngineChoice, engine_for, find_engine
 from preop.engines.containers import ContainerEngine, image_problem
 from preop.engines.programs import Program, algorithm_program, evaluation_program
 from preop.engines.running import run
-from preop.errors import InvalidInputError, InvalidOutputError
+from preop.errors import InvalidInputError, InvalidOutputError, PreopError
 from preop.grandchallenge.algorithm import Algorithm
 from preop.grandchallenge.options import Options
 from preop.grandchallenge.runtime import ApiMethod
@@ -30,6 +31,7 @@ from preop.study import Figure, ValidationFigures, simulation_of, training_of
 
 if TYPE_CHECKING:
     from preop.cohort import Outcome
+    from preop.report.case import Card
 
 app = typer.Typer(
     help="Pre-operative staging algorithms for grand-challenge.org: run, train, validate, evaluate. Not a medical device.",
@@ -97,6 +99,34 @@ def run_case(
         typer.echo(result.stderr, err=True)
         raise InvalidInputError(result.error)
     console.print(f"{result.seconds:.1f} s, {_memory(result.peak_memory_mb)}. The outputs are in {output}")
+    page = _page_told(described, input, output, output, model or described.folder / "model", mpp)
+    if page is not None:
+        console.print(f"Case page: {page.page}", soft_wrap=True)
+
+
+@app.command()
+def show(
+    output: Annotated[Path, typer.Argument(metavar="OUTPUT", help="Folder with the outputs of a case.")],
+    input: Annotated[  # noqa: A002
+        Path | None, typer.Option(help="Its input folder; by default the folder called input beside OUTPUT.")
+    ] = None,
+    algorithm: Annotated[str | None, typer.Option(help="Which one made it; by default told by the outputs.")] = None,
+    model: Annotated[Path | None, typer.Option(help="Model that made it: its checksum is put on the page.")] = None,
+    pdf: Annotated[bool, typer.Option("--pdf", help="Print it as PDF too, by Chromium.")] = False,  # noqa: FBT002
+    mpp: MppOption = None,
+) -> None:
+    """Make the page of a case from its input and outputs, and say where it is.
+
+    Example: `preop show case/output --input case/input --pdf`
+    """
+    from preop.report.case import print_page
+
+    described = repository.find_algorithm(algorithm) if algorithm else repository.algorithm_of_outputs(output)
+    page = _page(described, input or output.absolute().parent / "input", output, output, model, mpp).page
+    if pdf:
+        print_page(page, page.with_suffix(".pdf"))
+        console.print(f"PDF: {page.with_suffix('.pdf')}", soft_wrap=True)
+    console.print(f"Case page: {page}", soft_wrap=True)
 
 
 @app.command()
@@ -104,9 +134,10 @@ def examples(
     output: Annotated[Path | None, typer.Option(help="A new folder; by default one below runs/.")] = None,
     engine: EngineOption = "auto",
 ) -> None:
-    """Run every algorithm on its bundled cases, then the evaluation, and show the results."""
+    """Run every algorithm on its bundled cases, then the evaluation; the last line is the page that leads to all results."""
     from preop.engines.submissions import evaluate, find_test_cases, predict
-    from preop.report import evaluation_page
+    from preop.report import StudyEntry, evaluation_page, index_page
+    from preop.report.case import gallery
 
     folder = output or repository.ROOT / "runs" / datetime.now(UTC).strftime("%Y-%m-%d_%H%M%S")
     judge = evaluation_program(repository.evaluation_folder())
@@ -114,7 +145,7 @@ def examples(
     table = Table(
         "case", "output", "reference", "seconds", "peak memory", title="Bundled examples (simulated patients)"
     )
-    pages = []
+    entries = []
     for algorithm in repository.studies():
         chosen = _engine_told(algorithm_program(algorithm), engine)
         cases = {case.name: case.input for case in find_test_cases(algorithm.folder)}
@@ -132,8 +163,16 @@ def examples(
             repository.ground_truth_folder(algorithm),
             folder / algorithm.name / "evaluation",
         )
-        pages.append(folder / algorithm.name / "results.html")
-        evaluation_page(metrics, pages[-1])
+        model = algorithm.folder / "model"
+        told = [
+            _page_told(algorithm, cases[name], predictions / name / "output", predictions / name, model)
+            for name, result in runs.items()
+            if result.error is None
+        ]
+        cards = [card for card in told if card is not None]
+        page = folder / algorithm.name / "results.html"
+        evaluation_page(metrics, page, cases=gallery(cards, page))
+        entries.append(StudyEntry(algorithm.name, algorithm.title, algorithm.summary, page, cards))
         table.add_section()
         for case in metrics["results"]:
             result = runs[case["case"]]
@@ -145,8 +184,8 @@ def examples(
                 _memory(result.peak_memory_mb),
             )
     console.print(table)
-    for page in pages:
-        console.print(f"Result page: {page}", soft_wrap=True)
+    index_page(entries, folder / "index.html")
+    console.print(folder / "index.html", soft_wrap=True)
 
 
 @app.command(name="test")
@@ -318,12 +357,14 @@ def validate(
     from preop.cohort import predict_cohort, read_cohort, tell
     from preop.engines.submissions import evaluate
     from preop.report import evaluation_page
+    from preop.report.case import cohort_pages, gallery
 
     os.environ.update(Options(trust_model=trust_model).environment())  # for the processes of the patients too
     described = repository.find_algorithm(algorithm)
+    patients, used = read_cohort(cohort, described), model or described.folder / "model"
     outcome = predict_cohort(
-        read_cohort(cohort, described),
-        model or described.folder / "model",
+        patients,
+        used,
         output,
         task=repository.ground_truth_folder(described) / "task.toml",
     )
@@ -331,7 +372,9 @@ def validate(
     judge = evaluation_program(repository.evaluation_folder())
     chosen = _engine_told(judge, engine)
     metrics = evaluate(chosen, judge, output / "predictions", output / "ground_truth", output / "evaluation")
-    evaluation_page(metrics, output / "results.html")
+    cards, without = cohort_pages(patients, outcome.folders, output / "cases", model=used)
+    tell([f"No case page of {name}: {reason}" for name, reason in without.items()])
+    evaluation_page(metrics, output / "results.html", cases=gallery(cards.values(), output / "results.html"))
     console.print(f"Result page: {output / 'results.html'}", soft_wrap=True)
     _refuse_failures(outcome, output)
 
@@ -420,6 +463,26 @@ def doctor() -> None:
         console.print(f"{mark} [bold]{finding.what}[/]: {finding.found}", soft_wrap=True)
         if finding.remedy:
             console.print(f"      type: {finding.remedy}", soft_wrap=True, highlight=False)
+
+
+def _page_told(
+    algorithm: Algorithm, case: Path, outputs: Path, folder: Path, model: Path, mpp: float | None = None
+) -> Card | None:
+    """Write the page of a case; the outputs stand without it, so a failure is told and nothing more."""
+    try:
+        return _page(algorithm, case, outputs, folder, model, mpp)
+    except PreopError as error:
+        typer.echo(f"No case page: {error}", err=True)
+        return None
+
+
+def _page(algorithm: Algorithm, case: Path, outputs: Path, folder: Path, model: Path | None, mpp: float | None) -> Card:
+    from preop.grandchallenge.cases import read_case
+    from preop.report.case import PAGE_FILE, case_page_file
+
+    given = read_case(algorithm, case)
+    given = given if mpp is None else replace(given, um_per_pixel=mpp)
+    return case_page_file(given, outputs, folder / PAGE_FILE, model=model)
 
 
 def _refuse_failures(outcome: Outcome, where: Path) -> None:

@@ -12,7 +12,7 @@ from preop.evidence import BinaryPredictions, OrdinalPredictions
 from preop.evidence import Figure as StatedFigure
 from preop.report.blocks import calibration_charts, capital, interval_figure, number
 from preop.report.charts import ScoredCase, Spec, confusion_chart, roc_chart, score_chart
-from preop.report.sections import Charts, Column, Figure, Figures, Page, Row, Section, Table, write_page
+from preop.report.sections import Charts, Column, Figure, Figures, Gallery, Page, Row, Section, Table, write_page
 from preop.statistics import Estimate
 
 Json = Mapping[str, Any]
@@ -47,7 +47,7 @@ _BINARY_FIGURES = {
 }
 
 
-def evaluation_page(metrics: Json, path: Path) -> None:
+def evaluation_page(metrics: Json, path: Path, *, cases: Gallery | None = None) -> None:
     """Write the page of an evaluation.
 
     Parameters
@@ -56,6 +56,8 @@ def evaluation_page(metrics: Json, path: Path) -> None:
         Content of the evaluation's ``metrics.json``.
     path
         The HTML file to write.
+    cases
+        Pictures of the cases, each leading to its page.
 
     Raises
     ------
@@ -78,6 +80,7 @@ def evaluation_page(metrics: Json, path: Path) -> None:
         simulated=task["simulated"],
         sections=[
             Section("Results", [Figures(figures)]),
+            *([Section("Case by case", [cases])] if cases is not None else []),
             Section("Charts", [Charts(charts)]),
             Section("Cases", [_cases(task, results)]),
             Section(

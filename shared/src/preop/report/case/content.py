@@ -18,7 +18,6 @@ PointMm = tuple[float, float, float]
 """A place in the patient, (x, y, z) in mm."""
 
 
-
 @dataclass(frozen=True)
 class Window:
     """Which values become black and white.
@@ -120,7 +119,9 @@ class Stack:
         grid = self.series[0].image.geometry
         for layer in self.layers:
             if difference := grid.difference(layer.labels.geometry):
-                raise InvalidInputError(f"The outlines {layer.name} do not lie on the grid of {self.title} ({difference}).")
+                raise InvalidInputError(
+                    f"The outlines {layer.name} do not lie on the grid of {self.title} ({difference})."
+                )
 
 
 @dataclass(frozen=True)
@@ -245,12 +246,19 @@ class Instance:
 
 @dataclass(frozen=True)
 class Instances:
-    """What a result is made of, sorted by weight."""
+    """What a result is made of, sorted by weight.
+
+    Attributes
+    ----------
+    printed
+        Rows on paper, so that a page stays within two sheets; all of them are on the screen.
+    """
 
     heading: str
     columns: Sequence[Column]
     rows: Sequence[Instance]
     note: str = ""
+    printed: int = 14
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from preop.report.case.planes import (
 from preop.report.case.rasters import FINE, Detail, data_uri
 
 UM_PER_MM = 1000
-FONT_UNITS = 3.4
+FONT_UNITS = 3.9
 """Size of names, in hundredths of the longer side of a drawing."""
 LETTER_UNITS = 0.66 * FONT_UNITS
 

@@ -32,8 +32,6 @@ from preop.study import DISCLAIMER, SIMULATED
 MAX_BYTES = 15_000_000
 """Of a page: what mail servers and clinical viewers still take."""
 VISIBLE_WARNINGS = 3
-PRINTED_ROWS = 14
-"""Rows of a table that are printed, so that the page stays within two sheets; all of them are on the screen."""
 THUMBNAIL = Detail(160, 60)
 
 _IN_WORDS = {
@@ -132,7 +130,6 @@ def _page_text(
         "charts": [_as_image(to_svg(chart)) for chart in page.charts],
         "provenance": _provenance(page.explanation, algorithm, provenance),
         "disclaimer": DISCLAIMER,
-        "printed_rows": PRINTED_ROWS,
     }
     without_slices = render("case.html", **content, stacks=[])
     left = MAX_BYTES - len(without_slices.encode())
@@ -263,9 +260,7 @@ def _simulated(explanation: Mapping[str, Any]) -> bool:
     return isinstance(model, Mapping) and model.get("simulated_patients") is True
 
 
-def _provenance(
-    explanation: Mapping[str, Any], algorithm: Algorithm, provenance: Provenance
-) -> list[tuple[str, str]]:
+def _provenance(explanation: Mapping[str, Any], algorithm: Algorithm, provenance: Provenance) -> list[tuple[str, str]]:
     entry = explanation.get("model")
     model: Mapping[str, Any] = entry if isinstance(entry, Mapping) else {}
     unknown = "not stated"

@@ -54,7 +54,9 @@ def _stack(slug: str, scan: Image, case: Case, outputs: CaseOutputs) -> Stack:
         if socket.segmentation_of == slug and socket.kind is Kind.SEGMENTATION
     ]
     window = mr_window(scan)
-    return Stack(slug, slug.replace("-", " "), [Series(slug, scan, Window(window.name, window.low, window.high))], layers)
+    return Stack(
+        slug, slug.replace("-", " "), [Series(slug, scan, Window(window.name, window.low, window.high))], layers
+    )
 
 
 def _picture(stack: Stack) -> SlicePicture:

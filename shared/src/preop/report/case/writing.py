@@ -8,8 +8,8 @@ from preop.errors import InvalidInputError
 from preop.folders import sha256
 from preop.grandchallenge.cases import Case
 from preop.grandchallenge.results import CaseOutputs
+from preop.report.case.cards import Card
 from preop.report.case.content import CasePage
-from preop.report.case.drawing import Drawing
 from preop.report.case.page import Provenance, write_case_page
 from preop.report.case.plain import plain_page
 from preop.study import MODEL_FILE, page_of
@@ -19,7 +19,7 @@ PAGE_FILE = "case.html"
 
 def case_page_file(
     case: Case, outputs: Path, path: Path, *, model: Path | None = None, name: str | None = None
-) -> Drawing:
+) -> Card:
     """Write the page of a case.
 
     Parameters
@@ -35,7 +35,7 @@ def case_page_file(
 
     Returns
     -------
-    The picture that stands for the case on other pages.
+    What stands for the case on other pages.
 
     Raises
     ------
@@ -43,7 +43,9 @@ def case_page_file(
         If an input or output cannot be read, or they do not belong together.
     """
     page = _content(case, CaseOutputs(case, outputs))
-    return write_case_page(page, case.algorithm, Provenance(name or case.name, _checksum(model)), path)
+    called = name or case.name
+    drawing = write_case_page(page, case.algorithm, Provenance(called, _checksum(model)), path)
+    return Card.of(called, path, page.headline.sentence, drawing)
 
 
 def _content(case: Case, outputs: CaseOutputs) -> CasePage:
