@@ -46,9 +46,10 @@ def case_page(case: Case, outputs: CaseOutputs) -> CasePage:
     said = outputs.value("growth-patterns")
     rows = sorted(said["metastases"], key=lambda row: row["probability_purely_desmoplastic"])
     stack = _stack(case, outputs, rows)
-    pictures = [SlicePicture(_place(rows[0]), "All metastases of this slice.", layers=[METASTASES])] if rows else []
-    pictures += [_picture(row) for row in rows[:SHOWN]]
-    if not pictures:
+    pictures = [_picture(row) for row in rows[:SHOWN]]
+    if pictures:
+        pictures.insert(1, SlicePicture(_place(rows[0]), "The whole slice of the same metastasis.", layers=[METASTASES]))
+    else:
         pictures = [SlicePicture(Place("ct", _middle(case.image(CT))), "No metastasis was assessed.")]
     return CasePage(
         headline=_headline(said, rows),
@@ -64,7 +65,7 @@ def case_page(case: Case, outputs: CaseOutputs) -> CasePage:
 
 def _headline(said: Row, rows: Sequence[Row]) -> Headline:
     likelihood, number = percent(said["likelihood_non_desmoplastic"]), len(rows)
-    counted = "the one metastasis" if number == 1 else f"all {number} metastases"
+    counted = {1: "the one metastasis", 2: "both metastases"}.get(number, f"all {number} metastases")
     sentence = {
         "non-desmoplastic": f"Non-desmoplastic growth is likely: {likelihood}.",
         "desmoplastic": f"Desmoplastic growth of {counted} is likely; the likelihood of non-desmoplastic growth is {likelihood}.",

@@ -66,7 +66,7 @@ def test_the_likeliest_node_comes_first_and_leads_to_its_slice(pages: dict[str, 
     assert shares == sorted(shares, reverse=True)
     table = json.loads((ALGORITHMS / "bladder_lymph_nodes/test/positive/expected/lymph-node-table.json").read_text())
     assert rows[0][0] == f"Node {table[0]['node']}"
-    assert f'data-go="slices-ct" data-slice="' in pages["bladder_lymph_nodes"]
+    assert 'data-go="slices-ct" data-slice="' in pages["bladder_lymph_nodes"]
 
 
 def test_what_the_score_card_did_not_assess_is_said_so(pages: dict[str, str]) -> None:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from preop.errors import InvalidInputError
-from preop.grandchallenge.algorithm import Algorithm
+from preop.grandchallenge.algorithm import Algorithm, Socket
 from preop.grandchallenge.cases import Case, single_image
 from preop.grandchallenge.values import JSON, check_value, read_json
-from preop.imaging import Image, read_image
+from preop.imaging import Geometry, Image, read_geometry, read_image
 
 
 @dataclass(frozen=True)
@@ -53,14 +53,29 @@ class CaseOutputs:
         InvalidInputError
             If it cannot be read, or does not lie on the grid of the scan that its socket names.
         """
-        socket = self.algorithm.output(slug)
         image = read_image(single_image(self.path(slug), slug))
-        scan = socket.segmentation_of
-        if scan is not None and (difference := self.case.geometry(scan).difference(image.geometry)):
-            raise InvalidInputError(
-                f"{slug} in {self.root} does not lie on the grid of {scan} ({difference}): is it the output of this input?"
-            )
+        self._check_grid(self.algorithm.output(slug), image.geometry)
         return image
+
+    def check_grids(self) -> None:
+        """Refuse outputs of another case: images that do not lie on the grid of the scan that their sockets name.
+
+        Raises
+        ------
+        InvalidInputError
+            For the first of them.
+        """
+        for socket in self.algorithm.outputs:
+            if socket.segmentation_of is not None and socket.segmentation_of in self.case:
+                self._check_grid(socket, read_geometry(single_image(self.path(socket.slug), socket.slug)))
+
+    def _check_grid(self, socket: Socket, grid: Geometry) -> None:
+        scan = socket.segmentation_of
+        if scan is not None and (difference := self.case.geometry(scan).difference(grid)):
+            raise InvalidInputError(
+                f"{socket.slug} in {self.root} does not lie on the grid of {scan} ({difference}): is it the output of this "
+                "input?"
+            )
 
     def path(self, slug: str) -> Path:
         """Folder of an image, or file of a value."""

@@ -46,7 +46,7 @@ def index_page(entries: Sequence[StudyEntry], path: Path) -> None:
     page = Page(
         kicker="Bundled examples",
         title="What the algorithms say, case by case",
-        lead=f"{len(entries)} studies, {cases} cases. A picture leads to the page of its case; nothing here needs a network.",
+        lead=f"{len(entries)} studies, {cases} cases of simulated patients. A picture leads to the page of its case.",
         sections=[
             Section("At a glance", [Gallery(pictures)]),
             *(Section(entry.title, _blocks(entry, path), entry.name) for entry in entries),

@@ -312,7 +312,8 @@ def _spots(name: Name, long: float, high: float, gap: float) -> list[tuple[float
     right, left, centred = name.x + half_width + gap, name.x - half_width - gap - long, name.x - long / 2
     above, below, level = name.y - half_height - gap, name.y + half_height + gap + high, name.y + high / 3
     sides = [(right, level), (right, above), (left, level), (centred, above), (centred, below), (right, below)]
-    return [*sides, (left, above), (left, below), (right, above - high), (right, below + high), (left, above - high)]
+    others = [(left, above), (left, below), (right, above - high), (right, below + high), (left, above - high)]
+    return [*sides, *others, (centred, level)]  # what fills the picture has its name inside
 
 
 def _overlap(one: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> bool:

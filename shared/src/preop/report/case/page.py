@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from preop.atomic import write_text
 from preop.grandchallenge.algorithm import Algorithm
 from preop.report.case.content import (
@@ -185,12 +187,9 @@ def _stack(stack: DisplayedStack, outlines: Sequence[Any], detail: Detail, every
 
 
 def _middle(stack: DisplayedStack) -> SlicePicture:
-    x, y, z = stack.geometry.world_mm((_half(stack.geometry.shape),))[0].tolist()
+    middle = np.array([[(side - 1) / 2 for side in stack.geometry.shape]])
+    x, y, z = stack.geometry.world_mm(middle)[0].tolist()
     return SlicePicture(Place(stack.stack.name, (x, y, z)), "", layers=())
-
-
-def _half(shape: Sequence[int]) -> list[float]:
-    return [(side - 1) / 2 for side in shape]
 
 
 def _outlines(stack: DisplayedStack) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from preop.grandchallenge.algorithm import Kind
 from preop.grandchallenge.cases import Case
 from preop.grandchallenge.results import CaseOutputs
 from preop.imaging import Image
-from preop.report.case.content import CasePage, Headline, Layer, Place, Series, SlicePicture, Stack, Window, mr_window
+from preop.report.case.content import CasePage, Headline, Layer, Place, Series, SlicePicture, Stack, mr_window
 from preop.report.case.places import middle_of
 
 _VALUES = {Kind.FLOAT, Kind.INTEGER, Kind.BOOL, Kind.STRING}
@@ -17,8 +17,11 @@ _VALUES = {Kind.FLOAT, Kind.INTEGER, Kind.BOOL, Kind.STRING}
 def plain_page(case: Case, outputs: CaseOutputs) -> CasePage:
     """Show each scan with its segmentations, each chart, and each value in the words of its socket."""
     sockets = case.algorithm.outputs
-    values = {socket: outputs.value(socket.slug) for socket in sockets if socket.kind in _VALUES}
-    said = [f"{socket.description.split('.')[0]}: {_written(value)}." for socket, value in values.items()]
+    said = [
+        f"{socket.description.split('.')[0]}: {_written(outputs.value(socket.slug))}."
+        for socket in sockets
+        if socket.kind in _VALUES
+    ]
     tables = [outputs.value(socket.slug) for socket in sockets if socket.kind is Kind.ANYTHING]
     explanations = [table for table in tables if isinstance(table, Mapping) and "model" in table]
     scans = {
@@ -53,10 +56,8 @@ def _stack(slug: str, scan: Image, case: Case, outputs: CaseOutputs) -> Stack:
         for socket in case.algorithm.outputs
         if socket.segmentation_of == slug and socket.kind is Kind.SEGMENTATION
     ]
-    window = mr_window(scan)
-    return Stack(
-        slug, slug.replace("-", " "), [Series(slug, scan, Window(window.name, window.low, window.high))], layers
-    )
+    name = slug.replace("-", " ")
+    return Stack(slug, name, [Series(name, scan, mr_window(scan))], layers)
 
 
 def _picture(stack: Stack) -> SlicePicture:

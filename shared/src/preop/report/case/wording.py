@@ -27,6 +27,8 @@ def auc_in_words(models: Mapping[str, Any]) -> str:
     if not figures:
         return ""
     auc = figures[-1]["auc"]
+    if not auc or auc["value"] is None:
+        return ""
     interval = f" (95 % CI {auc['lower']:.2f} to {auc['upper']:.2f})" if auc.get("lower") is not None else ""
     return f"AUC in cross-validation {auc['value']:.2f}{interval}."
 

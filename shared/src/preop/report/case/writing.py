@@ -49,6 +49,7 @@ def case_page_file(
 
 
 def _content(case: Case, outputs: CaseOutputs) -> CasePage:
+    outputs.check_grids()
     hook = page_of(case.algorithm)
     if hook is None:
         return plain_page(case, outputs)
