@@ -163,6 +163,7 @@ def _stack(stack: DisplayedStack, outlines: Sequence[Any], detail: Detail, every
         "every": every,
         "plane": stack.plane,
         "first": stack.picture(_middle(stack)),
+        "kind": "light" if stack.stack.series[0].window.inverted else "",
         "data": {
             "name": stack.stack.name,
             "width": width,
@@ -173,6 +174,7 @@ def _stack(stack: DisplayedStack, outlines: Sequence[Any], detail: Detail, every
             "series": [
                 {
                     "name": f"{series.name}, {series.window.name}",
+                    "light": series.window.inverted,
                     "images": [data_uri(greys[number], stack.size_mm, detail) for number in kept],
                 }
                 for series, greys in zip(stack.stack.series, stack.greys, strict=True)

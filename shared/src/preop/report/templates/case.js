@@ -14,6 +14,7 @@ class Stack {
   constructor(figure) {
     this.figure = figure;
     this.data = JSON.parse(figure.querySelector('script[type="application/json"]').textContent);
+    this.drawing = figure.querySelector(".drawing");
     this.image = figure.querySelector("image");
     this.outlines = figure.querySelector(".outlines");
     this.names = figure.querySelector(".names");
@@ -23,7 +24,7 @@ class Stack {
     this.at = Math.floor((this.data.slices.length - 1) / 2);
     this.outlines.setAttribute("transform", `scale(${this.data.scale[0]} ${this.data.scale[1]})`);
     this.slider.addEventListener("input", () => this.show(Number(this.slider.value)));
-    figure.querySelector(".drawing").addEventListener("wheel", (event) => {
+    this.drawing.addEventListener("wheel", (event) => {
       event.preventDefault();
       this.show(this.at + Math.sign(event.deltaY));
     }, { passive: false });
@@ -43,7 +44,9 @@ class Stack {
     this.at = Math.min(Math.max(wanted, 0), slices.length - 1);
     this.slider.value = this.at;
     const picked = this.figure.querySelector('input[type="radio"]:checked');
-    this.image.setAttribute("href", series[picked ? Number(picked.value) : 0].images[this.at]);
+    const one = series[picked ? Number(picked.value) : 0];
+    this.image.setAttribute("href", one.images[this.at]);
+    this.drawing.classList.toggle("light", one.light);
     this.position.textContent = `slice ${this.at * every + 1} of ${(slices.length - 1) * every + 1}, ${positions[this.at]}`;
     const shown = new Set([...this.figure.querySelectorAll('input[type="checkbox"]:checked')].map((box) => Number(box.value)));
     const on = (layer, value) => chosen !== null && chosen.stack === this && chosen.layer === layers[layer].name && chosen.value === value;
