@@ -48,7 +48,9 @@ def case_page(case: Case, outputs: CaseOutputs) -> CasePage:
     stack = _stack(case, outputs, rows)
     pictures = [_picture(row) for row in rows[:SHOWN]]
     if pictures:
-        pictures.insert(1, SlicePicture(_place(rows[0]), "The whole slice of the same metastasis.", layers=[METASTASES]))
+        pictures.insert(
+            1, SlicePicture(_place(rows[0]), "The whole slice of the same metastasis.", layers=[METASTASES])
+        )
     else:
         pictures = [SlicePicture(Place("ct", _middle(case.image(CT))), "No metastasis was assessed.")]
     return CasePage(
@@ -161,8 +163,7 @@ def _table(rows: Sequence[Row], explanation: Row) -> Instances:
 
 
 def _share(share: Row) -> str:
-    expected = percent(share["expected"]).replace(" ", "\N{NO-BREAK SPACE}")  # the interval goes below, by the first space
-    return f"{expected} {percent(share['low'])} to {percent(share['high'])}"
+    return f"{percent(share['expected'])} {percent(share['low'])} to {percent(share['high'])}"
 
 
 def _strongest(reasons: Row | None) -> str:

@@ -26,6 +26,9 @@ from preop.report.case.planes import (
 )
 from preop.report.case.rasters import FINE, Detail, data_uri
 
+Box = tuple[float, float, float, float]
+"""Left, upper, right and lower edge in mm."""
+
 UM_PER_MM = 1000
 FONT_UNITS = 3.9
 """Size of names, in hundredths of the longer side of a drawing."""
@@ -290,7 +293,7 @@ def placed(names: Sequence[Name], width: float, height: float) -> list[Name]:
         Of the drawing in mm.
     """
     unit = max(width, height) / 100
-    taken: list[tuple[float, float, float, float]] = []
+    taken = _frame(width, height, unit)
     found = []
     for name in names:
         long, high = LETTER_UNITS * unit * len(name.text), FONT_UNITS * unit
@@ -302,6 +305,18 @@ def placed(names: Sequence[Name], width: float, height: float) -> list[Name]:
                 found.append(replace(name, x=x, y=y))
                 break
     return found
+
+
+def _frame(width: float, height: float, unit: float) -> list[Box]:
+    """Where the letters at the edges and the scale bar are."""
+    side, middle_x, middle_y = 6 * unit, width / 2, height / 2
+    letters: list[Box] = [
+        (middle_x - side / 2, 0, middle_x + side / 2, side),
+        (middle_x - side / 2, height - side, middle_x + side / 2, height),
+        (0, middle_y - side, side, middle_y + unit),
+        (width - side, middle_y - side, width, middle_y + unit),
+    ]
+    return [*letters, (width - bar_mm(width) - 4 * unit, height - 9 * unit, width, height)]
 
 
 def _spots(name: Name, long: float, high: float, gap: float) -> list[tuple[float, float]]:
@@ -316,7 +331,7 @@ def _spots(name: Name, long: float, high: float, gap: float) -> list[tuple[float
     return [*sides, *others, (centred, level)]  # what fills the picture has its name inside
 
 
-def _overlap(one: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> bool:
+def _overlap(one: Box, other: Box) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 

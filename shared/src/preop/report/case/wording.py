@@ -7,12 +7,12 @@ from typing import Any
 
 
 def percent(share: float) -> str:
-    """Write a share; never as certain as 0 or 100 % where it is not."""
+    """Write a share, on one line; never as certain as 0 or 100 % where it is not."""
     if 0 < share < 0.005:
-        return "under 1 %"
+        return "under 1\N{NO-BREAK SPACE}%"
     if 0.995 <= share < 1:
-        return "over 99 %"
-    return f"{share:.0%}".replace("%", " %")
+        return "over 99\N{NO-BREAK SPACE}%"
+    return f"{share:.0%}".replace("%", "\N{NO-BREAK SPACE}%")
 
 
 def auc_in_words(models: Mapping[str, Any]) -> str:
