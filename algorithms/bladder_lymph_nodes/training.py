@@ -251,8 +251,8 @@ def _oracle(cohort: Cohort) -> dict[str, float] | None:
 def _threshold(prepared: Sequence[Prepared], held_out: Sequence[HeldOut]) -> float:
     """Likelihood at which sensitivity and specificity together are largest in the validation."""
     known = [
-        (each.bag.positive, said.prediction.probability)
-        for each, said in zip(prepared, held_out, strict=True)
+        (each.bag.positive, held_out_prediction.prediction.probability)
+        for each, held_out_prediction in zip(prepared, held_out, strict=True)
         if each.bag.positive is not None
     ]
     return youden_threshold(np.array([positive for positive, _ in known]), np.array([score for _, score in known]))

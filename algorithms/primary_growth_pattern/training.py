@@ -255,9 +255,9 @@ def scores_of(prepared: Sequence[Prepared], held_out: Sequence[HeldOut]) -> list
     Parameters
     ----------
     held_out
-        What ensembles said of the bags, in the order of the patients.
+        Held-out predictions of the bags, in the order of the patients.
     """
-    folds = np.array([said.fold for said in held_out])
+    folds = np.array([prediction.fold for prediction in held_out])
     rows: dict[int, dict[str, float]] = {}
     for fold in np.unique(folds):
         others = [prepared[place] for place in np.flatnonzero(folds != fold).tolist()]

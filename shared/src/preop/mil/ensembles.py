@@ -90,8 +90,8 @@ class Ensemble:
         found: dict[int, Prediction] = {}
         for numbers, _, reading in member.readings(bags, chunk):
             calibrated = member.head.at_temperature(reading, self.temperature)
-            said = _unbatched(member, calibrated, [bags[number] for number in numbers], most)
-            found |= dict(zip(numbers, said, strict=True))
+            predictions = _unbatched(member, calibrated, [bags[number] for number in numbers], most)
+            found |= dict(zip(numbers, predictions, strict=True))
         return [found[number] for number in range(len(bags))]
 
     def to_files(self) -> dict[str, bytes]:
