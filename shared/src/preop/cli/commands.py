@@ -369,11 +369,11 @@ def validate(
         task=repository.ground_truth_folder(described) / "task.toml",
     )
     tell(outcome.notes)
+    cards, without = cohort_pages(patients, outcome.folders, output / "cases", model=used)
+    tell([f"No case page of {name}: {reason}" for name, reason in without.items()])
     judge = evaluation_program(repository.evaluation_folder())
     chosen = _engine_told(judge, engine)
     metrics = evaluate(chosen, judge, output / "predictions", output / "ground_truth", output / "evaluation")
-    cards, without = cohort_pages(patients, outcome.folders, output / "cases", model=used)
-    tell([f"No case page of {name}: {reason}" for name, reason in without.items()])
     evaluation_page(metrics, output / "results.html", cases=gallery(cards.values(), output / "results.html"))
     console.print(f"Result page: {output / 'results.html'}", soft_wrap=True)
     _refuse_failures(outcome, output)
