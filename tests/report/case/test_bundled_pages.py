@@ -111,6 +111,15 @@ def test_outputs_that_lack_an_entry_are_refused_by_a_sentence(bladder: Path) -> 
         written(bladder)
 
 
+def test_a_chart_that_would_fetch_something_is_refused_by_a_sentence(bladder: Path) -> None:
+    path = bladder / "expected" / "positive-lymph-nodes-chart.json"
+    chart = json.loads(path.read_text())
+    path.write_text(json.dumps(chart | {"data": {"url": "http://example.invalid/data.json"}}))
+    with pytest.raises(InvalidInputError, match=r"A chart among the outputs cannot be drawn \(.*not allowed"):
+        written(bladder)
+    assert not (bladder / "case.html").exists()
+
+
 def test_pages_need_no_torch() -> None:
     code = (
         "import sys; sys.modules['torch'] = None\n"

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from preop.atomic import write_text
+from preop.errors import InvalidInputError
 from preop.grandchallenge.algorithm import Algorithm
 from preop.report.case.content import (
     CasePage,
@@ -26,7 +27,7 @@ from preop.report.case.content import (
 )
 from preop.report.case.drawing import DisplayedStack, Drawing, flat, placed, projection
 from preop.report.case.rasters import Detail, data_uri, fitting
-from preop.report.charts import to_svg
+from preop.report.charts import Spec, to_svg
 from preop.report.html import asset, render
 from preop.report.sections import Cell
 from preop.study import DISCLAIMER, SIMULATED
@@ -129,7 +130,7 @@ def _page_text(
         "notes": _sentences(page.explanation.get("notes")),
         "pictures": [_shown(number, picture, stacks) for number, picture in enumerate(page.pictures, start=1)],
         "tables": [(table, [_row(row, stacks) for row in table.rows]) for table in page.instances],
-        "charts": [_as_image(to_svg(chart)) for chart in page.charts],
+        "charts": [_chart(chart) for chart in page.charts],
         "provenance": _provenance(page.explanation, algorithm, provenance),
         "disclaimer": DISCLAIMER,
     }
@@ -276,8 +277,15 @@ def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def _as_image(svg: str) -> str:
-    """Give a drawing as an image: nothing in it can run, be followed, or meet a name of the page."""
+def _chart(chart: Spec) -> str:
+    """Give a chart as an image: nothing in it can run, be followed, or meet a name of the page."""
+    try:
+        svg = to_svg(chart)
+    except ValueError as error:
+        reason = (str(error).splitlines() or [""])[:2][-1]
+        raise InvalidInputError(
+            f"A chart among the outputs cannot be drawn ({reason}); run it again on this case."
+        ) from error
     return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
 
 

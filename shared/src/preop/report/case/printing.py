@@ -15,6 +15,11 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 TIMEOUT_S = 120
 
 
+def find_browser() -> str | None:
+    """Find a browser that prints without a window."""
+    return next((found for name in BROWSERS if (found := shutil.which(name))), None)
+
+
 def print_page(page: Path, pdf: Path) -> None:
     """Print a page on A4.
 
@@ -25,7 +30,7 @@ def print_page(page: Path, pdf: Path) -> None:
     InvalidOutputError
         If the browser does not print it.
     """
-    browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    browser = find_browser()
     if browser is None:
         raise MissingToolError(
             f"There is no browser here that prints without a window (looked for {', '.join(BROWSERS)}): install Chromium "
