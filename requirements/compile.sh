@@ -17,3 +17,4 @@ compile pathology --constraint imaging.txt --constraint learning.txt
 compile training --constraint imaging.txt --constraint learning.txt --constraint pathology.txt
 compile development --constraint training.txt --constraint learning.txt --constraint pathology.txt
 compile docs --constraint development.txt
+compile supply_chain

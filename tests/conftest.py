@@ -93,6 +93,19 @@ def alone() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def threads_of_torch(count: int) -> Iterator[None]:
+    """Let torch have so many threads: a machine with other cores."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 TOY_TOML = """
 name = "toy"
 title = "Toy"

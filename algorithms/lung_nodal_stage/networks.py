@@ -24,7 +24,9 @@ from torch.nn import functional
 
 from preop.anatomy import TOTAL_CLASSES, Organs, map_stations, stations_of_node
 from preop.folders import open_resumable_run
+from preop.grandchallenge.algorithm import read_algorithm
 from preop.imaging import Image, components, reorient, resample, resample_like
+from preop.repeatable import repeatable
 from preop.segmentation import Organs as FoundOrgans
 from preop.segmentation import (
     TrainingSettings,
@@ -34,7 +36,7 @@ from preop.segmentation import (
     write_organ_network,
 )
 from preop.segmentation.training import CONFIGURATION, dataset_of, plans_of
-from preop.study import DataSource
+from preop.study import MODEL_FILE, DataSource, register
 
 from .simulation import SOURCE, SimulatedLesion, SimulatedPatient, draw_patient
 
@@ -218,32 +220,32 @@ def fit(recipe: Recipe, cases: Sequence[Path], state: Path, progress: Progress |
     state
         File that holds a fit that was stopped.
     """
-    torch.manual_seed(SEED)
-    network = _network(recipe)
-    volumes = [dict(np.load(case)) for case in cases]
-    done = 0
-    for part in recipe.parts:
-        before, done = done, done + part.steps
-        optimiser = torch.optim.AdamW(network.parameters(), lr=part.learning_rate, weight_decay=1e-4)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, part.learning_rate, total_steps=part.steps, pct_start=WARMING_UP
-        )
-        kept = {"network": network, "optimiser": optimiser, "schedule": schedule}
-        for step in range(_taken_up(state, kept, before, done), done):
-            data, labels = _tile(np.random.default_rng([SEED, step]), volumes, recipe, part.patch)
-            optimiser.zero_grad()
-            with torch.autocast("cpu", torch.bfloat16):  # twice as fast where the processor knows it
-                scores = network(data)
-            torch.autograd.backward(_loss(scores.float(), labels))
-            torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-            optimiser.step()
-            schedule.step()
-            if (step + 1) % SAVED_EVERY == 0 or step + 1 == done:
-                partial = state.with_suffix(".partial")
-                torch.save({"step": step + 1, **{name: each.state_dict() for name, each in kept.items()}}, partial)
-                partial.replace(state)
-            if progress is not None:
-                progress(step + 1, recipe.steps)
+    with repeatable(SEED):
+        network = _network(recipe)
+        volumes = [dict(np.load(case)) for case in cases]
+        done = 0
+        for part in recipe.parts:
+            before, done = done, done + part.steps
+            optimiser = torch.optim.AdamW(network.parameters(), lr=part.learning_rate, weight_decay=1e-4)
+            schedule = torch.optim.lr_scheduler.OneCycleLR(
+                optimiser, part.learning_rate, total_steps=part.steps, pct_start=WARMING_UP
+            )
+            kept = {"network": network, "optimiser": optimiser, "schedule": schedule}
+            for step in range(_taken_up(state, kept, before, done), done):
+                data, labels = _tile(np.random.default_rng([SEED, step]), volumes, recipe, part.patch)
+                optimiser.zero_grad()
+                with torch.autocast("cpu", torch.bfloat16):  # twice as fast where the processor knows it
+                    scores = network(data)
+                torch.autograd.backward(_loss(scores.float(), labels))
+                torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+                optimiser.step()
+                schedule.step()
+                if (step + 1) % SAVED_EVERY == 0 or step + 1 == done:
+                    partial = state.with_suffix(".partial")
+                    torch.save({"step": step + 1, **{name: each.state_dict() for name, each in kept.items()}}, partial)
+                    partial.replace(state)
+                if progress is not None:
+                    progress(step + 1, recipe.steps)
     return dict(network.state_dict())
 
 
@@ -441,7 +443,9 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.validate:
         figures = validate_networks(arguments.model, HELD_OUT)
-        (arguments.model / "networks.json").write_text(json.dumps(figures, indent=2) + "\n")
+        arguments.model.with_name(f"{arguments.model.name}-networks.json").write_text(
+            json.dumps(figures, indent=2) + "\n"
+        )
         print(json.dumps(figures, indent=2))
         return
     tasks: Sequence[Task] = (arguments.only,) if arguments.only else ("organs", "lesions")
@@ -454,6 +458,8 @@ def main() -> None:
                 bars.update(bar, completed=done)
 
             train_networks(arguments.model, work, [task], report)
+    if (arguments.model / MODEL_FILE).is_file():
+        register(arguments.model, read_algorithm(Path(__file__).parent))
     print(f"The networks are in {arguments.model}")
 
 

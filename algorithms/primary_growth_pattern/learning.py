@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -11,6 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
+
+from preop.repeatable import repeatable
 
 from .definitions import STROMA, CellKind, TissueLabel
 from .findings import INPUT_UM, MAP_UM, NOT_ANNOTATED, NetworkSettings, Region, Thresholds
@@ -39,7 +40,7 @@ def fit_tissue(regions: Sequence[Region], settings: NetworkSettings, advance: Ca
     """Train the tissue network: cross-entropy of the squares that are annotated."""
     targets = [region.labels for region in regions]
     patches = _Patches(regions, targets, _places_of_tissues(regions), settings.tissue_patch_px, settings.seed)
-    with _seeded(settings.seed):
+    with repeatable(settings.seed):
         network = TissueNetwork(settings.tissue_channels)
     return _fitted(network, patches, tissue_loss, settings, settings.tissue_steps, advance)
 
@@ -48,7 +49,7 @@ def fit_cells(regions: Sequence[Region], settings: NetworkSettings, advance: Cal
     """Train the cell network: focal loss of the centres."""
     targets = [blobs(region) for region in regions]
     patches = _Patches(regions, targets, _places_of_cells(regions), settings.cell_patch_px, settings.seed + 1)
-    with _seeded(settings.seed + 1):
+    with repeatable(settings.seed + 1):
         network = CellNetwork(settings.cell_channels)
     return _fitted(network, patches, cell_loss, settings, settings.cell_steps, advance)
 
@@ -230,13 +231,6 @@ def _fitted(
         schedule.step()
         advance()
     return network.cpu().eval()
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        yield
 
 
 def _restained(densities: Floats, stain: RandomStain) -> Floats:

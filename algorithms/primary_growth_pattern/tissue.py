@@ -25,6 +25,7 @@ from preop.slides import Slide, Tiling, Tissue
 from preop.slides.levels import WHITE
 from preop.slides.tiling import UM_PER_MM, check_flat
 from preop.study import DataSource, read_description
+from preop.weights import put_into, read_weights
 
 from .definitions import TissueLabel
 from .findings import (
@@ -131,9 +132,6 @@ def load_networks(folder: Path) -> Networks:
     InvalidModelError
         If the folder is missing, incomplete or damaged, or the weights do not fit.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     from .networks import CellNetwork, Networks, TissueNetwork
 
     info = _read_info(folder)
@@ -146,12 +144,7 @@ def load_networks(folder: Path) -> Networks:
             raise InvalidModelError(
                 f"The model in {folder} is damaged: {file} is not the file that was written (its SHA-256 differs)."
             )
-        try:
-            network.load_state_dict(load_file(path))
-        except (SafetensorError, RuntimeError):
-            raise InvalidModelError(
-                f"The model in {folder} is damaged: the weights {file} do not fit their settings in {INFO_FILE}."
-            ) from None
+        put_into(network, read_weights(path), path, f"their settings in {INFO_FILE}")
         network.eval()
     return networks
 

@@ -33,7 +33,7 @@ from preop.mil import fit as fit_ensemble
 from preop.report import write_report
 from preop.slides import Encoder, FeatureStore, TileFeatures, read_encoder
 from preop.statistics import oracle_auc, youden_threshold
-from preop.study import TrainingData, model_info, write_model
+from preop.study import TrainingData, files_in, model_info, write_model
 
 from .card_model import CardModel, fit_card_model
 from .examination import MASK, MASK_PIXEL_MM, SLIDE, card_of_patient, open_slide, score_slide
@@ -136,11 +136,15 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
         min_tiles=min(each.min_tiles for each in prepared),
         max_tiles=max(each.max_tiles for each in prepared),
     )
-    files = {
+    files: dict[str, bytes | Path] = {
         **ensemble.to_files(),
         DESCRIPTION_FILE: to_json(description.model_dump(mode="json")).encode(),
         CARD_FILE: to_json(card.to_json()).encode(),
-        **_files_below(parts, (ENCODER_FOLDER, NETWORKS_FOLDER)),
+        **{
+            f"{name}/{path}": file
+            for name in (ENCODER_FOLDER, NETWORKS_FOLDER)
+            for path, file in files_in(parts / name).items()
+        },
     }
     info = model_info(
         cohort.algorithm,
@@ -388,12 +392,3 @@ def _oracle(cohort: Cohort) -> float | None:
     with path.open(newline="", encoding="utf-8") as file:
         chances: NDArray[np.float64] = np.array([float(row["oracle_probability"]) for row in csv.DictReader(file)])
     return oracle_auc(chances)
-
-
-def _files_below(parts: Path, folders: Sequence[str]) -> dict[str, bytes]:
-    return {
-        file.relative_to(parts).as_posix(): file.read_bytes()
-        for folder in folders
-        for file in sorted((parts / folder).rglob("*"))
-        if file.is_file()
-    }

@@ -25,6 +25,7 @@ from preop.grandchallenge.values import read_json, to_json
 from preop.radiomics import random_perturbations
 from preop.report import write_report
 from preop.study import TrainingData, model_info, write_model
+from preop.tables import number
 from preop.tabular import (
     Classifier,
     FeatureTable,
@@ -216,7 +217,9 @@ def _described(cohort: Cohort) -> dict[str, list[float | str | None]]:
     for column in columns:
         cells = [patient.row.get(column, "") for patient in cohort.patients]
         if any(cells):
-            described[column] = [(float(cell) if column == "age_years" else cell) if cell else None for cell in cells]
+            described[column] = [
+                (number(cell, column) if column == "age_years" else cell) if cell else None for cell in cells
+            ]
     return described
 
 

@@ -19,7 +19,7 @@ from preop.grandchallenge.algorithm import read_algorithm
 from preop.grandchallenge.cases import Case
 from preop.grandchallenge.outputs import check_outputs
 from preop.mil import Settings as MilSettings
-from tests.conftest import ROOT, one_process
+from tests.conftest import ROOT, one_process, threads_of_torch
 
 ALGORITHM = read_algorithm(ROOT / "algorithms" / "bladder_lymph_nodes")
 PATIENTS = 14
@@ -110,7 +110,8 @@ def test_the_report_shows_model_and_size_rule(trained: Path) -> None:
 
 
 def test_training_twice_gives_the_same_bytes(cohort: Cohort, trained: Path, tmp_path: Path) -> None:
-    fit(cohort, tmp_path / "model", tmp_path / "report", Settings(network=SMALL, training=QUICK, folds=2))
+    with threads_of_torch(3):
+        fit(cohort, tmp_path / "model", tmp_path / "report", Settings(network=SMALL, training=QUICK, folds=2))
     for name in ("bags.safetensors", "lymph-nodes.json"):
         assert (tmp_path / "model" / name).read_bytes() == (trained / "model" / name).read_bytes()
 

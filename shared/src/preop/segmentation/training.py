@@ -25,6 +25,7 @@ from preop.atomic import write_text
 from preop.errors import InvalidInputError
 from preop.folders import open_resumable_run
 from preop.imaging import Image
+from preop.repeatable import one_thread
 from preop.segmentation.model_folder import CHECKPOINT_FILE, PLANS_FILE, read_checkpoint, write_network
 from preop.segmentation.network import Device, Progress
 
@@ -150,7 +151,13 @@ def train_network(
     open_resumable_run(work, {**made_with, "seed": seed, "cases": " ".join(cases)})
     dataset = dataset_of(settings, len(cases))
     place = torch.device("cuda" if device == "auto" and torch.cuda.is_available() else device.replace("auto", "cpu"))
-    with _surroundings(work, workers), (work / "log.txt").open("a") as log, contextlib.redirect_stdout(log):
+    on_threads = one_thread() if place.type == "cpu" else contextlib.nullcontext()
+    with (
+        on_threads,
+        _surroundings(work, workers),
+        (work / "log.txt").open("a") as log,
+        contextlib.redirect_stdout(log),
+    ):
         plans = _prepare(cases, settings, dataset, work, seed)
         trainer = _trainer(settings, plans, dataset, work, place, seed, progress)
         trainer.run_training()
