@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from preop.errors import InvalidInputError
+from preop.errors import InvalidInputError, InvalidOutputError
 from preop.grandchallenge.algorithm import Algorithm
 from preop.imaging import Geometry, Image
 from preop.report.case import page as case_page
@@ -234,3 +234,15 @@ def test_a_long_table_is_cut_on_paper_and_whole_on_the_screen(written: Callable[
     text = written(replace(content(), instances=[Instances("Nodes", [Column("Node", "name")], rows_of(20))]))
     assert text.count('<tr class=" onscreen"') == 6
     assert "6 more rows are on the screen." in text
+
+
+def test_a_table_that_was_made_to_fill_the_page_is_cut(
+    written: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = replace(content(), instances=[Instances("Nodes", [Column("Node", "name")], rows_of(1500))])
+    text = written(page)
+    assert text.count("<tr class") == 1000
+    assert "500 rows of less weight are in the outputs alone." in text
+    monkeypatch.setattr(case_page, "MAX_BYTES", 1000)
+    with pytest.raises(InvalidOutputError, match="expected at most 0 MB"):
+        written(content())

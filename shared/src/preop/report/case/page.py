@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from preop.atomic import write_text
-from preop.errors import InvalidInputError
+from preop.errors import InvalidInputError, InvalidOutputError
 from preop.grandchallenge.algorithm import Algorithm
 from preop.report.case.content import (
     CasePage,
@@ -34,6 +34,8 @@ from preop.study import DISCLAIMER, SIMULATED
 
 MAX_BYTES = 15_000_000
 """Of a page: what mail servers and clinical viewers still take."""
+MAX_ROWS = 1000
+"""Of a table, the weightiest; a patient has fewer, and a file that was made to fill a page has more."""
 VISIBLE_WARNINGS = 3
 THUMBNAIL = Detail(160, 60)
 
@@ -129,14 +131,20 @@ def _page_text(
         "more_warnings": warnings[VISIBLE_WARNINGS:],
         "notes": _sentences(page.explanation.get("notes")),
         "pictures": [_shown(number, picture, stacks) for number, picture in enumerate(page.pictures, start=1)],
-        "tables": [(table, [_row(row, stacks) for row in table.rows]) for table in page.instances],
+        "tables": [(table, [_row(row, stacks) for row in table.rows[:MAX_ROWS]]) for table in page.instances],
         "charts": [_chart(chart) for chart in page.charts],
         "provenance": _provenance(page.explanation, algorithm, provenance),
         "disclaimer": DISCLAIMER,
     }
     without_slices = render("case.html", **content, stacks=[])
     left = MAX_BYTES - len(without_slices.encode())
-    return render("case.html", **content, stacks=_slices(page.stacks, stacks, left))
+    text = render("case.html", **content, stacks=_slices(page.stacks, stacks, left))
+    if len(text.encode()) > MAX_BYTES:
+        raise InvalidOutputError(
+            f"The page would have {len(text) / 1e6:.0f} MB without its slices; expected at most {MAX_BYTES / 1e6:.0f} MB: look at "
+            "the outputs themselves."
+        )
+    return text
 
 
 def _slices(stacks: Sequence[Stack], displayed: Mapping[str, DisplayedStack], limit_bytes: int) -> list[dict[str, Any]]:
