@@ -1,4 +1,4 @@
-"""Annotated slides: the folder of a patient with slide, tissue map and points, laid out as ``simulation.py`` does."""
+"""Annotated slides: the folder of a patient with slide, tissue map and points, laid out as ``simulation`` does."""
 
 from __future__ import annotations
 

@@ -15,6 +15,8 @@ from preop.imaging import Image
 from preop.slides import Encoder, Slide, TileFeatures, Tissue, assessable, check_assessable, find_tissue
 from preop.slides.tiling import UM_PER_MM, shares
 
+from .appearance import appearance_of, unlike
+from .limits import not_assessed
 from .networks import Networks
 from .score_card import DEFINITIONS, Item, ScoreCard, score
 from .tissue import TissueMap, measure, readable
@@ -95,15 +97,23 @@ def examine(
     # The quicker one goes first: without a tile it says so at once.
     tiles = describe(slide, to_describe, encoder, threads=threads)
     tissue, cells = measure(slide, to_read, networks)
-    return Examined(tissue, score(tissue, cells, unreliable=networks.info.unreliable), tiles, artefacts, background)
+    card = score(tissue, cells, unreliable=_not_assessed(slide, to_read, networks, threads=threads))
+    return Examined(tissue, card, tiles, artefacts, background)
 
 
 def score_slide(slide: Slide, networks: Networks, *, mask: Image | None = None, threads: int = 2) -> ScoreCard:
     """Score a slide as :func:`examine` does, without its tiles."""
     if mask is not None:
         _check_extent(mask, slide)
-    tissue, cells = measure(slide, readable(find_tissue(slide, threads=threads)) if mask is None else mask, networks)
-    return score(tissue, cells, unreliable=networks.info.unreliable)
+    to_read = readable(find_tissue(slide, threads=threads)) if mask is None else mask
+    tissue, cells = measure(slide, to_read, networks)
+    return score(tissue, cells, unreliable=_not_assessed(slide, to_read, networks, threads=threads))
+
+
+def _not_assessed(slide: Slide, to_read: Image, networks: Networks, *, threads: int) -> dict[str, str]:
+    """Items that are not assessed because of what the networks can do on such a slide."""
+    appearance = appearance_of(slide, to_read, threads=threads)
+    return not_assessed(networks.info, unlike(appearance, networks.info.validated_appearance))
 
 
 def card_of_patient(cards: Sequence[ScoreCard]) -> ScoreCard:

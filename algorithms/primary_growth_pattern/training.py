@@ -268,12 +268,13 @@ def scores_of(prepared: Sequence[Prepared], held_out: Sequence[HeldOut]) -> list
         card = fit_card_model([each.card for each in others], [each.desmoplastic for each in others])
         for place in np.flatnonzero(folds == fold).tolist():
             by_card, by_tiles = card.predict(prepared[place].card), held_out[place].prediction.probability
+            says = card.says(prepared[place].card)
             rows[place] = {
                 # Fewer unfavourable items speak for desmoplastic growth.
                 COUNT: -float(len(prepared[place].card.unfavourable)),
                 CARD: by_card,
                 TILES: by_tiles,
-                COMBINED: combine(by_card, by_tiles),
+                COMBINED: combine(by_card, by_tiles) if says else by_tiles,
             }
     return [rows[place] for place in range(len(prepared))]
 
