@@ -299,7 +299,11 @@ def _standing(review: Review, standing: Standing, reader: str) -> dict[str, Any]
             "values": answer.values,
             "layers": [{"slug": each.slug, "of": each.of, "labels": each.is_labels} for each in answer.layers],
             "points": [
-                {"name": each.name, "probability": each.probability, "position": each.position_mm}
+                {
+                    "name": each.name,
+                    "probability": each.probability,
+                    "voxels": {slug: review.voxel_of(standing, slug, each.position_mm) for slug in subject.scans},
+                }
                 for each in answer.points
             ],
         },

@@ -215,8 +215,8 @@ class Review:
     def window(self, standing: Standing, slug: str) -> tuple[float, float]:
         """Give the lowest and highest value in view of a scan at first."""
         modality = next(scan.modality for scan in self.cohort.scans if scan.slug == slug)
-        return window_of(self.scan(standing, slug), modality)
+        return window_of(lambda: self.scan(standing, slug), modality)
 
-    def point_in_view(self, standing: Standing, base: str, position_mm: tuple[float, float, float]) -> list[int]:
+    def voxel_of(self, standing: Standing, base: str, position_mm: tuple[float, float, float]) -> list[int]:
         """Give the voxel (x, y, z) of the viewer at a position in the world."""
         return voxel_in_view(self.scan(standing, base).geometry, position_mm)

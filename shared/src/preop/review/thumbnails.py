@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,13 +23,13 @@ PET_SUV = (0.0, 8.0)
 _OUTLINE = (255, 176, 32)
 
 
-def window_of(scan: Image, modality: Modality | None) -> tuple[float, float]:
-    """Give the lowest and highest value in view of a scan of this modality."""
+def window_of(scan: Callable[[], Image], modality: Modality | None) -> tuple[float, float]:
+    """Give the lowest and highest value in view of a scan of this modality, which is read only where that depends on it."""
     if modality is Modality.CT:
         return WINDOWS_HU["soft tissue"]
     if modality is Modality.PET:
         return PET_SUV
-    low, high = np.quantile(scan.voxels[::2, ::2, ::2], (0.01, 0.995))
+    low, high = np.quantile(scan().voxels[::2, ::2, ::2], (0.01, 0.995))
     return float(low), float(max(high, low + 1e-6))
 
 
@@ -42,7 +43,7 @@ def thumbnail(scan: Image, modality: Modality | None, mask: Image | None) -> byt
     axis = axial_axis(turned.geometry)
     areas = inside.sum(axis=tuple(each for each in range(3) if each != axis)) if inside is not None else None
     place = int(areas.argmax()) if areas is not None and areas.any() else turned.shape[axis] // 2
-    low, high = window_of(scan, modality)
+    low, high = window_of(lambda: scan, modality)
     section = turned.voxels.take(place, axis=axis).astype(np.float32)
     grey = np.clip((section - low) / (high - low), 0, 1) * 255
     if modality is Modality.PET:

@@ -1,0 +1,232 @@
+/**
+ * Three planes and 3D by NiiVue. The server sends volumes that are turned already, so that a voxel of the drawing is the
+ * voxel of the array; `show` refuses a volume for which that would not hold, because a mask must never be drawn beside it.
+ */
+
+import { DRAG_MODE, MULTIPLANAR_TYPE, NVImage, Niivue, SHOW_RENDER, SLICE_TYPE } from "@niivue/niivue";
+import type { Voxel } from "./api";
+import { type Axis, type Box, Drawing } from "./drawing";
+
+export type Layout = "all" | "axial" | "coronal" | "sagittal" | "3d";
+
+export interface Place {
+  voxel: Voxel;
+  axis: Axis;
+}
+
+const AXES: Record<number, Axis> = { [SLICE_TYPE.AXIAL]: 2, [SLICE_TYPE.CORONAL]: 1, [SLICE_TYPE.SAGITTAL]: 0 };
+const TYPES: Record<Layout, SLICE_TYPE> = {
+  all: SLICE_TYPE.MULTIPLANAR,
+  axial: SLICE_TYPE.AXIAL,
+  coronal: SLICE_TYPE.CORONAL,
+  sagittal: SLICE_TYPE.SAGITTAL,
+  "3d": SLICE_TYPE.RENDER,
+};
+const DRAWING_UNIT = 7;
+/** Colours of labels: told apart on grey, and by people who see no red and green (Okabe and Ito). */
+export const COLOURS = ["#ffb020", "#56b4e9", "#2fc79a", "#e78ac3", "#f0e442", "#d55e00", "#7f9cff", "#c9c9c9"];
+
+export class Viewer {
+  readonly nv: Niivue;
+  drawing: Drawing | null = null;
+  onMove: (voxel: Voxel, value: number) => void = () => undefined;
+  onMeasured: (mm: number) => void = () => undefined;
+
+  constructor(readonly canvas: HTMLCanvasElement) {
+    this.nv = new Niivue({
+      backColor: [0, 0, 0, 1],
+      crosshairColor: [0.35, 0.72, 0.68, 0.8],
+      crosshairWidth: 1,
+      fontColor: [0.62, 0.68, 0.74, 1],
+      textHeight: 0.03,
+      isRadiologicalConvention: true,
+      isOrientationTextVisible: true,
+      isCornerOrientationText: true,
+      sagittalNoseLeft: true,
+      show3Dcrosshair: true,
+      multiplanarShowRender: SHOW_RENDER.ALWAYS,
+      multiplanarLayout: MULTIPLANAR_TYPE.GRID,
+      multiplanarPadPixels: 2,
+      dragAndDropEnabled: false,
+      rulerColor: [1, 0.69, 0.13, 0.9],
+      measureLineColor: [1, 0.69, 0.13, 1],
+      measureTextColor: [1, 0.69, 0.13, 1],
+      loadingText: "",
+      isRuler: true,
+      rulerWidth: 2,
+      logLevel: "error",
+      maxDrawUndoBitmaps: 1,
+    });
+    this.nv.onLocationChange = (location) => this.moved(location);
+    this.nv.onMeasurementCompleted = (measured) => this.onMeasured(measured.distance);
+    this.measure(false);
+  }
+
+  async attach(): Promise<void> {
+    await this.nv.attachToCanvas(this.canvas);
+  }
+
+  /** Show a scan, with a mask to draw on: one byte a voxel, or null for an empty one. */
+  async show(content: ArrayBuffer, window: [number, number], colours: string, mask: Uint8Array | null): Promise<void> {
+    this.clear();
+    const volume = await image(content, "scan.nii", colours, 1, window);
+    this.nv.addVolume(volume);
+    const size = volume.dimsRAS!.slice(1, 4) as Voxel;
+    const straight = String(volume.permRAS) === "1,2,3" && size.every((each, i) => each === volume.hdr!.dims[i + 1]);
+    if (!straight) throw new Error("This scan cannot be drawn on: the viewer would turn it.");
+    const spacing = Array.from(volume.hdr!.pixDims.slice(1, 4)) as Voxel;
+    this.nv.createEmptyDrawing();
+    const voxels = this.nv.drawBitmap! as Uint8Array<ArrayBuffer>;
+    if (mask) voxels.set(mask);
+    this.drawing = new Drawing(size, spacing, voxels);
+    this.nv.refreshDrawing(true);
+  }
+
+  /** Lay another volume over the scan. */
+  async lay(content: ArrayBuffer, colours: string, opacity: number, window?: [number, number]): Promise<void> {
+    this.nv.addVolume(await image(content, "layer.nii", colours, opacity, window));
+  }
+
+  /** Show a scan without drawing, beside another viewer. */
+  async showAlone(content: ArrayBuffer, window: [number, number], colours: string): Promise<void> {
+    this.clear();
+    this.nv.addVolume(await image(content, "scan.nii", colours, 1, window));
+  }
+
+  clear(): void {
+    while (this.nv.volumes.length) this.nv.removeVolumeByIndex(this.nv.volumes.length - 1);
+    this.nv.clearMeasurements();
+    if (this.drawing) this.nv.closeDrawing();
+    this.drawing = null;
+  }
+
+  removeLayers(): void {
+    while (this.nv.volumes.length > 1) this.nv.removeVolumeByIndex(this.nv.volumes.length - 1);
+  }
+
+  setLayerOpacity(opacity: number): void {
+    for (let place = 1; place < this.nv.volumes.length; place++) this.nv.setOpacity(place, opacity);
+  }
+
+  setWindow([low, high]: [number, number]): void {
+    const volume = this.nv.volumes[0];
+    if (!volume) return;
+    volume.cal_min = low;
+    volume.cal_max = high;
+    this.nv.updateGLVolume();
+  }
+
+  window(): [number, number] {
+    const volume = this.nv.volumes[0];
+    return [volume?.cal_min ?? 0, volume?.cal_max ?? 1];
+  }
+
+  setLayout(layout: Layout): void {
+    this.nv.setSliceType(TYPES[layout]);
+  }
+
+  /** Colours by the value of a label; those without a name share the colours in turn. */
+  setLabelColours(): void {
+    const rgb = Array.from({ length: 255 }, (_, i) => COLOURS[i % COLOURS.length]).map((hex) =>
+      [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16)),
+    );
+    const lut = this.nv.drawLut;
+    rgb.forEach(([r, g, b], i) => lut.lut.set([r, g, b, 255], (i + 1) * 4));
+    this.nv.updateGLVolume();
+  }
+
+  setMaskLook(outline: boolean, opacity: number): void {
+    this.nv.drawRimOpacity = Math.min(opacity + 0.35, 1);
+    this.nv.setDrawOpacity(outline ? 0.01 : opacity);
+    this.nv.drawScene();
+  }
+
+  /** Where a pointer is in a slice; null over 3D and outside. */
+  placeOf(event: MouseEvent): Place | null {
+    const bounds = this.canvas.getBoundingClientRect();
+    const scale = this.nv.uiData.dpr ?? 1;
+    const [x, y] = [(event.clientX - bounds.left) * scale, (event.clientY - bounds.top) * scale];
+    const tile = this.nv.tileIndex(x, y);
+    const axis = tile < 0 ? undefined : AXES[this.nv.screenSlices[tile].axCorSag];
+    if (axis === undefined) return null;
+    const fraction = this.nv.screenXY2TextureFrac(x, y, tile, false);
+    if (Array.from(fraction).some((each) => each < 0 || each > 1)) return null;
+    const voxel = Array.from(this.nv.frac2vox(fraction)).slice(0, 3) as Voxel;
+    return { voxel, axis };
+  }
+
+  /** Size of a millimetre on the screen in CSS pixels, in the slice under a pointer. */
+  pixelsPerMm(event: MouseEvent): number {
+    const bounds = this.canvas.getBoundingClientRect();
+    const scale = this.nv.uiData.dpr ?? 1;
+    const tile = this.nv.tileIndex((event.clientX - bounds.left) * scale, (event.clientY - bounds.top) * scale);
+    const slice = this.nv.screenSlices[tile];
+    return slice ? slice.leftTopWidthHeight[2] / slice.fovMM[0] / scale : 0;
+  }
+
+  value(place: number): number {
+    return Number(this.nv.volumes[0].img![place]);
+  }
+
+  get voxel(): Voxel {
+    return Array.from(this.nv.frac2vox(this.nv.scene.crosshairPos)).slice(0, 3) as Voxel;
+  }
+
+  goTo(voxel: Voxel): void {
+    const here = this.voxel;
+    this.nv.moveCrosshairInVox(voxel[0] - here[0], voxel[1] - here[1], voxel[2] - here[2]);
+  }
+
+  step(axis: Axis, by: number): void {
+    const move: Voxel = [0, 0, 0];
+    move[axis] = by;
+    this.nv.moveCrosshairInVox(...move);
+  }
+
+  /** Bring a part of the drawing to the screen: that part alone, for a whole scan takes long. */
+  refresh(box: Box | null): void {
+    const { drawing, nv } = this;
+    if (!drawing || !box || box.high.some((each, i) => each < box.low[i])) return;
+    const gl = nv.gl;
+    gl.activeTexture(gl.TEXTURE0 + DRAWING_UNIT);
+    gl.bindTexture(gl.TEXTURE_3D, nv.drawTexture);
+    const kept = gl.getParameter(gl.UNPACK_ALIGNMENT);
+    gl.pixelStorei(gl.UNPACK_ALIGNMENT, 1);
+    gl.pixelStorei(gl.UNPACK_ROW_LENGTH, drawing.size[0]);
+    gl.pixelStorei(gl.UNPACK_IMAGE_HEIGHT, drawing.size[1]);
+    gl.pixelStorei(gl.UNPACK_SKIP_PIXELS, box.low[0]);
+    gl.pixelStorei(gl.UNPACK_SKIP_ROWS, box.low[1]);
+    gl.pixelStorei(gl.UNPACK_SKIP_IMAGES, box.low[2]);
+    const [width, height, depth] = box.low.map((low, i) => box.high[i] - low + 1);
+    gl.texSubImage3D(gl.TEXTURE_3D, 0, ...box.low, width, height, depth, gl.RED, gl.UNSIGNED_BYTE, drawing.voxels);
+    for (const name of [gl.UNPACK_ROW_LENGTH, gl.UNPACK_IMAGE_HEIGHT, gl.UNPACK_SKIP_PIXELS, gl.UNPACK_SKIP_ROWS, gl.UNPACK_SKIP_IMAGES])
+      gl.pixelStorei(name, 0);
+    gl.pixelStorei(gl.UNPACK_ALIGNMENT, kept);
+    nv.drawScene();
+  }
+
+  /** Left button: the ruler, or the crosshair. Right: window. Middle: move and zoom. */
+  measure(on: boolean): void {
+    this.nv.setMouseEventConfig({
+      leftButton: { primary: on ? DRAG_MODE.measurement : DRAG_MODE.crosshair, withShift: DRAG_MODE.pan },
+      rightButton: DRAG_MODE.windowing,
+      centerButton: DRAG_MODE.pan,
+    });
+  }
+
+  private moved(location: unknown): void {
+    const { values } = location as { values: { vox: number[]; value: number }[] };
+    if (values?.[0]) this.onMove(values[0].vox.slice(0, 3) as Voxel, values[0].value);
+  }
+}
+
+function image(
+  content: ArrayBuffer,
+  name: string,
+  colours: string,
+  opacity: number,
+  window?: [number, number],
+): Promise<NVImage> {
+  const range = window ? { cal_min: window[0], cal_max: window[1] } : {};
+  return NVImage.loadFromUrl({ url: content, name, colormap: colours, opacity, colorbarVisible: false, ...range });
+}
