@@ -64,6 +64,6 @@ export const when = (iso: string | null): string => {
   if (!iso) return "";
   const time = new Date(iso);
   const today = time.toDateString() === new Date().toDateString();
-  const clock = time.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  const clock = time.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
   return today ? clock : `${time.toLocaleDateString([], { day: "numeric", month: "short" })} ${clock}`;
 };

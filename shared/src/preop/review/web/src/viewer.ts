@@ -3,7 +3,7 @@
  * voxel of the array; `show` refuses a volume for which that would not hold, because a mask must never be drawn beside it.
  */
 
-import { DRAG_MODE, MULTIPLANAR_TYPE, NVImage, Niivue, SHOW_RENDER, SLICE_TYPE } from "@niivue/niivue";
+import { DRAG_MODE, NVImage, Niivue, SLICE_TYPE } from "@niivue/niivue";
 import type { Voxel } from "./api";
 import { type Axis, type Box, Drawing } from "./drawing";
 
@@ -15,8 +15,8 @@ export interface Place {
 }
 
 const AXES: Record<number, Axis> = { [SLICE_TYPE.AXIAL]: 2, [SLICE_TYPE.CORONAL]: 1, [SLICE_TYPE.SAGITTAL]: 0 };
-const TYPES: Record<Layout, SLICE_TYPE> = {
-  all: SLICE_TYPE.MULTIPLANAR,
+const AXIAL_SHARE = 0.64;
+const TYPES: Record<Exclude<Layout, "all">, SLICE_TYPE> = {
   axial: SLICE_TYPE.AXIAL,
   coronal: SLICE_TYPE.CORONAL,
   sagittal: SLICE_TYPE.SAGITTAL,
@@ -29,6 +29,7 @@ export const COLOURS = ["#ffb020", "#56b4e9", "#2fc79a", "#e78ac3", "#f0e442", "
 export class Viewer {
   readonly nv: Niivue;
   drawing: Drawing | null = null;
+  private fast = true;
   onMove: (voxel: Voxel, value: number) => void = () => undefined;
   onMeasured: (mm: number) => void = () => undefined;
 
@@ -36,16 +37,16 @@ export class Viewer {
     this.nv = new Niivue({
       backColor: [0, 0, 0, 1],
       crosshairColor: [0.35, 0.72, 0.68, 0.8],
-      crosshairWidth: 1,
+      crosshairWidth: 0.2,
+      crosshairWidthUnit: "percent",
+      crosshairGap: 2,
       fontColor: [0.62, 0.68, 0.74, 1],
-      textHeight: 0.03,
+      fontSizeScaling: 0.5,
+      fontMinPx: 13,
       isRadiologicalConvention: true,
       isOrientationTextVisible: true,
-      isCornerOrientationText: true,
       sagittalNoseLeft: true,
       show3Dcrosshair: true,
-      multiplanarShowRender: SHOW_RENDER.ALWAYS,
-      multiplanarLayout: MULTIPLANAR_TYPE.GRID,
       multiplanarPadPixels: 2,
       dragAndDropEnabled: false,
       rulerColor: [1, 0.69, 0.13, 0.9],
@@ -64,6 +65,11 @@ export class Viewer {
 
   async attach(): Promise<void> {
     await this.nv.attachToCanvas(this.canvas);
+    // Without a graphics card a picture in 3D takes seconds, and the planes would wait for it: then it is shown alone.
+    const { gl } = this.nv;
+    const known = gl.getExtension("WEBGL_debug_renderer_info");
+    const name = String(known ? gl.getParameter(known.UNMASKED_RENDERER_WEBGL) : "");
+    this.fast = !/swiftshader|llvmpipe|software|basic render/i.test(name);
   }
 
   /** Show a scan, with a mask to draw on: one byte a voxel, or null for an empty one. */
@@ -122,7 +128,20 @@ export class Viewer {
   }
 
   setLayout(layout: Layout): void {
-    this.nv.setSliceType(TYPES[layout]);
+    if (layout === "all") {
+      const height = 1 / (this.fast ? 3 : 2);
+      const right = [SLICE_TYPE.CORONAL, SLICE_TYPE.SAGITTAL, ...(this.fast ? [SLICE_TYPE.RENDER] : [])];
+      this.nv.setCustomLayout([
+        { sliceType: SLICE_TYPE.AXIAL, position: [0, 0, AXIAL_SHARE, 1] },
+        ...right.map((sliceType, place) => ({
+          sliceType,
+          position: [AXIAL_SHARE, place * height, 1 - AXIAL_SHARE, height] as [number, number, number, number],
+        })),
+      ]);
+    } else {
+      this.nv.clearCustomLayout();
+      this.nv.setSliceType(TYPES[layout]);
+    }
   }
 
   /** Colours by the value of a label; those without a name share the colours in turn. */
