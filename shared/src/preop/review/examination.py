@@ -55,6 +55,7 @@ class Examination:
         self._subjects = {subject.name: subject for subject in records.cohort.subjects}
         self._found: dict[int, Examined] = {}
         self._waiting: queue.Queue[int | None] = queue.Queue()
+        self._ending = threading.Event()
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -66,6 +67,7 @@ class Examination:
 
     def stop(self) -> None:
         """End after the patient at hand."""
+        self._ending.set()
         self._waiting.put(None)
         if self._thread is not None:
             self._thread.join(timeout=10)
@@ -93,7 +95,7 @@ class Examination:
         return found
 
     def _work(self) -> None:
-        while (patient := self._waiting.get()) is not None:
+        while (patient := self._waiting.get()) is not None and not self._ending.is_set():
             try:
                 self._found[patient] = self.examine(self._records.one(patient))
             except Exception:  # the others are still to be checked

@@ -97,6 +97,7 @@ class Review:
         number
             Of a saved one, 0 for the original; the one that holds now if None.
         """
+        self.cohort.mask(slug)  # refuses another slug
         path = self.records.path_of(standing, slug, number)
         if path is None:
             return None

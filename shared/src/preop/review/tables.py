@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from sqlalchemy import JSON, DateTime, ForeignKey, String, Text, TypeDecorator, UniqueConstraint
+from sqlalchemy import JSON, DateTime, Double, ForeignKey, String, Text, TypeDecorator, UniqueConstraint
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -126,6 +126,6 @@ class ReadingRow(Base):
     reader: Mapped[str] = mapped_column(String(LONGEST_NAME))
     phase: Mapped[str] = mapped_column(String(10))
     answer: Mapped[str] = mapped_column(String(LONGEST_NAME))
-    likelihood: Mapped[float | None]
+    likelihood: Mapped[float | None] = mapped_column(Double)
     note: Mapped[str] = mapped_column(Text, default="")
     algorithm_said: Mapped[str] = mapped_column(Text, default="")

@@ -57,7 +57,7 @@ def upgrade() -> None:
         sa.Column("reader", sa.String(LONGEST_NAME), nullable=False),
         sa.Column("phase", sa.String(10), nullable=False),
         sa.Column("answer", sa.String(LONGEST_NAME), nullable=False),
-        sa.Column("likelihood", sa.Float),
+        sa.Column("likelihood", sa.Double),
         sa.Column("note", sa.Text, nullable=False),
         sa.Column("algorithm_said", sa.Text, nullable=False),
         sa.UniqueConstraint("patient_id", "reader", "phase"),
