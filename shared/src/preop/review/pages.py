@@ -18,7 +18,7 @@ BUILT_VARIABLE = "PREOP_REVIEW_PAGES"
 """Folder of pages that are built already, as in an image without Node.js."""
 _BUILT = "dist"
 _MIN_NODE = (20, 19)
-_TAIL = 6
+_HEAD = 4
 
 
 def find_pages(tell: Callable[[str], object]) -> Path:
@@ -99,7 +99,7 @@ def _check_node() -> None:
 def _run(command: list[str], folder: Path) -> None:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
-        lines = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()][-_TAIL:]
+        lines = [line.strip() for line in (done.stderr + done.stdout).splitlines() if len(line.split()) > 2][:_HEAD]
         raise MissingToolError(
-            f"The pages of the review could not be built ({' '.join(command[:2])}): {' '.join(lines) or 'no message'}"
+            f"The pages of the review could not be built ({' '.join(command[:2])}): {'; '.join(lines) or 'no message'}"
         )

@@ -310,8 +310,6 @@ export async function openPatient(description: Description, id: number): Promise
       else if (layout) action = () => layOut(layout[0]);
       else action = actions[key];
     }
-    // The viewer has keys of its own, which would turn or cut the volume.
-    event.stopPropagation();
     if (!action) return;
     event.preventDefault();
     action();

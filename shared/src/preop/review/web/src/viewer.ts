@@ -30,6 +30,7 @@ export class Viewer {
   readonly nv: Niivue;
   drawing: Drawing | null = null;
   private fast = true;
+  private changed: Box | null = null;
   onMove: (voxel: Voxel, value: number) => void = () => undefined;
   onMeasured: (mm: number) => void = () => undefined;
 
@@ -55,6 +56,10 @@ export class Viewer {
       loadingText: "",
       isRuler: true,
       rulerWidth: 2,
+      // Its own keys would turn and cut the volume: the page has all keys.
+      viewModeHotKey: "",
+      clipPlaneHotKey: "",
+      cycleClipPlaneHotKey: "",
       logLevel: "error",
       maxDrawUndoBitmaps: 1,
     });
@@ -65,6 +70,7 @@ export class Viewer {
 
   async attach(): Promise<void> {
     await this.nv.attachToCanvas(this.canvas);
+    for (const name of ["keydown", "keyup"]) this.canvas.addEventListener(name, (event) => event.stopImmediatePropagation(), { capture: true });
     // Without a graphics card a picture in 3D takes seconds, and the planes would wait for it: then it is shown alone.
     const { gl } = this.nv;
     const known = gl.getExtension("WEBGL_debug_renderer_info");
@@ -103,7 +109,7 @@ export class Viewer {
     while (this.nv.volumes.length) this.nv.removeVolumeByIndex(this.nv.volumes.length - 1);
     this.nv.clearMeasurements();
     if (this.drawing) this.nv.closeDrawing();
-    this.drawing = null;
+    this.drawing = this.changed = null;
   }
 
   removeLayers(): void {
@@ -202,25 +208,32 @@ export class Viewer {
     this.nv.moveCrosshairInVox(...move);
   }
 
-  /** Bring a part of the drawing to the screen: that part alone, for a whole scan takes long. */
+  /** Bring a part of the drawing to the screen with the next picture: that part alone, for a whole scan takes long. */
   refresh(box: Box | null): void {
-    const { drawing, nv } = this;
-    if (!drawing || !box || box.high.some((each, i) => each < box.low[i])) return;
-    const gl = nv.gl;
+    if (!box || box.high.some((each, i) => each < box.low[i])) return;
+    if (!this.changed) requestAnimationFrame(() => this.send());
+    const { low, high } = this.changed ?? box;
+    this.changed = {
+      low: low.map((each, i) => Math.min(each, box.low[i])) as Voxel,
+      high: high.map((each, i) => Math.max(each, box.high[i])) as Voxel,
+    };
+  }
+
+  private send(): void {
+    const { drawing, nv, changed } = this;
+    this.changed = null;
+    if (!drawing || !changed) return;
+    const { gl } = nv;
+    const skipped = [gl.UNPACK_SKIP_PIXELS, gl.UNPACK_SKIP_ROWS, gl.UNPACK_SKIP_IMAGES];
     gl.activeTexture(gl.TEXTURE0 + DRAWING_UNIT);
     gl.bindTexture(gl.TEXTURE_3D, nv.drawTexture);
-    const kept = gl.getParameter(gl.UNPACK_ALIGNMENT);
     gl.pixelStorei(gl.UNPACK_ALIGNMENT, 1);
     gl.pixelStorei(gl.UNPACK_ROW_LENGTH, drawing.size[0]);
     gl.pixelStorei(gl.UNPACK_IMAGE_HEIGHT, drawing.size[1]);
-    gl.pixelStorei(gl.UNPACK_SKIP_PIXELS, box.low[0]);
-    gl.pixelStorei(gl.UNPACK_SKIP_ROWS, box.low[1]);
-    gl.pixelStorei(gl.UNPACK_SKIP_IMAGES, box.low[2]);
-    const [width, height, depth] = box.low.map((low, i) => box.high[i] - low + 1);
-    gl.texSubImage3D(gl.TEXTURE_3D, 0, ...box.low, width, height, depth, gl.RED, gl.UNSIGNED_BYTE, drawing.voxels);
-    for (const name of [gl.UNPACK_ROW_LENGTH, gl.UNPACK_IMAGE_HEIGHT, gl.UNPACK_SKIP_PIXELS, gl.UNPACK_SKIP_ROWS, gl.UNPACK_SKIP_IMAGES])
-      gl.pixelStorei(name, 0);
-    gl.pixelStorei(gl.UNPACK_ALIGNMENT, kept);
+    skipped.forEach((name, i) => gl.pixelStorei(name, changed.low[i]));
+    const [width, height, depth] = changed.low.map((low, i) => changed.high[i] - low + 1);
+    gl.texSubImage3D(gl.TEXTURE_3D, 0, ...changed.low, width, height, depth, gl.RED, gl.UNSIGNED_BYTE, drawing.voxels);
+    for (const name of [gl.UNPACK_ROW_LENGTH, gl.UNPACK_IMAGE_HEIGHT, ...skipped]) gl.pixelStorei(name, 0);
     nv.drawScene();
   }
 
