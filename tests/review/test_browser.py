@@ -298,6 +298,7 @@ def test_strokes_outlive_a_server_that_was_killed(page: Page, server: Server) ->
     page.once("dialog", lambda dialog: dialog.accept())
     page.reload()
     expect(page.locator("#messages")).to_contain_text("are back")
+    expect(page.locator(".frame[data-patient='1']")).to_be_visible()
     save(page)
     found = canonical(saved(server, "one")[-1])
     assert found[tuple(voxel)] == 1

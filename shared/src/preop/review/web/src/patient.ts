@@ -69,6 +69,7 @@ export async function openPatient(description: Description, id: number): Promise
     tools.choose(tools.tool);
     await panel.opened();
     draw();
+    await viewer.fit();
   }
 
   function draw(): void {

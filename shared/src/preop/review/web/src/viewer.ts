@@ -63,7 +63,7 @@ export class Viewer {
       logLevel: "error",
       maxDrawUndoBitmaps: 1,
     });
-    this.nv.onLocationChange = (location) => this.moved(location);
+    this.nv.onLocationChange = () => this.moved();
     this.nv.onMeasurementCompleted = (measured) => this.onMeasured(measured.distance);
     this.measure(false);
   }
@@ -168,9 +168,7 @@ export class Viewer {
 
   /** Where a pointer is in a slice; null over 3D and outside. */
   placeOf(event: MouseEvent): Place | null {
-    const bounds = this.canvas.getBoundingClientRect();
-    const scale = this.nv.uiData.dpr ?? 1;
-    const [x, y] = [(event.clientX - bounds.left) * scale, (event.clientY - bounds.top) * scale];
+    const [x, y] = this.pointer(event);
     const tile = this.nv.tileIndex(x, y);
     const axis = tile < 0 ? undefined : AXES[this.nv.screenSlices[tile].axCorSag];
     if (axis === undefined) return null;
@@ -182,11 +180,23 @@ export class Viewer {
 
   /** Size of a millimetre on the screen in CSS pixels, in the slice under a pointer. */
   pixelsPerMm(event: MouseEvent): number {
+    const slice = this.nv.screenSlices[this.nv.tileIndex(...this.pointer(event))];
+    return slice ? slice.leftTopWidthHeight[2] / slice.fovMM[0] / (this.nv.uiData.dpr ?? 1) : 0;
+  }
+
+  /** Where a pointer is in the picture that is on the screen, even where the canvas has just changed its size. */
+  private pointer(event: MouseEvent): [number, number] {
     const bounds = this.canvas.getBoundingClientRect();
-    const scale = this.nv.uiData.dpr ?? 1;
-    const tile = this.nv.tileIndex((event.clientX - bounds.left) * scale, (event.clientY - bounds.top) * scale);
-    const slice = this.nv.screenSlices[tile];
-    return slice ? slice.leftTopWidthHeight[2] / slice.fovMM[0] / scale : 0;
+    return [
+      ((event.clientX - bounds.left) * this.canvas.width) / bounds.width,
+      ((event.clientY - bounds.top) * this.canvas.height) / bounds.height,
+    ];
+  }
+
+  /** Take the size of the canvas, and wait until that is on the screen. */
+  async fit(): Promise<void> {
+    this.nv.resizeListener();
+    await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
   }
 
   value(place: number): number {
@@ -246,9 +256,10 @@ export class Viewer {
     });
   }
 
-  private moved(location: unknown): void {
-    const { values } = location as { values: { vox: number[]; value: number }[] };
-    if (values?.[0]) this.onMove(values[0].vox.slice(0, 3) as Voxel, values[0].value);
+  /** Voxel and value under the crosshair, by the same rounding as those that are drawn. */
+  private moved(): void {
+    const { voxel, drawing } = this;
+    if (drawing) this.onMove(voxel, this.value(drawing.place(voxel)));
   }
 }
 
