@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from preop.errors import InvalidInputError
 from preop.review.agreement import reviewer_agreement
 from preop.review.records import ORIGINAL, Records, approvals
 from preop.review.results import Predictions
+from preop.review.subjects import ReviewedCohort
 from preop.review.tables import DecisionRow, Phase, State
 
 _STATES = {State.APPROVED: "as they were", State.CORRECTED: "corrected", State.DRAWN: "drawn"}
@@ -25,7 +26,7 @@ _APPROVAL = ("masks", "approved_by", "approved_on")
 def write_approved_cohort(records: Records, target: Path) -> int:
     """Write a cohort table of the patients whose masks are approved, with these masks, and who approved them.
 
-    Paths are relative to the new table. Beside it, ``.toml`` says where the patients come from and who approved how many
+    Paths are relative to the new table. A scan that still has no mask is left out where the study cannot take it alone. Beside it, ``.toml`` says where the patients come from and who approved how many
     masks. A model that is trained on the table takes both into its provenance: that description, and the checksum of the
     table, which names the reviewer of each patient.
 
@@ -63,6 +64,10 @@ def write_approved_cohort(records: Records, target: Path) -> int:
             paths[slug] = path
             if number != ORIGINAL:
                 new.pop(slug + LABEL_ENDING, None)  # what was saved holds the region that was meant, alone
+        if not _accepted(paths, cohort):  # a scan without its mask, which the study cannot take
+            alone = {scan.slug for scan in cohort.scans} - {mask.of for mask in cohort.masks if mask.slug in paths}
+            paths = {slug: path for slug, path in paths.items() if slug not in alone}
+            new |= dict.fromkeys(alone & new.keys(), "")
         new |= {slug: os.path.relpath(path.absolute(), folder) for slug, path in paths.items()}
         decision = approved[name]
         new |= dict(zip(_APPROVAL, (decision.state, decision.reviewer, f"{decision.at:%Y-%m-%d}"), strict=True))
@@ -129,6 +134,13 @@ def write_history(records: Records, target: Path) -> int:
     ]
     _write(target, ["at", "reviewer", "patient", "what", "note"], rows)
     return len(rows)
+
+
+def _accepted(images: Collection[str], cohort: ReviewedCohort) -> bool:
+    """Whether a study takes these images together, whatever else it is given."""
+    algorithm = cohort.algorithm
+    of_images = {socket.slug for socket in algorithm.inputs if socket.kind.is_image}
+    return any(of_images.intersection(interface) == set(images) for interface in algorithm.interfaces)
 
 
 def _told(decisions: Iterable[DecisionRow]) -> str:

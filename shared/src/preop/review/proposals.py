@@ -8,6 +8,7 @@ clicks and boxes, such as nnInteractive or MedSAM, joins them as an installed pa
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
@@ -140,7 +141,12 @@ class RandomWalker:
         if not (seeds == 1).any():
             raise InvalidInputError("The box is too thin: draw a larger one, or click into the structure.")
         spacing = np.asarray(scan.spacing_mm) * step
-        walked = random_walker(values, seeds, beta=self.BETA, mode="cg_j", tol=1e-3, spacing=spacing / spacing.min())
+        with warnings.catch_warnings():
+            # Probabilities a little outside of [0, 1] are the solver's tolerance: only the larger one counts here.
+            warnings.simplefilter("ignore", UserWarning)
+            walked = random_walker(
+                values, seeds, beta=self.BETA, mode="cg_j", tol=1e-3, spacing=spacing / spacing.min()
+            )
         found = ndimage.binary_fill_holes(walked == 1)
         for axis, times in enumerate(step):
             found = np.repeat(found, times, axis=axis)
