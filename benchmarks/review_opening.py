@@ -34,8 +34,8 @@ SERVER = "import sys; from preop.cli import main; sys.exit(main())"
 def sarcomas(data: Path, folder: Path) -> Path:
     """Write the table of the public sarcomas."""
     lines = ["patient,ct-image,ct-tumour-segmentation"]
-    for patient in sorted(path for path in data.iterdir() if path.is_dir()):
-        lines.append(f"{patient.name},{patient / 'CT_image.nii.gz'},{patient / 'CT_mask.nii.gz'}")
+    patients = sorted(path for path in data.iterdir() if path.is_dir())
+    lines += [f"{path.name},{path / 'CT_image.nii.gz'},{path / 'CT_mask.nii.gz'}" for path in patients]
     return write_table(folder, lines)
 
 
