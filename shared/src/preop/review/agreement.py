@@ -83,7 +83,7 @@ def _distances_mm(from_mask: Image, to_mask: Image) -> NDArray[np.float64]:
     distances = sitk.SignedMaurerDistanceMap(
         target, squaredDistance=False, useImageSpacing=True, insideIsPositive=False
     )
-    return np.abs(sitk.GetArrayFromImage(distances))[surface].astype(np.float64)
+    return np.asarray(np.abs(sitk.GetArrayFromImage(distances))[surface], dtype=np.float64)
 
 
 @dataclass(frozen=True)

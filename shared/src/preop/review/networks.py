@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,7 +121,7 @@ class Networks:
         finally:
             job.finished = True
 
-    def _segment(self, name: str, image: Image, progress) -> Image:  # type: ignore[no-untyped-def]
+    def _segment(self, name: str, image: Image, progress: Callable[[int, int], None]) -> Image:
         from preop.segmentation import Network, load_network
 
         if self._loaded is None or self._loaded[0] != name:

@@ -102,7 +102,7 @@ def read_reviewed_cohort(table: Path, studies: Sequence[Algorithm], study: Algor
     masks = tuple(_mask(socket) for socket in algorithm.inputs if socket.segmentation_of)
     if not masks:
         raise InvalidInputError(f"{algorithm.name} has no mask that is drawn on a scan: there is nothing to review.")
-    content = read_cohort_table(table, [each.slug for each in (*scans, *masks)])
+    content = read_cohort_table(table, [*(scan.slug for scan in scans), *(mask.slug for mask in masks)])
     shown = tuple(scan for scan in scans if scan.slug in content.columns)
     if not shown:
         raise InvalidInputError(

@@ -45,7 +45,7 @@ def to_nifti(image: Image, base: Geometry) -> bytes:
     header.set_xyzt_units("mm")
     header["vox_offset"] = 352
     header["magic"] = b"n+1"
-    return header.binaryblock + bytes(4) + np.ascontiguousarray(voxels).tobytes()
+    return bytes(header.binaryblock) + bytes(4) + np.ascontiguousarray(voxels).tobytes()
 
 
 def mask_bytes(labels: Image) -> bytes:
@@ -137,7 +137,7 @@ def _compact(voxels: NDArray[np.generic]) -> NDArray[np.generic]:
         return voxels.astype(np.uint8)
     if voxels.dtype.kind in "iu":
         limits = np.iinfo(np.int16)
-        if voxels.size and limits.min <= int(voxels.min()) and int(voxels.max()) <= limits.max:  # type: ignore[call-overload]
+        if voxels.size and limits.min <= int(voxels.min()) and int(voxels.max()) <= limits.max:
             return voxels.astype(np.int16, copy=False)
     return voxels.astype(np.float32, copy=False)
 

@@ -45,7 +45,6 @@ export class Session {
     const scan = this.kind.of;
     const [content, mask] = await Promise.all([api.getScan(id, scan, scan), api.getMask(id, slug)]);
     await this.viewer.show(content, this.patient.scans[scan].window, this.colours(scan), mask);
-    this.viewer.setLabelColours();
     this.label = Object.values(this.kind.labels)[0] ?? Math.max(1, this.largest(mask));
     this.dirty = false;
     this.origin = "";

@@ -3,7 +3,7 @@
  * voxel of the array; `show` refuses a volume for which that would not hold, because a mask must never be drawn beside it.
  */
 
-import { DRAG_MODE, NVImage, Niivue, SLICE_TYPE } from "@niivue/niivue";
+import { DRAG_MODE, NVImage, Niivue, SHOW_RENDER, SLICE_TYPE } from "@niivue/niivue";
 import type { Voxel } from "./api";
 import { type Axis, type Box, Drawing } from "./drawing";
 
@@ -49,6 +49,7 @@ export class Viewer {
       sagittalNoseLeft: true,
       show3Dcrosshair: true,
       multiplanarPadPixels: 2,
+      multiplanarShowRender: SHOW_RENDER.NEVER,
       dragAndDropEnabled: false,
       rulerColor: [1, 0.69, 0.13, 0.9],
       measureLineColor: [1, 0.69, 0.13, 1],
@@ -66,6 +67,18 @@ export class Viewer {
     this.nv.onLocationChange = () => this.moved();
     this.nv.onMeasurementCompleted = (measured) => this.onMeasured(measured.distance);
     this.measure(false);
+    this.setLabelColours();
+    // One picture a frame, however often the viewer asks: opening a patient alone asks a dozen times.
+    const draw = this.nv.drawScene.bind(this.nv);
+    let waiting = false;
+    this.nv.drawScene = () => {
+      if (waiting) return;
+      waiting = true;
+      requestAnimationFrame(() => {
+        waiting = false;
+        draw();
+      });
+    };
   }
 
   async attach(): Promise<void> {
@@ -106,9 +119,10 @@ export class Viewer {
   }
 
   clear(): void {
-    while (this.nv.volumes.length) this.nv.removeVolumeByIndex(this.nv.volumes.length - 1);
-    this.nv.clearMeasurements();
-    if (this.drawing) this.nv.closeDrawing();
+    this.nv.volumes = []; // as the viewer does before it loads others: removing one by one would draw each time
+    this.nv.overlays = [];
+    this.nv.document.completedMeasurements = [];
+    this.nv.document.completedAngles = [];
     this.drawing = this.changed = null;
   }
 
@@ -150,14 +164,13 @@ export class Viewer {
     }
   }
 
-  /** Colours by the value of a label; those without a name share the colours in turn. */
-  setLabelColours(): void {
-    const rgb = Array.from({ length: 255 }, (_, i) => COLOURS[i % COLOURS.length]).map((hex) =>
-      [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16)),
-    );
-    const lut = this.nv.drawLut;
-    rgb.forEach(([r, g, b], i) => lut.lut.set([r, g, b, 255], (i + 1) * 4));
-    this.nv.updateGLVolume();
+  /** Colours by the value of a label, in turn. */
+  private setLabelColours(): void {
+    const { lut } = this.nv.drawLut;
+    for (let label = 1; label <= 255; label++) {
+      const hex = COLOURS[(label - 1) % COLOURS.length];
+      lut.set([...[1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16)), 255], label * 4);
+    }
   }
 
   setMaskLook(outline: boolean, opacity: number): void {
