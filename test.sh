@@ -13,10 +13,17 @@ requirements/install.sh development
 echo "formatting"
 .venv/bin/ruff format --check --quiet .
 .venv/bin/ruff check --quiet .
-echo "types"
-.venv/bin/mypy
-echo "unit tests"
-if $fast; then exec .venv/bin/pytest --numprocesses auto --quiet -m "not slow"; fi
-.venv/bin/pytest --numprocesses auto --quiet
+echo "types, and unit tests meanwhile"
+types="$(mktemp)"
+.venv/bin/mypy >"$types" 2>&1 &
+checker=$!
+trap 'kill "$checker" 2>/dev/null || true; rm -f "$types"' EXIT
+failed=false
+if $fast; then selection="not slow"; else selection=""; fi
+.venv/bin/pytest --numprocesses auto --quiet -m "$selection" || failed=true
+wait "$checker" || failed=true
+cat "$types"
+if $failed; then exit 1; fi
+if $fast; then exit; fi
 echo "test cases"
 .venv/bin/preop test "$@"

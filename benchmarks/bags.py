@@ -98,8 +98,8 @@ def _accuracy(data: Path, name: str, head: str, repeat: int) -> float:
         training = [bag for row, bag in enumerate(bags) if row not in test]
         held_out = [bags[row] for row in sorted(test)]
         network = train(lambda: _attention_network(bags, head), training, FOR_SETS, seed=repeat * FOLDS + fold)
-        said = Ensemble((network,)).predict(held_out)
-        right = [(one.probability > 0.5) == bag.positive for one, bag in zip(said, held_out, strict=True)]
+        predictions = Ensemble((network,)).predict(held_out)
+        right = [(one.probability > 0.5) == bag.positive for one, bag in zip(predictions, held_out, strict=True)]
         shares.append(sum(right) / len(right))
     return float(np.mean(shares))
 
@@ -188,8 +188,10 @@ def _aucs(head: str, seed: int) -> tuple[float, float]:
     def network() -> BagNetwork:
         return BagNetwork(nn.Sequential(nn.Linear(FEATURES, 32), nn.ReLU()), make_head(head, 32))
 
-    said = Ensemble((train(network, training, FOR_LOSSES, seed=seed),)).predict(test)
-    return _patient_and_node_auc(test, [one.probability for one in said], [one.contributions for one in said])
+    predictions = Ensemble((train(network, training, FOR_LOSSES, seed=seed),)).predict(test)
+    return _patient_and_node_auc(
+        test, [one.probability for one in predictions], [one.contributions for one in predictions]
+    )
 
 
 def _oracle(seed: int) -> tuple[float, float]:

@@ -323,7 +323,7 @@ def _time_one(folder: Path, model: Path) -> None:
     with step("stations, measures, stage"):
         found = predict_from_organs(suv, organs, drawn, Information(), loaded.probability)
     with step("outputs"), tempfile.TemporaryDirectory() as output:
-        write_outputs(inference.outputs_of(found, case, organs, loaded), case, Path(output))
+        write_outputs(inference.outputs_of(found, case, loaded), case, Path(output))
     memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
     size = " x ".join(map(str, reversed(ct.shape)))
     whole, processor = (sum(each[place] for each in steps.values()) for place in (0, 1))

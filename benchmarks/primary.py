@@ -4,6 +4,11 @@
 are there are not painted again), measures every item through the networks, and prints the agreement with the truth of each
 slide. ``--note`` writes it down beside the networks, so that items that do not agree are not assessed.
 
+``python benchmarks/primary.py appearance FOLDER`` measures stain and texture of the slides of a cohort in FOLDER (``preop
+simulate``) and of eight of the other centre, which it paints.
+``--note`` writes the ranges down beside the networks: on slides outside of them items are assessed by what was found on real
+tissue alone (``benchmarks/histology.py``).
+
 ``python benchmarks/primary.py speed FOLDER`` times tissue mask, networks and card on a slide of 16,384 x 16,384 pixels of 0.25
 micrometres.
 """
@@ -21,21 +26,28 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.progress import track
 from scipy.stats import rankdata
 
 from preop.slides import Slide, find_tissue, write_slide
 from preop.statistics import intraclass_correlation
+from preop.study import Range
+from primary_growth_pattern.annotations import SLIDE_FILE
+from primary_growth_pattern.appearance import MEASURES, appearance_of, ranges_of, unlike
 from primary_growth_pattern.findings import ItemAgreement, TissueMap
 from primary_growth_pattern.networks import Networks
 from primary_growth_pattern.score_card import DEFINITIONS, ScoreCard, score
-from primary_growth_pattern.simulation import SLIDE_PX, SimulatedPatient, draw_patient
+from primary_growth_pattern.simulation import SLIDE_PX, SMALL_SLIDE_PX, SimulatedPatient, draw_patient
 from primary_growth_pattern.simulation.anatomy import MAP_UM
-from primary_growth_pattern.simulation.scan import PIXEL_UM, strips
-from primary_growth_pattern.tissue import load_networks, measure, note_agreement, readable
+from primary_growth_pattern.simulation.looks import PIXEL_UM
+from primary_growth_pattern.simulation.scan import strips
+from primary_growth_pattern.tissue import load_networks, measure, note_figures, readable
 from primary_growth_pattern.tumour_bed import find_bed
 
 UNSEEN_CENTRE = "D"
 SEED = 7300
+APPEARANCE_SEED = 7400
+UNSEEN_SLIDES = 8
 SIDE_PX = 6144  # 3.1 mm: a field of the hot spot fits several times, and 40 slides are painted in minutes
 NETWORKS = Path(__file__).parents[1] / "algorithms" / "primary_growth_pattern" / "model" / "networks"
 
@@ -43,7 +55,7 @@ NETWORKS = Path(__file__).parents[1] / "algorithms" / "primary_growth_pattern" /
 def main() -> None:
     """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("items", "speed"))
+    parser.add_argument("what", choices=("items", "appearance", "speed"))
     parser.add_argument("folder", type=Path, help="for the slides")
     parser.add_argument("--networks", type=Path, default=NETWORKS)
     parser.add_argument("--slides", type=int, default=40)
@@ -55,12 +67,17 @@ def main() -> None:
     if arguments.what == "speed":
         time_one(arguments.folder, networks)
         return
+    if arguments.what == "appearance":
+        ranges = look(arguments.folder)
+        if arguments.note:
+            note_figures(arguments.networks, validated_appearance=ranges)
+        return
     agreement = compare(arguments.folder, arguments.slides, networks)
     if arguments.note:
-        note_agreement(
+        note_figures(
             arguments.networks,
-            agreement,
-            f"{arguments.slides} simulated slides of centre {UNSEEN_CENTRE}, seed {SEED} (benchmarks/primary.py)",
+            agreement=agreement,
+            agreement_measured_on=f"{arguments.slides} simulated slides of centre {UNSEEN_CENTRE}, seed {SEED} (benchmarks/primary.py)",
         )
 
 
@@ -111,6 +128,35 @@ def cards(folder: Path, count: int, networks: Networks) -> Iterator[tuple[dict[s
             number, *(f"{name} {value:.3g}/{_text(card.item(name).value)}" for name, value in truth.items()), flush=True
         )
         yield truth, card
+
+
+def look(folder: Path) -> dict[str, Range]:
+    """Measure what the slides of a cohort look like, print the range of each measure, and how many lie outside the others'."""
+    found = []
+    for path in track([*sorted(folder.rglob(SLIDE_FILE)), *unseen(folder)], "Slides"):
+        with Slide(path) as slide:
+            found.append(appearance_of(slide, readable(find_tissue(slide))))
+    ranges = ranges_of(found)
+    print("\n".join(f"{MEASURES[name]}: {expected}" for name, expected in ranges.items()))
+    apart = sum(
+        unlike(each, ranges_of([*found[:number], *found[number + 1 :]])) is not None
+        for number, each in enumerate(found)
+    )
+    print(f"{apart} of {len(found)} slides lie outside the ranges of all others")
+    return ranges
+
+
+def unseen(folder: Path) -> Iterator[Path]:
+    """Paint small slides of the centre that was not in training."""
+    for number in range(UNSEEN_SLIDES):
+        path = folder / f"{APPEARANCE_SEED}_{number:03d}.tif"
+        if not path.exists():
+            partial = path.with_suffix(".partial.tif")
+            draw_patient(APPEARANCE_SEED, number, shape_px=(SMALL_SLIDE_PX,) * 2, centre=UNSEEN_CENTRE).write_slide(
+                partial
+            )
+            partial.replace(path)
+        yield path
 
 
 def items_of(patient: SimulatedPatient) -> dict[str, float]:

@@ -18,3 +18,4 @@ compile training --constraint imaging.txt --constraint learning.txt --constraint
 compile review --constraint imaging.txt --constraint learning.txt --constraint pathology.txt --constraint training.txt
 compile development --constraint training.txt --constraint learning.txt --constraint pathology.txt --constraint review.txt
 compile docs --constraint development.txt
+compile supply_chain

@@ -9,6 +9,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,17 +29,37 @@ ROOT = Path(__file__).parents[1]
 settings.register_profile("preop", deadline=None)
 settings.load_profile("preop")
 
-SLOW_FIXTURES = {"container", "trained"}
-"""What needs them runs an image, or trains from end to end."""
+STUDIES = ROOT / "tests" / "algorithms"
+SLOW_FIXTURES = {"container", "stock", "total_segmentator", "trained"}
+"""What needs them runs an image or another's program, or trains from end to end."""
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as slow what needs a slow fixture, by its name or as the value of a parameter."""
+    """Mark the slow tests, keep what shares fixtures in one process, and begin with what takes longest.
+
+    Slow is what needs a slow fixture, by its name or as the value of a parameter. With ``--dist loadgroup`` the tests of a
+    study run in one process, and so do those of any other file, but for its slow tests: each goes where there is room.
+    """
     for item in items:
         if isinstance(item, pytest.Function):
             params = item.callspec.params.values() if hasattr(item, "callspec") else ()
             if SLOW_FIXTURES & {*item.fixturenames, *(value for value in params if isinstance(value, str))}:
                 item.add_marker(pytest.mark.slow)
+    groups = {item: _group(item) for item in items}
+    first = {groups[item] for item in items if _is_slow(item)}
+    for item, group in groups.items():
+        if not _is_slow(item) or group.parent == STUDIES:
+            item.add_marker(pytest.mark.xdist_group(str(group.relative_to(ROOT))))
+    items.sort(key=lambda item: groups[item] not in first)
+
+
+def _group(item: pytest.Item) -> Path:
+    return item.path.parent if item.path.parent.parent == STUDIES else item.path
+
+
+def _is_slow(item: pytest.Item) -> bool:
+    return item.get_closest_marker("slow") is not None
 
 
 @pytest.fixture(scope="session")
@@ -70,6 +91,19 @@ def alone() -> Iterator[None]:
     with (Path(tempfile.gettempdir()) / f"preop-tests-{os.getuid()}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def threads_of_torch(count: int) -> Iterator[None]:
+    """Let torch have so many threads: a machine with other cores."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 TOY_TOML = """
@@ -295,19 +329,30 @@ def bag_evidence() -> dict[str, Any]:
     }
 
 
-@pytest.fixture
-def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+@contextmanager
+def one_process() -> Iterator[None]:
     """Do patients one after another here: starting processes takes longer than what tests do in them."""
 
     def one_after_another(
         function: Callable[[Any], Any], patients: Sequence[Any], *, description: str | None
     ) -> Iterator[tuple[Any, Any]]:
-        assert description
+        assert description != ""
         for patient in patients:
             try:
-                yield patient, function(patient)
+                result = function(patient)
             except PreopError as error:
-                yield patient, error
+                result = error
+            yield patient, result
 
-    for module in ("copies", "measuring"):
-        monkeypatch.setattr(f"preop.cohort.{module}.map_patients", one_after_another)
+    import joblib
+
+    with pytest.MonkeyPatch.context() as patch, joblib.parallel_config(backend="sequential"):
+        for module in ("cohort.copies", "cohort.measuring", "simulation.cohort"):
+            patch.setattr(f"preop.{module}.map_patients", one_after_another)
+        yield
+
+
+@pytest.fixture
+def in_this_process() -> Iterator[None]:
+    with one_process():
+        yield

@@ -18,6 +18,8 @@ FLOORS = {
     "folders": 2,
     "tables": 1,
     "toml": 1,
+    "repeatable": 1,
+    "weights": 1,
     "imaging": 1,
     "statistics": 1,
     "counts": 1,

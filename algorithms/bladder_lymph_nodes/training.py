@@ -32,6 +32,7 @@ from preop.mil import fit as fit_ensemble
 from preop.report import write_report
 from preop.statistics import auc, oracle_auc, youden_threshold
 from preop.study import Range, TrainingData, model_info, write_model
+from preop.tables import number, whole_number
 
 from .lymph_nodes import SIZE_RULE_MM
 from .model import DESCRIPTION_FILE, Description, Details
@@ -162,7 +163,10 @@ def prepare(
     )
     stored = [read_json(folder / NODES_FILE) for folder in folders.values()]
     measured = _measured([row for each in stored for row in each["radiomics"]])
-    truths = {(row["patient"], int(row["label"])): int(row["positive"]) for row in _truth(cohort, NODE_TRUTH_FILE)}
+    truths = {
+        (row["patient"], whole_number(row["label"], "label")): whole_number(row["positive"], "positive")
+        for row in _truth(cohort, NODE_TRUTH_FILE)
+    }
     prepared = []
     for patient, each in zip(cohort.patients, stored, strict=True):
         low, high = reports[patient.name]
@@ -241,9 +245,12 @@ def _oracle(cohort: Cohort) -> dict[str, float] | None:
     positive = {row["patient"] for row in nodes if row["positive"] == "1"}
     inside = [row for row in nodes if row["patient"] in positive]
     return {
-        "patient_auc": oracle_auc(np.array([float(row["oracle_probability"]) for row in patients])),
+        "patient_auc": oracle_auc(
+            np.array([number(row["oracle_probability"], "oracle_probability") for row in patients])
+        ),
         "instance_auc": auc(
-            [int(row["positive"]) for row in inside], [float(row["oracle_probability"]) for row in inside]
+            [whole_number(row["positive"], "positive") for row in inside],
+            [number(row["oracle_probability"], "oracle_probability") for row in inside],
         ),
     }
 
@@ -251,8 +258,8 @@ def _oracle(cohort: Cohort) -> dict[str, float] | None:
 def _threshold(prepared: Sequence[Prepared], held_out: Sequence[HeldOut]) -> float:
     """Likelihood at which sensitivity and specificity together are largest in the validation."""
     known = [
-        (each.bag.positive, said.prediction.probability)
-        for each, said in zip(prepared, held_out, strict=True)
+        (each.bag.positive, held_out_prediction.prediction.probability)
+        for each, held_out_prediction in zip(prepared, held_out, strict=True)
         if each.bag.positive is not None
     ]
     return youden_threshold(np.array([positive for positive, _ in known]), np.array([score for _, score in known]))

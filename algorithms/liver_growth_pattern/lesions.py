@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from preop.errors import InvalidInputError
-from preop.imaging import Geometry, Image, axial_diameters, components, crop, resample_like
+from preop.imaging import Geometry, Image, axial_diameters, check_drawn, components, crop, resample_like
 from preop.imaging.regions import Box
+from preop.imaging.separation import MAX_STRUCTURES
 from preop.radiomics import Family, FixedBinSize, Settings, compute_features
 from preop.radiomics.filters import LaplacianOfGaussian
 from preop.radiomics.regions import depths_mm, distances_mm
@@ -75,7 +76,6 @@ MIN_VOXELS = 30
 """A smaller region has no features."""
 
 AIR_HU = -1024.0
-MAX_LABEL = 65535
 
 
 @dataclass(frozen=True)
@@ -380,12 +380,7 @@ def _separated_instances(segmentation: Image) -> tuple[Image, list[str]]:
             f"The {SEGMENTATION} is empty: not one metastasis is segmented, so there is nothing to assess; segment them "
             "first."
         )
-    low, high = float(values.min()), float(values.max())
-    if low < 0 or high > MAX_LABEL or (values.dtype.kind == "f" and (values != np.round(values)).any()):
-        raise InvalidInputError(
-            f"The {SEGMENTATION} holds values from {low:g} to {high:g}; expected whole numbers from 0 to {MAX_LABEL}, "
-            "one for each metastasis."
-        )
+    check_drawn(segmentation, name=SEGMENTATION, structure="metastasis")
     labels = values.astype(np.int32)
     notes = []
     if len(np.unique(labels[labels > 0])) == 1:
@@ -405,6 +400,10 @@ def _separated_instances(segmentation: Image) -> tuple[Image, list[str]]:
             f"{what} of the segmentation excluded: under {SPECK_MM3:g} mm3 or of one voxel, too small to assess."
         )
         labels = np.where(np.isin(labels, small), 0, labels)
+    if (count := len(np.unique(labels[labels > 0]))) > MAX_STRUCTURES:
+        raise InvalidInputError(
+            f"The {SEGMENTATION} holds {count:,} metastases; expected at most {MAX_STRUCTURES}: is it noise, or that of another scan?"
+        )
     if not labels.any():
         raise InvalidInputError(
             f"The {SEGMENTATION} holds nothing larger than {SPECK_MM3:g} mm3, or than one voxel: no metastasis is "

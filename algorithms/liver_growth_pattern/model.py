@@ -10,8 +10,6 @@ from typing import Any, Self
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-from safetensors import SafetensorError
-from safetensors.torch import load as read_safetensors
 from safetensors.torch import save as to_safetensors
 
 from preop.errors import InvalidModelError
@@ -20,6 +18,7 @@ from preop.mil import BagNetwork
 from preop.segmentation import Network, OrganNetworks, load_network, load_organ_networks
 from preop.staging import Pattern, WithinPatientCorrelation
 from preop.study import Figure, ModelInfo, Range, Stored, read_description, read_model_info
+from preop.weights import part_of, put_into, read_weights
 
 from .combination import LEARNERS, Learner, Stack
 from .learning import COMBINATION, LEARNERS_OF, MODELS, Fitted
@@ -222,26 +221,13 @@ def to_weights(networks: Sequence[BagNetwork]) -> bytes:
 
 def _read_networks(folder: Path, description: Description) -> list[BagNetwork]:
     path = folder / WEIGHTS_FILE
-    try:
-        weights = read_safetensors(path.read_bytes())
-    except OSError:
-        raise InvalidModelError(f"The model in {folder} is incomplete: {WEIGHTS_FILE} is missing.") from None
-    except SafetensorError as error:
-        raise InvalidModelError(f"The weights {path} cannot be read: {error}.") from None
+    weights = read_weights(path)
     networks = []
     for number in range(description.networks):
         # Weights are about to be replaced; the caller's random numbers stay as they were.
         with torch.random.fork_rng():
             network = make_network(description.network)
-        prefix = f"{number}."
-        own = {name.removeprefix(prefix): tensor for name, tensor in weights.items() if name.startswith(prefix)}
-        try:
-            network.load_state_dict(own)
-        except RuntimeError:
-            raise InvalidModelError(
-                f"The weights {path} do not fit the network that {DESCRIPTION_FILE} describes: take the model folder that "
-                "belongs to this version."
-            ) from None
+        put_into(network, part_of(weights, number), path, f"the network that {DESCRIPTION_FILE} describes")
         networks.append(network.eval())
     return networks
 

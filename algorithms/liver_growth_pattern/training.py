@@ -22,6 +22,7 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 
+from preop import tables
 from preop.cohort import Cohort, learning_folder, measure_patients
 from preop.cohort import Patient as CohortPatient
 from preop.errors import InvalidInputError
@@ -179,14 +180,12 @@ def read_shares(cohort: Cohort) -> dict[str, dict[int, Shares]]:
     found: dict[str, dict[int, Shares]] = {}
     for row in _table(cohort, SHARES_FILE):
         try:
-            label = int(row["label"])
-            shares = Shares(*(float(row[pattern]) for pattern in Pattern))
+            label = tables.whole_number(row["label"], "label")
+            shares = Shares(*(tables.number(row[pattern], pattern) for pattern in Pattern))
         except KeyError as error:
             raise InvalidInputError(f"{SHARES_FILE} has no column {error.args[0]}.") from None
-        except ValueError:
-            raise InvalidInputError(f"{SHARES_FILE}, patient {row['patient']}: a cell is not a number.") from None
         except InvalidInputError as error:
-            raise InvalidInputError(f"{SHARES_FILE}, patient {row['patient']}, label {label}: {error}") from None
+            raise InvalidInputError(f"{SHARES_FILE}, patient {row['patient']}, label {row['label']}: {error}") from None
         found.setdefault(row["patient"], {})[label] = shares
     return found
 

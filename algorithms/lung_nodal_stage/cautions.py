@@ -2,13 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import numpy as np
-from numpy.typing import NDArray
-
-from preop.anatomy.organs import LUNGS
-from preop.segmentation import Organs
 from preop.staging import N
 from preop.study import simulation_warnings
 
@@ -48,38 +41,9 @@ def _on_stations(assessment: Assessment) -> list[str]:
     ]
 
 
-def warnings_on(assessment: Assessment, model: Model, organs: Organs, slice_mm: float) -> list[str]:
+def warnings_on(assessment: Assessment, model: Model, slice_mm: float) -> list[str]:
     """Say what a reader should know before trusting the stage."""
-    return [
-        *_about_orientation(organs),
-        *_about_primary(assessment),
-        *_about_nodes(assessment, model),
-        *_about_model(model, slice_mm),
-    ]
-
-
-def _about_orientation(organs: Organs) -> list[str]:
-    """Doubt a header by which the liver lies where it does not."""
-    liver, lungs = (_centre_mm(organs, names) for names in (("liver",), LUNGS))
-    if liver is None or lungs is None:
-        return []
-    warnings = []
-    if liver[0] > lungs[0]:
-        warnings.append(
-            "The liver lies on the left: the scan is mirrored, or the organs are (situs inversus); if it is mirrored, "
-            "right and left are exchanged in all that is said here."
-        )
-    if liver[2] > lungs[2]:
-        warnings.append(
-            "The liver lies above the lungs: the scan stands on its head, and nothing said here can be believed; correct "
-            "the orientation in its header."
-        )
-    return warnings
-
-
-def _centre_mm(organs: Organs, names: Sequence[str]) -> NDArray[np.float64] | None:
-    places = np.argwhere(organs.mask(*names)[::4, ::4, ::4]) * 4
-    return organs.labels.geometry.world_mm(places).mean(axis=0) if len(places) else None
+    return [*_about_primary(assessment), *_about_nodes(assessment, model), *_about_model(model, slice_mm)]
 
 
 def _about_primary(assessment: Assessment) -> list[str]:

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from preop.errors import InvalidInputError
 from preop.grandchallenge.cases import Case
 from preop.grandchallenge.outputs import Output
 from preop.grandchallenge.runtime import run_algorithm
-from preop.imaging import Image, axial_axis, check_hu, check_suv, to_common_frame
+from preop.imaging import Image, axial_axis, check_drawn, check_hu, check_suv, to_common_frame
 from preop.segmentation import FractionOfMaximum, Network, Organs, remove_small_components, segment_pet
 
 from .assessment import CT, PET, Assessment, Information, predict_from_stations, stations_of
@@ -33,8 +34,9 @@ def predict(case: Case, model: Model) -> dict[str, Output]:
     check_hu(ct, name=CT)
     check_suv(pet, name=PET, brain=False)
     suv, _ = to_common_frame(pet, ct)
+    given = given_lesions(case)
     organs = remove_small_components(model.organs.segment(ct))
-    segmentation = case.image(SEGMENTATION) if SEGMENTATION in case else draw_lesions(ct, suv, organs, model)
+    segmentation = draw_lesions(ct, suv, organs, model) if given is None else given
     stations = stations_of(organs)
     assessment = predict_from_stations(
         suv,
@@ -44,9 +46,29 @@ def predict(case: Case, model: Model) -> dict[str, Output]:
         Information.of(case),
         model.probability,
         view_of(stations, organs, ct, pet),
-        model.unseen(given=SEGMENTATION in case),
+        model.unseen(given=given is not None),
     )
-    return outputs_of(assessment, case, organs, model)
+    return outputs_of(assessment, case, model)
+
+
+def given_lesions(case: Case) -> Image | None:
+    """Take the lesions that a reader has drawn; None where they are not given.
+
+    Raises
+    ------
+    InvalidInputError
+        If nobody can have drawn them so. It is said before the organs are labelled, which takes long.
+    """
+    if SEGMENTATION not in case:
+        return None
+    drawn = case.image(SEGMENTATION)
+    check_drawn(drawn, name=SEGMENTATION, structure="lesion")
+    if not drawn.voxels.any():
+        raise InvalidInputError(
+            f"The {SEGMENTATION} is empty: not even the primary is drawn; draw the lesions, or leave the segmentation out, and "
+            "the model draws them."
+        )
+    return drawn
 
 
 def draw_lesions(ct: Image, suv: Image, organs: Organs, model: Model) -> Image:
@@ -67,11 +89,11 @@ def draw_by_uptake(suv: Image, organs: Organs, rule: PetThreshold) -> Image:
     return segment_pet(suv, threshold, organs=organs, physiological=TAKES_UP_IN_HEALTH)
 
 
-def outputs_of(assessment: Assessment, case: Case, organs: Organs, model: Model) -> dict[str, Output]:
+def outputs_of(assessment: Assessment, case: Case, model: Model) -> dict[str, Output]:
     """Give the stage and what it rests on in the forms that the platform shows."""
     ct = case.image(CT)
     notes = notes_on(assessment)
-    warnings = warnings_on(assessment, model, organs, ct.spacing_mm[axial_axis(ct.geometry)])
+    warnings = warnings_on(assessment, model, ct.spacing_mm[axial_axis(ct.geometry)])
     return {
         "n-stage": str(assessment.stage.category),
         "n-stage-explanation": explain(assessment, model, notes, warnings),

@@ -1,9 +1,10 @@
-"""The small networks that are shipped, trained on simulated patients: ``python -m lung_nodal_stage.networks --model MODEL``.
+"""The small networks that are shipped: ``python -m lung_nodal_stage.networks --model MODEL [--labels FILE ...]``.
 
 The organ network stands where TotalSegmentator's own weights would (task total at 3 mm), the lesion network in nnU-Net's
-layout, so that real ones take their place without a change. Both are plain U-Nets of nnU-Net; a simulated thorax needs
-neither its augmentation nor its number of steps, so they are fitted here by a short loop. A run that was stopped goes on
-when started again, and ends with the same weights. They were trained on simulated patients, and on nothing else.
+layout, so that real ones take their place without a change. Both are plain U-Nets of nnU-Net, fitted here by a short loop.
+The lesion network learns from simulated patients; the organ network from them, and from CTs that are drawn anew and anew
+from label maps of simulated and, with ``--labels``, of real people (``organ_cases.py``). A run that was stopped goes on
+when started again, and on a CPU ends with the same weights.
 """
 
 from __future__ import annotations
@@ -22,9 +23,13 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from preop.anatomy import TOTAL_CLASSES, Organs, map_stations, stations_of_node
+from preop.anatomy import Organs, map_stations, stations_of_node
+from preop.errors import InvalidModelError
 from preop.folders import open_resumable_run
+from preop.grandchallenge.algorithm import read_algorithm
 from preop.imaging import Image, components, reorient, resample, resample_like
+from preop.progress import progress_bars
+from preop.repeatable import repeatable
 from preop.segmentation import Organs as FoundOrgans
 from preop.segmentation import (
     TrainingSettings,
@@ -33,9 +38,11 @@ from preop.segmentation import (
     write_network,
     write_organ_network,
 )
+from preop.segmentation.model_folder import PLANS_FILE, heads_taken, heard_heads, read_model_folder
 from preop.segmentation.training import CONFIGURATION, dataset_of, plans_of
-from preop.study import DataSource
+from preop.study import MODEL_FILE, DataSource, register
 
+from .organ_cases import DRAWN, ORGANS, SPINE, LabelMaps, draw_case, network_labels
 from .simulation import SOURCE, SimulatedLesion, SimulatedPatient, draw_patient
 
 Task = Literal["organs", "lesions"]
@@ -45,21 +52,11 @@ SEED, PATIENTS = 20_000, 56
 FIRST_HELD_OUT = 1_000
 """Number of the first patient of the same seed that no network has seen."""
 
-SPINE = "vertebrae_T6"
-"""The class that stands for every vertebra: the stations need the spine, not its parts."""
-
-ORGANS = (
-    *(name for name in TOTAL_CLASSES if not name.startswith("vertebrae") and name != "spinal_cord"),
-    SPINE,
-    "liver",
-    "spleen",
-    "kidney_right",
-    "kidney_left",
-    "stomach",
-    "thyroid_gland",
-)
 AVID_SUV = 2.0
 """Uptake from which a lesion is one for the network: what is fainter than blood nobody would outline on a PET."""
+
+SIMULATED = 16
+"""Simulated patients whose CT the organ network sees as it is, beside those that are drawn from label maps."""
 
 WIDE = (64, 64, 96)
 FAMILIAR = 0.65  # share of the tiles around a voxel of a random class
@@ -134,10 +131,14 @@ class Recipe:
 RECIPES: Mapping[Task, Recipe] = {
     "organs": Recipe(
         TrainingSettings(
-            labels=ORGANS, spacing_mm=(3.0,) * 3, patch=WIDE, features=(16, 32, 64, 64, 64), convolutions=1
+            labels=ORGANS,
+            spacing_mm=(3.0,) * 3,
+            patch=WIDE,
+            features=(16, 32, 64, 64, 64),
+            convolutions=(1, 1, 1, 1, 3),  # deep ones see far, and cost next to nothing
         ),
         intensities=((-950.0, 400.0, 0.0, 200.0),),
-        parts=(Part((48, 48, 48), 800, 3e-3), Part(WIDE, 700, 2e-3)),
+        parts=(Part(WIDE, 750, 1.5e-3),),
     ),
     "lesions": Recipe(
         TrainingSettings(
@@ -155,7 +156,12 @@ RECIPES: Mapping[Task, Recipe] = {
 
 
 def train_networks(
-    model: Path, work: Path, tasks: Sequence[Task] = ("organs", "lesions"), progress: Progress | None = None
+    model: Path,
+    work: Path,
+    tasks: Sequence[Task] = ("organs", "lesions"),
+    progress: Progress | None = None,
+    maps: LabelMaps | None = None,
+    start: Path | None = None,
 ) -> None:
     """Fit networks and write them into a model folder, with where they come from.
 
@@ -166,21 +172,35 @@ def train_networks(
     work
         Folder of what is needed to go on after a stop; it may be removed in the end.
     progress
-        Called with the number of steps done and all of them, for each network.
+        Called with the number of steps done and all of them, for each network; preparing a case is a step too.
+    maps
+        Label maps of real people for the organ network; only simulated ones where not given.
+    start
+        Model folder of networks of the same classes whose weights to start from, as far as they fit.
     """
+    maps = maps or LabelMaps()
+    begun = {task: _start(start / task, RECIPES[task].settings.labels) for task in tasks} if start else {}
     open_resumable_run(
-        work, {"seed": SEED, "patients": PATIENTS, **{task: repr(recipe) for task, recipe in RECIPES.items()}}
+        work,
+        {
+            "seed": SEED,
+            "patients": PATIENTS,
+            "drawn": DRAWN,
+            "label maps": " ".join(maps.checksums.values()),
+            **{f"start of {task}": each.checksum for task, each in begun.items()},
+            **{task: repr(recipe) for task, recipe in RECIPES.items()},
+        },
     )
-    cases = prepare_cases(work)
     for task in tasks:
         recipe = RECIPES[task]
-        weights = fit(recipe, cases[task], work / f"{task}.pt", progress)
+        cases = prepare_cases(task, work, maps, progress)
+        weights = fit(recipe, cases, work / f"{task}.pt", progress, begun[task].weights if start else {})
         folder = model / task
         if task == "organs":
             write_organ_network(folder, recipe.plans, weights, ORGANS)
         else:
             write_network(folder, recipe.plans, dataset_of(recipe.settings, PATIENTS), weights)
-        (folder / "provenance.json").write_text(json.dumps(_provenance(task), indent=2) + "\n")
+        (folder / "provenance.json").write_text(json.dumps(_provenance(task, maps, begun.get(task)), indent=2) + "\n")
 
 
 def training_case(task: Task, patient: SimulatedPatient) -> tuple[list[Image], Image]:
@@ -188,13 +208,8 @@ def training_case(task: Task, patient: SimulatedPatient) -> tuple[list[Image], I
     recipe = RECIPES[task]
     ct = resample(reorient(patient.ct, "RAS"), recipe.settings.spacing_mm, interpolation="linear")
     if task == "organs":
-        labels = np.zeros(ct.shape, dtype=np.uint8)
         organs = resample_like(patient.organs.labels, ct.geometry, interpolation="nearest", outside=0)
-        for value, name in enumerate(ORGANS, 1):
-            names = [other for other in patient.organs.indices if other.startswith("vertebrae")]
-            for each in names if name == SPINE else [name]:
-                labels[organs.voxels == patient.organs.indices[each]] = value
-        return [ct], ct.with_voxels(labels)
+        return [ct], network_labels(organs, patient.organs.indices)
     pet = resample_like(patient.pet, ct.geometry, interpolation="linear")
     lesions = resample_like(patient.lesions, ct.geometry, interpolation="nearest", outside=0)
     avid = [lesion.label for lesion in avid_lesions(patient)]
@@ -208,7 +223,46 @@ def avid_lesions(patient: SimulatedPatient) -> list[SimulatedLesion]:
     ]
 
 
-def fit(recipe: Recipe, cases: Sequence[Path], state: Path, progress: Progress | None = None) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Start:
+    """Weights that a fit starts from, with the checksum of their file and the record of their own training."""
+
+    weights: Mapping[str, Any]
+    checksum: str
+    provenance: Mapping[str, Any]
+
+
+def _start(network: Path, classes: Sequence[str]) -> _Start:
+    """Read the weights of a network that was written here, with the outputs of these classes in their order."""
+    folder = read_model_folder(next(network.rglob(PLANS_FILE)).parent)
+    weights = folder.weights[0]
+    heads = [0, *(int(folder.dataset["labels"][name]) for name in classes)]
+    heard = heard_heads(weights)
+    if heard is not None and set(heard) != set(heads):
+        raise InvalidModelError(f"The network of {network} has not learned the classes of this one.")
+    checksum = next(digest for name, digest in folder.checksums.items() if name.endswith(".pth"))
+    record = json.loads((network / "provenance.json").read_text())
+    return _Start(heads_taken(weights, heads), checksum, record)
+
+
+def _started(network: torch.nn.Module, weights: Mapping[str, Any]) -> None:
+    """Take over the weights that fit; a further convolution hands on what it is given, to begin with."""
+    own = network.state_dict()
+    for name, values in own.items():
+        if name in weights and weights[name].shape == values.shape:
+            values.copy_(weights[name])
+        elif name.endswith("conv.weight") and values.shape[0] == values.shape[1]:
+            torch.nn.init.dirac_(values)
+    network.load_state_dict(own)
+
+
+def fit(
+    recipe: Recipe,
+    cases: Sequence[Path],
+    state: Path,
+    progress: Progress | None = None,
+    start: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Fit a network to tiles of prepared cases; give its weights.
 
     Parameters
@@ -217,41 +271,46 @@ def fit(recipe: Recipe, cases: Sequence[Path], state: Path, progress: Progress |
         Files of :func:`prepare_cases`.
     state
         File that holds a fit that was stopped.
+    start
+        Weights to start from where they fit; none to start at random.
     """
-    torch.manual_seed(SEED)
-    network = _network(recipe)
-    volumes = [dict(np.load(case)) for case in cases]
-    done = 0
-    for part in recipe.parts:
-        before, done = done, done + part.steps
-        optimiser = torch.optim.AdamW(network.parameters(), lr=part.learning_rate, weight_decay=1e-4)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, part.learning_rate, total_steps=part.steps, pct_start=WARMING_UP
-        )
-        kept = {"network": network, "optimiser": optimiser, "schedule": schedule}
-        for step in range(_taken_up(state, kept, before, done), done):
-            data, labels = _tile(np.random.default_rng([SEED, step]), volumes, recipe, part.patch)
-            optimiser.zero_grad()
-            with torch.autocast("cpu", torch.bfloat16):  # twice as fast where the processor knows it
-                scores = network(data)
-            torch.autograd.backward(_loss(scores.float(), labels))
-            torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-            optimiser.step()
-            schedule.step()
-            if (step + 1) % SAVED_EVERY == 0 or step + 1 == done:
-                partial = state.with_suffix(".partial")
-                torch.save({"step": step + 1, **{name: each.state_dict() for name, each in kept.items()}}, partial)
-                partial.replace(state)
-            if progress is not None:
-                progress(step + 1, recipe.steps)
-    return dict(network.state_dict())
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    with repeatable(SEED):
+        network = _network(recipe).to(device)
+        if start:
+            _started(network, start)
+        volumes = [dict(np.load(case)) for case in cases]
+        done = 0
+        for part in recipe.parts:
+            before, done = done, done + part.steps
+            optimiser = torch.optim.AdamW(network.parameters(), lr=part.learning_rate, weight_decay=1e-4)
+            schedule = torch.optim.lr_scheduler.OneCycleLR(
+                optimiser, part.learning_rate, total_steps=part.steps, pct_start=WARMING_UP
+            )
+            kept = {"network": network, "optimiser": optimiser, "schedule": schedule}
+            for step in range(_taken_up(state, kept, before, done), done):
+                data, labels = _tile(np.random.default_rng([SEED, step]), volumes, recipe, part.patch)
+                optimiser.zero_grad()
+                with torch.autocast(device.type, torch.bfloat16):  # twice as fast where the processor knows it
+                    scores = network(data.to(device))
+                torch.autograd.backward(_loss(scores.float(), labels.to(device)))
+                torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+                optimiser.step()
+                schedule.step()
+                if (step + 1) % SAVED_EVERY == 0 or step + 1 == done:
+                    partial = state.with_suffix(".partial")
+                    torch.save({"step": step + 1, **{name: each.state_dict() for name, each in kept.items()}}, partial)
+                    partial.replace(state)
+                if progress is not None:
+                    progress(step + 1, recipe.steps)
+    return {name: value.cpu() for name, value in network.state_dict().items()}
 
 
 def _taken_up(state: Path, kept: Mapping[str, Any], first: int, last: int) -> int:
     """Load a fit that was stopped after the first step of a part; give the step to go on with."""
     if not state.is_file():
         return first
-    content = torch.load(state, weights_only=True)
+    content = torch.load(state, weights_only=True, map_location="cpu")
     if content["step"] <= first:
         return first
     kept["network"].load_state_dict(content["network"])
@@ -261,21 +320,24 @@ def _taken_up(state: Path, kept: Mapping[str, Any], first: int, last: int) -> in
     return min(int(content["step"]), last)
 
 
-def prepare_cases(folder: Path, patients: int = PATIENTS) -> dict[Task, list[Path]]:
-    """Simulate patients and keep what each network learns from them."""
-    files: dict[Task, list[Path]] = {task: [] for task in RECIPES}
-    for number in range(patients):
-        paths = {task: folder / f"{task}_{number}.npz" for task in RECIPES}
-        for task, path in paths.items():
-            files[task].append(path)
-        if all(path.is_file() for path in paths.values()):
-            continue
-        patient = draw_patient(SEED, number)
-        for task, path in paths.items():
-            scans, labels = training_case(task, patient)
+def prepare_cases(
+    task: Task, folder: Path, maps: LabelMaps | None = None, progress: Progress | None = None
+) -> list[Path]:
+    """Simulate and draw what a network learns from, and keep it in files; files that are there stay as they are."""
+    simulated = SIMULATED if task == "organs" else PATIENTS
+    drawn = DRAWN if task == "organs" else 0
+    files = [folder / f"{task}_{number}.npz" for number in range(simulated + drawn)]
+    for number, path in enumerate(files):
+        if not path.is_file():
+            if number < simulated:
+                scans, labels = training_case(task, draw_patient(SEED, number))
+            else:
+                scans, labels = draw_case(SEED, number - simulated, maps or LabelMaps())
             partial = path.with_name(f".{path.name}")
             np.savez(partial, scans=np.stack([scan.voxels for scan in scans]).astype(np.float16), labels=labels.voxels)
             partial.replace(path)
+        if progress is not None:
+            progress(number + 1 - len(files), RECIPES[task].steps)
     return files
 
 
@@ -410,50 +472,69 @@ def _loss(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     entropy = functional.cross_entropy(scores, labels, weight=weights)
     probability = torch.softmax(scores, dim=1)
     right = probability.gather(1, labels[:, None]).flatten()
-    shared = torch.zeros(classes).index_add(0, flat, right)
+    shared = torch.zeros(classes, device=scores.device).index_add(0, flat, right)
     dice = (2 * shared + 1) / (probability.sum(dim=(0, 2, 3, 4)) + size + 1)
     seen = size > 0
     seen[0] = False
     return entropy + (1 - dice[seen].mean() if seen.any() else 0 * entropy)
 
 
-def _provenance(task: Task) -> dict[str, Any]:
+def _provenance(task: Task, maps: LabelMaps, start: _Start | None) -> dict[str, Any]:
     source: DataSource = SOURCE
     packages = ("preop", "torch", "nnunetv2", "TotalSegmentator", "numpy")
     return {
-        "training_data": {**source.model_dump(), "patients": PATIENTS, "seed": SEED},
+        "training_data": {
+            **source.model_dump(),
+            "patients": SIMULATED if task == "organs" else PATIENTS,
+            "seed": SEED,
+            **(maps.provenance if task == "organs" else {}),
+        },
         "classes": list(RECIPES[task].settings.labels),
         "steps": RECIPES[task].steps,
         "software": {"python": platform.python_version(), **{name: version(name) for name in packages}},
         "made_by": "python -m lung_nodal_stage.networks",
+        **({"started_from": {"sha256": start.checksum, **start.provenance}} if start else {}),
     }
 
 
 def main() -> None:
     """Train from the command line."""
-    from rich.progress import Progress as Bars
-
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, required=True, help="model folder that gets the networks")
     parser.add_argument("--work", type=Path, help="folder to go on from after a stop; by default beside the model")
     parser.add_argument("--only", choices=("organs", "lesions"), help="one of the networks")
+    parser.add_argument(
+        "--labels",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="label maps of real people for the organ network: TotalSegmentator's data set, doi 10.5281/zenodo.6802613",
+    )
+    parser.add_argument("--start", type=Path, help="model folder whose networks to start from; at random without")
     parser.add_argument("--validate", action="store_true", help="train nothing, try the networks on unseen patients")
     arguments = parser.parse_args()
     if arguments.validate:
         figures = validate_networks(arguments.model, HELD_OUT)
-        (arguments.model / "networks.json").write_text(json.dumps(figures, indent=2) + "\n")
+        arguments.model.with_name(f"{arguments.model.name}-networks.json").write_text(
+            json.dumps(figures, indent=2) + "\n"
+        )
         print(json.dumps(figures, indent=2))
         return
     tasks: Sequence[Task] = (arguments.only,) if arguments.only else ("organs", "lesions")
     work = arguments.work or arguments.model.with_name(f".{arguments.model.name}-networks")
-    with Bars() as bars:
+    with progress_bars() as bars:
         for task in tasks:
-            bar = bars.add_task(task, total=RECIPES[task].steps)
+            bar = bars.add_task(task, total=None)
 
-            def report(done: int, _: int, bar: Any = bar) -> None:
-                bars.update(bar, completed=done)
+            def report(done: int, steps: int, bar: Any = bar, task: str = task) -> None:
+                if done <= 0:
+                    bars.update(bar, description=f"{task}, {-done} cases to prepare")
+                else:
+                    bars.update(bar, description=task, completed=done, total=steps)
 
-            train_networks(arguments.model, work, [task], report)
+            train_networks(arguments.model, work, [task], report, LabelMaps(tuple(arguments.labels)), arguments.start)
+    if (arguments.model / MODEL_FILE).is_file():
+        register(arguments.model, read_algorithm(Path(__file__).parent))
     print(f"The networks are in {arguments.model}")
 
 

@@ -18,6 +18,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from preop import tables
 from preop.cohort import Cohort, Patient, learning_folder, measure_patients
 from preop.errors import InvalidInputError
 from preop.evidence import NodeRecord, StagedPatient, StageEvidence, ValidationFigures
@@ -36,7 +37,7 @@ from preop.staging import (
     nodal_stage,
     stages_of,
 )
-from preop.study import TrainingData, model_info, write_model
+from preop.study import TrainingData, files_in, model_info, write_model
 from preop.tabular import LogisticModel
 
 from .assessment import CT, PET, Information, predict_from_organs, stage_nodes
@@ -175,10 +176,11 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
         packages=PACKAGES,
         validation=validation,
     )
-    write_model(model, info, {DESCRIPTION_FILE: to_json(description.model_dump(mode="json")).encode()}, Details)
+    files: dict[str, bytes | Path] = {DESCRIPTION_FILE: to_json(description.model_dump(mode="json")).encode()}
     for source, name in ((networks.organs, ORGANS_FOLDER), (networks.lesions, LESIONS_FOLDER)):
-        if source is not None and source.resolve() != (model / name).resolve():
-            shutil.copytree(source, model / name, dirs_exist_ok=True)
+        if source is not None:
+            files |= {f"{name}/{path}": file for path, file in files_in(source).items()}
+    write_model(model, info, files, Details)
     write_report(evidence, report, title=cohort.algorithm.title, source=cohort.source)
     shutil.rmtree(work, ignore_errors=True)
     return validation
@@ -303,10 +305,13 @@ def _is_malignant(node: Mapping[str, Any], table: Sequence[Mapping[str, str]]) -
     """Look a node up in the table of all nodes of its patient; what is not in it is no metastasis."""
     if not table:
         return False
-    centres = np.array([[float(row[axis]) for axis in ("x_mm", "y_mm", "z_mm")] for row in table])
+    centres = np.array([[tables.number(row[axis], axis) for axis in ("x_mm", "y_mm", "z_mm")] for row in table])
     distances = np.linalg.norm(centres - np.array(node["centre_mm"]), axis=1)
     nearest = int(distances.argmin())
-    return bool(distances[nearest] <= max(MATCH_MM, node["long_axis_mm"] / 2) and int(table[nearest]["malignant"]))
+    return bool(
+        distances[nearest] <= max(MATCH_MM, node["long_axis_mm"] / 2)
+        and tables.whole_number(table[nearest]["malignant"], "malignant")
+    )
 
 
 def _validated(

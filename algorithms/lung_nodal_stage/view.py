@@ -8,7 +8,7 @@ an event the validation of the model can tell from none. All three are part of t
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -138,6 +138,7 @@ def view_of(stations: StationMap, organs: Organs, ct: Image, pet: Image) -> View
     for each in failed:
         for name in each.stations:
             reasons.setdefault(name, f"the {each.organ} cannot be right")
+    mirrored, on_its_head = _orientation_of(organs)
     prevents = [f"{each.finding} No station can be placed by them." for each in failed if each.organ in PREVENTING]
     for group, words in ((STATIONS, "stations"), (MEDIASTINAL, "mediastinal stations")):
         missing = sum(name in reasons for name in group)
@@ -153,6 +154,8 @@ def view_of(stations: StationMap, organs: Organs, ct: Image, pet: Image) -> View
         limits.append(
             f"Station{'s' if len(alike) > 1 else ''} {', '.join(alike)} {'are' if len(alike) > 1 else 'is'} {reason}."
         )
+    prevents += on_its_head
+    limits += mirrored
     beyond = share_of_lungs_beyond(pet, ct, organs)
     if beyond > UNCOVERED:
         limits.append(f"{beyond:.0%} of the lungs lie beyond the PET.")
@@ -163,6 +166,29 @@ def share_of_lungs_beyond(pet: Image, ct: Image, organs: Organs) -> float:
     """Share of the lungs that the PET does not reach."""
     places = np.argwhere(organs.mask(*LUNGS)[::4, ::4, ::4]) * 4
     return _share_beyond(pet, ct.geometry.world_mm(places)) if len(places) else 0.0
+
+
+def _orientation_of(organs: Organs) -> tuple[list[str], list[str]]:
+    """Doubt a header by which the liver lies where it does not: on the left, and above the lungs."""
+    liver, lungs = (_centre_mm(organs, names) for names in (("liver",), LUNGS))
+    if liver is None or lungs is None:
+        return [], []
+    mirrored, on_its_head = [], []
+    if liver[0] > lungs[0]:
+        mirrored.append(
+            "The liver lies on the left: the scan is mirrored, or the organs are (situs inversus); if it is mirrored, "
+            "right and left are exchanged in all that is said here."
+        )
+    if liver[2] > lungs[2]:
+        on_its_head.append(
+            "The liver lies above the lungs: the scan stands on its head; correct the orientation in its header."
+        )
+    return mirrored, on_its_head
+
+
+def _centre_mm(organs: Organs, names: Sequence[str]) -> NDArray[np.float64] | None:
+    places = np.argwhere(organs.mask(*names)[::4, ::4, ::4]) * 4
+    return organs.labels.geometry.world_mm(places).mean(axis=0) if len(places) else None
 
 
 def _share_beyond(pet: Image, points_mm: NDArray[np.floating[Any]]) -> float:

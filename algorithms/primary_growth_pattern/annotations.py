@@ -1,4 +1,4 @@
-"""Annotated slides: the folder of a patient with slide, tissue map and points, laid out as ``simulation.py`` does."""
+"""Annotated slides: the folder of a patient with slide, tissue map and points, laid out as ``simulation`` does."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from preop.errors import InvalidInputError
 from preop.imaging import Image, read_tiff
 from preop.slides import Slide
 from preop.slides.tiling import UM_PER_MM, check_flat
+from preop.tables import number
 
 from .definitions import CellKind
 from .findings import INPUT_UM, MAP_UM, NOT_ANNOTATED, Region
@@ -82,11 +83,11 @@ def _read_points(path: Path) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
-        points = np.array([(float(row["y_um"]), float(row["x_um"])) for row in rows]).reshape(-1, 2)
+        points = np.array([(number(row["y_um"], "y_um"), number(row["x_um"], "x_um")) for row in rows]).reshape(-1, 2)
         kinds = np.array([known[row["kind"]] for row in rows], np.uint8)
     except OSError:
         raise InvalidInputError(f"There is no {path.name} in {path.parent}.") from None
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, AttributeError, ValueError, InvalidInputError) as error:
         raise InvalidInputError(
             f"{path.parent.name}/{path.name} cannot be used ({error}); expected the columns kind ({' or '.join(known)}), y_um "
             "and x_um."

@@ -69,6 +69,10 @@ class CardModel(Stored):
         log_odds = self.intercept + sum(part.log_odds for part in self.contributions(card))
         return 0.5 * (1 + math.tanh(log_odds / 2))
 
+    def says(self, card: ScoreCard) -> bool:
+        """Whether any item that has a weight was assessed; else the likelihood is that of the average patient."""
+        return any(card.item(weight.item).assessed for weight in self.weights)
+
     def to_json(self) -> dict[str, Any]:
         """Give the model as JSON values."""
         return self.model_dump(mode="json")
@@ -85,12 +89,13 @@ def fit_card_model(cards: Sequence[ScoreCard], desmoplastic: ArrayLike) -> CardM
     """Fit the model.
 
     Items that were not assessed are set to the share of unfavourable ones among the others; items that are the same in all
-    patients are left out, and so are those that earlier ones already say, as happens with very few patients.
+    patients are left out, and so are those that earlier ones already say, as happens with very few patients. Where none was
+    assessed in any patient, as on slides of a kind that the networks do not know, the model has no weights, and says nothing.
 
     Raises
     ------
     InvalidInputError
-        If the numbers of cards and outcomes differ, there is only one outcome, or no item varies.
+        If the numbers of cards and outcomes differ, there is only one outcome, or no item that was assessed varies.
     """
     outcome = np.asarray(desmoplastic, bool)
     if outcome.shape != (len(cards),):
@@ -99,6 +104,16 @@ def fit_card_model(cards: Sequence[ScoreCard], desmoplastic: ArrayLike) -> CardM
         )
     values = np.array([[_value(card, name) for name in ITEMS] for card in cards]).reshape(len(cards), len(ITEMS))
     known = ~np.isnan(values)
+    if not known.any():
+        events = int(outcome.sum())
+        return CardModel(
+            format=1,
+            intercept=math.log((events + 0.5) / (len(cards) - events + 0.5)),
+            weights=(),
+            unweighted=ITEMS,
+            patients=len(cards),
+            events=events,
+        )
     shares = np.where(known, values, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
     varying = np.flatnonzero((shares > 0) & (shares < 1))
     if not len(varying):

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from preop.repeatable import repeatable
 from preop.slides import Encoder, Slide, Tiling, new_small_encoder, write_encoder
 from preop.slides.levels import Pixels
 from preop.slides.tissue import DYES
@@ -91,8 +92,7 @@ def train_encoder(
     examples = _simulated(slides, tiles_per_slide, seed, slide_px, encoder, advance)
     scale = np.log1p(examples.counts).std(axis=0) + 1e-3
     shares, counts = torch.from_numpy(examples.shares), torch.from_numpy(np.log1p(examples.counts) / scale)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with repeatable(seed):
         encoder.network.train()
         outputs = nn.Linear(encoder.info.features, shares.shape[1] + counts.shape[1])
         optimizer = torch.optim.AdamW([*encoder.network.parameters(), *outputs.parameters()], weight_decay=1e-2)

@@ -13,8 +13,10 @@ from preop.errors import InvalidInputError
 from preop.grandchallenge.cases import Case
 from preop.imaging import Image
 from preop.slides import Encoder, Slide, TileFeatures, Tissue, assessable, check_assessable, find_tissue
-from preop.slides.tiling import UM_PER_MM
+from preop.slides.tiling import UM_PER_MM, shares
 
+from .appearance import appearance_of, unlike
+from .limits import not_assessed
 from .networks import Networks
 from .score_card import DEFINITIONS, Item, ScoreCard, score
 from .tissue import TissueMap, measure, readable
@@ -43,12 +45,15 @@ class Examined:
         Features of the tiles.
     artefact_fraction
         Of the tissue under ink, folded or out of focus; 0 where a mask was given.
+    background_fraction
+        Of a mask that was given, on what looks like background; 0 where none was given.
     """
 
     tissue: TissueMap
     card: ScoreCard
     tiles: TileFeatures
     artefact_fraction: float
+    background_fraction: float = 0.0
 
 
 def open_slide(case: Case) -> Slide:
@@ -82,25 +87,33 @@ def examine(
         If there is no tissue that can be assessed, the mask does not belong to the slide, or the slide is too coarse or
         damaged.
     """
+    found = find_tissue(slide, threads=threads)
     if mask is None:
-        found = find_tissue(slide, threads=threads)
         check_assessable(found, slide.path.name, folder=folder)
-        to_describe, to_read, artefacts = assessable(found), readable(found), _artefact_fraction(found)
+        to_describe, to_read, artefacts, background = assessable(found), readable(found), _artefact_fraction(found), 0.0
     else:
         _check_extent(mask, slide)
-        to_describe, to_read, artefacts = mask, mask, 0.0
+        to_describe, to_read, artefacts, background = mask, mask, 0.0, _background_fraction(mask, found)
     # The quicker one goes first: without a tile it says so at once.
     tiles = describe(slide, to_describe, encoder, threads=threads)
     tissue, cells = measure(slide, to_read, networks)
-    return Examined(tissue, score(tissue, cells, unreliable=networks.info.unreliable), tiles, artefacts)
+    card = score(tissue, cells, unreliable=_not_assessed(slide, to_read, networks, threads=threads))
+    return Examined(tissue, card, tiles, artefacts, background)
 
 
 def score_slide(slide: Slide, networks: Networks, *, mask: Image | None = None, threads: int = 2) -> ScoreCard:
     """Score a slide as :func:`examine` does, without its tiles."""
     if mask is not None:
         _check_extent(mask, slide)
-    tissue, cells = measure(slide, readable(find_tissue(slide, threads=threads)) if mask is None else mask, networks)
-    return score(tissue, cells, unreliable=networks.info.unreliable)
+    to_read = readable(find_tissue(slide, threads=threads)) if mask is None else mask
+    tissue, cells = measure(slide, to_read, networks)
+    return score(tissue, cells, unreliable=_not_assessed(slide, to_read, networks, threads=threads))
+
+
+def _not_assessed(slide: Slide, to_read: Image, networks: Networks, *, threads: int) -> dict[str, str]:
+    """Items that are not assessed because of what the networks can do on such a slide."""
+    appearance = appearance_of(slide, to_read, threads=threads)
+    return not_assessed(networks.info, unlike(appearance, networks.info.validated_appearance))
 
 
 def card_of_patient(cards: Sequence[ScoreCard]) -> ScoreCard:
@@ -120,6 +133,13 @@ def _artefact_fraction(tissue: Image) -> float:
     counts = np.bincount(tissue.voxels.ravel(), minlength=len(Tissue))
     artefacts = counts[[Tissue.PEN, Tissue.FOLD, Tissue.BLUR]].sum()
     return float(artefacts / max(artefacts + counts[Tissue.TISSUE], 1))
+
+
+def _background_fraction(mask: Image, found: Image) -> float:
+    """Share of a mask on what was taken for background."""
+    height, width = found.shape
+    covered = shares(mask, found.spacing_mm[0] * UM_PER_MM, (height, width))
+    return float(covered[found.voxels == Tissue.BACKGROUND].sum() / covered.sum())
 
 
 def _check_extent(mask: Image, slide: Slide) -> None:

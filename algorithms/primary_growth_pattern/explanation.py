@@ -23,6 +23,8 @@ from .score_card import HOT_SPOT_MM2, Item
 SHOWN_TILES = 10
 MAX_ARTEFACT_FRACTION = 0.25
 """Share of the tissue under ink, folded or out of focus from which a reader is warned."""
+MAX_BACKGROUND_FRACTION = 1 / 3
+"""Share of a given mask on background: 0.27 in one that is drawn round the tissue generously (the bundled case)."""
 
 NO_DECISION = "none"
 MIN_TISSUE_MM2 = HOT_SPOT_MM2
@@ -108,6 +110,11 @@ def assess(seen: Examined, model: Model, *, card_says: bool) -> Assessability:
         return Assessability(prevents=[too_little])
     limits = []
     missing = [item.title.lower() for item in seen.card.items if not item.assessed]
+    if len(missing) == len(seen.card.items):
+        nothing = (
+            "No item of the score card could be assessed: the slide shows no tumour that the tissue network knows."
+        )
+        return Assessability(prevents=[nothing])
     if not card_says:
         limits.append(
             "No item of the score card that has a weight could be assessed: the score card gives no likelihood, and the "
@@ -117,6 +124,11 @@ def assess(seen: Examined, model: Model, *, card_says: bool) -> Assessability:
         limits.append(f"Items of the score card that could not be assessed: {', '.join(missing)}.")
     if seen.artefact_fraction > MAX_ARTEFACT_FRACTION:
         limits.append(f"{seen.artefact_fraction:.0%} of the tissue is under ink, folded or out of focus.")
+    if seen.background_fraction > MAX_BACKGROUND_FRACTION:
+        limits.append(
+            f"{seen.background_fraction:.0%} of the given mask lies on what looks like background: check that it marks the "
+            "tissue of this slide."
+        )
     if number < learned.min_tiles:
         limits.append(f"There is less tissue than on any slide of the training: {number} tiles of {learned.min_tiles}.")
     return Assessability(limits=limits)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from preop.imaging import Geometry, Image
 from preop.slides.tiling import UM_PER_MM
-from preop.study import DataSource
+from preop.study import DataSource, Range
 
 from .definitions import CellKind
 
@@ -118,7 +118,7 @@ class NetworkSettings(_Checked):
     seed: int = Field(0, ge=0, description="of weights, patches, stains and the split")
     tissue_channels: tuple[int, ...] = Field((24, 40, 64, 80), min_length=2, max_length=4)
     cell_channels: tuple[int, ...] = Field((16, 32, 48, 48), min_length=2, max_length=5)
-    tissue_steps: int = Field(900, ge=1)
+    tissue_steps: int = Field(1200, ge=1)
     cell_steps: int = Field(1800, ge=1)
     tissue_patch_px: int = Field(256, gt=0, multiple_of=32)
     cell_patch_px: int = Field(256, gt=0, multiple_of=32)
@@ -151,6 +151,15 @@ class ItemAgreement(_Checked):
         return self.icc >= MIN_AGREEMENT
 
 
+class RealTissueFigure(_Checked):
+    """How well the networks find something on real tissue, of which nothing was learned."""
+
+    measure: str = Field(description="Dice by area, or F1 within so many micrometres")
+    value: float = Field(ge=0, le=1)
+    expected: float = Field(gt=0, le=1, description="from which items may rest on it")
+    measured_on: str = Field(description="which images, in words")
+
+
 class NetworksInfo(_Checked):
     """What the networks are: content of ``networks.json``, in which nothing may be missing."""
 
@@ -165,6 +174,12 @@ class NetworksInfo(_Checked):
         description="of items with their truth, on slides of a centre that was not in training; empty before it is measured"
     )
     agreement_measured_on: str = Field(description="which slides, in words")
+    validated_appearance: dict[str, Range] = Field(
+        description="range of each measure of slides of the kind on which the agreement was measured; empty where unknown"
+    )
+    real_tissue: dict[str, RealTissueFigure] = Field(
+        description="by what is found; what is missing was never compared with real tissue"
+    )
     software: dict[str, str]
     sha256: dict[str, str] = Field(description="of the files of weights; empty before they are written")
 

@@ -60,9 +60,7 @@ def predict(case: Case, model: Model) -> dict[str, Output]:
 
 def likelihood_of_card(card: ScoreCard, model: Model) -> float | None:
     """Likelihood by the score card; None where none of the items that have a weight was assessed."""
-    if not any(card.item(weight.item).assessed for weight in model.card.weights):
-        return None
-    return supported(model.card.predict(card), model.info)
+    return supported(model.card.predict(card), model.info) if model.card.says(card) else None
 
 
 def combine(first: float, second: float) -> float:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -11,11 +12,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from preop.atomic import replacing
+from preop.repeatable import repeatable
 
 from .definitions import STROMA, CellKind, TissueLabel
 from .findings import INPUT_UM, MAP_UM, NOT_ANNOTATED, NetworkSettings, Region, Thresholds
 from .networks import CELL_STRIDE, TISSUE_STRIDE, CellNetwork, TissueNetwork, find_centres
-from .stain import RandomStain, density, draw_stain
+from .stain import RandomStain, density, disturbed, draw_stain
 
 Floats = NDArray[np.float32]
 Targets = Sequence[NDArray[np.generic]]
@@ -31,26 +37,36 @@ _ON_A_PLACE = (
     0.7  # share of patches around a place of a kind, each kind as often, however rare it is; others lie anywhere
 )
 _PLACES_A_TISSUE = 10  # of each region
-_BLURRED = 0.2  # share of patches, by up to 1 micrometre
+_STEPS_TO_KEEP = 100
 _MIN_PROBABILITY = 0.02
 
 
-def fit_tissue(regions: Sequence[Region], settings: NetworkSettings, advance: Callable[[], None]) -> TissueNetwork:
-    """Train the tissue network: cross-entropy of the squares that are annotated."""
+def fit_tissue(
+    regions: Sequence[Region], settings: NetworkSettings, advance: Callable[[], None], kept: Path | None = None
+) -> TissueNetwork:
+    """Train the tissue network: cross-entropy of the squares that are annotated.
+
+    Parameters
+    ----------
+    kept
+        File from which a training that was stopped goes on.
+    """
     targets = [region.labels for region in regions]
     patches = _Patches(regions, targets, _places_of_tissues(regions), settings.tissue_patch_px, settings.seed)
-    with _seeded(settings.seed):
+    with repeatable(settings.seed):
         network = TissueNetwork(settings.tissue_channels)
-    return _fitted(network, patches, tissue_loss, settings, settings.tissue_steps, advance)
+    return _fitted(network, patches, tissue_loss, settings, settings.tissue_steps, advance, kept)
 
 
-def fit_cells(regions: Sequence[Region], settings: NetworkSettings, advance: Callable[[], None]) -> CellNetwork:
-    """Train the cell network: focal loss of the centres."""
+def fit_cells(
+    regions: Sequence[Region], settings: NetworkSettings, advance: Callable[[], None], kept: Path | None = None
+) -> CellNetwork:
+    """Train the cell network: focal loss of the centres; ``kept`` as in :func:`fit_tissue`."""
     targets = [blobs(region) for region in regions]
     patches = _Patches(regions, targets, _places_of_cells(regions), settings.cell_patch_px, settings.seed + 1)
-    with _seeded(settings.seed + 1):
+    with repeatable(settings.seed + 1):
         network = CellNetwork(settings.cell_channels)
-    return _fitted(network, patches, cell_loss, settings, settings.cell_steps, advance)
+    return _fitted(network, patches, cell_loss, settings, settings.cell_steps, advance, kept)
 
 
 def blobs(region: Region) -> NDArray[np.float16]:
@@ -128,7 +144,7 @@ def confusion(network: TissueNetwork, regions: Sequence[Region], seed: int) -> N
 
 
 class _Patches:
-    """Batches of patches of regions, each turned, mirrored, stained anew and perhaps blurred, with their targets.
+    """Batches of patches of regions, each turned, mirrored, stained and scanned anew, with their targets.
 
     Parameters
     ----------
@@ -145,7 +161,7 @@ class _Patches:
         self._targets = targets
         self._side = side_px
         self._places = [kind for kind in places if kind]
-        self._rng = np.random.default_rng([seed, 1])
+        self.rng = np.random.default_rng([seed, 1])
 
     def draw(self, count: int) -> tuple[Tensor, Tensor]:
         """Pictures (n, 3, side, side) and targets (n, ..., side / stride, side / stride)."""
@@ -153,15 +169,14 @@ class _Patches:
         return _as_batch(np.stack(pictures)), torch.from_numpy(np.stack(targets))
 
     def _patch(self) -> tuple[Floats, NDArray[np.generic]]:
-        rng = self._rng
+        rng = self.rng
         number, corner = self._place()
         region, target = self._regions[number], self._targets[number]
         stride = region.pixels.shape[0] // target.shape[-2]
         place = tuple(slice(start, start + self._side) for start in corner)
         rows, columns = (slice(start // stride, (start + self._side) // stride) for start in corner)
         picture = _restained(density(region.pixels[place]), draw_stain(rng))
-        if rng.random() < _BLURRED:
-            picture = _blurred(picture, rng.uniform(0, 1))
+        picture = disturbed(picture, rng)
         turns, mirror = int(rng.integers(4)), bool(rng.integers(2))
         turned = np.rot90(target[..., rows, columns], turns, (-2, -1))
         picture = np.rot90(picture, turns, (0, 1))
@@ -171,7 +186,7 @@ class _Patches:
 
     def _place(self) -> tuple[int, tuple[int, int]]:
         """Region, and corner of a patch on a multiple of every stride."""
-        rng = self._rng
+        rng = self.rng
         if self._places and rng.random() < _ON_A_PLACE:
             kind = self._places[rng.integers(len(self._places))]
             number, point_um = kind[int(rng.integers(len(kind)))]
@@ -215,12 +230,18 @@ def _fitted(
     settings: NetworkSettings,
     steps: int,
     advance: Callable[[], None],
+    kept: Path | None,
 ) -> Network:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimiser = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, total_steps=steps)
-    for _ in range(steps):
+    done = _restored(kept, network, optimiser, schedule, patches)
+    for _ in range(done):
+        advance()
+    for step in range(done, steps):
+        if kept is not None and step and step % _STEPS_TO_KEEP == 0:
+            _keep(kept, step, network, optimiser, schedule, patches)
         pictures, target = (part.to(device) for part in patches.draw(settings.batch))
         with torch.autocast(device.type, torch.bfloat16):
             logits = network(pictures)
@@ -232,21 +253,31 @@ def _fitted(
     return network.cpu().eval()
 
 
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        yield
+def _keep(
+    kept: Path, step: int, network: nn.Module, optimiser: Optimizer, schedule: LRScheduler, patches: _Patches
+) -> None:
+    states = [part.state_dict() for part in (network, optimiser, schedule)]
+    with replacing(kept) as partial:
+        torch.save({"step": step, "states": states, "patches": json.dumps(patches.rng.bit_generator.state)}, partial)
+
+
+def _restored(
+    kept: Path | None, network: nn.Module, optimiser: Optimizer, schedule: LRScheduler, patches: _Patches
+) -> int:
+    """Go on from where a training was stopped; give the number of steps that are done."""
+    if kept is None or not kept.is_file():
+        return 0
+    found = torch.load(kept, weights_only=True)
+    of_network, of_optimiser, of_schedule = found["states"]
+    network.load_state_dict(of_network)
+    optimiser.load_state_dict(of_optimiser)
+    schedule.load_state_dict(of_schedule)
+    patches.rng.bit_generator.state = json.loads(found["patches"])
+    return int(found["step"])
 
 
 def _restained(densities: Floats, stain: RandomStain) -> Floats:
     return np.asarray(np.maximum(densities @ stain.mixing, 0) + stain.white)
-
-
-def _blurred(picture: Floats, sigma_px: float) -> Floats:
-    from scipy import ndimage
-
-    return np.asarray(ndimage.gaussian_filter(picture, (sigma_px, sigma_px, 0)))
 
 
 def _as_batch(pictures: Floats) -> Tensor:

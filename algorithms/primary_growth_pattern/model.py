@@ -21,6 +21,7 @@ from preop.mil import Ensemble, read_ensemble
 from preop.slides import Encoder, read_encoder
 from preop.study import MODEL_FILE, Figure, ModelInfo, Stored, read_description, read_model_info
 
+from .appearance import MEASURES
 from .card_model import CardModel
 from .networks import Networks
 from .score_card import DEFINITIONS
@@ -159,9 +160,11 @@ def load_model(folder: Path, algorithm: Algorithm) -> Model:
         raise _damaged(folder, DESCRIPTION_FILE, f"network.{min(unstated)}: Field required")
     card = read_description(folder, CARD_FILE, CardModel)
     networks = load_networks(folder / NETWORKS_FOLDER)
-    if networks.info.agreement and networks.info.agreement.keys() != DEFINITIONS.keys():
-        problem = f"agreement names {_listed(networks.info.agreement)}; expected {_listed(DEFINITIONS)}"
-        raise _damaged(folder, f"{NETWORKS_FOLDER}/{INFO_FILE}", problem)
+    for name, expected in (("agreement", DEFINITIONS), ("validated_appearance", MEASURES)):
+        named = getattr(networks.info, name)
+        if named and named.keys() != expected.keys():
+            problem = f"{name} names {_listed(named)}; expected {_listed(expected)}"
+            raise _damaged(folder, f"{NETWORKS_FOLDER}/{INFO_FILE}", problem)
     encoder = read_encoder(folder / ENCODER_FOLDER, trust_model=Options.from_environment().trust_model)
     ensemble = read_ensemble(folder, lambda: make_reader(description.network, encoder.info.features))
     return Model(info, description, networks, encoder, card, ensemble)

@@ -8,30 +8,33 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version
-from itertools import chain, count, groupby, product
+from itertools import count, groupby, product
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from preop.atomic import replacing, write_text
 from preop.errors import InvalidInputError, InvalidModelError
-from preop.folders import sha256
+from preop.folders import code_digest, open_resumable_run, sha256
+from preop.grandchallenge.values import to_json
 from preop.imaging import Image
 from preop.slides import Slide, Tiling, Tissue
 from preop.slides.levels import WHITE
 from preop.slides.tiling import UM_PER_MM, check_flat
-from preop.study import DataSource, read_description
+from preop.study import MODEL_FILE, DataSource, read_description
+from preop.weights import put_into, read_weights
 
 from .definitions import TissueLabel
 from .findings import (
     INPUT_UM,
     MAP_UM,
     Cells,
-    ItemAgreement,
     NetworkSettings,
     NetworksInfo,
     Region,
@@ -51,7 +54,7 @@ __all__ = [
     "fit_networks",
     "load_networks",
     "measure",
-    "note_agreement",
+    "note_figures",
     "readable",
     "write_networks",
 ]
@@ -131,9 +134,6 @@ def load_networks(folder: Path) -> Networks:
     InvalidModelError
         If the folder is missing, incomplete or damaged, or the weights do not fit.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     from .networks import CellNetwork, Networks, TissueNetwork
 
     info = _read_info(folder)
@@ -146,12 +146,7 @@ def load_networks(folder: Path) -> Networks:
             raise InvalidModelError(
                 f"The model in {folder} is damaged: {file} is not the file that was written (its SHA-256 differs)."
             )
-        try:
-            network.load_state_dict(load_file(path))
-        except (SafetensorError, RuntimeError):
-            raise InvalidModelError(
-                f"The model in {folder} is damaged: the weights {file} do not fit their settings in {INFO_FILE}."
-            ) from None
+        put_into(network, read_weights(path), path, f"their settings in {INFO_FILE}")
         network.eval()
     return networks
 
@@ -170,10 +165,18 @@ def write_networks(folder: Path, networks: Networks) -> NetworksInfo:
     return _write_info(folder, networks.info.model_copy(update={"sha256": hashes}))
 
 
-def note_agreement(folder: Path, agreement: Mapping[str, ItemAgreement], measured_on: str) -> NetworksInfo:
-    """Write down beside the networks how well the items agree with their truth: those that do not are not assessed."""
-    noted = {"agreement": dict(agreement), "agreement_measured_on": measured_on}
-    return _write_info(folder, _read_info(folder).model_copy(update=noted))
+def note_figures(folder: Path, **figures: Any) -> NetworksInfo:
+    """Write figures of the networks down beside them: fields of :class:`~.findings.NetworksInfo`, measured after training.
+
+    What is not assessed follows from them (``limits.py``). Where the folder lies in a model, the checksum there is renewed.
+    """
+    info = _write_info(folder, _read_info(folder).model_copy(update=figures))
+    model = folder.parent / MODEL_FILE
+    if model.is_file():
+        content = json.loads(model.read_text(encoding="utf-8"))
+        content["files"][f"{folder.name}/{INFO_FILE}"] = sha256(folder / INFO_FILE)
+        write_text(model, to_json(content))
+    return info
 
 
 def fit_networks(
@@ -181,6 +184,7 @@ def fit_networks(
     settings: NetworkSettings,
     training_data: DataSource,
     progress: Progress | None = None,
+    kept: Path | None = None,
 ) -> Networks:
     """Train both networks on annotated regions, and choose thresholds on those of patients left out.
 
@@ -188,6 +192,8 @@ def fit_networks(
     ----------
     progress
         Called with the number of steps done and their total.
+    kept
+        Folder from which a training that was stopped goes on; it must be that of the same regions and settings.
 
     Raises
     ------
@@ -207,8 +213,8 @@ def fit_networks(
         if progress is not None:
             progress(done, total)
 
-    tissue = fit_tissue(learned, settings, advance)
-    cells = fit_cells(learned, settings, advance)
+    tissue = fit_tissue(learned, settings, advance, kept and kept / "tissue.pt")
+    cells = fit_cells(learned, settings, advance, kept and kept / "cells.pt")
     info = NetworksInfo(
         format=1,
         settings=settings,
@@ -219,6 +225,8 @@ def fit_networks(
         dice=_dice(confusion(tissue, held_out, settings.seed)),
         agreement={},
         agreement_measured_on="",
+        validated_appearance={},
+        real_tissue={},
         software={name: version(name) for name in ("preop", "torch", "numpy")},
         sha256={},
     )
@@ -359,8 +367,32 @@ def _write_info(folder: Path, info: NetworksInfo) -> NetworksInfo:
     return info
 
 
+def _keeping(drawn: Iterator[Region], kept: Path) -> list[Region]:
+    """Take the regions of a patient from where an earlier run kept them; draw and keep them otherwise."""
+    if not kept.is_file():
+        regions = list(drawn)
+        arrays = {
+            f"{number} {name}": getattr(region, name)
+            for number, region in enumerate(regions)
+            for name in ("pixels", "labels", "points_um", "kinds", "patient")
+        }
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(kept) as partial, partial.open("wb") as file:
+            np.savez_compressed(file, **arrays)
+        return regions
+    with np.load(kept, allow_pickle=False) as stored:
+        parts: dict[str, dict[str, Any]] = {}
+        for key in stored:
+            number, name = key.split(" ")
+            parts.setdefault(number, {})[name] = stored[key]
+    return [Region(**part | {"patient": str(part["patient"])}) for part in parts.values()]
+
+
 def main() -> None:
-    """Train the networks: those that ship, on regions of simulated slides, or others on annotated slides."""
+    """Train the networks: those that ship, on regions of simulated slides, or others on annotated slides.
+
+    What is done is kept in OUTPUT/work until the networks are complete: a run that was stopped goes on from there.
+    """
     import rich.progress
 
     from .annotations import read_regions
@@ -374,28 +406,46 @@ def main() -> None:
     )
     parser.add_argument("--description", help="of the annotated slides, in one line")
     parser.add_argument(
-        "--patients", type=int, default=80, help="simulated patients, of three regions each (default 80)"
+        "--patients", type=int, default=120, help="simulated patients, of three regions each (default 120)"
     )
     parser.add_argument("--seed", type=int, default=4100, help="of patients and training (default 4100)")
+    usual = NetworkSettings()
+    parser.add_argument(
+        "--steps",
+        type=int,
+        nargs=2,
+        default=(usual.tissue_steps, usual.cell_steps),
+        metavar=("TISSUE", "CELLS"),
+        help=f"of either network (default {usual.tissue_steps} {usual.cell_steps})",
+    )
     arguments = parser.parse_args()
+    tissue_steps, cell_steps = arguments.steps
+    settings = NetworkSettings(seed=arguments.seed, tissue_steps=tissue_steps, cell_steps=cell_steps)
+    work = arguments.output / "work"
     if arguments.annotations is None:
         source = SOURCE
-        drawn = (simulated_regions(arguments.seed, number) for number in range(arguments.patients))
-        total = arguments.patients
+        drawn = {f"{number}": simulated_regions(arguments.seed, number) for number in range(arguments.patients)}
     else:
         source = DataSource(description=arguments.description or "not stated")
         folders = sorted(path for path in arguments.annotations.iterdir() if path.is_dir())
-        drawn, total = (read_regions(folder) for folder in folders), len(folders)
-    regions = list(chain.from_iterable(rich.progress.track(drawn, "Regions", total=total)))
+        drawn = {folder.name: read_regions(folder) for folder in folders}
+    made_of: dict[str, str | int] = {"settings": settings.model_dump_json(), "source": source.model_dump_json()}
+    made_of |= {"patients": len(drawn), "code": code_digest(Path(__file__).parent)}
+    open_resumable_run(work, made_of)
+    regions = []
+    for name, of_patient in rich.progress.track(drawn.items(), "Regions"):
+        regions.extend(_keeping(of_patient, work / "regions" / f"{name}.npz"))
     with rich.progress.Progress() as bar:
         task = bar.add_task("Training", total=None)
         networks = fit_networks(
             regions,
-            NetworkSettings(seed=arguments.seed),
+            settings,
             source,
             lambda done, total: bar.update(task, completed=done, total=total),
+            work,
         )
     info = write_networks(arguments.output, networks)
+    shutil.rmtree(work)
     sys.stdout.write(f"Dice {info.dice}\nThe networks are in {arguments.output}.\n")
 
 

@@ -33,7 +33,7 @@ from preop.mil import fit as fit_ensemble
 from preop.report import write_report
 from preop.slides import Encoder, FeatureStore, TileFeatures, read_encoder
 from preop.statistics import oracle_auc, youden_threshold
-from preop.study import TrainingData, model_info, write_model
+from preop.study import TrainingData, files_in, model_info, write_model
 
 from .card_model import CardModel, fit_card_model
 from .examination import MASK, MASK_PIXEL_MM, SLIDE, card_of_patient, open_slide, score_slide
@@ -136,11 +136,15 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
         min_tiles=min(each.min_tiles for each in prepared),
         max_tiles=max(each.max_tiles for each in prepared),
     )
-    files = {
+    files: dict[str, bytes | Path] = {
         **ensemble.to_files(),
         DESCRIPTION_FILE: to_json(description.model_dump(mode="json")).encode(),
         CARD_FILE: to_json(card.to_json()).encode(),
-        **_files_below(parts, (ENCODER_FOLDER, NETWORKS_FOLDER)),
+        **{
+            f"{name}/{path}": file
+            for name in (ENCODER_FOLDER, NETWORKS_FOLDER)
+            for path, file in files_in(parts / name).items()
+        },
     }
     info = model_info(
         cohort.algorithm,
@@ -255,21 +259,22 @@ def scores_of(prepared: Sequence[Prepared], held_out: Sequence[HeldOut]) -> list
     Parameters
     ----------
     held_out
-        What ensembles said of the bags, in the order of the patients.
+        Held-out predictions of the bags, in the order of the patients.
     """
-    folds = np.array([said.fold for said in held_out])
+    folds = np.array([prediction.fold for prediction in held_out])
     rows: dict[int, dict[str, float]] = {}
     for fold in np.unique(folds):
         others = [prepared[place] for place in np.flatnonzero(folds != fold).tolist()]
         card = fit_card_model([each.card for each in others], [each.desmoplastic for each in others])
         for place in np.flatnonzero(folds == fold).tolist():
             by_card, by_tiles = card.predict(prepared[place].card), held_out[place].prediction.probability
+            says = card.says(prepared[place].card)
             rows[place] = {
                 # Fewer unfavourable items speak for desmoplastic growth.
                 COUNT: -float(len(prepared[place].card.unfavourable)),
                 CARD: by_card,
                 TILES: by_tiles,
-                COMBINED: combine(by_card, by_tiles),
+                COMBINED: combine(by_card, by_tiles) if says else by_tiles,
             }
     return [rows[place] for place in range(len(prepared))]
 
@@ -388,12 +393,3 @@ def _oracle(cohort: Cohort) -> float | None:
     with path.open(newline="", encoding="utf-8") as file:
         chances: NDArray[np.float64] = np.array([float(row["oracle_probability"]) for row in csv.DictReader(file)])
     return oracle_auc(chances)
-
-
-def _files_below(parts: Path, folders: Sequence[str]) -> dict[str, bytes]:
-    return {
-        file.relative_to(parts).as_posix(): file.read_bytes()
-        for folder in folders
-        for file in sorted((parts / folder).rglob("*"))
-        if file.is_file()
-    }

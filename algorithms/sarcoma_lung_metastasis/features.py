@@ -12,7 +12,7 @@ import numpy as np
 
 from preop.errors import InvalidInputError
 from preop.grandchallenge.cases import Case
-from preop.imaging import Image, bounding_box, check_hu, check_suv, crop
+from preop.imaging import Image, bounding_box, check_drawn, check_hu, check_suv, crop
 from preop.radiomics import FixedBinNumber, FixedBinSize, Perturbation, Settings, compute_features
 
 # The public cohort holds each scan within 30 mm of the tumour: the surroundings that T1 signal is compared with.
@@ -23,6 +23,13 @@ FAT_QUANTILE = 0.95
 SOFT_TISSUE_HU = (-200.0, 300.0)
 MIN_SOFT_TISSUE = 0.5
 """Share of a tumour's voxels: 0.9 or more in the public cohort."""
+MIN_TUMOUR_ML = 0.5
+"""A ball of 1 cm: of less, neither shape nor texture can be told on these scans. The smallest of the public cohort has
+several ml."""
+MAX_SIGNAL = 1e6
+"""MR is stored in 12 or 16 bits; some programs scale it, by a thousand at most."""
+MAX_NEGATIVE = 0.05
+"""Share of an MR's voxels that may be below 0, as after filters or interpolation: a magnitude is not."""
 GRADES = {"low": 0.0, "intermediate": 1.0, "high": 2.0}
 CLINICAL = "clinical-information"
 
@@ -115,10 +122,13 @@ def scan_of(feature: str) -> Scan | None:
 
 
 def _imaging_features(scan: Scan, case: Case, perturbation: Perturbation) -> dict[str, float]:
+    image = case.image(scan.image)
     mask = case.mask(scan.segmentation)
-    _check_unit(scan, case.image(scan.image), mask)
+    check_drawn(mask.with_voxels(mask.voxels.astype(np.uint8)), name=scan.segmentation, structure="tumour")
+    _check_volume(scan, mask)
+    _check_unit(scan, image, mask)
     box = bounding_box(mask.voxels, margin_voxels=tuple(math.ceil(MARGIN_MM / mm) for mm in mask.spacing_mm))
-    mask, image = crop(mask, box), crop(case.image(scan.image), box)
+    mask, image = crop(mask, box), crop(image, box)
     if scan is CT:
         _check_tissue(image, mask)
     elif scan is T1:
@@ -153,6 +163,36 @@ def _check_unit(scan: Scan, image: Image, mask: Image) -> None:
         check_hu(image, name=scan.image)
     elif scan is PET:
         check_suv(image, name=scan.image, brain=False, lesion=mask)
+    else:
+        _check_signal(image)
+
+
+def _check_volume(scan: Scan, mask: Image) -> None:
+    """Refuse a segmentation that is too small for a tumour."""
+    count = int(mask.voxels.sum())
+    volume_ml = count * mask.geometry.voxel_volume_mm3 / 1000
+    if volume_ml < MIN_TUMOUR_ML:
+        raise InvalidInputError(
+            f"{scan.segmentation} marks {'one voxel' if count == 1 else f'{count} voxels'}, {volume_ml:.2g} ml; expected a "
+            f"tumour of {MIN_TUMOUR_ML:g} ml or more, whose shape and texture can be measured: check the segmentation."
+        )
+
+
+def _check_signal(image: Image) -> None:
+    """Refuse an MR that is none: beyond what is stored, the same everywhere, or with the negative values of a CT."""
+    low, high = float(image.voxels.min()), float(image.voxels.max())
+    negative = float((image.voxels < 0).mean())
+    if high > MAX_SIGNAL:
+        problem = f"values up to {high:g}, beyond {MAX_SIGNAL:g}: it was scaled, or is damaged"
+    elif negative > MAX_NEGATIVE:
+        problem = (
+            f"negative values in {negative:.0%} of its voxels, down to {low:g}: it looks like a CT or another scan"
+        )
+    elif low == high != 0:
+        problem = f"the same value, {low:g}, everywhere"
+    else:
+        return
+    raise InvalidInputError(f"{T1.image} holds {problem}; expected T1-weighted MR as the scanner stores it.")
 
 
 def _check_tissue(image: Image, mask: Image) -> None:

@@ -25,7 +25,16 @@ from preop.grandchallenge.values import read_json, to_json
 from preop.radiomics import random_perturbations
 from preop.report import write_report
 from preop.study import TrainingData, model_info, write_model
-from preop.tabular import FeatureTable, FollowUp, PipelineSettings, Question, RepeatedSplits, train_and_validate
+from preop.tables import number
+from preop.tabular import (
+    Classifier,
+    FeatureTable,
+    FollowUp,
+    PipelineSettings,
+    Question,
+    RepeatedSplits,
+    train_and_validate,
+)
 
 from .features import CLINICAL, CT, PET, SCANS, T1, UNCHANGED, measure, scan_of
 from .model import WEIGHTS_FILE, interface_key
@@ -64,6 +73,8 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
 
     Patients with more inputs also serve the combinations that need fewer.
     """
+    if Classifier.LOGISTIC not in settings.pipeline.classifiers:  # told now, not after hours
+        raise _not_explained("No classifier of pipeline.classifiers is a logistic regression")
     open_resumable_run(report, {"settings": settings.model_dump_json()})
     work = report / "work"
     measured = measure_tumours(cohort, settings, work / "patients")
@@ -81,10 +92,7 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
     validation = study.evidence.validation
     weights = {name: fitted.logistic for name, fitted in study.models.items() if _is_interface(name, cohort)}
     if unreadable := [name for name, logistic in weights.items() if logistic is None]:
-        raise InvalidInputError(
-            f"The model on {unreadable[0]} is not a logistic regression, and only those are explained: "
-            "keep pipeline.classifiers to logistic, and the scans of a single harmonised centre."
-        )
+        raise _not_explained(f"The model on {unreadable[0]} is not a logistic regression")
     content = to_json({name: logistic.to_dict() for name, logistic in weights.items() if logistic})
     info = model_info(
         cohort.algorithm,
@@ -102,6 +110,13 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
     write_report(study.evidence, report, title=cohort.algorithm.title, source=cohort.source)
     shutil.rmtree(work, ignore_errors=True)
     return validation
+
+
+def _not_explained(reason: str) -> InvalidInputError:
+    return InvalidInputError(
+        f"{reason}, and only those are explained: keep pipeline.classifiers to logistic, and the scans of a single "
+        "harmonised centre."
+    )
 
 
 def measure_tumours(cohort: Cohort, settings: Settings, work: Path) -> dict[str, Path]:
@@ -202,7 +217,9 @@ def _described(cohort: Cohort) -> dict[str, list[float | str | None]]:
     for column in columns:
         cells = [patient.row.get(column, "") for patient in cohort.patients]
         if any(cells):
-            described[column] = [(float(cell) if column == "age_years" else cell) if cell else None for cell in cells]
+            described[column] = [
+                (number(cell, column) if column == "age_years" else cell) if cell else None for cell in cells
+            ]
     return described
 
 

@@ -39,9 +39,9 @@ def fate(what: str) -> str:
 
 EXPECTED = {
     "refused": "The mask is empty.",
-    "unforeseen": "Unexpected internal error (ZeroDivisionError: two lines).",
-    "memory": "This machine has not enough memory for it.",
-    "leaves": "Unexpected internal error (SystemExit: 0).",
+    "unforeseen": "Unexpected internal error (ZeroDivisionError: two lines): please report it with its traceback.",
+    "memory": "This machine, or the limit it was given, has not enough memory for this case (MemoryError).",
+    "leaves": "Unexpected internal error (SystemExit: 0): please report it with its traceback.",
     "exits": "Its process ended with exit code 3 before the patient was done.",
     "crashes": "Its process crashed (SIGSEGV): an image or mask may be damaged.",
     "killed": "Its process was killed (SIGKILL), as a system does that runs out of memory.",

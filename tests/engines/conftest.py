@@ -100,6 +100,7 @@ act()
 DOCKERFILE = """
 ARG BASE_IMAGE=docker.io/library/python:3.11-slim-bookworm
 FROM ${BASE_IMAGE}
+ARG SOURCE_DATE_EPOCH
 RUN useradd --uid 10002 --create-home probe && (command -v python || ln -s "$(command -v python3)" /usr/bin/python)
 COPY probe /opt/probe
 ENV PYTHONPATH=/opt PYTHONUNBUFFERED=1

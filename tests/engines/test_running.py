@@ -16,6 +16,7 @@ from preop.engines import running
 from preop.engines.base import Engine
 from preop.engines.processes import ProcessEngine
 from preop.engines.programs import Program
+from preop.engines.workspace import deliver
 from preop.errors import InvalidInputError, InvalidOutputError, MissingToolError
 from tests.engines.conftest import case, nothing_is_left_of
 
@@ -104,14 +105,18 @@ def test_a_crash_names_its_signal(engine, program, tmp_path):
 def test_a_killed_process_hints_at_its_memory(isolated, program, tmp_path):
     result = run(isolated, program, tmp_path, "kill")
     assert result.exit_code == 137
-    assert result.error == "probe was killed, most likely because it needed more than its 2 GB of memory."
+    assert result.error == (
+        "probe was killed: by the system, if it needed more than its 2 GB of memory, or else by somebody."
+    )
 
 
 def test_a_container_that_outgrows_its_memory_says_so(container, program, tmp_path):
     if not container.limits_resources:
         pytest.skip("this machine does not let its containers' memory be limited")
     result = run(container, dataclasses.replace(program, memory_gb=1), tmp_path, "fill")
-    assert result.error == "probe was killed, most likely because it needed more than its 1 GB of memory."
+    assert result.error == (
+        "probe was killed: by the system, if it needed more than its 1 GB of memory, or else by somebody."
+    )
 
 
 def test_the_time_limit_ends_a_run_with_all_it_started(engine, program, tmp_path):
@@ -171,3 +176,12 @@ def test_an_output_folder_that_is_a_file_is_refused_before_the_run(program, tmp_
 def test_a_missing_image_says_how_to_build_it(container, program, tmp_path):
     with pytest.raises(MissingToolError, match=r"no image preop/probe:9\.9\.9: build it with \./build\.sh probe"):
         run(container, dataclasses.replace(program, version="9.9.9"), tmp_path, "write")
+
+
+def test_a_link_in_the_output_is_not_taken_over(tmp_path):
+    result_folder = tmp_path / "work" / "output"
+    result_folder.mkdir(parents=True)
+    (result_folder / "score.json").symlink_to("/etc/passwd")
+    with pytest.raises(InvalidOutputError, match=r"wrote score\.json, which is neither a file nor a folder"):
+        deliver(result_folder, tmp_path / "output")
+    assert not (tmp_path / "output").exists()

@@ -87,3 +87,12 @@ def test_evidence_that_cannot_be_is_refused(spoil: Any, sentence: str) -> None:
     spoil(content)
     with pytest.raises(InvalidInputError, match=sentence):
         ModelsEvidence.read(content)
+
+
+def test_a_model_that_says_the_same_of_everybody_has_no_correlation() -> None:
+    content = models_evidence()
+    for row in content["patients"]:
+        row["scores"]["card"] = 0.5
+    evidence = ModelsEvidence.read(content)
+    assert evidence.validation.details["agreement"][0]["rank_correlation"] is None
+    assert not any("nan" in sentence for sentence in evidence.verdict)

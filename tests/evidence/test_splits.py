@@ -17,7 +17,7 @@ def study() -> SplitsEvidence:
 def test_auc_is_the_mean_of_the_splits_with_the_corrected_interval(study: SplitsEvidence) -> None:
     # Volume: rows 0 to 3 score .9 .1 .2 .8, of whom 1 and 3 have the outcome: one pair of four is wrong twice over.
     first = roc_auc_score([0, 1, 0, 1], [0.9, 0.1, 0.2, 0.8])
-    assert study.auc("volume") == corrected_resampled_t([first, 0.5], training_cases=4, test_cases=4)
+    assert study.auc("volume") == corrected_resampled_t([first, 0.5], training_cases=4, test_cases=4).within(0, 1)
     assert study.auc("CT").value == 1
 
 

@@ -98,3 +98,22 @@ def test_deeply_nested_json_is_refused_and_does_not_crash(tmp_path: Path) -> Non
     (tmp_path / "a.json").write_text("[" * 100_000)
     with pytest.raises(InvalidInputError, match="not valid JSON"):
         read_json(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('{"a": 1, "a": 2}', "an object names 'a' twice"),
+        ('[{"a": {"b": [], "b": []}}]', "an object names 'b' twice"),
+        ("[" * 101 + "]" * 101, "nested more than 100 deep"),
+    ],
+)
+def test_json_that_programs_read_in_different_ways_is_refused(tmp_path: Path, text: str, sentence: str) -> None:
+    (tmp_path / "x.json").write_text(text)
+    with pytest.raises(InvalidInputError, match=sentence):
+        read_json(tmp_path / "x.json")
+
+
+def test_half_a_surrogate_is_written_as_json_escapes_it(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text(to_json({"a": "\ud800 \u00e9"}), encoding="utf-8")
+    assert read_json(tmp_path / "x.json") == {"a": "\ud800 \u00e9"}

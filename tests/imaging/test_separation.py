@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from preop.errors import InvalidInputError
-from preop.imaging import Geometry, Image, separate_instances
+from preop.imaging import Geometry, Image, check_drawn, separate_instances
+from preop.imaging.separation import MAX_STRUCTURES
 
 
 def drawn(*boxes: tuple[int, slice], size: int = 40) -> Image:
@@ -69,3 +70,50 @@ def test_what_is_no_label_is_refused(value: float) -> None:
     image = drawn((1, slice(2, 8)))
     with pytest.raises(InvalidInputError, match=r"The drawing holds values from .* one for each node"):
         separate_instances(image.with_voxels(image.voxels * np.float64(value)), name="drawing", structure="node")
+
+
+def check(voxels: np.ndarray) -> None:
+    image = Image(voxels, Geometry.axis_aligned(voxels.shape, (1.0,) * voxels.ndim))
+    check_drawn(image, name="drawing", structure="node")
+
+
+def test_small_structures_in_thick_slices_are_no_noise() -> None:
+    voxels = np.zeros((40, 60, 60), dtype=np.uint8)
+    voxels[::4, 2::6, 2::6] = voxels[::4, 3::6, 2::6] = voxels[::4, 4::6, 2::6] = 1
+    voxels[::4, 2::6, 3::6] = voxels[::4, 3::6, 3::6] = voxels[::4, 4::6, 3::6] = 1
+    voxels[::4, 2::6, 4::6] = voxels[::4, 3::6, 4::6] = voxels[::4, 4::6, 4::6] = 1
+    check(voxels)
+    check(np.ascontiguousarray(np.moveaxis(voxels, 0, 2)))
+
+
+def test_a_structure_of_most_of_a_narrow_crop_is_drawn() -> None:
+    z, y, x = np.ogrid[-10:11, -10:11, -10:11]
+    check((z**2 + y**2 + x**2 <= 110).astype(np.uint8))
+
+
+@pytest.mark.parametrize(("share", "labels"), [(0.02, 1), (0.3, 1), (0.5, 1), (0.7, 3), (0.7, 400)])
+def test_noise_is_refused(share: float, labels: int) -> None:
+    random = np.random.default_rng(0)
+    voxels = random.integers(1, labels + 1, (30, 40, 40)) * (random.random((30, 40, 40)) < share)
+    with pytest.raises(InvalidInputError, match="The drawing looks like noise"):
+        check(voxels)
+
+
+def test_the_whole_scan_is_no_structure() -> None:
+    with pytest.raises(InvalidInputError, match="The drawing marks 100% of the scan"):
+        check(np.ones((10, 10, 10), dtype=np.uint8))
+
+
+def test_a_scan_in_place_of_the_drawing_is_refused() -> None:
+    voxels = np.zeros((20, 20, 20), dtype=np.int32)
+    voxels[:5] = np.arange(2000).reshape(5, 20, 20) + 1
+    with pytest.raises(InvalidInputError, match="The drawing holds 2,000 labels"):
+        check(voxels)
+
+
+def test_more_structures_than_anyone_draws_are_refused() -> None:
+    node = np.pad(np.ones((1, 3, 3), dtype=np.uint8), ((1, 1), (0, 1), (0, 1)))
+    voxels = np.tile(node, (1, 23, 23))
+    image = Image(voxels, Geometry.axis_aligned(voxels.shape, (5.0, 2.0, 2.0)))
+    with pytest.raises(InvalidInputError, match=f"holds 529 separate nodes; expected at most {MAX_STRUCTURES}"):
+        separate_instances(image, name="drawing", structure="node")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from preop.errors import InvalidInputError
-from preop.imaging import Geometry, Image, check_hu, check_suv, read_image
+from preop.imaging import Geometry, Image, check_hu, check_mm, check_suv, read_image
 
 DOSE_BQ, WEIGHT_G = 300e6, 75_000.0
 
@@ -162,3 +162,38 @@ def test_real_pets_in_kbq_per_ml_are_refused(data: Path) -> None:
         check_suv(pet, brain=False)
         with pytest.raises(InvalidInputError, match="kBq/ml"):
             check_suv(pet.with_voxels(pet.voxels * 4), brain=False)
+
+
+@pytest.mark.parametrize(
+    ("shape", "spacing_mm", "origin_mm"),
+    [
+        ((400, 512, 512), (0.1, 0.1, 0.1), (0, 0, 0)),  # temporal bone
+        ((400, 168, 168), (5.0, 4.07, 4.07), (-342, -342, -1900)),  # whole-body PET
+        ((25, 512, 512), (10.0, 0.98, 0.98), (0, 0, 2000)),
+    ],
+)
+def test_scans_of_patients_are_accepted_by_their_sizes(
+    shape: tuple[int, ...], spacing_mm: tuple[float, ...], origin_mm: tuple[float, ...]
+) -> None:
+    check_mm(Geometry.axis_aligned(shape, spacing_mm, origin_mm), name="scan")
+
+
+@pytest.mark.parametrize(
+    ("shape", "spacing_mm", "origin_mm", "sentence"),
+    [
+        (
+            (50, 50, 50),
+            (0.001, 0.001, 0.001),
+            (0, 0, 0),
+            "scan has voxels of 0.001 x 0.001 x 0.001 mm; expected 0.05 to 30 mm",
+        ),
+        ((50, 50, 50), (1000, 1, 1), (0, 0, 0), "scan has voxels of 1 x 1 x 1000 mm"),
+        ((400, 50, 50), (10, 1, 1), (0, 0, 0), "scan has a size of 50 x 50 x 4000 mm; expected at most 3000 mm"),
+        ((50, 50, 50), (1, 1, 1), (0, 1e300, 0), "scan has its origin 1e[+]300 mm away"),
+    ],
+)
+def test_sizes_that_no_patient_has_are_refused(
+    shape: tuple[int, ...], spacing_mm: tuple[float, ...], origin_mm: tuple[float, ...], sentence: str
+) -> None:
+    with pytest.raises(InvalidInputError, match=sentence):
+        check_mm(Geometry.axis_aligned(shape, spacing_mm, origin_mm), name="scan")

@@ -24,6 +24,7 @@ from preop.mil import (
 )
 from preop.mil.ensembles import fit_temperature
 from preop.statistics import auc
+from tests.conftest import threads_of_torch
 
 FEATURES = 6
 QUICK = Settings(epochs=4, folds=2, patience=3, instances_per_batch=60, learning_rate=0.01)
@@ -77,6 +78,18 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(simulate: Ca
     )
     assert one == same
     assert one != other
+
+
+def test_training_and_prediction_are_the_same_on_any_number_of_cores() -> None:
+    draw = torch.Generator().manual_seed(0)
+    bags = [Bag(str(n), (torch.randn(1500, 6, generator=draw),), n % 2, n % 2) for n in range(4)]
+    found = set()
+    for count in (1, 2, 3):
+        with threads_of_torch(count):
+            trained = train(lambda: BagNetwork(nn.Linear(6, 32), make_head("gated_attention", 32)), bags, QUICK)
+            said = Ensemble((trained,)).predict(bags)
+        found.add((bytes_of(trained), *(each.contributions.numpy().tobytes() for each in said)))
+    assert len(found) == 1
 
 
 def test_training_leaves_the_random_numbers_of_its_caller_alone(simulate: Callable[..., list[Bag]]) -> None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from preop.errors import InvalidInputError
 from preop.segmentation import load_network
+from tests.conftest import threads_of_torch
 from tests.segmentation.networks import TORCH, dataset_of, make_network, plans_of, scan_of
 
 Stock = Callable[..., NDArray[Any]]
@@ -56,6 +57,16 @@ def test_folds_are_averaged_and_mirrored_as_the_stock_program_does(stock: Stock,
     network = load_network(folder, device="cpu")
     np.testing.assert_array_equal(network.segment(scan).voxels, stock(folder, [scan]))
     np.testing.assert_array_equal(network.segment(scan, mirroring=False).voxels, stock(folder, [scan], mirroring=False))
+
+
+def test_probabilities_are_the_same_on_any_number_of_cores(tmp_path: Path) -> None:
+    folder = make_network(tmp_path / "network", plans_of(), dataset_of())
+    found = set()
+    for count in (1, 2, 3):
+        with threads_of_torch(count):
+            labels, probabilities = load_network(folder, device="cpu").segment_with_probabilities(scan_of(), ["organ"])
+        found.add((labels.voxels.tobytes(), probabilities["organ"].voxels.tobytes()))
+    assert len(found) == 1
 
 
 def test_two_channels_and_overlapping_regions(stock: Stock, tmp_path: Path) -> None:

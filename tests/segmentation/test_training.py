@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from preop.errors import InvalidInputError, InvalidOutputError
 from preop.imaging import Geometry, Image
 from preop.segmentation import TrainingSettings, load_network, read_model_folder, train_network
+from preop.segmentation.training import CONFIGURATION, plans_of
 
 SETTINGS = TrainingSettings(
     labels=("ball",),
@@ -92,3 +93,12 @@ def test_settings_that_nnu_net_cannot_train_are_refused() -> None:
         dataclasses.replace(SETTINGS, features=(4, 8))
     with pytest.raises(InvalidInputError, match=r"cannot be halved 2 times; expected multiples of 4"):
         dataclasses.replace(SETTINGS, patch=(16, 16, 18))
+
+
+def test_each_stage_can_have_its_own_number_of_convolutions() -> None:
+    settings = TrainingSettings(labels=("organ",), features=(8, 16, 32), convolutions=(1, 2, 3))
+    architecture = plans_of(settings, {})["configurations"][CONFIGURATION]["architecture"]["arch_kwargs"]
+    assert architecture["n_conv_per_stage"] == [1, 2, 3]
+    assert architecture["n_conv_per_stage_decoder"] == [2, 1]  # from coarse to fine
+    with pytest.raises(InvalidInputError, match="Convolutions are given for 2 stages; expected 3"):
+        TrainingSettings(labels=("organ",), features=(8, 16, 32), convolutions=(1, 2))

@@ -63,6 +63,27 @@ def test_shares_that_are_no_parts_of_a_whole_are_refused(wrong: tuple[float, flo
         Shares(*wrong)
 
 
+@pytest.mark.parametrize("rounded", [(0.33, 0.33, 0.33), (0.34, 0.33, 0.34), (0.01, 0.5, 0.5)])
+def test_shares_rounded_to_whole_per_cent_may_miss_the_whole_by_one(rounded: tuple[float, float, float]) -> None:
+    assert Shares(*rounded).as_tuple() == rounded
+
+
+@pytest.mark.parametrize("wrong", [(0.33, 0.33, 0.32), (0.34, 0.34, 0.34), (0.6, 0.2, 0.16)])
+def test_shares_that_rounding_cannot_explain_are_refused(wrong: tuple[float, float, float]) -> None:
+    """Three numbers rounded to whole per cent miss 100 by one at most: each is off by half of one."""
+    with pytest.raises(InvalidInputError, match="expected numbers from 0 to 1 that sum to 1"):
+        Shares(*wrong)
+
+
+@pytest.mark.parametrize(("desmoplastic", "reached"), [(0.45, False), (0.5, True), (0.55, True)])
+def test_the_older_rule_calls_a_metastasis_desmoplastic_from_half_of_its_interface(
+    desmoplastic: float, *, reached: bool
+) -> None:
+    shares = Shares(desmoplastic, 1 - desmoplastic, 0)
+    assert shares.at_least() is reached
+    assert certain(shares).at_least() == float(reached)
+
+
 def test_a_patient_is_desmoplastic_only_if_all_metastases_are_purely() -> None:
     pure, nearly = Shares(1, 0, 0), Shares(0.95, 0.05, 0)
     assert patient_pattern([pure, pure]).desmoplastic

@@ -13,24 +13,6 @@ STAGES = ("N0", "N1", "N2", "N3")
 pairs = st.lists(st.tuples(st.sampled_from(STAGES), st.sampled_from(STAGES)), min_size=2, max_size=40)
 
 
-def quadratic_kappa(shares):
-    """1 less observed over expected squared distance; ``shares`` (k, k) need not sum to 1."""
-    shares = shares / shares.sum()
-    squared = np.subtract.outer(np.arange(len(shares)), np.arange(len(shares))) ** 2
-    return 1 - (squared * shares).sum() / (squared * np.outer(shares.sum(axis=1), shares.sum(axis=0))).sum()
-
-
-def delta_method_error(matrix):
-    """Standard error of kappa from its numerical gradient in the multinomial shares."""
-    shares, step = matrix / matrix.sum(), 1e-6
-    gradient = np.zeros_like(shares)
-    for cell in np.ndindex(shares.shape):
-        moved = np.zeros_like(shares)
-        moved[cell] = step
-        gradient[cell] = (quadratic_kappa(shares + moved) - quadratic_kappa(shares - moved)) / (2 * step)
-    return math.sqrt(((shares * gradient**2).sum() - (shares * gradient).sum() ** 2) / matrix.sum())
-
-
 def test_kappa_of_a_hand_made_table():
     # Squared distances: observed 2 * 1 of 6; expected by chance, from the margins 3, 3 and 3, 3, 1/2.
     agreement = Agreement.of(["a", "a", "a", "b", "b", "b"], ["a", "a", "b", "b", "b", "a"], ["a", "b"])
@@ -48,11 +30,22 @@ def test_kappa_is_that_of_scikit_learn(drawn):
     assert kappa.value == pytest.approx(oracle, abs=1e-12)
 
 
-def test_interval_is_that_of_the_delta_method():
+def cases_of(matrix):
+    return [(true, called) for true, called in np.ndindex(matrix.shape) for _ in range(matrix[true, called])]
+
+
+def test_interval_is_the_jackknife_of_fishers_z():
     matrix = np.array([[30, 6, 2, 0], [5, 20, 6, 1], [1, 4, 12, 3], [0, 1, 2, 7]])
+    cases = cases_of(matrix)
+    left_out = [
+        cohen_kappa_score(*zip(*cases[:number], *cases[number + 1 :], strict=True), weights="quadratic")
+        for number in range(len(cases))
+    ]
+    error = math.sqrt((len(cases) - 1) ** 2 / len(cases) * np.var(left_out, ddof=1))
     kappa = Agreement(STAGES, matrix).quadratic_weighted_kappa
-    assert (kappa.upper - kappa.value) / 1.959964 == pytest.approx(delta_method_error(matrix), rel=1e-4)
-    assert kappa.value - kappa.lower == pytest.approx(kappa.upper - kappa.value)
+    half_width = 1.984217 * error / (1 - kappa.value**2)  # t for 99 degrees of freedom
+    assert math.atanh(kappa.upper) - math.atanh(kappa.value) == pytest.approx(half_width, rel=1e-4)
+    assert math.atanh(kappa.value) - math.atanh(kappa.lower) == pytest.approx(half_width, rel=1e-4)
 
 
 @given(pairs)

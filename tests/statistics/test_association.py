@@ -1,5 +1,6 @@
 """Association with a yes-or-no outcome, against exact formulas, published tables and statsmodels."""
 
+import itertools
 import math
 
 import numpy as np
@@ -139,3 +140,52 @@ def test_one_category_or_class_is_refused():
         table_test([0, 1], ["a", "a"])
     with pytest.raises(InvalidInputError, match="one of each class"):
         mann_whitney([1, 1], [1.0, 2.0])
+
+
+def brute_force_fisher(counts):
+    """Sum over all tables of the same margins that are no more probable, with whole numbers."""
+    sizes, positives = counts.sum(axis=1), counts[:, 0].sum()
+    ways = {
+        chosen: math.prod(math.comb(int(size), each) for size, each in zip(sizes, chosen, strict=True))
+        for chosen in itertools.product(*(range(size + 1) for size in sizes))
+        if sum(chosen) == positives
+    }
+    own = ways[tuple(counts[:, 0].tolist())]
+    return sum(each for each in ways.values() if each <= own) / sum(ways.values())
+
+
+def labels_and_categories(counts):
+    labels = [value for row in counts for value, number in zip((1, 0), row, strict=True) for _ in range(number)]
+    categories = [str(place) for place, row in enumerate(counts) for _ in range(row.sum())]
+    return labels, categories
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [[[3, 1], [0, 4], [2, 2]], [[5, 0], [1, 3], [0, 6], [2, 2]], [[1, 1], [2, 2], [3, 3]], [[4, 1], [4, 1], [1, 4]]],
+)
+def test_fishers_test_of_several_categories_is_exact(counts):
+    counts = np.array(counts)
+    found = table_test(*labels_and_categories(counts))
+    assert found.test == "Fisher"
+    assert found.p_value == pytest.approx(brute_force_fisher(counts[:, ::-1]), rel=1e-9)
+
+
+def test_where_too_many_tables_exist_the_test_is_named_for_what_it_is_and_repeats_itself():
+    random = np.random.default_rng(0)
+    labels, categories = random.random(400) < 0.04, random.choice(list("abcdefghijklmnop"), 400).tolist()
+    first, second = table_test(labels, categories), table_test(labels, categories)
+    assert first.test == "chi-square by permutation"
+    assert first == second
+
+
+@pytest.mark.parametrize("missing", [None, float("nan")])
+def test_a_missing_category_is_no_category(missing):
+    with pytest.raises(InvalidInputError, match="Of the 4 categories, 1 are missing"):
+        table_test([1, 0, 1, 0], ["a", "b", "a", missing])
+
+
+@pytest.mark.parametrize("strange", [float("nan"), 1.2, -0.1])
+def test_a_p_value_that_is_none_is_not_adjusted_in_silence(strange):
+    with pytest.raises(InvalidInputError, match="between 0 and 1"):
+        adjust_p_values([0.01, strange], method="holm")

@@ -115,3 +115,16 @@ def test_one_class_only_is_refused(function):
 def test_a_curve_of_no_groups_is_refused():
     with pytest.raises(InvalidInputError, match="0 groups"):
         calibration_curve([1, 0], [0.5, 0.2], groups=0)
+
+
+def test_calibration_in_the_large_is_the_shift_of_the_logit_that_mends_the_mean():
+    intercept = recalibrate([1, 0, 1, 0, 1, 0], [0.2] * 6).intercept
+    assert intercept.value == pytest.approx(math.log(4))  # logit of one half less logit of 0.2
+    assert intercept.lower < intercept.value < intercept.upper
+
+
+def test_groups_of_a_calibration_curve_are_of_equal_size():
+    curve = calibration_curve([0] * 5 + [1] * 5, np.arange(10) / 10, groups=2)
+    assert [point.cases for point in curve] == [5, 5]
+    assert [point.predicted for point in curve] == pytest.approx([0.2, 0.7])
+    assert [point.observed.value for point in curve] == [0, 1]

@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 from preop.errors import InvalidInputError
 from preop.statistics import (
     auc,
-    auc_bootstrap,
+    auc_clustered,
     auc_delong,
     compare_aucs,
     mean_roc_band,
@@ -204,22 +204,59 @@ def test_band_of_resampled_patients_holds_the_curve_and_narrows_with_their_numbe
     ).all()
 
 
-def test_bootstrap_by_patient_is_wider_when_the_cases_of_a_patient_repeat_each_other():
+def test_cases_that_repeat_each_other_count_as_one_patient():
     random = np.random.default_rng(0)
     labels = random.random(40) < 0.5
     scores = labels + random.normal(size=40)
-    alone = auc_bootstrap(labels, scores, [str(case) for case in range(40)], seed=0)
-    by_delong = auc_delong(labels, scores)
-    assert alone.upper - alone.lower == pytest.approx(by_delong.upper - by_delong.lower, rel=0.2)
+    alone = auc_clustered(labels, scores, [str(case) for case in range(40)])
     again = [np.repeat(part, 4) for part in (labels, scores)]
-    repeated = auc_bootstrap(*again, [str(case // 4) for case in range(160)], seed=0)
-    assert repeated.upper - repeated.lower == pytest.approx(alone.upper - alone.lower, rel=0.1)
+    repeated = auc_clustered(*again, [str(case // 4) for case in range(160)])
+    assert repeated.value == pytest.approx(alone.value)
+    assert (repeated.lower, repeated.upper) == pytest.approx((alone.lower, alone.upper))
     assert auc_delong(*again).upper - auc_delong(*again).lower < 0.6 * (repeated.upper - repeated.lower)
 
 
-def test_bootstrap_asks_for_a_patient_for_each_case():
+def test_with_one_case_a_patient_the_clustered_variance_is_delongs():
+    random = np.random.default_rng(1)
+    labels = random.random(400) < 0.3
+    scores = labels + random.normal(size=400)
+    alone, by_delong = auc_clustered(labels, scores, [str(case) for case in range(400)]), auc_delong(labels, scores)
+    # Student's t with 399 degrees of freedom for the normal quantile.
+    logits = [math.log(each / (1 - each)) for each in (alone.lower, alone.upper, by_delong.lower, by_delong.upper)]
+    assert (logits[1] - logits[0]) / (logits[3] - logits[2]) == pytest.approx(1.965927 / 1.959964, rel=1e-5)
+
+
+def test_clustered_variance_is_obuchowskis_pair_by_pair():
+    labels = np.array([1, 1, 0, 0, 1, 0, 0, 1, 0])
+    scores = np.array([5.0, 3, 4, 1, 6, 2, 7, 2, 0])
+    patients = np.array(["a", "a", "a", "b", "b", "b", "c", "d", "d"])
+    v10, v01 = structural_components(labels, scores)
+    area = v10.mean()
+    own = {
+        name: (v10[patients[labels == 1] == name] - area, v01[patients[labels == 0] == name] - area) for name in "abcd"
+    }
+    s10 = 3 / (2 * 4) * sum(positive.sum() ** 2 for positive, _ in own.values())  # 3 patients with a positive, of 4
+    s01 = 4 / (3 * 5) * sum(negative.sum() ** 2 for _, negative in own.values())  # all 4 with a negative, of 5
+    s11 = 4 / 3 * sum(positive.sum() * negative.sum() for positive, negative in own.values())
+    variance = s10 / 4 + s01 / 5 + 2 * s11 / (4 * 5)
+    found = auc_clustered(labels, scores, list(patients))
+    half_width = 3.182446 * math.sqrt(variance) / (area * (1 - area))  # t for 3 degrees of freedom
+    assert found.value == pytest.approx(area)
+    assert math.log(found.upper / (1 - found.upper)) - math.log(area / (1 - area)) == pytest.approx(
+        half_width, rel=1e-5
+    )
+
+
+@pytest.mark.parametrize("scores", [[3, 4, 1, 2], [2, 2, 2, 2]])
+def test_separated_classes_and_equal_scores_have_no_interval(scores):
+    found = auc_clustered([1, 1, 0, 0], scores, list("abcd"))
+    assert math.isnan(found.lower)
+    assert math.isnan(found.upper)
+
+
+def test_clustered_cases_ask_for_a_patient_for_each_case():
     with pytest.raises(InvalidInputError, match="1 patients for 7 labels"):
-        auc_bootstrap(LABELS, SCORES, ["a"], seed=0)
+        auc_clustered(LABELS, SCORES, ["a"])
 
 
 def test_youden_threshold_lies_half_way_below_the_best_cut():

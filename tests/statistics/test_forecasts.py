@@ -82,3 +82,8 @@ def test_a_single_case_has_no_others():
 def test_a_calibration_without_cases_is_refused():
     with pytest.raises(InvalidInputError, match="0 counts"):
         count_calibration([], [])
+
+
+def test_a_tenth_is_left_out_on_either_side_of_a_central_interval_of_80_percent():
+    # Cumulated: .2, .5, .85, 1. The quantile of 90 % is 3.
+    assert central_coverage([3], [[0.2, 0.3, 0.35, 0.15]], 0.8).observed == wilson(1, 1)

@@ -128,3 +128,9 @@ def test_one_patient_determines_no_interval():
 def test_values_without_their_patients_are_refused():
     with pytest.raises(InvalidInputError, match="a patient for each"):
         mean_bootstrap([1.0, 2.0], ["a"], seed=0)
+
+
+def test_resampled_patients_bring_all_of_their_values():
+    # Of two patients half of the resamples hold both, a quarter each twice the same: the mean is 0, 3/4 or 1.
+    estimate = mean_bootstrap([0, 1, 1, 1], ["a", "b", "b", "b"], seed=0, repeats=4000, confidence=0.4)
+    assert (estimate.value, estimate.lower, estimate.upper) == (0.75, 0.75, 0.75)

@@ -1,5 +1,7 @@
 """Against the trial that the log-rank test is taught with: 6-mercaptopurine in leukaemia (Freireich 1963)."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -39,3 +41,8 @@ def test_what_cannot_be_compared_is_refused():
         kaplan_meier([-1, 2], [0, 1])
     with pytest.raises(InvalidInputError, match="at least two"):
         log_rank([1, 2], [1, 1], ["a", "a"])
+
+
+def test_risks_that_are_not_finite_are_refused():
+    with pytest.raises(InvalidInputError, match="expected finite numbers"):
+        concordance([1, 2, 3], [1, 1, 0], [0.1, math.nan, 0.3])

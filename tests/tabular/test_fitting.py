@@ -1,6 +1,7 @@
 """The pipeline: what each step does, on tables made for it."""
 
 import dataclasses
+import os
 import subprocess
 import sys
 import zipfile
@@ -42,9 +43,14 @@ def test_the_same_seed_gives_the_same_files_in_another_process():
     )
     runs = [
         subprocess.run(
-            [sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=Path(__file__).parent
+            [sys.executable, "-c", code],
+            check=True,
+            capture_output=True,
+            text=True,
+            cwd=Path(__file__).parent,
+            env={**os.environ, "PYTHONHASHSEED": str(number), "OMP_NUM_THREADS": str(number)},
         ).stdout
-        for _ in range(2)
+        for number in (1, 2)
     ]
     assert int(runs[0].split()[0]) > 1
     assert runs[0] == runs[1]

@@ -44,7 +44,7 @@ class Architecture:
     labels
         Tissue map (uint8), pixels of 4 micrometres.
     lumens
-        Where glands of the tumour are hollow; a part of the tumour.
+        Where glands of the tumour are hollow, a part of the tumour; and gaps around them, a part of the stroma.
     cells_um
         Centre of each cell, y and x (n, 2).
     kinds, angles
@@ -72,6 +72,49 @@ class Architecture:
     blur: Mask
 
 
+@dataclass(frozen=True)
+class Build:
+    """How glands and stroma are built; the usual build is that of all simulated patients.
+
+    Attributes
+    ----------
+    gland_um
+        Correlation length of the glands.
+    lumen_share
+        Hollow part of the epithelium.
+    cell_um
+        Distance between the nuclei of the epithelium.
+    apical_um
+        Width of the epithelium without nuclei around a lumen.
+    retraction_um
+        Width of the gap that shrinkage leaves around glands.
+    cellularity
+        Factor on the number of cells of stroma, muscle and fat.
+    """
+
+    gland_um: float = 130.0
+    lumen_share: float = 0.13
+    cell_um: float = 9.5
+    apical_um: float = 0.0
+    retraction_um: float = 0.0
+    cellularity: float = 1.0
+
+
+USUAL = Build()
+
+
+def random_build(rng: np.random.Generator) -> Build:
+    """Draw another build, from solid sheets to glands with wide lumens."""
+    return Build(
+        gland_um=float(rng.uniform(70, 230)),
+        lumen_share=float(rng.uniform(0.0, 0.45)),
+        cell_um=float(rng.uniform(6.5, 10.5)),
+        apical_um=float(rng.choice([0.0, 4.0, 8.0, 12.0])),
+        retraction_um=float(rng.choice([0.0, 0.0, 4.0, 8.0])),
+        cellularity=float(rng.uniform(0.7, 3.5)),
+    )
+
+
 # Layers of the wall, as parts of its thickness; a mucosa is about 0.7 mm thick.
 _MUCOSA_MM = 0.7
 _FAT_BEGINS = 0.62
@@ -83,11 +126,8 @@ _FRONT_ROUGHNESS_UM: dict[str, tuple[tuple[float, float], ...]] = {  # amplitude
     "infiltrating": ((160, 700), (110, 220)),
 }
 _RIM_UM = 160.0
-_GLAND_UM = 130.0
-_LUMEN_SHARE = 0.13
 _LESS_MATURE_SHARE = 0.45
 
-_TUMOUR_CELL_UM = 9.5
 _AGGREGATE_CELL_UM = 7.0
 _PER_MM2 = {
     TissueLabel.MATURE_STROMA: 900.0,
@@ -108,7 +148,7 @@ _BEYOND_FRONT_UM = (250.0, 900.0)
 
 
 def draw_architecture(
-    rng: np.random.Generator, biology: Biology, shape: tuple[int, int], *, artefacts: bool
+    rng: np.random.Generator, biology: Biology, shape: tuple[int, int], *, artefacts: bool, build: Build = USUAL
 ) -> Architecture:
     """Draw a slide.
 
@@ -120,15 +160,18 @@ def draw_architecture(
         Whether there are a fold, ink and a part out of focus.
     """
     wall = _Wall(rng, shape, biology.margin)
-    labels, lumens, direction = _tissue(rng, biology, wall)
+    labels, lumens, direction = _tissue(rng, biology, wall, build)
     aggregates_um = _add_aggregates(rng, biology, wall, labels)
     from scipy import ndimage
 
     to_tumour_um = MAP_UM * ndimage.distance_transform_edt(labels != TissueLabel.TUMOUR)
     cells = [
-        _tumour_cells(rng, labels, lumens, direction),
-        *(_scattered(rng, labels == label, per_mm2, Cell.FIBROBLAST, 0.35) for label, per_mm2 in _PER_MM2.items()),
-        _scattered(rng, labels == TissueLabel.MUSCLE, _MUSCLE_PER_MM2, Cell.MUSCLE, 0.12),
+        _tumour_cells(rng, labels, lumens, direction, build),
+        *(
+            _scattered(rng, labels == label, build.cellularity * per_mm2, Cell.FIBROBLAST, 0.35)
+            for label, per_mm2 in _PER_MM2.items()
+        ),
+        _scattered(rng, labels == TissueLabel.MUSCLE, build.cellularity * _MUSCLE_PER_MM2, Cell.MUSCLE, 0.12),
         *_lymphocytes(rng, labels, lumens, biology.til_per_mm2),
     ]
     buds_um, bud_sizes, bud_cells = _buds(rng, biology.buds, wall, labels, to_tumour_um)
@@ -136,6 +179,9 @@ def draw_architecture(
     # Tumour cells give way to nothing; but no fibroblast lies on a bud.
     free = _far_from(points, buds_um, 14.0) | (kinds == Cell.BUD)
     folds, pen, blur = _artefacts(rng, wall) if artefacts else (np.zeros(shape, bool),) * 3
+    if build.retraction_um:
+        lumens |= np.isin(labels, list(STROMA.values())) & (to_tumour_um <= build.retraction_um)
+        free &= ~lumens[_pixel(points)] | (kinds == Cell.BUD)
     return Architecture(
         labels, lumens, points[free], kinds[free], angles[free], buds_um, bud_sizes, aggregates_um, folds, pen, blur
     )
@@ -189,7 +235,9 @@ class _Wall:
         self.beyond_um = MAP_UM * ndimage.distance_transform_edt(~self.tumour)
 
 
-def _tissue(rng: np.random.Generator, biology: Biology, wall: _Wall) -> tuple[NDArray[np.uint8], Mask, Floats]:
+def _tissue(
+    rng: np.random.Generator, biology: Biology, wall: _Wall, build: Build
+) -> tuple[NDArray[np.uint8], Mask, Floats]:
     """Tissue map without aggregates, hollow parts of glands, and the direction across the gland's wall."""
     labels = np.full(wall.shape, TissueLabel.MUSCLE, np.uint8)
     labels[wall.depth_um < _MUCOSA_MM * 1000 + 40 * smooth_field(rng, wall.shape, 150)] = TissueLabel.MUCOSA
@@ -197,7 +245,7 @@ def _tissue(rng: np.random.Generator, biology: Biology, wall: _Wall) -> tuple[ND
     rim = wall.inside & (wall.beyond_um < _RIM_UM) & (labels != TissueLabel.MUCOSA)
     region = wall.tumour | rim
     labels[region] = _stroma(rng, biology.maturity, wall.shape)[region]
-    glands = smooth_field(rng, wall.shape, _GLAND_UM)
+    glands = smooth_field(rng, wall.shape, build.gland_um)
     mucus = _highest(smooth_field(rng, wall.shape, 350), wall.tumour, biology.mucus_share)
     rest = wall.tumour & ~mucus
     # The rim counts as stroma, so that inside the tumour there is less of it than in all.
@@ -210,7 +258,7 @@ def _tissue(rng: np.random.Generator, biology: Biology, wall: _Wall) -> tuple[ND
     labels[epithelium] = TissueLabel.TUMOUR
     labels[necrosis] = TissueLabel.NECROSIS
     labels[~wall.inside] = TissueLabel.BACKGROUND
-    lumens = _highest(glands, epithelium, _LUMEN_SHARE) & ~necrosis
+    lumens = _highest(glands, epithelium, build.lumen_share) & ~necrosis
     down, right = np.gradient(glands)
     return labels, lumens, np.arctan2(down, right)
 
@@ -252,8 +300,15 @@ def _add_aggregates(
 Cells = tuple[NDArray[np.float64], NDArray[np.uint8], NDArray[np.float64]]
 
 
-def _tumour_cells(rng: np.random.Generator, labels: NDArray[np.uint8], lumens: Mask, direction: Floats) -> Cells:
-    points = _packed(rng, (labels == TissueLabel.TUMOUR) & ~lumens, _TUMOUR_CELL_UM)
+def _tumour_cells(
+    rng: np.random.Generator, labels: NDArray[np.uint8], lumens: Mask, direction: Floats, build: Build
+) -> Cells:
+    from scipy import ndimage
+
+    with_nuclei = (labels == TissueLabel.TUMOUR) & ~lumens
+    if build.apical_um:
+        with_nuclei &= MAP_UM * ndimage.distance_transform_edt(~lumens) > build.apical_um
+    points = _packed(rng, with_nuclei, build.cell_um)
     rows, columns = _pixel(points)
     return (
         points,

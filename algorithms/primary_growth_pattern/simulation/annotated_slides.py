@@ -15,31 +15,38 @@ from primary_growth_pattern.definitions import CellKind, hot_spot
 from primary_growth_pattern.findings import INPUT_UM, Region
 from primary_growth_pattern.findings import MAP_UM as LABEL_UM
 
-from .anatomy import MAP_UM, Architecture, Cell, draw_architecture
+from .anatomy import MAP_UM, USUAL, Architecture, Cell, draw_architecture, random_build
 from .cohort import SLIDE_PX, draw_facts, generator
 from .disease import Biology
-from .scan import MAP_PX, PIXEL_UM, Stain, strips
+from .looks import PIXEL_UM, Look, random_look, usual_look
+from .scan import MAP_PX, Stain, strips
 
-SIDE_UM = 1024.0
+SIDE_UM = 512.0
 _SIDE = round(SIDE_UM / MAP_UM)
+_MOST_TIL_PER_MM2 = 1500.0  # as in a dense infiltrate
 
 
 def simulated_regions(seed: int, number: int) -> Iterator[Region]:
-    """Draw a patient, and paint three squares of a millimetre of the slide.
+    """Draw a patient, and paint three squares of half a millimetre of the slide.
 
-    They lie around most buds, around the largest lymphoid aggregate (anywhere where there is none), and anywhere. In two
-    patients of three the tumour has more of what is rare: buds, lymphocytes, aggregates, mucus.
+    They lie around most buds, around the largest lymphoid aggregate, and in any tissue, glass too, each as often. In two
+    patients of three the tumour has more of what is rare: buds, lymphocytes, aggregates, mucus; and two of three have a look
+    and a build of their own, so that networks do not learn the usual ones by heart.
     """
     facts = draw_facts(seed, number)
     rng = generator(seed, number, "annotated regions")
+    of_its_own = number % 3 != 1
     biology = facts.biology if number % 3 == 0 else _with_rare_findings(facts.biology, rng)
+    if of_its_own:
+        biology = replace(biology, til_per_mm2=float(np.exp(rng.uniform(np.log(10), np.log(_MOST_TIL_PER_MM2)))))
+    look, build = (random_look(rng), random_build(rng)) if of_its_own else (usual_look(), USUAL)
     side = SLIDE_PX // MAP_PX
     # Folds, ink and parts out of focus are not read, so that there is nothing to learn from them.
-    whole = draw_architecture(rng, biology, (side, side), artefacts=False)
-    for place, centre_um in enumerate(_centres_um(whole, rng)):
+    whole = draw_architecture(rng, biology, (side, side), artefacts=False, build=build)
+    for centre_um in _centres_um(whole, rng):
         corner = tuple(int(np.clip(value / MAP_UM - _SIDE / 2, 0, side - _SIDE)) for value in centre_um)
         part = crop(whole, (corner[0], corner[1]), (_SIDE, _SIDE))
-        yield _region(part, facts.stain, seed=int(rng.integers(2**31)), patient=f"{seed}-{number}", place=place)
+        yield _region(part, facts.stain, look, seed=int(rng.integers(2**31)), patient=f"{seed}-{number}")
 
 
 def crop(architecture: Architecture, corner: tuple[int, int], shape: tuple[int, int]) -> Architecture:
@@ -79,8 +86,8 @@ def _with_rare_findings(biology: Biology, rng: np.random.Generator) -> Biology:
 
 
 def _centres_um(whole: Architecture, rng: np.random.Generator) -> list[tuple[float, float]]:
-    tissue = np.argwhere(whole.labels > 0) * MAP_UM
-    anywhere = [(float(y), float(x)) for y, x in rng.choice(tissue, 3)]
+    present = np.unique(whole.labels)
+    anywhere = [_place_in(whole.labels == rng.choice(present), rng) for _square in range(3)]
     if len(whole.buds_um):
         anywhere[0] = hot_spot(whole.buds_um)[1]
     if len(whole.aggregates_um):
@@ -89,11 +96,16 @@ def _centres_um(whole: Architecture, rng: np.random.Generator) -> list[tuple[flo
     return anywhere
 
 
-def _region(part: Architecture, stain: Stain, *, seed: int, patient: str, place: int) -> Region:
+def _place_in(mask: NDArray[np.bool_], rng: np.random.Generator) -> tuple[float, float]:
+    y, x = rng.choice(np.argwhere(mask)) * MAP_UM
+    return float(y), float(x)
+
+
+def _region(part: Architecture, stain: Stain, look: Look, *, seed: int, patient: str) -> Region:
     shape_px = tuple(side * MAP_PX for side in part.labels.shape)
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"{place}.tif"
-        write_slide(strips(part, stain, seed), (shape_px[0], shape_px[1]), PIXEL_UM, path)
+        path = Path(folder) / "part.tif"
+        write_slide(strips(part, stain, seed, look), (shape_px[0], shape_px[1]), PIXEL_UM, path)
         with Slide(path) as slide:
             pixels = slide.overview(INPUT_UM)
     coarser = round(LABEL_UM / MAP_UM)

@@ -36,7 +36,8 @@ from primary_growth_pattern.annotations import POINT_COLUMNS, POINTS_FILE, SLIDE
 from .anatomy import MAP_UM, Architecture, Cell, draw_architecture
 from .card_truth import CardTruth, measure
 from .disease import Biology, draw_biology
-from .scan import MAP_PX, PIXEL_UM, Stain, strips
+from .looks import PIXEL_UM
+from .scan import MAP_PX, Stain, strips
 
 SLIDE = "primary-tumour-slide"
 PATIENT_FILE, TRUTH_FILE = "truth.json", "card_truth.csv"

@@ -53,6 +53,16 @@ def write_text(path: Path, content: str) -> None:
 
 
 @contextmanager
+def staging(folder: Path) -> Iterator[Path]:
+    """Give an empty hidden folder inside of ``folder``, from which :func:`move_all` brings what is complete to its place."""
+    partial = Path(tempfile.mkdtemp(dir=folder, prefix=PARTIAL))
+    try:
+        yield partial
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
     """Give an empty hidden folder beside ``path``; it takes the place of ``path`` when the block ends well."""
     path.parent.mkdir(parents=True, exist_ok=True)

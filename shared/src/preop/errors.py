@@ -1,4 +1,10 @@
-"""The exceptions that a user can meet: each message is one sentence that says what was found and what to do."""
+"""The exceptions that a user can meet: each message is one sentence that says what was found and what to do.
+
+What nobody foresaw is told in a sentence of one form, so that it can be found, reported and mended.
+"""
+
+_OUT_OF_MEMORY = ("can't allocate memory", "Failed to allocate memory", "CUDA out of memory")
+"""Of torch and ITK, which raise a RuntimeError."""
 
 
 class PreopError(Exception):
@@ -19,3 +25,11 @@ class InvalidOutputError(PreopError):
 
 class MissingToolError(PreopError):
     """A program or a permission that this machine lacks."""
+
+
+def unexpected(error: BaseException) -> str:
+    """Tell an error that nobody foresaw in one line; memory is blamed only by an error that says so itself."""
+    detail = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+    if isinstance(error, MemoryError) or any(words in detail for words in _OUT_OF_MEMORY):
+        return f"This machine, or the limit it was given, has not enough memory for this case ({detail:.300})."
+    return f"Unexpected internal error ({detail:.300}): please report it with its traceback."

@@ -136,6 +136,20 @@ def number(cell: str, what: str) -> float:
     raise InvalidInputError(f"{what} is {cell!r}; expected a number{'' if text else ' in the cell'}.")
 
 
+def whole_number(cell: str, what: str) -> int:
+    """Read a cell as a whole number, also where a spreadsheet made 2.0 of 2.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is none.
+    """
+    value = number(cell, what)
+    if not value.is_integer():
+        raise InvalidInputError(f"{what} is {cell!r}; expected a whole number.")
+    return int(value)
+
+
 def _read(path: Path, key: str, what: str) -> _Raw:
     """Take the cells out of the file, whatever it is, by its content rather than its ending."""
     try:

@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +19,11 @@ from preop.grandchallenge.algorithm import read_algorithm
 from preop.grandchallenge.cases import Case
 from preop.grandchallenge.outputs import check_outputs
 from preop.mil import Settings as MilSettings
-from tests.conftest import ROOT
+from tests.conftest import ROOT, one_process, threads_of_torch
 
 ALGORITHM = read_algorithm(ROOT / "algorithms" / "bladder_lymph_nodes")
 PATIENTS = 14
+pytestmark = pytest.mark.usefixtures("in_this_process")
 QUICK = MilSettings(epochs=1, folds=2, instances_per_batch=256)
 SMALL = NetworkSettings(cube_mm=24, channels=(8, 8, 8, 8))
 
@@ -30,7 +32,8 @@ SMALL = NetworkSettings(cube_mm=24, channels=(8, 8, 8, 8))
 def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     """Patients whose reports are exact, a range, or only a stage."""
     folder = tmp_path_factory.mktemp("bladder") / "cohort"
-    simulate(PATIENTS, 3, folder, small=True, given_as_range=0.2, given_as_stage=0.2)
+    with one_process():
+        simulate(PATIENTS, 3, folder, small=True, given_as_range=0.2, given_as_stage=0.2)
     return read_cohort(folder / "cohort.csv", ALGORITHM)
 
 
@@ -72,7 +75,8 @@ def test_a_report_that_cannot_be_is_refused(row: dict[str, str], sentence: str) 
 @pytest.fixture(scope="module")
 def trained(cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
-    fit(cohort, folder / "model", folder / "report", Settings(network=SMALL, training=QUICK, folds=2))
+    with one_process():
+        fit(cohort, folder / "model", folder / "report", Settings(network=SMALL, training=QUICK, folds=2))
     return folder
 
 
@@ -106,11 +110,13 @@ def test_the_report_shows_model_and_size_rule(trained: Path) -> None:
 
 
 def test_training_twice_gives_the_same_bytes(cohort: Cohort, trained: Path, tmp_path: Path) -> None:
-    fit(cohort, tmp_path / "model", tmp_path / "report", Settings(network=SMALL, training=QUICK, folds=2))
+    with threads_of_torch(3):
+        fit(cohort, tmp_path / "model", tmp_path / "report", Settings(network=SMALL, training=QUICK, folds=2))
     for name in ("bags.safetensors", "lymph-nodes.json"):
         assert (tmp_path / "model" / name).read_bytes() == (trained / "model" / name).read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", ["gated_attention", "count"])
 def test_another_head_and_radiomics_can_be_trained(cohort: Cohort, tmp_path: Path, head: str) -> None:
     settings = Settings(network=NetworkSettings(instances="radiomics", head=head), training=QUICK, folds=2)
@@ -125,9 +131,10 @@ def test_another_head_and_radiomics_can_be_trained(cohort: Cohort, tmp_path: Pat
 
 
 def test_an_interrupted_preparation_goes_on(cohort: Cohort, tmp_path: Path) -> None:
-    first, _, _ = prepare(cohort, SMALL, tmp_path)
+    few = replace(cohort, patients=cohort.patients[:2])
+    first, _, _ = prepare(few, SMALL, tmp_path)
     times = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("nodes.json")}
-    again, _, _ = prepare(cohort, SMALL, tmp_path)
+    again, _, _ = prepare(few, SMALL, tmp_path)
     assert times == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("nodes.json")}
     assert [each.bag.size for each in first] == [each.bag.size for each in again]
 

@@ -11,9 +11,11 @@ from liver_growth_pattern.training import fit
 from preop.cohort import Cohort, read_cohort
 from preop.grandchallenge.algorithm import read_algorithm
 from preop.mil import Settings as MilSettings
-from tests.conftest import ROOT
+from tests.conftest import ROOT, one_process
 
 ALGORITHM = read_algorithm(ROOT / "algorithms" / "liver_growth_pattern")
+PATIENTS, SEED = 8, 291
+"""Four of them desmoplastic, with twelve metastases together; of two patients only the pattern is known."""
 QUICK = Settings(
     network=NetworkSettings(channels=(4, 4, 4)),
     training=MilSettings(epochs=1, folds=2),
@@ -26,7 +28,8 @@ QUICK = Settings(
 def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     """Patients of whom some are known by metastasis, some only as a whole."""
     folder = tmp_path_factory.mktemp("liver") / "cohort"
-    simulate(14, 3, folder, small=True, only_patient_known=0.3)
+    with one_process():
+        simulate(PATIENTS, SEED, folder, small=True, only_patient_known=0.3)
     return read_cohort(folder / "cohort.csv", ALGORITHM)
 
 
@@ -34,5 +37,6 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
 def trained(cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder with ``model`` and ``report``."""
     folder = tmp_path_factory.mktemp("trained")
-    fit(cohort, folder / "model", folder / "report", QUICK)
+    with one_process():
+        fit(cohort, folder / "model", folder / "report", QUICK)
     return folder

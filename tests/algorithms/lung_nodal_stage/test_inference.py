@@ -93,7 +93,7 @@ def test_side_and_edition_are_taken_as_given(patient: Chest) -> None:
 
 
 def test_no_lesion_is_n0_with_what_was_seen(chest: Chest) -> None:
-    outputs = predicted(chest.case())
+    outputs = predicted(chest.case(given=False))
     explanation = outputs["n-stage-explanation"]
     assert outputs["n-stage"] == "N0"
     assert explanation["reasoning"].startswith("N0: no hilar, mediastinal or supraclavicular uptake")
@@ -161,19 +161,23 @@ def test_a_mirrored_scan_is_doubted(patient: Chest) -> None:
         for slug in whole.image_paths
         for image in [whole.image(slug)]
     }
-    warnings = predicted(replace(whole, _images=flipped))["n-stage-explanation"]["warnings"]
-    assert any("The liver lies on the left: the scan is mirrored" in warning for warning in warnings)
+    explanation = predicted(replace(whole, _images=flipped))["n-stage-explanation"]
+    assert explanation["assessable"] != "yes"
+    reasons = explanation["assessable_reasons"]
+    assert any("The liver lies on the left: the scan is mirrored" in reason for reason in reasons)
 
 
-def test_a_scan_on_its_head_is_doubted(patient: Chest) -> None:
+def test_a_scan_on_its_head_gets_no_stage(patient: Chest) -> None:
     whole = patient.case()
     flipped = {
         slug: image.with_voxels(np.ascontiguousarray(image.voxels[::-1]))
         for slug in whole.image_paths
         for image in [whole.image(slug)]
     }
-    warnings = predicted(replace(whole, _images=flipped))["n-stage-explanation"]["warnings"]
-    assert any("the scan stands on its head" in warning for warning in warnings)
+    outputs = predicted(replace(whole, _images=flipped))
+    explanation = outputs["n-stage-explanation"]
+    assert (outputs["n-stage"], explanation["assessable"]) == ("NX", "no")
+    assert any("the scan stands on its head" in reason for reason in explanation["assessable_reasons"])
 
 
 def test_a_rival_of_the_primary_in_the_other_lung_is_told(patient: Chest) -> None:

@@ -143,6 +143,7 @@ def test_a_hot_node_in_a_real_chest_is_found_or_the_chest_is_not_assessed(data: 
     assert explanation["probabilities"]["N0"] < 0.9
 
 
+@pytest.mark.slow
 def test_the_fault_of_a_nodule_that_was_called_n3(data: Path, shipped: Any) -> None:
     folder = data / "faults" / "lung_nodule"
     if not folder.is_dir():

@@ -139,3 +139,12 @@ def test_cards_that_cannot_be_learned_from_are_refused() -> None:
         fit_card_model([card(), card()], [True])
     with pytest.raises(InvalidInputError, match="nothing to learn from"):
         fit_card_model([card(), card()], [True, False])
+
+
+def test_without_an_item_that_was_assessed_in_any_patient_the_model_says_nothing() -> None:
+    nothing = card(**dict.fromkeys(ITEMS))
+    model = fit_card_model([nothing] * 4, [True, True, True, False])
+    assert model.weights == ()
+    assert not model.says(nothing)
+    assert not model.says(card())
+    assert model.predict(nothing) == pytest.approx(3.5 / 5)

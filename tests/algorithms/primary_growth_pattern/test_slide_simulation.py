@@ -12,10 +12,20 @@ from preop.slides import Slide, Tissue, find_tissue, write_slide
 from preop.slides.tissue import densities, dyes
 from primary_growth_pattern.definitions import STROMA, TissueLabel, hot_spot
 from primary_growth_pattern.simulation import CENTRES, OUTCOME, draw_patient, simulate, unfavourable
-from primary_growth_pattern.simulation.anatomy import MAP_UM, Architecture, Cell, draw_architecture
+from primary_growth_pattern.simulation.anatomy import (
+    MAP_UM,
+    USUAL,
+    Architecture,
+    Build,
+    Cell,
+    draw_architecture,
+    random_build,
+)
+from primary_growth_pattern.simulation.annotated_slides import _centres_um
 from primary_growth_pattern.simulation.card_truth import measure
 from primary_growth_pattern.simulation.disease import Biology
-from primary_growth_pattern.simulation.scan import MAP_PX, PIXEL_UM, Stain, _Painter, strips
+from primary_growth_pattern.simulation.looks import PIXEL_UM, random_look, usual_look
+from primary_growth_pattern.simulation.scan import MAP_PX, Stain, _Painter, strips
 
 MAP_SIDE = 1024  # 4.1 mm
 PLAIN = Biology(
@@ -205,3 +215,44 @@ def test_a_cohort_is_written_with_its_truth(tmp_path: Path) -> None:
 def test_too_few_patients_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match="expected 2 patients or more"):
         simulate(1, 0, tmp_path)
+
+
+def test_another_look_keeps_what_a_tissue_is_and_changes_how_it_looks() -> None:
+    usual, other = usual_look(), random_look(np.random.default_rng(3))
+    again = random_look(np.random.default_rng(3))
+    assert all(np.array_equal(one, two) for one, two in zip(other.patches, again.patches, strict=True))
+    assert [patch.shape for patch in other.patches] == [patch.shape for patch in usual.patches]
+    assert {kind: len(stamps) for kind, stamps in other.stamps.items()} == dict.fromkeys(usual.stamps, 64)
+    changed = [not np.array_equal(one, two) for one, two in zip(usual.patches, other.patches, strict=True)]
+    assert all(changed[TissueLabel.TUMOUR :])
+    # Muscle stays pinker than mucus.
+    muscle, mucus = (other.patches[label].mean(axis=(1, 2)) for label in (TissueLabel.MUSCLE, TissueLabel.MUCUS))
+    assert muscle[1] / muscle[0] > mucus[1] / mucus[0]
+
+
+def test_glands_can_be_hollow_and_shrunken() -> None:
+    rng = np.random.default_rng(0)
+    build = Build(lumen_share=0.4, apical_um=8.0, retraction_um=8.0)
+    plain, hollow = (
+        draw_architecture(np.random.default_rng(0), PLAIN, (MAP_SIDE, MAP_SIDE), artefacts=False, build=each)
+        for each in (USUAL, build)
+    )
+    assert np.array_equal(plain.labels, hollow.labels)
+    tumour = hollow.labels == TissueLabel.TUMOUR
+    assert (hollow.lumens & tumour).sum() / tumour.sum() == pytest.approx(0.4, abs=0.02)
+    assert (hollow.lumens & ~tumour).any()
+    rows, columns = (hollow.cells_um[hollow.kinds == Cell.TUMOUR] / MAP_UM).astype(int).T
+    assert not hollow.lumens[rows, columns].any()
+    assert Build() == USUAL
+    assert random_build(rng) != random_build(rng)
+
+
+def test_regions_to_learn_from_lie_in_every_tissue_and_on_glass() -> None:
+    architecture, _ = drawn(buds=0, aggregates=0)
+    rng = np.random.default_rng(0)
+    places = np.array([_centres_um(architecture, rng) for _ in range(30)]).reshape(-1, 2)
+    rows, columns = (places / MAP_UM).astype(int).T
+    seen = np.bincount(architecture.labels[rows, columns], minlength=len(TissueLabel))
+    present = np.unique(architecture.labels)
+    assert {TissueLabel.BACKGROUND, TissueLabel.MUCOSA} <= set(present.tolist())
+    assert (seen[present] >= 5).all()

@@ -1,4 +1,5 @@
 import json
+import shutil
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from preop.errors import InvalidInputError, InvalidModelError
+from preop.folders import sha256
 from preop.imaging import Geometry, Image, write_tiff
 from preop.slides import Slide, Tissue, write_slide
 from preop.slides.slide import Tile
@@ -27,16 +29,17 @@ from primary_growth_pattern.findings import (
 from primary_growth_pattern.learning import _Patches, _places_of_tissues, blobs, cell_loss, choose_thresholds
 from primary_growth_pattern.networks import CellNetwork, Networks, TissueNetwork, find_centres
 from primary_growth_pattern.simulation.annotated_slides import simulated_regions
-from primary_growth_pattern.stain import density, draw_stain
+from primary_growth_pattern.stain import density, disturbed, draw_stain
 from primary_growth_pattern.tissue import (
     _framed_tiles,
     fit_networks,
     load_networks,
     measure,
-    note_agreement,
+    note_figures,
     readable,
     write_networks,
 )
+from tests.conftest import ROOT, threads_of_torch
 
 SOURCE = DataSource(description="Made by hand", simulated=True)
 TINY = NetworkSettings(
@@ -255,6 +258,16 @@ def test_a_random_stain_keeps_glass_pale_and_tissue_dark() -> None:
         assert dark.sum() > pale.sum() + 0.3
 
 
+def test_another_scanner_shows_the_same_tissue_at_the_same_place() -> None:
+    picture = np.zeros((64, 64, 3), np.float32)
+    picture[16:48, 16:48] = (0.5, 0.8, 0.4)
+    rng = np.random.default_rng(0)
+    shown = [disturbed(picture, rng) for _ in range(40)]
+    assert all(each.shape == picture.shape and each.dtype == np.float32 and (each >= 0).all() for each in shown)
+    assert all(each[24:40, 24:40].sum(axis=2).mean() > 1.2 and each[:8].sum(axis=2).mean() < 0.2 for each in shown)
+    assert len({each.tobytes() for each in shown}) > 20
+
+
 def test_densities_are_those_of_the_library() -> None:
     from preop.slides.tissue import densities
 
@@ -279,7 +292,8 @@ def test_networks_come_back_from_their_folder(tiny: Networks, tmp_path: Path) ->
 
 
 def test_the_same_seed_trains_the_same_networks(tiny: Networks) -> None:
-    again = fit_networks([region("a"), region("b"), region("c")], TINY, SOURCE)
+    with threads_of_torch(3):
+        again = fit_networks([region("a"), region("b"), region("c")], TINY, SOURCE)
     for name, value in tiny.cells.state_dict().items():
         assert torch.equal(value, again.cells.state_dict()[name])
     assert again.info == tiny.info
@@ -301,7 +315,7 @@ def test_damaged_networks_are_refused(tiny: Networks, tmp_path: Path) -> None:
     content = json.loads((tmp_path / "networks.json").read_text())
     content["settings"]["cell_channels"] = [4, 8]
     (tmp_path / "networks.json").write_text(json.dumps(content))
-    with pytest.raises(InvalidModelError, match="do not fit their settings"):
+    with pytest.raises(InvalidModelError, match="do not fit their settings in"):
         load_networks(tmp_path)
     (tmp_path / "networks.json").write_text("{}")
     with pytest.raises(InvalidModelError, match=r"networks\.json, format: Field required"):
@@ -310,18 +324,51 @@ def test_damaged_networks_are_refused(tiny: Networks, tmp_path: Path) -> None:
 
 def test_items_that_do_not_agree_with_their_truth_are_unreliable(tiny: Networks, tmp_path: Path) -> None:
     write_networks(tmp_path, tiny)
-    note_agreement(
-        tmp_path,
-        {
-            "budding": ItemAgreement(icc=0.6, spearman=0.7, slides=40),
-            "lymphocytes": ItemAgreement(icc=0.95, spearman=0.8, slides=40),
-            "necrosis": ItemAgreement(icc=0.7, spearman=0.97, slides=40),
-        },
-        "40 slides",
-    )
+    agreement = {
+        "budding": ItemAgreement(icc=0.6, spearman=0.7, slides=40),
+        "lymphocytes": ItemAgreement(icc=0.95, spearman=0.8, slides=40),
+        "necrosis": ItemAgreement(icc=0.7, spearman=0.97, slides=40),
+    }
+    note_figures(tmp_path, agreement=agreement, agreement_measured_on="40 slides")
     networks = load_networks(tmp_path)
     assert set(networks.info.unreliable) == {"budding", "necrosis"}
     assert "ICC 0.60 (Spearman 0.70) on 40 slides" in networks.info.unreliable["budding"]
+
+
+def test_figures_that_are_noted_renew_the_checksum_in_the_model(tmp_path: Path) -> None:
+    shipped = ROOT / "algorithms" / "primary_growth_pattern" / "model"
+    model = tmp_path / "model"
+    shutil.copytree(shipped / "networks", model / "networks")
+    shutil.copy(shipped / "model.json", model)
+    before = json.loads((model / "model.json").read_text())
+    note_figures(model / "networks", agreement_measured_on="two slides")
+    after = json.loads((model / "model.json").read_text())
+    assert after["files"].pop("networks/networks.json") == sha256(model / "networks" / "networks.json")
+    assert before["files"].pop("networks/networks.json") != sha256(model / "networks" / "networks.json")
+    assert after == before
+
+
+def test_a_training_that_was_stopped_goes_on_to_the_same_networks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    regions = [region("a"), region("b"), region("c")]
+    longer = TINY.model_copy(update={"tissue_steps": 4, "cell_steps": 4})
+    monkeypatch.setattr("primary_growth_pattern.learning._STEPS_TO_KEEP", 2)
+    whole = fit_networks(regions, longer, SOURCE)
+    steps = iter(range(7))
+
+    def stop(_done: int, _total: int) -> None:
+        if next(steps) == 6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit_networks(regions, longer, SOURCE, stop, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"tissue.pt", "cells.pt"}
+    again = fit_networks(regions, longer, SOURCE, None, tmp_path)
+    assert again.info == whole.info
+    for one, other in ((whole.tissue, again.tissue), (whole.cells, again.cells)):
+        for name, value in one.state_dict().items():
+            assert torch.equal(value, other.state_dict()[name]), name
 
 
 def test_regions_that_do_not_fit_together_are_refused() -> None:
@@ -338,9 +385,9 @@ def test_regions_that_do_not_fit_together_are_refused() -> None:
 
 def test_regions_of_simulated_slides_hold_what_was_painted() -> None:
     for found in simulated_regions(7, 1):
-        assert found.pixels.shape == (1024, 1024, 3)
-        assert found.labels.shape == (128, 128)
-        assert ((found.points_um >= 0) & (found.points_um < 1024)).all()
+        assert found.pixels.shape == (512, 512, 3)
+        assert found.labels.shape == (64, 64)
+        assert ((found.points_um >= 0) & (found.points_um < 512)).all()
         dark = density(found.pixels)[..., 0]
         lymphocytes = found.points_um[found.kinds == CellKind.LYMPHOCYTE].astype(int)
         assert np.median(dark[tuple(lymphocytes.T)]) > 2 * np.median(dark)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -22,7 +21,7 @@ from primary_growth_pattern.score_card import DEFINITIONS, Item, ScoreCard
 from primary_growth_pattern.simulation import SOURCE, draw_patient
 from primary_growth_pattern.training import Settings, fit, growth_pattern, prepare, slides_of
 from primary_growth_pattern.weakly_supervised import NetworkSettings
-from tests.conftest import ROOT
+from tests.conftest import ROOT, one_process
 
 FOLDER = ROOT / "algorithms" / "primary_growth_pattern"
 ALGORITHM = read_algorithm(FOLDER)
@@ -31,18 +30,9 @@ PATIENTS = 8
 QUICK = MilSettings(epochs=2, folds=2, instances_per_batch=256)
 
 
-def one_after_another(
-    function: Callable[[Any], Any], patients: Sequence[Any], *, description: str | None
-) -> Iterator[tuple[Any, Any]]:
-    """Stand in for ``map_patients``: to start processes that import torch takes longer than what they do here."""
-    yield from ((patient, function(patient)) for patient in patients)
-
-
 @pytest.fixture(autouse=True, scope="module")
-def one_process() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        for module in ("copies", "measuring"):
-            patch.setattr(f"preop.cohort.{module}.map_patients", one_after_another)
+def _in_this_process() -> Iterator[None]:
+    with one_process():
         yield
 
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from preop.errors import InvalidInputError, InvalidOutputError
 from preop.grandchallenge.algorithm import read_algorithm
 from preop.grandchallenge.predictions import read_predictions
 from preop.tabular import Classifier, FeatureTable, PipelineSettings
+from sarcoma_lung_metastasis import training
 from sarcoma_lung_metastasis.features import scan_of
 from sarcoma_lung_metastasis.model import load_model
 from sarcoma_lung_metastasis.simulation import simulate
@@ -26,10 +28,11 @@ from sarcoma_lung_metastasis.training import (
     measure_tumours,
     question,
 )
-from tests.conftest import ROOT
+from tests.conftest import ROOT, one_process
 
 ALGORITHM = read_algorithm(ROOT / "algorithms" / "sarcoma_lung_metastasis")
 QUICK = Settings(splits=2, perturbations=1, pipeline=PipelineSettings(max_features=(3,)))
+pytestmark = pytest.mark.usefixtures("in_this_process")
 TASK = ROOT / "evaluation" / "ground_truth" / "sarcoma_lung_metastasis" / "task.toml"
 
 
@@ -37,19 +40,21 @@ TASK = ROOT / "evaluation" / "ground_truth" / "sarcoma_lung_metastasis" / "task.
 def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cohort of 24 small simulated patients."""
     folder = tmp_path_factory.mktemp("cohort")
-    simulate(24, 4, folder, small=True)  # of the first seeds, one where every combination of scans can be learned
+    with one_process():
+        simulate(24, 4, folder, small=True)  # of the first seeds, one where every combination of scans can be learned
     return folder / "cohort.csv"
 
 
 @pytest.fixture(scope="module")
-def model(simulated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(simulated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model")
-    fit(read_cohort(simulated, ALGORITHM), folder, tmp_path_factory.mktemp("report") / "r", QUICK)
+    with one_process():
+        fit(read_cohort(simulated, ALGORITHM), folder, tmp_path_factory.mktemp("report") / "r", QUICK)
     return folder
 
 
-def test_a_trained_model_loads_and_says_that_its_patients_are_simulated(model: Path) -> None:
-    info = load_model(model, ALGORITHM).info
+def test_a_trained_model_loads_and_says_that_its_patients_are_simulated(trained: Path) -> None:
+    info = load_model(trained, ALGORITHM).info
     assert info.training_data.simulated
     assert info.training_data.patients == 24
     for figures in info.validation.models.values():
@@ -69,25 +74,25 @@ def test_the_simple_model_takes_volume_suv_max_and_clinical_information_and_noth
     assert "pet_stat_mean" in question(read_cohort(simulated, ALGORITHM), table).columns("PET")
 
 
-def test_clinical_information_is_kept_in_each_model_that_takes_it(model: Path) -> None:
-    by_interface = load_model(model, ALGORITHM).by_interface
+def test_clinical_information_is_kept_in_each_model_that_takes_it(trained: Path) -> None:
+    by_interface = load_model(trained, ALGORITHM).by_interface
     kept = [{term.name for term in logistic.terms if scan_of(term.name) is None} for logistic in by_interface.values()]
     assert {"age_years", "grade"} <= set.union(*kept)
     for key, clinical in zip(by_interface, kept, strict=True):
         assert bool(clinical) == key.endswith("clinical")
 
 
-def test_the_truth_of_the_simulation_never_becomes_a_feature(model: Path) -> None:
-    names = {term.name for logistic in load_model(model, ALGORITHM).by_interface.values() for term in logistic.terms}
+def test_the_truth_of_the_simulation_never_becomes_a_feature(trained: Path) -> None:
+    names = {term.name for logistic in load_model(trained, ALGORITHM).by_interface.values() for term in logistic.terms}
     assert names
     assert not {name for name in names if "probability" in name or "centre" in name or "metastasis" in name}
 
 
 def test_the_same_cohort_and_seed_give_the_same_weights_and_a_report(
-    simulated: Path, model: Path, tmp_path: Path
+    simulated: Path, trained: Path, tmp_path: Path
 ) -> None:
     fit(read_cohort(simulated, ALGORITHM), tmp_path / "model", tmp_path / "report", QUICK)
-    assert (tmp_path / "model" / "weights.json").read_bytes() == (model / "weights.json").read_bytes()
+    assert (tmp_path / "model" / "weights.json").read_bytes() == (trained / "weights.json").read_bytes()
     assert sorted(path.name for path in (tmp_path / "report").iterdir()) == [
         "evidence.json",
         "made_with.json",
@@ -105,20 +110,33 @@ def test_a_report_of_another_cohort_is_not_overwritten(simulated: Path, tmp_path
         fit(read_cohort(simulated, ALGORITHM), tmp_path / "model", tmp_path / "report", QUICK)
 
 
-def test_a_model_that_cannot_be_explained_is_refused(simulated: Path, tmp_path: Path) -> None:
-    forest = Settings(
-        splits=2, perturbations=0, pipeline=PipelineSettings(classifiers=(Classifier.FOREST,), max_features=(3,))
-    )
-    cohort = read_cohort(simulated, ALGORITHM)
-    few = replace(cohort, algorithm=cohort.algorithm.model_copy(update={"interfaces": cohort.algorithm.interfaces[:1]}))
-    with pytest.raises(InvalidInputError, match="is not a logistic regression"):
-        fit(few, tmp_path / "model", tmp_path / "report", forest)
+def test_a_training_without_logistic_regression_is_refused_before_anything_is_measured(
+    simulated: Path, tmp_path: Path
+) -> None:
+    forest = Settings(pipeline=PipelineSettings(classifiers=(Classifier.FOREST,)))
+    with pytest.raises(InvalidInputError, match="is a logistic regression, and only those are explained"):
+        fit(read_cohort(simulated, ALGORITHM), tmp_path / "model", tmp_path / "report", forest)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_that_cannot_be_explained_is_refused(
+    simulated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = FeatureTable.of(pd.DataFrame({"ct_log_volume_ml": np.arange(24.0)}), np.arange(24) % 2)
+    forest = SimpleNamespace(logistic=None)  # where both are allowed, trees may win
+    found = SimpleNamespace(models={"CT": forest}, evidence=SimpleNamespace(validation=None))
+    monkeypatch.setattr(training, "measure_tumours", lambda *_: {})
+    monkeypatch.setattr(training, "feature_table", lambda *_: measured)
+    monkeypatch.setattr(training, "train_and_validate", lambda *_, **__: found)
+    either = Settings(pipeline=PipelineSettings(classifiers=(Classifier.LOGISTIC, Classifier.FOREST)))
+    with pytest.raises(InvalidInputError, match="The model on CT is not a logistic regression"):
+        fit(read_cohort(simulated, ALGORITHM), tmp_path / "model", tmp_path / "report", either)
     assert not (tmp_path / "model").exists()
 
 
-def test_validation_writes_a_submission_and_resumes(simulated: Path, model: Path, tmp_path: Path) -> None:
+def test_validation_writes_a_submission_and_resumes(simulated: Path, trained: Path, tmp_path: Path) -> None:
     cohort = read_cohort(simulated, ALGORITHM)
-    assert predict_cohort(cohort, model, tmp_path / "v", task=TASK).failures == {}
+    assert predict_cohort(cohort, trained, tmp_path / "v", task=TASK).failures == {}
     jobs = read_predictions(tmp_path / "v" / "predictions")
     assert len(jobs) == 24
     assert all(0 <= job.value("lung-metastasis-likelihood") <= 1 for job in jobs)
@@ -128,14 +146,15 @@ def test_validation_writes_a_submission_and_resumes(simulated: Path, model: Path
     before = kept.stat().st_mtime_ns
     for path in sorted(lost.parent.parent.rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
-    predict_cohort(cohort, model, tmp_path / "v", task=TASK)
+    predict_cohort(cohort, trained, tmp_path / "v", task=TASK)
     assert lost.is_file()
     assert kept.stat().st_mtime_ns == before
 
 
-def test_validation_never_mixes_two_models(simulated: Path, model: Path, tmp_path: Path) -> None:
-    cohort = read_cohort(simulated, ALGORITHM)
-    predict_cohort(cohort, model, tmp_path / "v", task=TASK)
+def test_validation_never_mixes_two_models(simulated: Path, trained: Path, tmp_path: Path) -> None:
+    whole = read_cohort(simulated, ALGORITHM)
+    cohort = replace(whole, patients=whole.patients[:1])
+    predict_cohort(cohort, trained, tmp_path / "v", task=TASK)
     with pytest.raises(InvalidOutputError, match="name another folder"):
         predict_cohort(cohort, ALGORITHM.folder / "model", tmp_path / "v", task=TASK)
 
@@ -168,6 +187,7 @@ def test_the_public_cohort_becomes_a_table(public: Path) -> None:
     assert not cohort.source.simulated
 
 
+@pytest.mark.slow
 def test_the_shipped_model_is_the_one_that_this_code_trains(public: Path, tmp_path: Path) -> None:
     """The quantiles of each feature, stored in the model, are those that the code measures today."""
     cohort = read_cohort(public, ALGORITHM)

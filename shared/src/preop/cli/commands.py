@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import os
+import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -27,10 +28,37 @@ from preop.grandchallenge.algorithm import Algorithm
 from preop.grandchallenge.options import Options
 from preop.grandchallenge.runtime import ApiMethod
 from preop.radiomics.settings import Modality
-from preop.study import Figure, ValidationFigures, simulation_of, training_of
+from preop.study import Figure, ValidationFigures, remove_killed_study, simulation_of, training_of
+from preop.tables import number, whole_number
 
 if TYPE_CHECKING:
     from preop.cohort import Outcome
+
+
+def _whole(lowest: int) -> Callable[[str | int], int]:
+    """Make what reads an option that is a whole number: ``1_0`` is none, in tables as little as here."""
+
+    def read(written: str | int) -> int:
+        try:
+            value = whole_number(str(written), "The value")
+        except InvalidInputError as error:
+            raise typer.BadParameter(str(error)) from None
+        if value < lowest:
+            raise typer.BadParameter(f"The value is {value}; expected {lowest} or more.")
+        return value
+
+    return read
+
+
+def _resolution(written: str | float) -> float:
+    try:
+        value = number(str(written), "The value")
+    except InvalidInputError as error:
+        raise typer.BadParameter(str(error)) from None
+    if value < SMALLEST_MPP:
+        raise typer.BadParameter(f"The value is {value:g}; expected {SMALLEST_MPP:g} or more.")
+    return value
+
 
 app = typer.Typer(
     help="Pre-operative staging algorithms for grand-challenge.org: run, train, validate, evaluate. Not a medical device.",
@@ -42,6 +70,9 @@ app = typer.Typer(
 )
 console = Console()
 NEW_STUDY_PATIENTS = 80
+RUN_NAME, RUN_PATTERN = "%Y-%m-%d_%H%M%S", "[0-9]" * 4 + "-[0-9][0-9]-[0-9][0-9]_" + "[0-9]" * 6
+"""Folder of a run of the examples."""
+SMALLEST_MPP = 0.01
 
 AlgorithmName = Annotated[
     str, typer.Argument(metavar="ALGORITHM", help="Its name, or a folder with an algorithm.toml.")
@@ -55,7 +86,10 @@ EngineOption = Annotated[
 ]
 ModelOption = Annotated[Path | None, typer.Option(help="Model folder; by default the one that comes with it.")]
 MppOption = Annotated[
-    float | None, typer.Option(min=0.01, help="Micrometres per pixel of a slide whose file does not state it.")
+    float | None,
+    typer.Option(
+        parser=_resolution, metavar="NUMBER", help="Micrometres per pixel of a slide whose file does not state it."
+    ),
 ]
 TrustOption = Annotated[
     bool,
@@ -78,10 +112,10 @@ def run_case(
 
     Example: `preop run sarcoma_lung_metastasis --input case/input --output case/output`
     """
-    from preop.folders import LOCK_FILE, locked
+    from preop.folders import is_empty, locked
 
     described = repository.find_algorithm(algorithm)
-    if output.is_dir() and any(path.name != LOCK_FILE for path in output.iterdir()):
+    if not is_empty(output):
         raise InvalidOutputError(f"{output} is not empty: name a new folder, so that nothing is overwritten.")
     program = algorithm_program(described)
     chosen = _engine_told(program, engine)
@@ -106,10 +140,23 @@ def examples(
     engine: EngineOption = "auto",
 ) -> None:
     """Run every algorithm on its bundled cases, then the evaluation, and show the results."""
+    from preop.folders import is_empty, locked, was_killed
+
+    runs = repository.ROOT / "runs"
+    folder = output or runs / datetime.now(UTC).strftime(RUN_NAME)
+    for killed in [each for each in (output or folder, *runs.glob(RUN_PATTERN)) if was_killed(each)]:
+        shutil.rmtree(killed)
+    if not is_empty(folder):
+        raise InvalidOutputError(f"{folder} is not empty: name a new folder, so that nothing is overwritten.")
+    with locked(folder):
+        _run_examples(folder, engine)
+
+
+def _run_examples(folder: Path, engine: EngineChoice) -> None:
+    """Run all bundled cases and their evaluation, and show the results."""
     from preop.engines.submissions import evaluate, find_test_cases, predict
     from preop.report import evaluation_page
 
-    folder = output or repository.ROOT / "runs" / datetime.now(UTC).strftime("%Y-%m-%d_%H%M%S")
     judge = evaluation_program(repository.evaluation_folder())
     judge_engine = _engine_told(judge, engine)
     table = Table(
@@ -215,9 +262,11 @@ def export(
 @app.command()
 def simulate(
     algorithm: AlgorithmName,
-    patients: Annotated[int, typer.Option(min=2, help="How many.")],
+    patients: Annotated[int, typer.Option(parser=_whole(2), metavar="NUMBER", help="How many.")],
     output: Annotated[Path, typer.Option(help="A new folder, or one that the same call began.")],
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same patients.")] = 0,
+    seed: Annotated[
+        int, typer.Option(parser=_whole(0), metavar="NUMBER", help="The same seed gives the same patients.")
+    ] = 0,
     small: Annotated[bool, typer.Option("--small", help="Small coarse images, to try things out.")] = False,  # noqa: FBT002
 ) -> None:
     """Make a cohort of simulated patients: cohort.csv, images and the known truth.
@@ -248,22 +297,46 @@ def new(
     """
     import runpy
 
+    from preop.folders import locked
     from preop.study import remove_study, write_study
 
     like = next((study for study in repository.studies() if study.requirements == "imaging"), None)
     if like is None:
         raise InvalidInputError("A new study needs a checkout of the preop repository, and here is none.")
+    remove_killed_study(name, output or repository.ROOT)
     study = write_study(name, output or repository.ROOT, like)
     folder, runs = str(study.folder), (output or repository.ROOT) / "runs" / name
     try:
-        simulate(folder, patients=NEW_STUDY_PATIENTS, output=runs / "simulated", seed=1)
-        train(folder, cohort=runs / "simulated" / "cohort.csv", model=study.folder / "model", report=runs / "report")
-        runpy.run_path(str(study.folder / "test" / "make_cases.py"), run_name="__main__")
+        with locked(study.folder):
+            simulate(folder, patients=NEW_STUDY_PATIENTS, output=runs / "simulated", seed=1)
+            train(
+                folder, cohort=runs / "simulated" / "cohort.csv", model=study.folder / "model", report=runs / "report"
+            )
+            runpy.run_path(str(study.folder / "test" / "make_cases.py"), run_name="__main__")
     except BaseException:
         remove_study(study)
         raise
     console.print(f"The study is in {folder}. Run it by ./run.sh, test it by ./test.sh {name}", soft_wrap=True)
     console.print("Now change measurement.py, training.py and simulation/ into your own: docs/studies.md")
+
+
+@app.command()
+def register(
+    algorithm: AlgorithmName, model: Annotated[Path, typer.Option(help="Model folder that networks were put into.")]
+) -> None:
+    """List segmentation networks that you have put into a model folder in its model.json, without which it does not load.
+
+    Example: `preop register liver_growth_pattern --model my-model`
+    """
+    from preop.study import inference_of
+    from preop.study import register as list_networks
+
+    described = repository.find_algorithm(algorithm)
+    if not described.networks:
+        raise InvalidInputError(f"A model of {described.name} takes no networks beside those that it was trained with.")
+    for change in list_networks(model, described) or ["Nothing has changed."]:
+        console.print(change, soft_wrap=True, highlight=False)
+    inference_of(described).load_model(model, described)
 
 
 @app.command()
@@ -282,13 +355,13 @@ def train(
     Example: `preop train sarcoma_lung_metastasis --cohort simulated/cohort.csv --model my-model`
     """
     from preop.cohort import read_cohort, refuse_copies, tell
-    from preop.folders import Contents, locked
+    from preop.folders import Contents, is_empty, locked
     from preop.toml import read_toml
 
     os.environ.update(Options(trust_model=trust_model).environment())  # for the processes of the patients too
     described = repository.find_algorithm(algorithm)
     training = training_of(described)
-    if model.is_dir() and any(model.iterdir()):
+    if not is_empty(model):
         raise InvalidOutputError(f"{model} is not empty: name a new folder, so that no model is overwritten.")
     chosen = read_toml(settings, training.Settings) if settings else training.Settings()
     where = report or model.with_name(f"{model.name}-report")
@@ -320,13 +393,14 @@ def validate(
     from preop.engines.submissions import evaluate
     from preop.report import evaluation_page
 
-    os.environ.update(Options(trust_model=trust_model).environment())  # for the processes of the patients too
     described = repository.find_algorithm(algorithm)
     outcome = predict_cohort(
         read_cohort(cohort, described),
         model or described.folder / "model",
         output,
         task=repository.ground_truth_folder(described) / "task.toml",
+        engine=_engine_told(algorithm_program(described), engine),
+        options=Options(trust_model=trust_model),
     )
     tell(outcome.notes)
     judge = evaluation_program(repository.evaluation_folder())
@@ -494,7 +568,8 @@ def _refuse_failures(outcome: Outcome, where: Path) -> None:
     from preop.cohort import FailedPatientsError, failures_told
 
     if outcome.failures:
-        raise FailedPatientsError(failures_told(outcome.failures, len(outcome.failures) + len(outcome.folders), where))
+        patients = len(outcome.failures) + len(outcome.folders)
+        raise FailedPatientsError(failures_told(outcome.failures, patients, where, outcome.log))
 
 
 def _programs(names: Sequence[str] | None) -> list[tuple[Program, Path | None]]:

@@ -86,7 +86,7 @@ def extract_cohort(
         )
         if not outcome.folders:
             output.unlink(missing_ok=True)  # what an earlier run wrote there is true no longer
-            raise FailedPatientsError(failures_told(outcome.failures, len(scans), parts))
+            raise FailedPatientsError(failures_told(outcome.failures, len(scans), parts, outcome.log))
         warnings = _write_table(outcome.folders, output)
     without = len(read.rows) - len(scans)
     left_out = (

@@ -6,7 +6,7 @@ import functools
 import json
 import shutil
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,9 @@ from preop.cohort.running import PatientFailedError, map_patients, refuse_to_sta
 from preop.cohort.table import Cohort, Patient
 from preop.errors import InvalidInputError, PreopError
 from preop.folders import Contents, Results, changes_told, code_digest, digest_of, locked, versions_digest
+
+Mapped = Callable[..., Generator[tuple[Any, Any], None, None]]
+"""As ``map_patients``."""
 
 INDEX_FILE = ".checksums.json"
 LOG_FILE = "failures.log"
@@ -35,11 +38,14 @@ class Outcome:
         Why a patient has none, by name.
     notes
         What was computed anew and why, in sentences.
+    log
+        Where the tracebacks are of what nobody foresaw; None where there are none.
     """
 
     folders: dict[str, Path]
     failures: dict[str, str]
     notes: tuple[str, ...]
+    log: Path | None = None
 
 
 class FailedPatientsError(InvalidInputError):
@@ -118,7 +124,7 @@ def measure_patients(
         )
     tell(outcome.notes)
     if outcome.failures:
-        raise FailedPatientsError(failures_told(outcome.failures, len(cohort.patients), work))
+        raise FailedPatientsError(failures_told(outcome.failures, len(cohort.patients), work, outcome.log))
     return outcome.folders
 
 
@@ -130,6 +136,7 @@ def keep_up(
     key_of: Callable[[Any], Mapping[str, str]],
     description: str,
     contents: Contents,
+    mapped: Mapped | None = None,
 ) -> Outcome:
     """Do those of a folder of results that are missing or made of something else; the caller holds its lock.
 
@@ -139,6 +146,8 @@ def keep_up(
         Name of each result, and what the function is called with, before the new folder that it fills.
     key_of
         Checksums of all that goes into a result.
+    mapped
+        What calls the function for all that is to be done; by default ``map_patients``.
     """
     remove_leftovers(results.folder)
     failures: dict[str, str] = {}
@@ -159,18 +168,21 @@ def keep_up(
         if differences is None or differences:
             todo.append(_Task(name, item, keys[name]))
     contents.save()
-    log = ""
+    log, unforeseen = "", False
     run = functools.partial(_make, results=results, function=function)
-    with closing(map_patients(run, todo, description=description)) as finished:
+    with closing((mapped or map_patients)(run, todo, description=description)) as finished:
         for task, result in finished:
             if isinstance(result, PreopError):
                 failures[task.name] = str(result)
-                log += f"{task.name}: {result}\n{result.details if isinstance(result, PatientFailedError) else ''}\n"
-    (results.folder / LOG_FILE).unlink(missing_ok=True)
+                details = result.details if isinstance(result, PatientFailedError) else ""
+                unforeseen |= bool(details)
+                log += f"{task.name}: {result}\n{details}\n"
+    log_file = results.folder / LOG_FILE
+    log_file.unlink(missing_ok=True)
     if log:
-        write_text(results.folder / LOG_FILE, log)
+        write_text(log_file, log)
     folders = {name: results[name] for name, _ in items if name not in failures}
-    return Outcome(folders, failures, tuple(changes_told(changed)))
+    return Outcome(folders, failures, tuple(changes_told(changed)), log_file if unforeseen else None)
 
 
 def patient_key(patient: Patient, contents: Contents, columns: Collection[str] | None) -> dict[str, str]:
@@ -183,13 +195,14 @@ def patient_key(patient: Patient, contents: Contents, columns: Collection[str] |
     return {**images, "the row": digest_of(said)}
 
 
-def failures_told(failures: Mapping[str, str], patients: int, where: Path) -> str:
-    """Say which patients failed and why: a sentence, and a line for each."""
+def failures_told(failures: Mapping[str, str], patients: int, where: Path, log: Path | None = None) -> str:
+    """Say which patients failed and why: a sentence, a line for each, and where more is written."""
     count = f"{len(failures)} of {patients} patients failed"
     lines = "\n".join(f"{name}: {reason}" for name, reason in sorted(failures.items()))
+    more = "" if log is None else f"\nTracebacks are in {log}"
     return (
         f"{count}; what was finished is kept in {where}, and the same command goes on from there. Mend these patients, or "
-        f"take their rows out of the table:\n{lines}"
+        f"take their rows out of the table:\n{lines}{more}"
     )
 
 

@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, TypeVar
 
-from preop.errors import InvalidInputError, MissingToolError, PreopError
+from preop.errors import InvalidInputError, MissingToolError, PreopError, unexpected
 from preop.progress import progress_bar
 from preop.study import importable_studies, make_importable
 
@@ -90,7 +90,7 @@ def _mapped(
     try:
         while waiting or any(worker.patient is not None for worker in workers):
             busy = sum(worker.patient is not None for worker in workers)
-            while len(workers) < min(_cores(), busy + len(waiting)):
+            while len(workers) < min(cores(), busy + len(waiting)):
                 workers.append(_Worker.start())
             ready = wait([worker.connection for worker in workers])
             for worker in [worker for worker in workers if worker.connection in ready]:
@@ -198,13 +198,15 @@ def _done(task: bytes) -> bytes:
     try:
         function, patient = pickle.loads(task)  # noqa: S301 - from the process that started this one
         return pickle.dumps(function(patient))
-    except PreopError as error:
-        return _dumped(error)
-    except MemoryError:
-        return _dumped(PatientFailedError("This machine has not enough memory for it.", traceback.format_exc()))
     except BaseException as error:  # noqa: BLE001 - a library may raise anything, SystemExit too
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        return _dumped(PatientFailedError(f"Unexpected internal error ({reason:.300}).", traceback.format_exc()))
+        return _dumped(told(error))
+
+
+def told(error: BaseException) -> PreopError:
+    """Give what went wrong with a patient as an error that a user can meet; with the traceback where nobody foresaw it."""
+    if isinstance(error, PreopError):
+        return error
+    return PatientFailedError(unexpected(error), "".join(traceback.format_exception(error)))
 
 
 def _dumped(error: PreopError) -> bytes:
@@ -256,6 +258,6 @@ def _not_started(exit_code: int | None) -> PreopError:
     return MissingToolError(f"A process for the patients could not be started: it ended with exit code {exit_code}.")
 
 
-def _cores() -> int:
+def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

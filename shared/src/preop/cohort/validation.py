@@ -6,7 +6,6 @@ The result has the form of a submission to a challenge: ``predictions/`` and ``g
 from __future__ import annotations
 
 import csv
-import functools
 import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,19 +16,31 @@ from preop.atomic import replacing, write_text
 from preop.cohort.copies import refuse_copies
 from preop.cohort.measuring import INDEX_FILE, Outcome, keep_up, patient_key
 from preop.cohort.running import refuse_to_start_again
-from preop.cohort.table import CENTRE_COLUMN, PATIENT_COLUMN, Cohort, Patient
+from preop.cohort.serving import predicting
+from preop.cohort.table import CENTRE_COLUMN, PATIENT_COLUMN, Cohort
+from preop.engines.base import DEFAULT_OPTIONS, Engine
+from preop.engines.programs import algorithm_program
 from preop.engines.submissions import job_of
 from preop.errors import InvalidInputError
 from preop.folders import Contents, Results, code_digest, locked, open_resumable_run, versions_digest
-from preop.grandchallenge.algorithm import Algorithm, read_algorithm
-from preop.grandchallenge.outputs import write_outputs
+from preop.grandchallenge.options import Options
 from preop.grandchallenge.predictions import write_predictions
-from preop.study import Inference, inference_of
+from preop.study import read_model_info
 from preop.toml import to_toml
 
 
-def predict_cohort(cohort: Cohort, model: Path, output: Path, *, task: Path) -> Outcome:
+def predict_cohort(
+    cohort: Cohort,
+    model: Path,
+    output: Path,
+    *,
+    task: Path,
+    engine: Engine,
+    options: Options = DEFAULT_OPTIONS,
+) -> Outcome:
     """Run the algorithm on every patient of a cohort; those are not run again for whom nothing changed since.
+
+    The model is whoever's: of it only ``model.json`` and checksums are read here, all else by the engine.
 
     Parameters
     ----------
@@ -39,6 +50,10 @@ def predict_cohort(cohort: Cohort, model: Path, output: Path, *, task: Path) -> 
         A new or empty folder, or one that the same algorithm and model began.
     task
         ``task.toml`` of the evaluation for this algorithm.
+    engine
+        What runs the algorithm.
+    options
+        What the user says beyond the platform's contract.
 
     Returns
     -------
@@ -46,14 +61,16 @@ def predict_cohort(cohort: Cohort, model: Path, output: Path, *, task: Path) -> 
 
     Raises
     ------
+    InvalidModelError
+        If the model cannot be loaded.
     InvalidInputError
-        If the model cannot be loaded, the reference standard of a patient is missing, or patients share an image.
+        If the reference standard of a patient is missing, or patients share an image.
     InvalidOutputError
         If the folder holds something else, or another run is at work in it.
     """
     refuse_to_start_again()
     algorithm = cohort.algorithm
-    inference_of(algorithm).load_model(model, algorithm)  # a wrong model is told before the first patient
+    read_model_info(model, algorithm, None)
     reference = _reference(cohort, task)
     with locked(output):
         contents = Contents(output / INDEX_FILE)
@@ -66,14 +83,16 @@ def predict_cohort(cohort: Cohort, model: Path, output: Path, *, task: Path) -> 
         case_names = {patient.name: results[patient.name].name for patient in cohort.patients}
         _write_ground_truth(cohort, reference, case_names, output / "ground_truth")
         common = {"the program": versions_digest(), "the algorithm": code_digest(algorithm.folder)}
-        outcome = keep_up(
-            [(patient.name, patient) for patient in cohort.patients],
-            results,
-            functools.partial(_predict, algorithm_folder=algorithm.folder, model=model),
-            key_of=lambda patient: {**common, **patient_key(patient, contents, columns=())},
-            description=f"Running {algorithm.name}",
-            contents=contents,
-        )
+        with predicting(engine, algorithm_program(algorithm), model, output, options=options) as ready:
+            outcome = keep_up(
+                [(patient.name, patient) for patient in cohort.patients],
+                results,
+                ready.predict,
+                key_of=lambda patient: {**common, **patient_key(patient, contents, columns=())},
+                description=f"Running {algorithm.name}",
+                contents=contents,
+                mapped=ready.map,
+            )
         jobs = [
             job_of(
                 replace(patient.case, name=case_names[patient.name]),
@@ -84,21 +103,6 @@ def predict_cohort(cohort: Cohort, model: Path, output: Path, *, task: Path) -> 
         ]
         write_predictions(predictions, jobs)
     return replace(outcome, notes=(*cohort.notes, *outcome.notes))
-
-
-def _predict(patient: Patient, folder: Path, *, algorithm_folder: Path, model: Path) -> None:
-    inference, loaded = _loaded(algorithm_folder, model)
-    output = folder / "output"
-    output.mkdir()
-    write_outputs(inference.predict(patient.case, loaded), patient.case, output)
-
-
-@functools.cache
-def _loaded(algorithm_folder: Path, model: Path) -> tuple[Inference, Any]:
-    """Load the model once in each process."""
-    algorithm: Algorithm = read_algorithm(algorithm_folder)
-    inference = inference_of(algorithm)
-    return inference, inference.load_model(model, algorithm)
 
 
 def _reference(cohort: Cohort, task: Path) -> dict[str, Any]:

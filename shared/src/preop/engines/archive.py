@@ -25,9 +25,9 @@ from preop.atomic import PARTIAL
 from preop.engines.containers import PLATFORM, ContainerEngine, image_problem
 from preop.engines.programs import Program
 from preop.errors import InvalidInputError, InvalidOutputError, MissingToolError
-from preop.folders import sha256
+from preop.folders import locked, sha256
+from preop.grandchallenge.algorithm import LARGEST_UPLOAD_BYTES
 
-LARGEST_UPLOAD_BYTES = 10 * 10**9
 API_METHOD_LABEL = "org.grand-challenge.api-method"
 API_METHODS = ("exec", "invoke")
 MODEL_ARCHIVE = "model.tar.gz"
@@ -109,7 +109,19 @@ def export(
         If the engine has no image of the program, or one that was built from other sources.
     """
     folder = output / program.name
-    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder):
+        return _export(engine, program, folder, model=model, ground_truth=ground_truth, force=force)
+
+
+def _export(
+    engine: ContainerEngine,
+    program: Program,
+    folder: Path,
+    *,
+    model: Path | None,
+    ground_truth: Path | None,
+    force: bool,
+) -> Export:
     image_path = folder / f"{program.name}.tar.gz"
     files, written = [image_path], []
 

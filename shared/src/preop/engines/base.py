@@ -53,6 +53,11 @@ class Engine(ABC):
 
     @property
     @abstractmethod
+    def own_network(self) -> bool:
+        """Whether each program has a network, and so the port of a server, for itself."""
+
+    @property
+    @abstractmethod
     def isolation(self) -> str:
         """What is shut off and what is not, in words."""
 

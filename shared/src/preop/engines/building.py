@@ -13,6 +13,8 @@ from preop.grandchallenge.runtime import ApiMethod
 
 BASE_IMAGE_VARIABLE = "PREOP_BASE_IMAGE"
 BUILD_OPTIONS_VARIABLE = "PREOP_BUILD_OPTIONS"
+SOURCE_DATE_EPOCH = 1735689600
+"""Time that all files of an image have (2025-01-01), so that the same sources give the same image."""
 
 
 def build_image(
@@ -25,7 +27,8 @@ def build_image(
 ) -> None:
     """Build a program's image; what the engine says goes to this process's own streams.
 
-    A label says from which sources it was built, so that an image that is out of date is known as such.
+    A label says from which sources it was built, so that an image that is out of date is known as such. With podman the
+    same sources on the same base give the same image on machines with the same processor, for which loops are compiled.
 
     Parameters
     ----------
@@ -53,6 +56,8 @@ def build_image(
         f"--label=org.opencontainers.image.title={program.title}",
         f"--label=org.opencontainers.image.version={program.version}",
         f"--build-arg=API_METHOD={api_method}",
+        f"--build-arg=SOURCE_DATE_EPOCH={SOURCE_DATE_EPOCH}",
+        *([f"--timestamp={SOURCE_DATE_EPOCH}"] if engine.name == "podman" else []),
         *([f"--build-arg=BASE_IMAGE={base_image}"] if base_image else []),
         *(_build_options() if options is None else options),
         str(program.repository),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -50,6 +51,11 @@ class ContainerEngine(Engine):
     limits_resources: bool = True
 
     @property
+    def own_network(self) -> bool:
+        """Always."""
+        return True
+
+    @property
     def isolation(self) -> str:
         """What is shut off, in words."""
         limits = "limits on memory and processes" if self.limits_resources else "only the data segment limited"
@@ -67,7 +73,8 @@ class ContainerEngine(Engine):
         """Run the program's image in the foreground."""
         if self.labels_of(program) is None:
             raise MissingToolError(_no_image(self, program))
-        container = f"preop-{program.name}-{uuid.uuid4().hex[:12]}"
+        self._end_orphans()
+        container = f"preop-{program.name}-{uuid.uuid4().hex[:12]}-pid{os.getpid()}"
         places = Roots()
         volumes = [
             f"--volume={folder}:{getattr(places, name)}{'' if name == 'output' else ':ro'}"
@@ -150,6 +157,15 @@ class ContainerEngine(Engine):
         except (OSError, subprocess.CalledProcessError):
             return None
         return json.loads(said) or {}
+
+    def _end_orphans(self) -> None:
+        """End the containers that runs of this machine left behind when they were killed."""
+        command = [*self.command, "ps", "--filter=name=^preop-", "--format={{.Names}}"]
+        names = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
+        for name in names if Path("/proc/self").exists() else ():
+            owner = re.search(r"-pid(\d+)$", name)
+            if owner and not Path(f"/proc/{owner[1]}").exists():
+                subprocess.run([*self.command, "kill", name], capture_output=True, check=False)
 
     def _gpu_options(self) -> list[str]:
         if not succeeds(["nvidia-smi"]):

@@ -38,6 +38,11 @@ class ProcessEngine(Engine):
     reason: str = ""
 
     @property
+    def own_network(self) -> bool:
+        """Only in a namespace."""
+        return bool(self.namespaces)
+
+    @property
     def isolation(self) -> str:
         """What is shut off and what is not, in words."""
         if self.namespaces:
@@ -135,4 +140,5 @@ def _setup_script(command: list[str], *, memory_gb: int, read_only: list[Path], 
     if isolated:
         lines.append(shlex.join([sys.executable, "-I", "-S", "-c", _RAISE_LOOPBACK]))
         command = ["setpriv", "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all", *command]
+        command[1:1] = ["--pdeathsig=KILL"]  # a program that was started by a killed run ends with it
     return "\n".join([*lines, f"exec {shlex.join(command)}"])

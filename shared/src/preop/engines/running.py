@@ -10,7 +10,7 @@ from pathlib import Path
 
 from preop.engines.base import DEFAULT_OPTIONS, Engine
 from preop.engines.programs import Program
-from preop.engines.workspace import Log, deliver, existing_folders, staging_folder, work_folder
+from preop.engines.workspace import Log, deliver, existing_folders, open_folder, work_folder
 from preop.grandchallenge.options import Options
 from preop.grandchallenge.runtime import parse_usage
 
@@ -71,10 +71,11 @@ def run(
         If the engine has no image of the program.
     """
     folders = existing_folders({"input": input, "model": model, "ground_truth": ground_truth})
-    with work_folder() as work, staging_folder(output) as staging:
+    with work_folder(output) as work:
+        written = open_folder(work / "output")
         shared = {name: engine.share(folder, work) for name, folder in folders.items()}
         start = time.monotonic()
-        started = engine.start(program, {**shared, "output": staging}, work, method="exec", options=options)
+        started = engine.start(program, {**shared, "output": written}, work, method="exec", options=options)
         timed_out = False
         try:
             started.process.wait(program.time_limit_s)
@@ -82,11 +83,11 @@ def run(
             timed_out = True
         finally:
             started.end()
-            engine.reclaim(staging, program)
+            engine.reclaim(written, program)
         seconds = time.monotonic() - start
         result = describe_end(program, started.process.returncode, seconds, Log(work).new(), timed_out=timed_out)
         if result.error is None:
-            deliver(staging, output.absolute())
+            deliver(written, output.absolute())
         return result
 
 
@@ -113,7 +114,8 @@ def _sentence(program: Program, exit_code: int, stderr: str, *, timed_out: bool)
         return None
     if exit_code == 128 + signal.SIGKILL:
         return (
-            f"{program.name} was killed, most likely because it needed more than its {program.memory_gb} GB of memory."
+            f"{program.name} was killed: by the system, if it needed more than its {program.memory_gb} GB of memory, or else "
+            "by somebody."
         )
     if exit_code > 128 and exit_code - 128 in set(signal.Signals) - {signal.SIGTERM}:
         return f"{program.name} crashed with {signal.Signals(exit_code - 128).name}."

@@ -5,15 +5,16 @@ from __future__ import annotations
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from preop.engines.base import Engine, Started
+from preop.engines.base import DEFAULT_OPTIONS, Engine, Started
 from preop.engines.programs import Program
 from preop.engines.running import Run, describe_end
 from preop.engines.workspace import Log, deliver, empty, existing_folders, open_folder, work_folder
-from preop.errors import InvalidOutputError
+from preop.errors import InvalidOutputError, MissingToolError
+from preop.grandchallenge.options import Options
 from preop.grandchallenge.runtime import INVOKE_PORT, parse_usage
 
 START_LIMIT_S = 300  # the platform waits this long for GET /health
@@ -54,10 +55,18 @@ class Server:
         A case that goes past the time limit ends the server; every later case then fails.
         """
         folder = existing_folders({"input": input})["input"]
+
+        def lay_out(inside: Path) -> None:
+            shutil.copytree(self._engine.share(folder, self._work), inside, dirs_exist_ok=True)
+
+        return self.invoke_on(lay_out, output=output)
+
+    def invoke_on(self, lay_out: Callable[[Path], object], *, output: Path) -> Run:
+        """Run one case that a function lays out in the folder it is given, such that every user can read it."""
         inside, written = self._work / "input", self._work / "output"
         for place in (inside, written):
             empty(place)
-        shutil.copytree(self._engine.share(folder, self._work), inside, dirs_exist_ok=True)
+        lay_out(inside)
         start = time.monotonic()
         status = self._ask("POST", "/invoke", self._program.time_limit_s)
         seconds = time.monotonic() - start
@@ -76,6 +85,11 @@ class Server:
         if result.error is None:
             deliver(written, output.absolute())
         return result
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it can answer no more."""
+        return self._started.process.poll() is not None
 
     def wait_until_ready(self, limit_s: float) -> None:
         """Wait until ``GET /health`` answers 200."""
@@ -134,9 +148,20 @@ class Server:
 
 @contextmanager
 def serve(
-    engine: Engine, program: Program, *, model: Path | None = None, start_limit_s: float = START_LIMIT_S
+    engine: Engine,
+    program: Program,
+    beside: Path,
+    *,
+    model: Path | None = None,
+    options: Options = DEFAULT_OPTIONS,
+    start_limit_s: float = START_LIMIT_S,
 ) -> Iterator[Server]:
     """Start a program as a server, wait until it is ready, and stop it at the end as the platform does.
+
+    Parameters
+    ----------
+    beside
+        Folder in which the server's own files lie meanwhile, on the disk of the outputs.
 
     Raises
     ------
@@ -145,17 +170,22 @@ def serve(
     InvalidOutputError
         If the server does not become ready.
     MissingToolError
-        If the engine has no image of the program.
+        If the engine has no image of the program, or gives it no network of its own, in which alone its port is its own.
     """
-    with work_folder() as work:
+    if not engine.own_network:
+        raise MissingToolError(f"{program.name} cannot run as a server in a {engine.isolation}.")
+    with work_folder(beside) as work:
         shared = {name: engine.share(folder, work) for name, folder in existing_folders({"model": model}).items()}
         (work / "input").mkdir(mode=0o755)
         folders = {"input": work / "input", "output": open_folder(work / "output"), **shared}
-        started = engine.start(program, folders, work, method="invoke")
+        started = engine.start(program, folders, work, method="invoke", options=options)
         try:
             server = Server(engine, program, started, work)
             server.wait_until_ready(start_limit_s)
             yield server
-        finally:
+        except BaseException:
+            started.end()  # whoever waits has pressed Ctrl-C
+            raise
+        else:
             started.end(grace_s=STOP_GRACE_S)
             engine.reclaim(work / "output", program)

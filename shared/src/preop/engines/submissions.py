@@ -11,6 +11,7 @@ from preop.engines.comparison import compare_outputs, read_tolerance
 from preop.engines.programs import Program, algorithm_program
 from preop.engines.running import Run, run
 from preop.errors import InvalidOutputError
+from preop.folders import locked
 from preop.grandchallenge.algorithm import Algorithm
 from preop.grandchallenge.cases import Case, read_case
 from preop.grandchallenge.predictions import job_item, write_predictions
@@ -111,7 +112,8 @@ def evaluate(engine: Engine, program: Program, predictions: Path, ground_truth: 
     InvalidOutputError
         If it fails, with its own sentence.
     """
-    result = run(engine, program, input=predictions, output=output, ground_truth=ground_truth)
+    with locked(output):
+        result = run(engine, program, input=predictions, output=output, ground_truth=ground_truth)
     if result.error is not None:
         raise InvalidOutputError(f"The evaluation failed: {result.error}")
     return read_json(output / METRICS_FILE)

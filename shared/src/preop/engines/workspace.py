@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
+import stat
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from preop.atomic import move_all
+from preop.atomic import move_all, staging
 from preop.errors import InvalidInputError, InvalidOutputError
 
 
@@ -28,24 +28,23 @@ def existing_folders(folders: Mapping[str, Path | None]) -> dict[str, Path]:
 
 
 @contextmanager
-def work_folder() -> Iterator[Path]:
-    """Give a temporary folder for one run or one server."""
-    with tempfile.TemporaryDirectory(prefix="preop-", ignore_cleanup_errors=True) as folder:
-        yield Path(folder).resolve()
+def work_folder(output: Path) -> Iterator[Path]:
+    """Give a folder that only we may enter, for one run or one server, on the disk of ``output`` and inside of it.
 
+    What a run leaves there that was killed is removed by the next one that locks ``output``.
 
-@contextmanager
-def staging_folder(output: Path) -> Iterator[Path]:
-    """Give an empty folder on the disk of ``output`` that every user may write, within one that only we may enter."""
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        private = Path(tempfile.mkdtemp(prefix=".preop-", dir=output.absolute()))
-    except OSError as error:
-        raise InvalidOutputError(f"The output folder {output} cannot be written: {error.strerror}.") from error
-    try:
-        yield open_folder(private / "output")
-    finally:
-        shutil.rmtree(private, ignore_errors=True)
+    Raises
+    ------
+    InvalidOutputError
+        If ``output``, which is made where it is missing, cannot be written.
+    """
+    with ExitStack() as stack:
+        try:
+            output.mkdir(parents=True, exist_ok=True)
+            folder = stack.enter_context(staging(output.absolute()))
+        except OSError as error:
+            raise InvalidOutputError(f"The output folder {output} cannot be written: {error.strerror}.") from error
+        yield folder.resolve()
 
 
 def open_folder(path: Path) -> Path:
@@ -55,11 +54,23 @@ def open_folder(path: Path) -> Path:
     return path
 
 
-def deliver(staging: Path, output: Path) -> None:
-    """Move all that a run wrote to where the user wants it, or nothing."""
+def deliver(written: Path, output: Path) -> None:
+    """Move all that a run wrote to where the user wants it, or nothing.
+
+    Raises
+    ------
+    InvalidOutputError
+        If the output cannot be written, or the run made anything but files and folders: a link could lead whoever reads
+        the output to a file of somebody else.
+    """
+    for path in written.rglob("*"):
+        if not (stat.S_ISREG(mode := path.lstat().st_mode) or stat.S_ISDIR(mode)):
+            raise InvalidOutputError(
+                f"The program wrote {path.relative_to(written)}, which is neither a file nor a folder; expected nothing else."
+            )
     try:
         output.mkdir(parents=True, exist_ok=True)
-        move_all([(source, output / source.name) for source in sorted(staging.iterdir())])
+        move_all([(source, output / source.name) for source in sorted(written.iterdir())])
     except OSError as error:
         raise InvalidOutputError(f"The output folder {output} cannot be written: {error.strerror}.") from error
 

@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 from pydantic import Field, FiniteFloat
 
 from preop.evidence.binary import BinaryPredictions
-from preop.evidence.records import Record, within_unit
-from preop.statistics import Estimate, auc, auc_bootstrap, mean_estimate, wilson
+from preop.evidence.records import Record
+from preop.statistics import Estimate, auc, auc_clustered, mean_estimate, wilson
 
 SHARE_TO_FIND = 0.8
 """Of the positive instances: how many must be reviewed to find so many is what the ranking is worth."""
-_BOOTSTRAP_SEED = 0
 
 Score = Literal["contribution", "rule_score"]
 
@@ -45,7 +44,7 @@ class Ranking:
     Attributes
     ----------
     auc
-        Of all instances together, with an interval from resampled patients.
+        Of all instances together, with an interval by patient (Obuchowski 1997).
     auc_of_patients
         Mean of the patients' own AUCs, with Student's t interval; of those who have instances of both kinds.
     first_is_positive
@@ -72,8 +71,8 @@ class Ranking:
         own = [area for group in groups.values() if (area := own_auc(group, score)) is not None]
         largest = max(map(len, groups.values()))
         return cls(
-            auc=auc_bootstrap(truth, values, owners, seed=_BOOTSTRAP_SEED, repeats=500),
-            auc_of_patients=within_unit(mean_estimate(own)),
+            auc=auc_clustered(truth, values, owners),
+            auc_of_patients=mean_estimate(own).within(0, 1),
             first_is_positive=wilson(first, len(groups)),
             found=np.cumsum(np.bincount(ranks[truth], minlength=largest + 1)) / truth.sum(),
         )

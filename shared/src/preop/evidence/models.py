@@ -293,7 +293,8 @@ class ModelsEvidence(Evidence):
         one, other = self.predictions[first], self.predictions[second]
         called = ([words[bool(value)] for value in np.asarray(each.decisions)] for each in (one, other))
         decisions = Agreement.of(next(called), next(called), ("no", "yes"))
-        correlation = float(spearmanr(one.scores, other.scores).statistic)
+        constant = any(np.ptp(each.scores) == 0 for each in (one, other))
+        correlation = math.nan if constant else float(spearmanr(one.scores, other.scores).statistic)
         return ModelAgreement(first, second, correlation, decisions)
 
     def _answer(self) -> str:
@@ -320,8 +321,12 @@ class ModelsEvidence(Evidence):
 
     def _about_agreement(self) -> Iterator[str]:
         for pair in self.agreements:
+            correlation = (
+                ""
+                if math.isnan(pair.rank_correlation)
+                else f"; rank correlation of their likelihoods {minus(f'{pair.rank_correlation:.2f}')}"
+            )
             yield (
                 f"{capital(pair.first)} and {pair.second} reach the same decision in "
-                f"{percent(pair.decisions.accuracy.value)} of the patients; rank correlation of their likelihoods "
-                f"{minus(f'{pair.rank_correlation:.2f}')}."
+                f"{percent(pair.decisions.accuracy.value)} of the patients{correlation}."
             )

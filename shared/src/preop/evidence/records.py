@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from preop.errors import InvalidInputError
@@ -98,12 +97,6 @@ def check_folds(outcomes_and_folds: Iterable[tuple[bool, str]], outcome: str) ->
 def model_figures(patients: int, events: int, auc: Estimate | None, *, baseline: bool) -> ModelFigures:
     """State what a model or a baseline reached."""
     return ModelFigures(baseline=baseline, patients=patients, events=events, auc=figure(auc))
-
-
-def within_unit(estimate: Estimate) -> Estimate:
-    """Cut a symmetric interval where an AUC ends."""
-    lower, upper = np.clip([estimate.lower, estimate.upper], 0, 1).tolist()
-    return Estimate(estimate.value, lower, upper, estimate.confidence)
 
 
 def figure(estimate: Estimate | None) -> Figure | None:

@@ -29,7 +29,7 @@ from preop.statistics import (
     AucComparison,
     CountPoint,
     Estimate,
-    auc_bootstrap,
+    auc_clustered,
     intraclass_correlation,
     mean_bootstrap,
     oracle_auc,
@@ -481,10 +481,10 @@ def mean_of(values: Floats, patients: Sequence[str]) -> Estimate | None:
 
 
 def auc_of_lesions(pure: NDArray[np.bool_], scores: Floats, patients: Sequence[str]) -> Estimate | None:
-    """AUC of pure against mixed metastases, with an interval from resampled patients; None where there is one kind."""
+    """AUC of pure against mixed metastases, with an interval by patient; None where there is one kind."""
     if pure.all() or not pure.any():
         return None
-    return auc_bootstrap(pure, scores, patients, seed=_BOOTSTRAP_SEED, repeats=500)
+    return auc_clustered(pure, scores, patients)
 
 
 def _wholes(rows: Sequence[Whole | None]) -> Floats:

@@ -31,7 +31,7 @@ from preop.statistics import (
     SurvivalCurve,
     adjust_p_values,
     auc,
-    auc_bootstrap,
+    auc_clustered,
     compare_resampled,
     corrected_resampled_t,
     difference_in_words,
@@ -44,7 +44,6 @@ from preop.statistics import (
 Outcome = Annotated[int, Field(ge=0, le=1)]
 Row = Annotated[int, Field(ge=0)]
 Probability = Annotated[float, Field(ge=0, le=1)]
-_BOOTSTRAP_SEED = 0
 
 
 class Interval(Record):
@@ -330,7 +329,8 @@ class SplitsEvidence(Evidence):
     def auc(self, model: str) -> Estimate:
         """Mean AUC of a model over the splits, with its corrected resampled t interval."""
         run = self.run_of(model)
-        return corrected_resampled_t([score for score in self._aucs(run) if not math.isnan(score)], **_sizes(run))
+        scores = [score for score in self._aucs(run) if not math.isnan(score)]
+        return corrected_resampled_t(scores, **_sizes(run)).within(0, 1)
 
     def roc(self, model: str) -> RocBand:
         """Mean ROC curve of a model over the splits, with its band."""
@@ -402,7 +402,8 @@ class SplitsEvidence(Evidence):
         if len(scores) < 2:
             return None
         first = splits[0]
-        return corrected_resampled_t(scores, training_cases=first.training_rows, test_cases=len(first.rows))
+        estimate = corrected_resampled_t(scores, training_cases=first.training_rows, test_cases=len(first.rows))
+        return estimate.within(0, 1)
 
     def risk_rows(self, model: str) -> dict[str, NDArray[np.intp]]:
         """Rows that most splits in which they were held out placed above, and not above, the median training risk."""
@@ -444,9 +445,9 @@ class SplitsEvidence(Evidence):
         return found
 
     def external_auc(self, cohort: str, model: str) -> Estimate:
-        """AUC of a model on other patients, with an interval from resampled patients."""
+        """AUC of a model on other patients, with an interval by patient."""
         part = self.external[cohort][model]
-        return auc_bootstrap(part.outcome, part.probabilities, part.patients, seed=_BOOTSTRAP_SEED)
+        return auc_clustered(part.outcome, part.probabilities, part.patients)
 
     @property
     def verdict(self) -> list[str]:

@@ -1,7 +1,7 @@
 """Folders of long work: resumed by content, locked against a second run, with safe names; and checksums of files."""
 
 from preop.folders.contents import Contents, digest_of, files_of, sha256
-from preop.folders.locks import LOCK_FILE, locked
+from preop.folders.locks import LOCK_FILE, is_empty, locked, was_killed
 from preop.folders.names import folder_names
 from preop.folders.resuming import SETTINGS_FILE, Key, Results, changed_parts, changes_told, open_resumable_run
 from preop.folders.versions import code_digest, versions_digest
@@ -18,8 +18,10 @@ __all__ = [
     "digest_of",
     "files_of",
     "folder_names",
+    "is_empty",
     "locked",
     "open_resumable_run",
     "sha256",
     "versions_digest",
+    "was_killed",
 ]

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
-from preop.atomic import remove_leftovers
+from preop.atomic import PARTIAL, remove_leftovers
 from preop.errors import InvalidOutputError
 
 LOCK_FILE = ".lock"
@@ -39,6 +39,30 @@ def locked(folder: Path) -> Iterator[None]:
         with suppress(OSError):  # the folder itself may be gone
             (folder / LOCK_FILE).unlink()
         os.close(handle)
+
+
+def was_killed(folder: Path) -> bool:
+    """Whether a run that held the lock of a folder ended without tidying up, as ``kill -9`` does; then nobody holds it."""
+    import fcntl
+
+    try:
+        handle = os.open(folder / LOCK_FILE, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    finally:
+        os.close(handle)
+    return True
+
+
+def is_empty(folder: Path) -> bool:
+    """Whether a folder is missing, or holds nothing but what a killed run left half written, which the next one removes."""
+    if not folder.is_dir():
+        return not folder.exists()
+    return all(path.name == LOCK_FILE or path.name.startswith(PARTIAL) for path in folder.iterdir())
 
 
 def _lock(folder: Path) -> int:

@@ -17,6 +17,8 @@ from preop.errors import InvalidInputError
 from preop.toml import read_toml
 
 DESCRIPTION_FILE = "algorithm.toml"
+LARGEST_UPLOAD_BYTES = 10 * 10**9
+"""Of an image, and of a model."""
 MAXIMUM_SEGMENTS = 64  # panimg_models.MAXIMUM_SEGMENTS_LENGTH
 
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
@@ -115,6 +117,9 @@ class Algorithm(_Checked):
     inputs: tuple[Socket, ...]
     outputs: tuple[Socket, ...]
     interfaces: tuple[tuple[Slug, ...], ...] = Field(description="accepted combinations of input slugs")
+    networks: dict[str, str] = Field(
+        {}, description="folders of segmentation networks that may be put into a model, and what each of them does"
+    )
 
     @model_validator(mode="after")
     def _names_agree(self) -> Self:

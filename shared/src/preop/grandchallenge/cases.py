@@ -15,7 +15,17 @@ from preop.grandchallenge.algorithm import Algorithm, Socket
 from preop.grandchallenge.options import Options
 from preop.grandchallenge.roots import below
 from preop.grandchallenge.values import JSON, check_value, read_json
-from preop.imaging import Geometry, Image, files_of, read_geometry, read_image, read_labels, read_mask, read_tiff
+from preop.imaging import (
+    Geometry,
+    Image,
+    check_mm,
+    files_of,
+    read_geometry,
+    read_image,
+    read_labels,
+    read_mask,
+    read_tiff,
+)
 
 INPUTS_FILE = "inputs.json"
 FEW_INTERFACES = 3
@@ -67,7 +77,8 @@ class Case:
         Raises
         ------
         InvalidInputError
-            If it cannot be read, is not 3D, holds NaN, or is a segmentation on another grid than its scan.
+            If it cannot be read, is not 3D or not of a patient's size, holds NaN, or is a segmentation on another grid than its
+        scan.
         """
         if slug not in self._images:
             self._images[slug] = self._read(self.algorithm.input(slug))
@@ -146,6 +157,7 @@ class Case:
                 image = read_labels(path, like=scan, scan=str(socket.segmentation_of))
         if image.voxels.ndim != 3:
             raise InvalidInputError(f"{socket.slug} is a flat image; expected a 3D scan.")
+        check_mm(image.geometry, name=socket.slug)
         return image
 
 
@@ -185,6 +197,7 @@ def read_case(algorithm: Algorithm, root: Path) -> Case:
         path = below(root, _description(item)["relative_path"])
         if socket.kind.is_image:
             image_paths[slug] = single_image(path, slug)
+            _check_within(root, image_paths[slug], slug)
             names.append(case_key(item) or image_paths[slug].name)
         else:
             values[slug] = read_json(path) if path.exists() else _inline_value(item, path)
@@ -225,9 +238,17 @@ def single_image(folder: Path, slug: str) -> Path:
     Raises
     ------
     InvalidInputError
-        If there is no image, or more than one.
+        If there is no image, more than one, or something else than files.
     """
-    files = sorted(path for path in folder.iterdir() if not path.name.startswith(".")) if folder.is_dir() else []
+    try:
+        files = sorted(path for path in folder.iterdir() if not path.name.startswith(".")) if folder.is_dir() else []
+        # A pipe would be waited for without end, and a device be read without end.
+        odd = next((path for path in files if path.exists() and not path.is_file()), None)
+    except OSError as error:
+        raise InvalidInputError(f"{slug}: its folder cannot be read ({error.strerror}).") from error
+    if odd is not None:
+        what = "is a folder; expected an image in its place" if odd.is_dir() else "is not a regular file"
+        raise InvalidInputError(f"{slug}: {odd.name} {what}.")
     if files and all(path.suffix.lower() == ".dcm" for path in files):
         return folder
     # A header with its data beside it.
@@ -238,6 +259,22 @@ def single_image(folder: Path, slug: str) -> Path:
         found = "no image" if not files else f"{len(files)} files ({', '.join(path.name for path in files[:3])} ...)"
         raise InvalidInputError(f"{slug}: found {found} in {folder}; expected exactly one.")
     return files[0]
+
+
+def _check_within(root: Path, image: Path, slug: str) -> None:
+    """Refuse an image that a link takes from elsewhere: it may be another patient's, or no file at all."""
+    inside = root.resolve()
+    for path in (image, *(image.iterdir() if image.is_dir() else ())):
+        try:
+            leads_out = not path.resolve(strict=True).is_relative_to(inside)
+        except OSError as error:
+            raise InvalidInputError(f"{slug}: {path.name} cannot be read ({error.strerror}).") from error
+        except RuntimeError as error:  # Python 3.11 and 3.12 say so of a link that leads to itself
+            raise InvalidInputError(f"{slug}: {path.name} cannot be read (it leads to itself).") from error
+        if leads_out:
+            raise InvalidInputError(
+                f"{slug}: {path.name} is a link that leads out of the input folder; put the file itself there."
+            )
 
 
 def item_of(algorithm: Algorithm, slug: str, *, image_name: str | None = None, value: JSON = None) -> JSON:

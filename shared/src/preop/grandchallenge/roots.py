@@ -13,6 +13,8 @@ from typing import Self
 
 from preop.errors import InvalidInputError
 
+_LONGEST_NAME = 255
+
 
 @dataclass(frozen=True)
 class Roots:
@@ -46,8 +48,20 @@ def below(root: Path, relative_path: str) -> Path:
     """
     parts = PurePosixPath(relative_path)
     if parts.is_absolute() or ".." in parts.parts or not relative_path:
-        raise InvalidInputError(f"The path {relative_path!r} leads out of its folder; expected one below it.")
+        raise InvalidInputError(f"The path {relative_path!r:.80} leads out of its folder; expected one below it.")
+    if not all(_can_be_a_name(part) for part in parts.parts):
+        raise InvalidInputError(
+            f"The path {relative_path!r:.80} has characters that no path can have, or too many; expected one below its folder."
+        )
     return root / parts
+
+
+def _can_be_a_name(part: str) -> bool:
+    try:
+        encoded = os.fsencode(part)
+    except UnicodeEncodeError:
+        return False
+    return b"\0" not in encoded and len(encoded) <= _LONGEST_NAME
 
 
 def below_without_links(root: Path, relative_path: str) -> Path:

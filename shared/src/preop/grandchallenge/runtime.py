@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import signal
 import sys
@@ -21,9 +22,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
-from preop.errors import PreopError
+from preop.errors import PreopError, unexpected
 from preop.grandchallenge.algorithm import Algorithm, read_algorithm
-from preop.grandchallenge.cases import Case, read_case
+from preop.grandchallenge.cases import Case
+from preop.grandchallenge.handing_over import read_input
 from preop.grandchallenge.outputs import Output, write_outputs
 from preop.grandchallenge.predictions import Job, read_predictions
 from preop.grandchallenge.roots import Roots
@@ -38,6 +40,8 @@ API_METHOD_VARIABLE = "PREOP_API_METHOD"
 INVOKE_PORT = 4743
 METRICS_FILE = "metrics.json"
 _USAGE_PREFIX = "usage: "
+_CONTENT_LENGTH = re.compile("[0-9]{1,18}")
+_CHUNK_BYTES = 2**16
 
 Model = TypeVar("Model")
 
@@ -67,13 +71,15 @@ def run_algorithm(
     predict
         Makes all outputs of a case, by slug.
     """
-    _end_in_order_when_asked_to()
+    method = os.environ.get(API_METHOD_VARIABLE, "exec")
+    # A server that is asked to stop has done its work; a case that is stopped has not been done.
+    _end_in_order_when_asked_to(0 if method == "invoke" else 128 + signal.SIGTERM)
     roots = Roots.from_environment()
 
     def run_once() -> None:
         algorithm = read_algorithm(folder)
         # A wrong input is told in a second: it is read before a model, which can be large.
-        case = read_case(algorithm, roots.input)
+        case = read_input(algorithm, roots.input)
         model = load_model(roots.model, algorithm)
         write_outputs(with_notes(predict(case, model), case.notes), case, roots.output)
 
@@ -82,12 +88,11 @@ def run_algorithm(
         model = load_model(roots.model, algorithm)
 
         def run_next() -> None:
-            case = read_case(algorithm, roots.input)
+            case = read_input(algorithm, roots.input)
             write_outputs(with_notes(predict(case, model), case.notes), case, roots.output)
 
         _serve(run_next)
 
-    method = os.environ.get(API_METHOD_VARIABLE, "exec")
     actions = {"exec": run_once, "invoke": serve}
     if method not in actions:
         print(f"{API_METHOD_VARIABLE} is {method!r}; expected exec or invoke.", file=sys.stderr)
@@ -116,7 +121,7 @@ def _has_warnings(output: Mapping[str, Any]) -> bool:
 
 def run_evaluation(evaluate: Callable[[list[Job], Path], Mapping[str, Any]]) -> NoReturn:
     """Run an evaluation: ``evaluate(jobs, ground_truth)`` makes the content of ``metrics.json``."""
-    _end_in_order_when_asked_to()
+    _end_in_order_when_asked_to(128 + signal.SIGTERM)
     roots = Roots.from_environment()
 
     def evaluate_all() -> None:
@@ -143,10 +148,7 @@ def describe_error(error: BaseException) -> str:
     """One line for the user: the sentence of an expected error, else a plain name of what went wrong."""
     if isinstance(error, PreopError):
         return " ".join(str(error).split())
-    if isinstance(error, MemoryError):
-        return "There was not enough memory for this case: give the algorithm more, or a smaller image."
-    detail = " ".join(f"{type(error).__name__}: {error}".split())
-    return f"Unexpected internal error ({detail}); please report it with the lines above."
+    return unexpected(error)
 
 
 def _reported(action: Callable[[], None]) -> int:
@@ -174,11 +176,11 @@ def _peak_memory_mb() -> float:
     return kilobytes * unit / 1e6
 
 
-def _end_in_order_when_asked_to() -> None:
+def _end_in_order_when_asked_to(exit_code: int) -> None:
     """Turn SIGTERM into a normal exit, so that half-written output is removed on the way out."""
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
-        sys.exit(128 + signal.SIGTERM)
+        sys.exit(exit_code)
 
     signal.signal(signal.SIGTERM, stop)
 
@@ -195,7 +197,14 @@ def _serve(run_next: Callable[[], None]) -> None:
             self._answer(HTTPStatus.OK if self.path == "/health" else HTTPStatus.NOT_FOUND)
 
         def do_POST(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            length = self.headers.get("Content-Length") or "0"
+            if not _CONTENT_LENGTH.fullmatch(length):
+                self.close_connection = True  # where this request ends is not known
+                self._answer(HTTPStatus.BAD_REQUEST)
+                return
+            left = int(length)
+            while left and (read := self.rfile.read(min(left, _CHUNK_BYTES))):  # the case lies in folders, not in here
+                left -= len(read)
             if self.path != "/invoke":
                 self._answer(HTTPStatus.NOT_FOUND)
                 return

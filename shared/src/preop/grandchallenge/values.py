@@ -122,8 +122,12 @@ MAX_JSON_MB = 256
 """A table of a hundred thousand instances is a tenth of that; a file beyond it was made to fill the memory."""
 
 
+MAX_JSON_DEPTH = 100
+"""Lists and objects within each other: what is made by people or programs has ten."""
+
+
 def read_json(path: Path) -> JSON:
-    """Read a JSON file; NaN and Infinity, which are not JSON, are refused.
+    """Read a JSON file; NaN and Infinity, which are not JSON, are refused, and so is a key twice in one object.
 
     Raises
     ------
@@ -138,18 +142,23 @@ def read_json(path: Path) -> JSON:
             raise InvalidInputError(
                 f"{path.name} holds {status.st_size / 1e6:,.0f} MB; expected at most {MAX_JSON_MB} MB of JSON."
             )
-        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+        text = path.read_text(encoding="utf-8")
+        value = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_without_repetition)
+        _check_depth(value)
     except FileNotFoundError:
         raise InvalidInputError(f"{path.name} is missing in {path.parent}.") from None
     except (ValueError, RecursionError) as error:
         raise InvalidInputError(f"{path.name} is not valid JSON ({error}).") from None
     except OSError as error:
         raise InvalidInputError(f"{path.name} cannot be read ({error.strerror}).") from None
+    return value
 
 
 def to_json(value: JSON) -> str:
     """Write a value as JSON text, always the same for the same value."""
-    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    # Half of a surrogate pair, which others may write and no file can hold, is escaped as JSON escapes it.
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def non_finite_place(value: JSON) -> str | None:
@@ -183,6 +192,30 @@ def _schema_of(socket: Socket) -> Any:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not a JSON number")
+
+
+def _without_repetition(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:
+    """Make an object of its pairs; of two values under one key, programs take the one or the other."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        repeated = next(key for number, (key, _) in enumerate(pairs) if key in dict(pairs[:number]))
+        raise ValueError(f"an object names {repeated!r:.60} twice")
+    return found
+
+
+def _check_depth(value: JSON) -> None:
+    """Refuse what is nested deeper than anything that walks over it can follow."""
+    level = [value]
+    for _ in range(MAX_JSON_DEPTH):
+        level = [
+            part
+            for each in level
+            if isinstance(each, dict | list)
+            for part in (each.values() if isinstance(each, dict) else each)
+        ]
+        if not level:
+            return
+    raise ValueError(f"it is nested more than {MAX_JSON_DEPTH} deep")
 
 
 def _place(path: Iterable[Any]) -> str:

@@ -8,9 +8,9 @@ from preop.imaging.masks import on_grid, read_labels, read_mask
 from preop.imaging.orientation import reorient, reorient_like, slice_axis, slices_first
 from preop.imaging.regions import bounding_box, components, crop, crop_geometry, split_touching
 from preop.imaging.resampling import aligned_grid, resample, resample_like
-from preop.imaging.separation import SPECK_MM3, separate_instances
+from preop.imaging.separation import SPECK_MM3, check_drawn, separate_instances
 from preop.imaging.tiff import read_tiff, write_tiff
-from preop.imaging.units import check_hu, check_suv
+from preop.imaging.units import check_hu, check_mm, check_suv
 
 __all__ = [
     "SPECK_MM3",
@@ -21,7 +21,9 @@ __all__ = [
     "axial_axis",
     "axial_diameters",
     "bounding_box",
+    "check_drawn",
     "check_hu",
+    "check_mm",
     "check_suv",
     "components",
     "crop",

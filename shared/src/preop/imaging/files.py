@@ -15,7 +15,7 @@ from preop.atomic import replacing
 from preop.errors import InvalidInputError, InvalidOutputError
 from preop.imaging.dicom.files import is_dicom
 from preop.imaging.formats import metaimage, nifti, nrrd
-from preop.imaging.formats.content import Content, check_finite
+from preop.imaging.formats.content import Content, check_finite, other_content
 from preop.imaging.images import Geometry, Image
 from preop.imaging.tiff import TIFF_SUFFIXES, read_tiff
 
@@ -24,21 +24,6 @@ if TYPE_CHECKING:
 
 _GZIP = b"\x1f\x8b"
 _SNIFFED = 512
-_OTHERS = {
-    b"\x89PNG": "a PNG picture, which does not state the size of its pixels",
-    b"\xff\xd8\xff": "a JPEG picture, which does not state the size of its pixels",
-    b"BM": "a BMP picture, which does not state the size of its pixels",
-    b"PK": "a ZIP archive: unpack it",
-    b"\x93NUMPY": "a NumPy array, which does not state the size of its voxels",
-    b"\x89HDF": "an HDF5 file",
-    b"CDF": "a MINC or netCDF file",
-    b"# vtk": "a VTK file",
-    b"II*\x00": "a TIFF under another ending",
-    b"MM\x00*": "a TIFF under another ending",
-    b"version https://git-lfs": "a pointer of Git LFS, not the file itself: fetch it with git lfs pull",
-    b"<!DOCTYPE": "a web page, not the file itself: download it again",
-    b"<html": "a web page, not the file itself: download it again",
-}
 
 
 class _Format(Enum):
@@ -203,8 +188,8 @@ def _format_of(path: Path) -> tuple[_Format, Path]:
     if is_dicom(start) or path.suffix.lower() == ".dcm":
         return _Format.DICOM, path
     if not start:
-        raise InvalidInputError(f"{path.name} is empty (0 bytes); copy it again.")
-    known = next((name for magic, name in _OTHERS.items() if start.startswith(magic)), None)
+        raise InvalidInputError(f"{path.name} is {other_content(start)}.")
+    known = other_content(start)
     found = f"is {known}" if known else "is in an unknown format, or damaged at its beginning"
     raise InvalidInputError(
         f"{path.name} {found}; expected NIfTI (.nii.gz), MetaImage (.mha), NRRD, DICOM or a flat TIFF with its resolution."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import itertools
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -188,10 +189,7 @@ def _matching(values: list[int], names: Mapping[int, str], label: str) -> list[i
 
 def _is_whole(label: str) -> bool:
     """Tell a number, also one that a table wrote as 2.0."""
-    try:
-        return float(label).is_integer()
-    except ValueError:
-        return False
+    return bool(re.fullmatch(r"[+-]?[0-9]{1,15}(\.0*)?", label))
 
 
 def _listed(values: list[int], names: Mapping[int, str]) -> str:

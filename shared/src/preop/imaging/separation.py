@@ -20,6 +20,71 @@ RAGGED = 0.2
 
 HIGHEST_LABEL = 65535
 
+MAX_STRUCTURES = 500
+"""More than anyone draws in a patient."""
+
+MAX_SHARE = 0.75
+"""Of a scan: a structure that fills its smallest box as a ball does covers 0.52 of it, and scans are larger than that."""
+
+COMPACT = 0.6
+"""Share of a drawing's voxels whose neighbour within a slice is in the same structure: 0.58 in one of 2 x 3 voxels, more in
+larger ones, and in noise the share of voxels that are labelled."""
+ENOUGH_FOR_NOISE = 300
+"""Labelled voxels from which noise is told by that: fewer may be a few small structures."""
+
+
+def check_drawn(segmentation: Image, *, name: str, structure: str) -> None:
+    """Refuse a segmentation that nobody has drawn: noise, the whole scan, or a scan in its place; an empty one is none of them.
+
+    Parameters
+    ----------
+    segmentation
+        One whole number a structure and 0 elsewhere, or one number for all.
+    name
+        What the segmentation is called in messages.
+    structure
+        What one of its structures is called, "lymph node" for example.
+
+    Raises
+    ------
+    InvalidInputError
+        If it holds values that are no labels, more labels than anyone draws, or labels without any shape.
+    """
+    values = segmentation.voxels
+    low, high = float(values.min()), float(values.max())
+    if low < 0 or high > HIGHEST_LABEL or (values.dtype.kind == "f" and (values != np.round(values)).any()):
+        raise InvalidInputError(
+            f"The {name} holds values from {low:g} to {high:g}; expected whole numbers from 0 to {HIGHEST_LABEL}, one for "
+            f"each {structure}."
+        )
+    drawn = values != 0
+    count = int(drawn.sum())
+    if count > MAX_SHARE * values.size:
+        raise InvalidInputError(
+            f"The {name} marks {count / values.size:.0%} of the scan; expected each {structure}, and nothing around it: check "
+            "that it is the segmentation, and that the background is 0."
+        )
+    labels = len(np.unique(values[drawn]))
+    if labels > MAX_STRUCTURES:
+        raise InvalidInputError(
+            f"The {name} holds {labels:,} labels; expected one for each {structure}, and at most {MAX_STRUCTURES}: is it the "
+            "segmentation, or a scan?"
+        )
+    if count >= ENOUGH_FOR_NOISE and _compactness(values) < COMPACT:
+        raise InvalidInputError(
+            f"The {name} looks like noise: most of its {count:,} labelled voxels have other labels beside them; expected "
+            f"each {structure} as a coherent region."
+        )
+
+
+def _compactness(values: NDArray[np.generic]) -> float:
+    """Share of labelled voxels with the same label behind them, along the two axes where it is largest: slices can be thick."""
+    alike = []
+    for axis in range(values.ndim):
+        along = np.moveaxis(values, axis, 0)
+        alike.append(int(((along[1:] == along[:-1]) & (along[1:] != 0)).sum()))
+    return sum(sorted(alike)[-2:]) / (2 * int((values != 0).sum()))
+
 
 def separate_instances(segmentation: Image, *, name: str, structure: str) -> tuple[Image, list[str]]:
     """Give each structure of a segmentation a number of its own.
@@ -43,17 +108,12 @@ def separate_instances(segmentation: Image, *, name: str, structure: str) -> tup
     Raises
     ------
     InvalidInputError
-        If it holds values that are no labels.
+        As :func:`check_drawn`, and if it holds more structures than anyone draws.
     """
+    check_drawn(segmentation, name=name, structure=structure)
     values = segmentation.voxels
-    low, high = float(values.min()), float(values.max())
-    if low < 0 or high > HIGHEST_LABEL or (values.dtype.kind == "f" and (values != np.round(values)).any()):
-        raise InvalidInputError(
-            f"The {name} holds values from {low:g} to {high:g}; expected whole numbers from 0 to {HIGHEST_LABEL}, one for "
-            f"each {structure}."
-        )
     numbers = np.zeros(segmentation.shape, dtype=np.int32)
-    if high == 0:
+    if not values.any():
         return segmentation.with_voxels(numbers), []
     box = bounding_box(values)
     drawn = crop(segmentation, box)
@@ -65,6 +125,11 @@ def separate_instances(segmentation: Image, *, name: str, structure: str) -> tup
     names, specks = _without_specks(parts, names)
     if specks:
         notes.append(f"{_counted(specks, 'part')} of the segmentation left out: under {SPECK_MM3:g} mm3, too small.")
+    if (count := len(np.unique(names[names > 0]))) > MAX_STRUCTURES:
+        raise InvalidInputError(
+            f"The {name} holds {count:,} separate {structure}s; expected at most {MAX_STRUCTURES}: is it noise, or that of "
+            "another scan?"
+        )
     numbers[box] = names[parts.voxels]
     return segmentation.with_voxels(numbers), notes
 

@@ -10,9 +10,12 @@ import numpy as np
 
 from preop.atomic import replacing
 from preop.errors import InvalidInputError, InvalidOutputError
+from preop.imaging.formats.content import other_content
 from preop.imaging.images import Geometry, Image
 
 TIFF_SUFFIXES = (".tif", ".tiff")
+TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+"""TIFF 6.0 and BigTIFF, in both byte orders."""
 TILE_PIXELS = 256
 MAX_PIXELS = 2**28
 """A level with more is not read: it would take more memory than a case has."""
@@ -87,6 +90,7 @@ def read_tiff(path: Path, *, pixel_mm: float = 0.0) -> Image:
     """
     import tifffile
 
+    check_is_tiff(path)
     try:
         with tifffile.TiffFile(path) as tiff:
             return _read_level(tiff, path, pixel_mm)
@@ -95,6 +99,24 @@ def read_tiff(path: Path, *, pixel_mm: float = 0.0) -> Image:
     # A damaged file fails anywhere in the reader, in any way.
     except Exception as error:
         raise InvalidInputError(f"{path.name} cannot be read as a TIFF: it is damaged or cut off.") from error
+
+
+def check_is_tiff(path: Path) -> None:
+    """Refuse what is called a TIFF and is something else.
+
+    Raises
+    ------
+    InvalidInputError
+        With what it is, where that is known.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(64)
+    except OSError as error:
+        raise InvalidInputError(f"{path.name} cannot be read: {error.strerror}.") from error
+    if not start.startswith(TIFF_STARTS):
+        found = other_content(start) or "damaged at its beginning, or in another format"
+        raise InvalidInputError(f"{path.name} cannot be read as a TIFF: it is {found}.")
 
 
 def _read_level(tiff: Any, path: Path, pixel_mm: float) -> Image:

@@ -1,4 +1,4 @@
-"""Whether a scan is in the unit it should be in, told by its voxels: a CT in HU, a PET in SUV by body weight.
+"""Whether a scan is in the unit it should be in, told by its voxels: a CT in HU, a PET in SUV by body weight; both in mm.
 
 HU: air is -1000 and water 0 by definition, so that fat lies near -100 and other soft tissue from 0 to 150, with contrast up
 to 350, in every patient. A rescale that was forgotten or done twice moves all of that, by 1000 or 1024 as a rule.
@@ -11,13 +11,14 @@ are only 2.5 to 5 times the SUV, which shows outside the brain.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from preop.errors import InvalidInputError
-from preop.imaging.images import Image
+from preop.imaging.images import Geometry, Image
 
 SOFT_TISSUE_HU = (-250.0, 350.0)
 AIR_HU = -400.0
@@ -42,7 +43,44 @@ MAX_QUIET_SUV = 1.3
 """Highest median over tissue outside of tumours and of the brain: 0.36 to 1.00 around 39 sarcomas, up to 1.22 around simulated
 ones. In kBq/ml, which are 3 to 5 times as large, it is 1.09 to 5 in the same scans."""
 
+VOXEL_MM = (0.05, 30.0)
+"""Sides of voxels of patients: 0.1 mm in a CT of the temporal bone, 10 mm in slices of old scanners, 20 mm with gaps."""
+LONGEST_MM = 3000.0
+"""Longest side of a scan: that of a whole body."""
+FARTHEST_MM = 1e5
+"""Of a scan from the origin of its coordinates, which lies in the scanner or in the patient."""
+
 _SAMPLED_VOXELS = 2**20
+
+
+def check_mm(scan: Geometry, *, name: str) -> None:
+    """Refuse a scan that cannot be one of a patient, by its sizes in mm.
+
+    Parameters
+    ----------
+    scan
+        Where its voxels lie.
+    name
+        What it is called in the message.
+
+    Raises
+    ------
+    InvalidInputError
+        If its voxels are as small as a cell or as large as an organ, or it is larger than any patient or far away.
+    """
+    low, high = VOXEL_MM
+    sides = [size * spacing for size, spacing in zip(scan.shape, scan.spacing_mm, strict=True)]
+    if not all(low <= spacing <= high for spacing in scan.spacing_mm):
+        found, wanted = f"voxels of {_in_mm(scan.spacing_mm)}", f"{low:g} to {high:g} mm"
+    elif max(sides) > LONGEST_MM:
+        found, wanted = f"a size of {_in_mm(sides)}", f"at most {LONGEST_MM:g} mm"
+    elif max(map(abs, scan.origin_mm)) > FARTHEST_MM:
+        found, wanted = f"its origin {max(map(abs, scan.origin_mm)):g} mm away", f"at most {FARTHEST_MM:g} mm"
+    else:
+        return
+    raise InvalidInputError(
+        f"{name} has {found}; expected {wanted} in a scan of a patient: its header is wrong, or not in millimetres."
+    )
 
 
 def check_hu(ct: Image, *, name: str = "The CT") -> None:
@@ -145,6 +183,10 @@ def check_suv(pet: Image, *, name: str = "The PET", brain: bool = True, lesion: 
             f"{name} holds whole numbers alone, from {lowest:g} to {highest:g}: SUV were rounded when it was written; convert it "
             "again with decimals."
         )
+
+
+def _in_mm(sides: Sequence[float]) -> str:
+    return " x ".join(f"{side:g}" for side in reversed(sides)) + " mm"
 
 
 def _not_hu(name: str, seen: str, reason: str) -> InvalidInputError:

@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 
@@ -21,7 +19,9 @@ from preop.mil.bags import Bag, Batch
 from preop.mil.heads import CountHead, Reading, make_head
 from preop.mil.network import INSTANCES_PER_CHUNK, BagNetwork
 from preop.mil.search import minimise
+from preop.repeatable import one_thread
 from preop.toml import first_validation_error
+from preop.weights import part_of, put_into, read_weights
 
 DESCRIPTION_FILE = "bags.json"
 WEIGHTS_FILE = "bags.safetensors"
@@ -82,7 +82,8 @@ class Ensemble:
         instances_per_chunk
             Most instances in the encoder at a time, which bounds the memory.
         """
-        by_member = [self._predictions(member, bags, most, instances_per_chunk) for member in self.members]
+        with one_thread():
+            by_member = [self._predictions(member, bags, most, instances_per_chunk) for member in self.members]
         return [_mean(predictions) for predictions in zip(*by_member, strict=True)]
 
     @torch.no_grad()
@@ -90,8 +91,8 @@ class Ensemble:
         found: dict[int, Prediction] = {}
         for numbers, _, reading in member.readings(bags, chunk):
             calibrated = member.head.at_temperature(reading, self.temperature)
-            said = _unbatched(member, calibrated, [bags[number] for number in numbers], most)
-            found |= dict(zip(numbers, said, strict=True))
+            predictions = _unbatched(member, calibrated, [bags[number] for number in numbers], most)
+            found |= dict(zip(numbers, predictions, strict=True))
         return [found[number] for number in range(len(bags))]
 
     def to_files(self) -> dict[str, bytes]:
@@ -129,25 +130,15 @@ def read_ensemble(folder: Path, make_encoder: Callable[[], nn.Module] = nn.Ident
         If a file is missing or damaged, or the weights belong to another architecture.
     """
     description = _read_description(folder / DESCRIPTION_FILE)
-    try:
-        weights = load_file(folder / WEIGHTS_FILE)
-    except (OSError, SafetensorError) as error:
-        raise InvalidModelError(f"The weights {folder / WEIGHTS_FILE} cannot be read: {error}.") from None
+    weights = read_weights(folder / WEIGHTS_FILE)
     members = []
     for number in range(description.members):
         # Weights are about to be replaced; the caller's random numbers stay as they were.
         with torch.random.fork_rng():
             head = make_head(description.head, description.features, **description.options)
             member = BagNetwork(make_encoder(), head)
-        prefix = f"{number}."
-        own = {name.removeprefix(prefix): tensor for name, tensor in weights.items() if name.startswith(prefix)}
-        try:
-            member.load_state_dict(own)
-        except RuntimeError:
-            raise InvalidModelError(
-                f"The weights {folder / WEIGHTS_FILE} do not fit the network; expected those of the encoder it was trained "
-                f"with and the head {description.head}: take the model folder that belongs to this version."
-            ) from None
+        expected = f"the network, its encoder and the head {description.head}"
+        put_into(member, part_of(weights, number), folder / WEIGHTS_FILE, expected)
         members.append(member.eval())
     return Ensemble(tuple(members), description.temperature)
 
@@ -180,7 +171,7 @@ class _Description(BaseModel):
     features: int = Field(ge=1)
     options: Mapping[str, bool | int | float]
     members: int = Field(ge=1)
-    temperature: float = Field(gt=0)
+    temperature: FiniteFloat = Field(gt=0)
 
 
 def _read_description(path: Path) -> _Description:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from preop.mil.bags import Bag, Batch, batches, collate, moved_to, pad
 from preop.mil.heads import Head, Reading
+from preop.repeatable import one_thread
 
 INSTANCES_PER_CHUNK = 64
 
@@ -54,13 +55,14 @@ class BagNetwork(nn.Module):
         for numbers in batches([bag.size for bag in bags], instances_per_chunk):
             batch = collate([bags[number] for number in numbers])
             total = int(batch.sizes.sum())
-            chunks = [
-                self._encode(
-                    tuple(moved_to(device, part[first : first + instances_per_chunk]) for part in batch.instances)
-                )
-                for first in range(0, max(total, 1), instances_per_chunk)
-            ]
-            reading = self._read(torch.cat(chunks), batch.sizes)
+            with one_thread():
+                chunks = [
+                    self._encode(
+                        tuple(moved_to(device, part[first : first + instances_per_chunk]) for part in batch.instances)
+                    )
+                    for first in range(0, max(total, 1), instances_per_chunk)
+                ]
+                reading = self._read(torch.cat(chunks), batch.sizes)
             yield numbers, batch._replace(instances=()).to(device), reading
 
     def _encode(self, instances: tuple[Tensor, ...]) -> Tensor:

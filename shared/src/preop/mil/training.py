@@ -7,8 +7,7 @@ was interrupted goes on from the last finished epoch as if nothing had happened,
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from preop.atomic import replacing
 from preop.errors import InvalidInputError
 from preop.mil.bags import Bag, batches, check_alike, collate
 from preop.mil.network import INSTANCES_PER_CHUNK, BagNetwork
+from preop.repeatable import repeatable
 
 Augmentation = Callable[[tuple[Tensor, ...], torch.Generator], tuple[Tensor, ...]]
 """Changes the instances of a batch, each tensor (total, ...), drawing from the generator."""
@@ -91,8 +91,7 @@ def train(
     check_alike([*bags, *held_out])
     seed = settings.seed if seed is None else seed
     device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    with _reproducible():
-        torch.manual_seed(seed)
+    with repeatable(seed):
         network = make_network()
         network.head.check([*bags, *held_out])
         network.head.start_from(bags)
@@ -201,13 +200,6 @@ def _learn(run: _Run, bags: Sequence[Bag], settings: Settings, *, seed: int, aug
         run.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         run.optimizer.step()
-
-
-@contextmanager
-def _reproducible() -> Iterator[None]:
-    """Leave the caller's random numbers alone, and let cuDNN choose only algorithms that repeat themselves."""
-    with torch.random.fork_rng(), torch.backends.cudnn.flags(deterministic=True, benchmark=False):
-        yield
 
 
 def _mixed(seed: int, epoch: int) -> int:

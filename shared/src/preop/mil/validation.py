@@ -49,7 +49,7 @@ def fit(
 ) -> Ensemble:
     """Train an ensemble: one member an inner fold, stopped early on that fold, calibrated on all folds together.
 
-    Folds are by patient, stratified by whether a patient is positive. Calibration goes by what each member said of the
+    Folds are by patient, stratified by whether a patient is positive. Calibration goes by what each member predicts for the
     fold it did not learn from (but that stopped it early).
 
     Parameters
@@ -120,8 +120,10 @@ def cross_validate(
         for number, (name, rows) in enumerate(outer.items()):
             place = folder / f"outer_{number}" if folder else None
             ensemble = _fit(make_network, training[name], settings, place, augment, advance)
-            said = ensemble.predict([bags[row] for row in rows], instances_per_chunk=settings.instances_per_chunk)
-            found |= {row: HeldOut(prediction, name) for row, prediction in zip(rows, said, strict=True)}
+            predictions = ensemble.predict(
+                [bags[row] for row in rows], instances_per_chunk=settings.instances_per_chunk
+            )
+            found |= {row: HeldOut(prediction, name) for row, prediction in zip(rows, predictions, strict=True)}
     return [found[row] for row in range(len(bags))]
 
 

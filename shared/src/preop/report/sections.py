@@ -165,4 +165,5 @@ class Page:
 
 def write_page(page: Page, path: Path) -> None:
     """Write a page as one HTML file that needs nothing else."""
-    path.write_text(render("page.html", page=page), encoding="utf-8")
+    # A reason that others wrote may hold half of a surrogate pair, which no file can.
+    path.write_text(render("page.html", page=page), encoding="utf-8", errors="backslashreplace")

@@ -17,6 +17,7 @@ import numpy as np
 
 from preop.errors import InvalidInputError, InvalidModelError
 from preop.imaging import Image, reorient_like
+from preop.repeatable import one_thread
 from preop.segmentation.model_folder import (
     PLANS_FILE,
     ModelFolder,
@@ -376,9 +377,11 @@ def _classes(score: Callable[[int], Any], heads: Sequence[int], wanted: Sequence
         labels.masked_fill_(candidate > best, head)
         torch.maximum(best, candidate, out=best)
         if total is not None:
-            torch.logaddexp(total, candidate, out=total)
-    maps = (score(heads.index(head)) - total if head in heads else torch.full_like(best, -torch.inf) for head in wanted)
-    return [labels, *(each.exp() for each in maps)]
+            with one_thread():  # the last bit of an exponential depends on where the part of a thread ends
+                torch.logaddexp(total, candidate, out=total)
+    maps = [score(heads.index(head)) - total if head in heads else torch.full_like(best, -torch.inf) for head in wanted]
+    with one_thread():
+        return [labels, *(each.exp_() for each in maps)]
 
 
 def _regions(score: Callable[[int], Any], manager: Any, values: Mapping[str, Any], names: Sequence[str]) -> list[Any]:

@@ -25,6 +25,7 @@ from preop.atomic import write_text
 from preop.errors import InvalidInputError
 from preop.folders import open_resumable_run
 from preop.imaging import Image
+from preop.repeatable import one_thread
 from preop.segmentation.model_folder import CHECKPOINT_FILE, PLANS_FILE, read_checkpoint, write_network
 from preop.segmentation.network import Device, Progress
 
@@ -54,7 +55,7 @@ class TrainingSettings:
     features
         Number of feature maps of each stage, from fine to coarse; each stage halves the resolution.
     convolutions
-        Number of convolutions in each stage.
+        Number of convolutions in each stage, or of each stage from fine to coarse.
     batch_size, epochs, iterations
         Tiles in a step, and number of epochs with so many steps each.
     learning_rate
@@ -68,7 +69,7 @@ class TrainingSettings:
     spacing_mm: tuple[float, float, float] = (3.0, 3.0, 3.0)
     patch: tuple[int, int, int] = (64, 64, 64)
     features: tuple[int, ...] = (8, 16, 32, 64)
-    convolutions: int = 2
+    convolutions: int | tuple[int, ...] = 2
     batch_size: int = 2
     epochs: int = 50
     iterations: int = 50
@@ -81,11 +82,22 @@ class TrainingSettings:
                 f"A network of {len(self.features)} stages cannot be trained; expected 3 or more, because nnU-Net's loss "
                 "leaves out the coarsest output."
             )
+        if len(self.convolutions_of_stages) != len(self.features):
+            raise InvalidInputError(
+                f"Convolutions are given for {len(self.convolutions_of_stages)} stages; expected {len(self.features)}, as "
+                "many as there are features."
+            )
         halved = 2 ** (len(self.features) - 1)
         if any(size % halved for size in self.patch):
             raise InvalidInputError(
                 f"The patch {self.patch} cannot be halved {len(self.features) - 1} times; expected multiples of {halved}."
             )
+
+    @property
+    def convolutions_of_stages(self) -> tuple[int, ...]:
+        """Number of convolutions of each stage, from fine to coarse."""
+        given = self.convolutions
+        return (given,) * len(self.features) if isinstance(given, int) else given
 
     @property
     def trainer(self) -> str:
@@ -150,7 +162,13 @@ def train_network(
     open_resumable_run(work, {**made_with, "seed": seed, "cases": " ".join(cases)})
     dataset = dataset_of(settings, len(cases))
     place = torch.device("cuda" if device == "auto" and torch.cuda.is_available() else device.replace("auto", "cpu"))
-    with _surroundings(work, workers), (work / "log.txt").open("a") as log, contextlib.redirect_stdout(log):
+    on_threads = one_thread() if place.type == "cpu" else contextlib.nullcontext()
+    with (
+        on_threads,
+        _surroundings(work, workers),
+        (work / "log.txt").open("a") as log,
+        contextlib.redirect_stdout(log),
+    ):
         plans = _prepare(cases, settings, dataset, work, seed)
         trainer = _trainer(settings, plans, dataset, work, place, seed, progress)
         trainer.run_training()
@@ -215,8 +233,8 @@ def plans_of(settings: TrainingSettings, intensities: Mapping[str, Mapping[str, 
                         "conv_op": "torch.nn.modules.conv.Conv3d",
                         "kernel_sizes": [[3, 3, 3]] * stages,
                         "strides": [[1, 1, 1]] + [[2, 2, 2]] * (stages - 1),
-                        "n_conv_per_stage": [settings.convolutions] * stages,
-                        "n_conv_per_stage_decoder": [settings.convolutions] * (stages - 1),
+                        "n_conv_per_stage": list(settings.convolutions_of_stages),
+                        "n_conv_per_stage_decoder": list(settings.convolutions_of_stages[-2::-1]),
                         "conv_bias": True,
                         "norm_op": "torch.nn.modules.instancenorm.InstanceNorm3d",
                         "norm_op_kwargs": {"eps": 1e-5, "affine": True},

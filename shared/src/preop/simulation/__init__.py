@@ -6,7 +6,9 @@ its patients of these blocks in its own ``simulation/``, and its cohort by the s
 
 from preop.simulation.cohort import Place, Table, random_generator, simulate_patients, write_cohort, write_table
 from preop.simulation.fields import correlated_noise, random_field
+from preop.simulation.label_maps import BodyMap
 from preop.simulation.outcomes import LogisticOutcome
+from preop.simulation.randomised import RandomisedCt, randomised_ct
 from preop.simulation.readers import draw_contour
 from preop.simulation.scanners import CtScanner, MrScanner, PetScanner
 from preop.simulation.shapes import (
@@ -24,12 +26,14 @@ from preop.simulation.volumes import average, coordinates, finer, paint, sample_
 
 __all__ = [
     "Blob",
+    "BodyMap",
     "CtScanner",
     "Ellipsoid",
     "LogisticOutcome",
     "MrScanner",
     "PetScanner",
     "Place",
+    "RandomisedCt",
     "Segment",
     "Shape",
     "Table",
@@ -46,6 +50,7 @@ __all__ = [
     "random_blob",
     "random_field",
     "random_generator",
+    "randomised_ct",
     "sample_aligned",
     "simulate_patients",
     "slabs",

@@ -28,6 +28,7 @@ from preop.errors import InvalidInputError, InvalidModelError, InvalidOutputErro
 from preop.folders import sha256
 from preop.slides.levels import WHITE, Pixels
 from preop.toml import first_validation_error
+from preop.weights import put_into, read_weights
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -320,8 +321,6 @@ def _finish(folder: Path, info: EncoderInfo, partial: Path) -> EncoderInfo:
 
 def _read_network(info: EncoderInfo, weights: Path, device: str) -> nn.Module:
     import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
 
     if info.kind == "torchscript":
         try:
@@ -332,19 +331,7 @@ def _read_network(info: EncoderInfo, weights: Path, device: str) -> nn.Module:
             ) from None
         return archive.eval()
     network = _timm_network(info)
-    try:
-        network.load_state_dict(load_file(weights))
-    except SafetensorError as error:
-        raise InvalidModelError(f"The weights of the encoder {info.name} cannot be read: {error}.") from None
-    except RuntimeError as error:
-        raise InvalidModelError(
-            f"The weights of the encoder {info.name} do not fit {info.architecture}: {_first_line(error)}"
-        ) from None
-    broken = [name for name, value in network.state_dict().items() if not torch.isfinite(value).all()]
-    if broken:
-        raise InvalidModelError(
-            f"The weights of the encoder {info.name} hold numbers that are not finite, in {broken[0]}."
-        )
+    put_into(network, read_weights(weights), weights, info.architecture)
     return network.to(device).eval()
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preop.errors import InvalidInputError
+from preop.tables import number
 
 Pixels = NDArray[np.uint8]
 
@@ -88,8 +89,8 @@ def closed(path: Path) -> ValueError:
 def number_in(text: str) -> float | None:
     """A number that a program wrote, with a decimal point or, in some countries, a comma; None if it is none."""
     try:
-        return float(text.strip().replace(",", "."))
-    except ValueError:
+        return number(text.replace(",", "."), "")
+    except InvalidInputError:
         return None
 
 

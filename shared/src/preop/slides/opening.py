@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from preop.errors import InvalidInputError
+from preop.imaging.tiff import TIFF_STARTS, check_is_tiff
 from preop.slides.dicom_folder import whole_slide_in
 from preop.slides.levels import Reader
 from preop.slides.scanner_formats import OpenSlideReader, vendor_of
 from preop.slides.tiff import ColoursNotReadError, TiffReader
 
 _TIFF_SUFFIXES = (".tif", ".tiff", ".svs")
-_TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # TIFF 6.0 and BigTIFF, in both byte orders
 _PLAIN = (None, "generic-tiff", "aperio")
 """What OpenSlide calls files whose tags say all; pages of others need more to be understood."""
 
@@ -47,10 +47,12 @@ def open_slide(path: Path, um_per_pixel: float | None) -> Reader:
 
 
 def _is_plain_tiff(path: Path) -> bool:
+    if path.suffix.lower() in _TIFF_SUFFIXES:
+        check_is_tiff(path)
     with path.open("rb") as file:
-        starts_so = file.read(4) in _TIFF_STARTS
+        starts_so = file.read(4) in TIFF_STARTS
     if not starts_so:
-        return path.suffix.lower() in _TIFF_SUFFIXES
+        return False
     return vendor_of(path) in _PLAIN and not _is_other_layout(path)
 
 

@@ -230,7 +230,14 @@ def _levels(path: Path, pages: list[Any]) -> list[Any]:
     tiled = [page for page in pages if page.is_tiled and not int(page.subfiletype) & ~_REDUCED_OR_PAGE]
     if not tiled:
         raise InvalidInputError(f"{path.name} is not tiled; expected a slide in tiles: {_CONVERT}")
-    first = max(tiled, key=lambda page: int(page.imagewidth) * int(page.imagelength))
+    first = max(tiled, key=_area)
+    largest = max(pages, key=_area)
+    if _area(largest) > _area(first) and not int(largest.subfiletype) & ~_REDUCED_OR_PAGE:
+        # Without it a coarser level would be taken for the finest, which alone has the resolution that is stated.
+        raise InvalidInputError(
+            f"{path.name} is damaged: its largest image, of {largest.imagewidth} x {largest.imagelength} pixels, is not tiled and "
+            f"a smaller one is; expected a pyramid in tiles: {_CONVERT}"
+        )
     _check_single(path, tiled, first)
     levels = [first]
     beneath = sorted(_beneath(first), key=lambda page: -int(page.imagewidth))
@@ -239,6 +246,10 @@ def _levels(path: Path, pages: list[Any]) -> list[Any]:
         if page.is_tiled and smaller and _is_of_same_shape(page, first):
             levels.append(page)
     return levels
+
+
+def _area(page: Any) -> int:
+    return int(page.imagewidth) * int(page.imagelength)
 
 
 def _beneath(page: Any) -> list[Any]:

@@ -13,6 +13,7 @@ cannot contradict each other.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -270,6 +271,7 @@ class WithinPatientCorrelation:
         return p / self.prevalence * chance, (1 - p) / (1 - self.prevalence) * rest
 
 
+@functools.cache
 def _gauss_hermite() -> tuple[Floats, Floats]:
     """Nodes and weights (nodes,) by which a mean over a standard normal variable is a weighted sum."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)

@@ -6,10 +6,12 @@ Cohen J. Weighted kappa: nominal scale agreement with provision for scaled disag
 Psychol Bull 1968;70:213-20.
 Fleiss JL, Cohen J, Everitt BS. Large sample standard errors of kappa and weighted kappa.
 Psychol Bull 1969;72:323-7.
+Efron B, Stein C. The jackknife estimate of variance. Ann Stat 1981;9:586-96.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -72,29 +74,44 @@ class Agreement:
 
     @property
     def quadratic_weighted_kappa(self) -> Estimate | None:
-        """Cohen's kappa with quadratic weights and its large-sample interval (Fleiss 1969), cut at -1 and 1.
+        """Cohen's kappa with quadratic weights; the interval is symmetric on Fisher's z scale.
 
-        None where every case has one and the same stage in both: no disagreement was possible by chance. The
-        interval is NaN where the variance vanishes, as with perfect agreement or one stage for all.
+        The variance is the jackknife's (Efron & Stein 1981) and the quantile Student's t: in 20 to 400 simulated
+        cases the interval covers 94 to 97 %, the large-sample one of Fleiss 1969 as little as 88 %
+        (``benchmarks/coverage.py``). None where every case has one and the same stage in both: no disagreement was
+        possible by chance. The interval is NaN where the variance vanishes, as with perfect agreement or one stage
+        for all.
         """
-        return self._kappa("quadratic")
+        squared = np.subtract.outer(np.arange(len(self.categories)), np.arange(len(self.categories))) ** 2
+        return self._kappa(squared.astype(np.float64))
 
     @property
     def kappa(self) -> Estimate | None:
         """Cohen's kappa without weights, for categories without an order; else as the weighted one."""
-        return self._kappa(None)
+        return self._kappa(1.0 - np.eye(len(self.categories)))
 
-    def _kappa(self, weights: str | None) -> Estimate | None:
-        from statsmodels.stats.inter_rater import cohens_kappa
+    def _kappa(self, disagreement: NDArray[np.float64]) -> Estimate | None:
+        from scipy.stats import t
 
         in_use = self.matrix.any(axis=0) | self.matrix.any(axis=1)
         if in_use.sum() == 1:
             return None
-        with np.errstate(invalid="ignore", divide="ignore"):  # it also tests kappa against 0, which may not exist
-            result = cohens_kappa(self.matrix, wt=weights)
-        if not result.var_kappa > NO_VARIANCE:
-            return Estimate.without_interval(float(result.kappa))
-        return Estimate(float(result.kappa), max(float(result.kappa_low), -1.0), min(float(result.kappa_upp), 1.0))
+        kappa = float(_kappas(self.matrix[np.newaxis].astype(np.float64), disagreement)[0])
+        variance = self._jackknife_variance(disagreement)
+        if not variance > NO_VARIANCE or abs(kappa) >= 1:
+            return Estimate.without_interval(kappa)
+        half_width = float(t.ppf(0.975, self.cases - 1)) * math.sqrt(variance) / (1 - kappa**2)
+        lower, upper = np.tanh(np.arctanh(kappa) + np.array([-half_width, half_width]))
+        return Estimate(kappa, float(lower), float(upper))
+
+    def _jackknife_variance(self, disagreement: NDArray[np.float64]) -> float:
+        """Variance of kappa from leaving out each case; NaN where it is undefined without one of them."""
+        cells = np.argwhere(self.matrix)
+        without_one = np.repeat(self.matrix[np.newaxis].astype(np.float64), len(cells), axis=0)
+        without_one[np.arange(len(cells)), cells[:, 0], cells[:, 1]] -= 1
+        kappas, weights = _kappas(without_one, disagreement), self.matrix[cells[:, 0], cells[:, 1]]
+        mean = np.average(kappas, weights=weights)
+        return float((self.cases - 1) / self.cases * (weights * (kappas - mean) ** 2).sum())
 
     def as_dict(self) -> dict[str, dict[str, int]]:
         """Nested counts for a JSON file: reference stage, then predicted stage."""
@@ -102,3 +119,12 @@ class Agreement:
             true: {called: int(count) for called, count in zip(self.categories, row, strict=True)}
             for true, row in zip(self.categories, self.matrix, strict=True)
         }
+
+
+def _kappas(matrices: NDArray[np.float64], disagreement: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Kappa of each table (t, k, k) for weights of disagreement (k, k); NaN where none is possible by chance."""
+    observed = (disagreement * matrices).sum(axis=(1, 2)) * matrices.sum(axis=(1, 2))
+    expected = np.einsum("ti,ij,tj->t", matrices.sum(axis=2), disagreement, matrices.sum(axis=1))
+    ratio = np.full(len(matrices), np.nan)
+    np.divide(observed, expected, out=ratio, where=expected > 0)
+    return np.asarray(1 - ratio)

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from preop.errors import InvalidInputError
-from preop.statistics.checks import as_labels, as_scores, by_class
+from preop.statistics.checks import as_labels, as_names, as_numbers, as_scores, by_class
 from preop.statistics.discrimination import auc_delong
 from preop.statistics.intervals import Estimate
 
@@ -30,6 +30,10 @@ EVENTS_A_COEFFICIENT = 10
 MIN_EXPECTED_COUNT = 5
 # Fitted log odds beyond this mean that the classes separate: maximum likelihood has no solution.
 _DIVERGED = 15.0
+# Tables with the same margins that Fisher's test lists (about a second); beyond, tables are drawn.
+MAX_TABLES = 2_000_000
+PERMUTATIONS = 9_999
+_EQUALLY_PROBABLE = 1e-7
 _ITERATIONS = 200
 _CONVERGED = 1e-9
 
@@ -57,12 +61,13 @@ class TableTest:
     Attributes
     ----------
     test
-        Pearson's chi-square test, or Fisher's exact test where an expected count is below five.
+        Pearson's chi-square test, or Fisher's exact test where an expected count is below five; "chi-square by
+        permutation" where small counts come with more tables than can be listed.
     p_value
         Two-sided.
     """
 
-    test: Literal["chi-square", "Fisher"]
+    test: Literal["chi-square", "Fisher", "chi-square by permutation"]
     p_value: float
 
 
@@ -127,14 +132,16 @@ def mann_whitney(labels: ArrayLike, values: ArrayLike) -> RankTest:
 def table_test(labels: ArrayLike, categories: Sequence[str]) -> TableTest:
     """Test whether categories (n,) go with the outcome (n,): chi-square, or Fisher's exact test where counts are small.
 
-    Tables with more than two categories have an exact test too (Freeman & Halton 1951).
+    Tables with more than two categories have an exact test too (Freeman & Halton 1951): all tables with the same
+    margins are listed. Where there are more than ``MAX_TABLES`` of them, Pearson's statistic is compared with those of
+    ``PERMUTATIONS`` tables drawn with the same margins from a fixed seed, and the test is called so.
 
     Raises
     ------
     InvalidInputError
         If only one class or one category is present, or the two differ in number.
     """
-    from scipy.stats import chi2_contingency, fisher_exact
+    from scipy.stats import PermutationMethod, chi2_contingency, fisher_exact
     from scipy.stats.contingency import crosstab, expected_freq
 
     truth = as_labels(labels)
@@ -143,20 +150,66 @@ def table_test(labels: ArrayLike, categories: Sequence[str]) -> TableTest:
             f"There are {len(categories)} categories for {truth.size} labels; expected one for each."
         )
     by_class(truth, truth)
-    counts = crosstab(np.asarray(categories, dtype=np.str_), truth).count
+    counts = crosstab(as_names(categories, "categories"), truth).count
     if len(counts) < 2:
         raise InvalidInputError(f"All cases are {categories[0]!r}; expected at least two categories.")
     if expected_freq(counts).min() < MIN_EXPECTED_COUNT:
-        return TableTest("Fisher", float(np.squeeze(fisher_exact(counts).pvalue)))
+        if len(counts) == 2:
+            return TableTest("Fisher", float(fisher_exact(counts).pvalue))
+        if _number_of_tables(counts) <= MAX_TABLES:
+            return TableTest("Fisher", _exact_p_value(counts))
+        drawn = PermutationMethod(n_resamples=PERMUTATIONS, rng=np.random.default_rng(0))
+        p_value = chi2_contingency(counts, correction=False, method=drawn).pvalue
+        return TableTest("chi-square by permutation", float(p_value))
     return TableTest("chi-square", float(chi2_contingency(counts, correction=False).pvalue))
 
 
+def _number_of_tables(counts: NDArray[np.int64]) -> int:
+    """Number of tables (k, 2) with the margins of ``counts``."""
+    ways = np.ones(1, dtype=object)  # of whole numbers without a bound
+    for size in counts.sum(axis=1):
+        ways = np.convolve(ways, np.ones(size + 1, dtype=object))
+    return int(ways[counts[:, 0].sum()])
+
+
+def _exact_p_value(counts: NDArray[np.int64]) -> float:
+    """Share of tables (k, 2) with the margins of ``counts`` that are no more probable than it (Freeman & Halton 1951)."""
+    from scipy.special import gammaln
+
+    def log_ways(size: int) -> NDArray[np.float64]:
+        chosen = np.arange(size + 1)
+        return np.asarray(gammaln(size + 1) - gammaln(chosen + 1) - gammaln(size - chosen + 1))
+
+    sizes, chosen = counts.sum(axis=1), int(counts[:, 0].sum())
+    reached, log_weight = np.zeros(1, dtype=np.int64), np.zeros(1)
+    still_to_come = int(sizes.sum())
+    for size in sizes:
+        still_to_come -= int(size)
+        reached = np.add.outer(reached, np.arange(size + 1)).ravel()
+        log_weight = np.add.outer(log_weight, log_ways(int(size))).ravel()
+        possible = (reached <= chosen) & (reached + still_to_come >= chosen)
+        reached, log_weight = reached[possible], log_weight[possible]
+    own = sum(log_ways(int(size))[positive] for size, positive in zip(sizes, counts[:, 0], strict=True))
+    weights = np.exp(log_weight - log_weight.max())
+    # Tables of equal probability differ by rounding.
+    return min(float(weights[log_weight <= own + _EQUALLY_PROBABLE].sum() / weights.sum()), 1.0)
+
+
 def adjust_p_values(p_values: ArrayLike, *, method: Literal["holm", "benjamini-hochberg"]) -> NDArray[np.float64]:
-    """Adjust p-values for their number: Holm's for the chance of any error, Benjamini and Hochberg's for their share."""
+    """Adjust p-values for their number: Holm's for the chance of any error, Benjamini and Hochberg's for their share.
+
+    Raises
+    ------
+    InvalidInputError
+        If any is not a number between 0 and 1: a test that was not done must not count among those that were.
+    """
     from statsmodels.stats.multitest import multipletests
 
+    values = as_numbers(p_values, "p-values")
+    if not ((values >= 0) & (values <= 1)).all():
+        raise InvalidInputError(f"The p-values are {values.tolist()}; expected numbers between 0 and 1.")
     names = {"holm": "holm", "benjamini-hochberg": "fdr_bh"}
-    return np.asarray(multipletests(np.asarray(p_values, dtype=np.float64), method=names[method])[1])
+    return np.asarray(multipletests(values, method=names[method])[1])
 
 
 def logistic_regression(
@@ -187,7 +240,7 @@ def logistic_regression(
         the others, or only one class is present.
     """
     truth = as_labels(labels)
-    design = np.asarray(values, dtype=np.float64)
+    design = as_numbers(values, "variables")
     if design.shape != (truth.size, len(names)) or not np.isfinite(design).all():
         raise InvalidInputError(
             f"The variables have shape {design.shape}; expected finite numbers for {truth.size} cases and "

@@ -2,12 +2,42 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from preop.errors import InvalidInputError
+
+
+def as_numbers(values: ArrayLike, what: str) -> NDArray[np.float64]:
+    """Turn values of any shape into floats; whether they must be finite is for the caller to say.
+
+    Raises
+    ------
+    InvalidInputError
+        If any is no number: text, None, or rows of different lengths. ``what`` names them in the sentence.
+    """
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InvalidInputError(f"The {what} are {values!r:.80}; expected numbers.") from None
+
+
+def as_names(values: Sequence[Any], what: str) -> NDArray[np.str_]:
+    """Turn names of categories, groups or patients (n,) into text.
+
+    Raises
+    ------
+    InvalidInputError
+        If any is missing: None or NaN would become a category of its own.
+    """
+    missing = sum(value is None or (isinstance(value, float) and math.isnan(value)) for value in values)
+    if missing:
+        raise InvalidInputError(f"Of the {len(values)} {what}, {missing} are missing; leave these cases out first.")
+    return np.asarray(values, dtype=np.str_)
 
 
 def as_labels(labels: ArrayLike) -> NDArray[np.bool_]:
@@ -35,7 +65,7 @@ def as_scores(scores: ArrayLike, labels: NDArray[np.bool_]) -> NDArray[np.float6
     InvalidInputError
         If their number is not that of the labels, or any is not finite.
     """
-    array = np.asarray(scores, dtype=np.float64)
+    array = as_numbers(scores, "scores")
     if array.shape != labels.shape:
         raise InvalidInputError(f"There are {array.size} scores for {labels.size} labels; expected one for each.")
     if not np.isfinite(array).all():

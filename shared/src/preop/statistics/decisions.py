@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from preop.errors import InvalidInputError
-from preop.statistics.checks import as_labels, as_probabilities
+from preop.statistics.checks import as_labels, as_numbers, as_probabilities
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,7 @@ def decision_curve(labels: ArrayLike, probabilities: ArrayLike, thresholds: Arra
     """
     truth = as_labels(labels)
     risk = as_probabilities(probabilities, truth)
-    cuts = np.asarray(thresholds, dtype=np.float64)
+    cuts = as_numbers(thresholds, "thresholds")
     if cuts.ndim != 1 or not ((cuts >= 0) & (cuts < 1)).all():
         raise InvalidInputError(f"The thresholds are {cuts.tolist()}; expected numbers from 0 to below 1.")
     acted = risk[None, :] >= cuts[:, None]

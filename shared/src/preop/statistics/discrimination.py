@@ -8,6 +8,7 @@ Sun X, Xu W. Fast implementation of DeLong's algorithm for comparing the areas u
 characteristic curves. IEEE Signal Process Lett 2014;21:1389-93.
 Kottas M, Kuss O, Zapf A. A modified Wald interval for the area under the ROC curve (AUC) in diagnostic case-control
 studies. BMC Med Res Methodol 2014;14:26.
+Obuchowski NA. Nonparametric analysis of clustered ROC curve data. Biometrics 1997;53:567-78.
 Youden WJ. Index for rating diagnostic tests. Cancer 1950;3:32-5.
 """
 
@@ -21,7 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from preop.errors import InvalidInputError
-from preop.statistics.checks import as_labels, as_scores, by_class
+from preop.statistics.checks import as_labels, as_names, as_numbers, as_scores, by_class
 from preop.statistics.intervals import Estimate, corrected_resampled_t
 
 # A variance below this is rounding: placement values are fractions between 0 and 1.
@@ -116,16 +117,9 @@ def auc_delong(labels: ArrayLike, scores: ArrayLike, confidence: float = 0.95) -
     InvalidInputError
         As :func:`auc`.
     """
-    from scipy.special import expit, logit
-
     of_positives, of_negatives = _placements(labels, scores)
-    area = float(of_positives.mean())
     variance = _variance(of_positives, of_negatives)
-    if not variance > NO_VARIANCE:
-        return Estimate.without_interval(area)
-    half_width = _normal_quantile(confidence) * math.sqrt(variance) / (area * (1 - area))
-    lower, upper = expit(logit(area) + np.array([-half_width, half_width]))
-    return Estimate(area, float(lower), float(upper), confidence)
+    return _on_logit_scale(float(of_positives.mean()), variance, _normal_quantile(confidence), confidence)
 
 
 def compare_aucs(
@@ -153,51 +147,60 @@ def compare_aucs(
     return AucComparison(interval, float(2 * norm.sf(abs(difference) / error)))
 
 
-def auc_bootstrap(
-    labels: ArrayLike,
-    scores: ArrayLike,
-    patients: Sequence[str],
-    *,
-    seed: int,
-    repeats: int = 2000,
-    confidence: float = 0.95,
-) -> Estimate:
-    """AUC with an interval from resampled patients, for cases that come several to a patient.
+def auc_clustered(labels: ArrayLike, scores: ArrayLike, patients: Sequence[str], confidence: float = 0.95) -> Estimate:
+    """AUC of cases that come several to a patient, with Obuchowski's variance for clustered data.
 
-    Patients with and without any positive case are resampled apart, so that each resample has both.
+    The placement values of a patient's cases are summed, so that patients and not cases count as independent
+    (Obuchowski 1997). The interval is symmetric on the logit scale, as in :func:`auc_delong`, with the quantile of
+    Student's t for one degree of freedom less than there are patients.
 
     Parameters
     ----------
     patients
         Whom each case belongs to, (n,).
-    seed, repeats
-        Of the bootstrap.
+
+    Returns
+    -------
+    The interval is NaN where fewer than two patients have a case of a class, or the variance vanishes, as with
+    perfectly separated classes.
 
     Raises
     ------
     InvalidInputError
         As :func:`auc`, or if the patients differ in number from the labels.
     """
+    from scipy.stats import t
+
     truth = as_labels(labels)
-    values = as_scores(scores, truth)
     if len(patients) != truth.size:
         raise InvalidInputError(f"There are {len(patients)} patients for {truth.size} labels; expected one for each.")
-    names, owner = np.unique(np.asarray(patients, dtype=np.str_), return_inverse=True)
-    cases = [np.flatnonzero(owner == number) for number in range(names.size)]
-    has_positive = np.array([truth[index].any() for index in cases])
-    random = np.random.default_rng(seed)
-    areas = []
-    for _ in range(repeats):
-        drawn = np.concatenate([random.choice(part, part.size) for part in _split_by(has_positive)])
-        index = np.concatenate([cases[number] for number in drawn])
-        if not truth[index].all() and truth[index].any():
-            areas.append(auc(truth[index], values[index]))
-    lower, upper = np.quantile(areas, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Estimate(auc(truth, values), float(lower), float(upper), confidence)
+    of_positives, of_negatives = _placements(truth, scores)
+    area = float(of_positives.mean())
+    names, owner = np.unique(as_names(patients, "patients"), return_inverse=True)
+
+    def surplus(owners: NDArray[np.intp], placements: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.bincount(owners, weights=placements - area, minlength=names.size) / owners.size
+
+    positive_patients, negative_patients = (np.unique(owner[part]).size for part in (truth, ~truth))
+    if min(positive_patients, negative_patients) < 2:
+        return Estimate.without_interval(area)
+    of_patients = surplus(owner[truth], of_positives), surplus(owner[~truth], of_negatives)
+    variance = sum(
+        patients_of_class / (patients_of_class - 1) * float((own**2).sum())
+        for patients_of_class, own in zip((positive_patients, negative_patients), of_patients, strict=True)
+    ) + 2 * names.size / (names.size - 1) * float((of_patients[0] * of_patients[1]).sum())
+    return _on_logit_scale(area, variance, float(t.ppf((1 + confidence) / 2, names.size - 1)), confidence)
 
 
-def _split_by(mask: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    return np.flatnonzero(mask), np.flatnonzero(~mask)
+def _on_logit_scale(area: float, variance: float, quantile: float, confidence: float) -> Estimate:
+    """Interval of an AUC that is symmetric on the logit scale; NaN where the variance vanishes or is unknown."""
+    from scipy.special import expit, logit
+
+    if not variance > NO_VARIANCE or area in (0, 1):
+        return Estimate.without_interval(area)
+    half_width = quantile * math.sqrt(variance) / (area * (1 - area))
+    lower, upper = expit(logit(area) + np.array([-half_width, half_width]))
+    return Estimate(area, float(lower), float(upper), confidence)
 
 
 def roc_curve(labels: ArrayLike, scores: ArrayLike) -> RocCurve:
@@ -287,12 +290,11 @@ def mean_roc_band(
         corrected_resampled_t(point, training_cases=training_cases, test_cases=test_cases, confidence=confidence)
         for point in np.transpose(curves)
     ]
-    return RocBand(
-        ROC_GRID,
-        np.array([point.value for point in points]),
-        np.clip([point.lower for point in points], 0, 1),
-        np.clip([point.upper for point in points], 0, 1),
-    )
+    sensitivity = np.array([point.value for point in points])
+    ends = [np.clip([point.lower for point in points], 0, 1), np.clip([point.upper for point in points], 0, 1)]
+    # Where all curves meet, as at both ends of the plot, the band has no width.
+    lower, upper = (np.where(np.isnan(end), sensitivity, end) for end in ends)
+    return RocBand(ROC_GRID, sensitivity, lower, upper)
 
 
 def _sensitivities(positives: NDArray[np.float64], negatives: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -309,16 +311,19 @@ def _sensitivities(positives: NDArray[np.float64], negatives: NDArray[np.float64
 def _placements(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """For each positive the share of negatives below it, and for each negative the share of positives above it.
 
-    Ties count one half. Found from mid-ranks in n log n steps (Sun & Xu 2014).
+    Ties count one half. Found from how many scores lie below each, in n log n steps (Sun & Xu 2014).
     """
-    from scipy.stats import rankdata
-
     truth = as_labels(labels)
     positives, negatives = by_class(truth, as_scores(scores, truth))
-    pooled = rankdata(np.concatenate([positives, negatives]))
-    of_positives = (pooled[: positives.size] - rankdata(positives)) / negatives.size
-    of_negatives = 1 - (pooled[positives.size :] - rankdata(negatives)) / positives.size
-    return of_positives, of_negatives
+    levels = np.unique(np.concatenate([positives, negatives]), return_inverse=True)[1]
+    positive_levels, negative_levels = levels[: positives.size], levels[positives.size :]
+    return _shares_below(positive_levels, negative_levels), 1 - _shares_below(negative_levels, positive_levels)
+
+
+def _shares_below(levels: NDArray[np.intp], others: NDArray[np.intp]) -> NDArray[np.float64]:
+    """For each level the share of the others below it, equal ones counting one half; levels count from 0 upwards."""
+    counts = np.bincount(others, minlength=int(levels.max()) + 1)
+    return np.asarray((counts.cumsum() - counts / 2)[levels] / others.size)
 
 
 def _variance(of_positives: NDArray[np.float64], of_negatives: NDArray[np.float64]) -> float:
@@ -346,7 +351,7 @@ def oracle_auc(probabilities: ArrayLike) -> float:
     probabilities
         True probabilities of the patients (n,), n of 2 or more, not all 0 and not all 1.
     """
-    p = np.asarray(probabilities, dtype=np.float64)
+    p = as_numbers(probabilities, "probabilities")
     values, group = np.unique(p, return_inverse=True)
     negative = np.bincount(group, weights=1 - p, minlength=values.size)
     below = np.cumsum(negative) - negative

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from preop.errors import InvalidInputError
+from preop.statistics.checks import as_numbers
 from preop.statistics.intervals import Estimate, mean_estimate, wilson
 
 # Probabilities of float32, or rounded to four places, do not add up to exactly 1.
@@ -68,7 +69,7 @@ def count_calibration(counts: ArrayLike, expected: ArrayLike, *, groups: int = 1
     InvalidInputError
         If the arrays do not fit, or fewer than one group is asked for.
     """
-    found, predicted = np.asarray(counts, dtype=np.float64), np.asarray(expected, dtype=np.float64)
+    found, predicted = as_numbers(counts, "counts"), as_numbers(expected, "expected counts")
     if groups < 1 or found.shape != predicted.shape or found.ndim != 1 or not found.size:
         raise InvalidInputError(
             f"A calibration of {found.size} counts by {predicted.size} expectations in {groups} groups was asked for; "
@@ -150,7 +151,7 @@ def central_coverage(counts: ArrayLike, distributions: ArrayLike, probability: f
 
 def _checked(counts: ArrayLike, distributions: ArrayLike) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """Counts, none above the last column; and cumulative distributions that end at 1."""
-    found, shares = np.asarray(counts), np.asarray(distributions, dtype=np.float64)
+    found, shares = np.asarray(counts), as_numbers(distributions, "distributions")
     if found.ndim != 1 or shares.ndim != 2 or found.shape[0] != shares.shape[0] or not shares.size:
         raise InvalidInputError(
             f"There are counts of shape {found.shape} and distributions of shape {shares.shape}; expected one row for each."

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from preop.errors import InvalidInputError
+from preop.statistics.checks import as_names, as_numbers
 
 # An interval narrower than this is rounding: scores of splits are fractions of patients.
 _NO_WIDTH = 1e-12
@@ -44,6 +45,11 @@ class Estimate:
     def without_interval(cls, value: float) -> Estimate:
         """Make an estimate whose interval is not determined."""
         return cls(value, math.nan, math.nan)
+
+    def within(self, lowest: float, highest: float) -> Estimate:
+        """Cut a symmetric interval where the scale of the number ends."""
+        lower, upper = np.clip([self.lower, self.upper], lowest, highest).tolist()
+        return Estimate(self.value, lower, upper, self.confidence)
 
     def as_dict(self) -> dict[str, float | None]:
         """Value, lower and upper for a JSON file, with null for what is not determined."""
@@ -93,7 +99,7 @@ def mean_estimate(values: ArrayLike, confidence: float = 0.95) -> Estimate:
     """
     from scipy.stats import t
 
-    array = np.asarray(values, dtype=np.float64)
+    array = as_numbers(values, "values")
     if array.ndim != 1 or array.size == 0 or not np.isfinite(array).all():
         raise InvalidInputError(f"The values are {array.tolist()}; expected a list of at least one finite number.")
     mean = float(array.mean())
@@ -126,12 +132,12 @@ def mean_bootstrap(
     InvalidInputError
         If there are no values, any is not finite, or the patients differ in number.
     """
-    array = np.asarray(values, dtype=np.float64)
+    array = as_numbers(values, "values")
     if array.ndim != 1 or array.size == 0 or not np.isfinite(array).all() or len(patients) != array.size:
         raise InvalidInputError(
             f"There are {array.size} values of {len(patients)} patients; expected finite numbers, and a patient for each."
         )
-    _, owner = np.unique(np.asarray(patients, dtype=np.str_), return_inverse=True)
+    _, owner = np.unique(as_names(patients, "patients"), return_inverse=True)
     sums, sizes = np.bincount(owner, weights=array), np.bincount(owner)
     if sizes.size < 2 or np.ptp(array) <= _NO_WIDTH:
         return Estimate.without_interval(float(array.mean()))
@@ -160,7 +166,8 @@ def corrected_resampled_t(
 
     Returns
     -------
-    The interval is not cut at the ends of the score's range.
+    The interval is symmetric: :meth:`Estimate.within` cuts it where the scale of the score ends. It is NaN where all
+    splits score alike, which says nothing of other patients.
 
     Raises
     ------
@@ -169,7 +176,7 @@ def corrected_resampled_t(
     """
     from scipy.stats import t
 
-    values = np.asarray(scores, dtype=np.float64)
+    values = as_numbers(scores, "scores of the splits")
     if values.ndim != 1 or values.size < 2 or not np.isfinite(values).all():
         raise InvalidInputError(f"The splits' scores are {values.tolist()}; expected at least two finite numbers.")
     if training_cases < 1 or test_cases < 1:
@@ -177,6 +184,8 @@ def corrected_resampled_t(
     variance_of_mean = (1 / values.size + test_cases / training_cases) * values.var(ddof=1)
     half_width = float(t.ppf((1 + confidence) / 2, values.size - 1) * math.sqrt(variance_of_mean))
     mean = float(values.mean())
+    if half_width <= _NO_WIDTH:
+        return Estimate.without_interval(mean)
     return Estimate(mean, mean - half_width, mean + half_width, confidence)
 
 
@@ -199,14 +208,14 @@ def compare_resampled(
     """
     from scipy.stats import t
 
-    scores, others = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    scores, others = as_numbers(first, "first scores"), as_numbers(second, "second scores")
     if scores.shape != others.shape:
         raise InvalidInputError(f"There are {scores.size} and {others.size} scores; expected the same splits for both.")
     difference = corrected_resampled_t(
         scores - others, training_cases=training_cases, test_cases=test_cases, confidence=confidence
     )
     half_width = difference.upper - difference.value
-    if half_width <= _NO_WIDTH:
-        return PairedComparison(Estimate.without_interval(difference.value), math.nan)
+    if math.isnan(half_width):
+        return PairedComparison(difference, math.nan)
     statistic = abs(difference.value) / half_width * float(t.ppf((1 + confidence) / 2, scores.size - 1))
     return PairedComparison(difference, float(2 * t.sf(statistic, scores.size - 1)))

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from preop.errors import InvalidInputError
+from preop.statistics.checks import as_numbers
 
 
 def intraclass_correlation(measurements: ArrayLike) -> NDArray[np.float64]:
@@ -35,7 +36,7 @@ def intraclass_correlation(measurements: ArrayLike) -> NDArray[np.float64]:
     InvalidInputError
         If there are fewer than two measurements.
     """
-    values = np.asarray(measurements, dtype=np.float64)
+    values = as_numbers(measurements, "measurements")
     if values.ndim != 3 or len(values) < 2:
         raise InvalidInputError(
             f"The measurements have shape {values.shape}; expected at least two of (subjects, features)."

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from preop.errors import InvalidInputError, MissingToolError
-from preop.statistics.checks import as_labels
+from preop.statistics.checks import as_labels, as_names, as_numbers, as_scores
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,15 +78,16 @@ def log_rank(times: ArrayLike, events: ArrayLike, groups: Sequence[str]) -> floa
         If lifelines is not installed.
     """
     durations, happened = _checked(times, events)
-    if len(set(groups)) < 2 or len(groups) != durations.size:
+    names = as_names(groups, "groups")
+    if np.unique(names).size < 2 or len(groups) != durations.size:
         raise InvalidInputError(
-            f"There are {len(set(groups))} groups of {len(groups)} patients; expected at least two."
+            f"There are {np.unique(names).size} groups of {len(groups)} patients; expected at least two."
         )
     try:
         from lifelines.statistics import multivariate_logrank_test
     except ImportError as error:
         raise _missing() from error
-    return float(multivariate_logrank_test(durations, list(groups), happened).p_value)
+    return float(multivariate_logrank_test(durations, names, happened).p_value)
 
 
 def concordance(times: ArrayLike, events: ArrayLike, risks: ArrayLike) -> float:
@@ -105,14 +106,14 @@ def concordance(times: ArrayLike, events: ArrayLike, risks: ArrayLike) -> float:
     except ImportError as error:
         raise _missing() from error
     try:
-        return float(concordance_index(durations, -np.asarray(risks, dtype=np.float64), happened))
+        return float(concordance_index(durations, -as_scores(risks, happened), happened))
     except ZeroDivisionError:
         raise InvalidInputError("No two patients can be compared: none had the event while another was seen.") from None
 
 
 def _checked(times: ArrayLike, events: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     happened = as_labels(events)
-    durations = np.asarray(times, dtype=np.float64)
+    durations = as_numbers(times, "times")
     if durations.shape != happened.shape or not (np.isfinite(durations) & (durations >= 0)).all():
         raise InvalidInputError(
             f"The times are of shape {durations.shape} for {happened.size} events; "

@@ -15,16 +15,17 @@ from preop.study.contract import (
     simulation_of,
     training_of,
 )
-from preop.study.creation import remove_study, write_study
+from preop.study.creation import remove_killed_study, remove_study, write_study
 from preop.study.description import Range, read_description
+from preop.study.model_files import MODEL_FILE, files_in
 from preop.study.provenance import (
-    MODEL_FILE,
     DataSource,
     ModelInfo,
     NoDetails,
     TrainingData,
     model_info,
     read_model_info,
+    register,
     write_model,
 )
 from preop.study.wording import DISCLAIMER, SIMULATED, model_entry, simulation_warnings
@@ -49,6 +50,7 @@ __all__ = [
     "Training",
     "TrainingData",
     "ValidationFigures",
+    "files_in",
     "find_studies",
     "importable_studies",
     "inference_of",
@@ -57,6 +59,8 @@ __all__ = [
     "model_info",
     "read_description",
     "read_model_info",
+    "register",
+    "remove_killed_study",
     "remove_study",
     "simulation_of",
     "simulation_warnings",

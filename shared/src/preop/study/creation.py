@@ -10,6 +10,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 from preop.errors import InvalidInputError
+from preop.folders import was_killed
 from preop.grandchallenge.algorithm import Algorithm, read_algorithm
 
 _PLACEHOLDER, _TITLE = "new_study", "New study"
@@ -36,7 +37,7 @@ def write_study(name: str, checkout: Path, like: Algorithm) -> Algorithm:
         raise InvalidInputError(
             f"{name!r} cannot name a study: expected small letters, digits and underscores, a letter first."
         )
-    study, ground_truth = checkout / "algorithms" / name, checkout / "evaluation" / "ground_truth" / name
+    study, ground_truth = _folders_of(name, checkout)
     for folder in (study, ground_truth):
         if folder.exists():
             raise InvalidInputError(f"{folder} exists already: choose another name.")
@@ -52,9 +53,20 @@ def write_study(name: str, checkout: Path, like: Algorithm) -> Algorithm:
 
 def remove_study(algorithm: Algorithm) -> None:
     """Remove what :func:`write_study` wrote, where the rest could not be made."""
-    checkout = algorithm.folder.parents[1]
-    for folder in (algorithm.folder, checkout / "evaluation" / "ground_truth" / algorithm.name):
+    for folder in _folders_of(algorithm.name, algorithm.folder.parents[1]):
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_killed_study(name: str, checkout: Path) -> None:
+    """Remove what was made of a study when its making was killed; it holds the lock of a run that is no more."""
+    folders = _folders_of(name, checkout)
+    if was_killed(folders[0]):
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _folders_of(name: str, checkout: Path) -> tuple[Path, Path]:
+    return checkout / "algorithms" / name, checkout / "evaluation" / "ground_truth" / name
 
 
 def _copy(source: Path, target: Path, name: str) -> None:

@@ -9,7 +9,8 @@ from typing import Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from preop.errors import InvalidModelError
+from preop.errors import InvalidInputError, InvalidModelError
+from preop.grandchallenge.values import non_finite_place, read_json
 from preop.toml import first_validation_error
 
 Content = TypeVar("Content", bound=BaseModel)
@@ -42,14 +43,21 @@ def read_description(folder: Path, file: str, kind: type[Content]) -> Content:
     Raises
     ------
     InvalidModelError
-        If it is missing, lacks an entry, even one with a default, or breaks a rule of the type.
+        If it is missing, lacks an entry, even one with a default, breaks a rule of the type, or holds a number that is
+        not finite.
     """
+    path = folder / file
+    if not path.is_file():
+        raise InvalidModelError(f"The model in {folder} is incomplete: {file} is missing.")
     try:
-        content = kind.model_validate_json((folder / file).read_bytes(), strict=True)
-    except OSError:
-        raise InvalidModelError(f"The model in {folder} is incomplete: {file} is missing.") from None
+        document = read_json(path)
+        content = kind.model_validate_json(path.read_bytes(), strict=True)
+    except InvalidInputError as error:
+        raise InvalidModelError(f"The model in {folder} is damaged: {error}") from None
     except ValidationError as error:
         raise InvalidModelError(f"The model in {folder} is damaged: {file}, {first_validation_error(error)}.") from None
+    if (place := non_finite_place(document)) is not None:  # 1e999 is JSON, and infinite
+        raise InvalidModelError(f"The model in {folder} is damaged: {file}{place} is not a finite number.")
     if (missing := left_to_default(content)) is not None:
         raise InvalidModelError(f"The model in {folder} is damaged: {file}, {missing}: Field required.")
     return content

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import platform
+import shutil
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from preop.atomic import write_bytes
+from preop.atomic import move_all, staging, write_bytes
 from preop.errors import InvalidInputError, InvalidModelError
 from preop.evidence import Stored, ValidationFigures
-from preop.folders import sha256
+from preop.folders import locked, sha256
 from preop.grandchallenge.algorithm import Algorithm
 from preop.grandchallenge.roots import below
-from preop.grandchallenge.values import read_json, to_json
+from preop.grandchallenge.values import non_finite_place, read_json, to_json
 from preop.study.description import left_to_default
+from preop.study.model_files import MODEL_FILE, check_files, files_in
 from preop.toml import first_validation_error
-
-MODEL_FILE = "model.json"
 
 
 class _Checked(BaseModel):
@@ -59,7 +58,9 @@ class ModelInfo(_Checked):
     training_data: TrainingData
     software: dict[str, str] = Field(min_length=1, description="version of each package that took part")
     validation: ValidationFigures = Field(description="figures obtained by cross-validation on the training cohort")
-    files: dict[str, str] = Field(description="SHA-256 of every other file of the model, by its path in the folder")
+    files: dict[str, str] = Field(
+        min_length=1, description="SHA-256 of every other file of the model, by its path in the folder"
+    )
 
 
 class NoDetails(Stored):
@@ -103,9 +104,21 @@ def read_model_info(folder: Path, algorithm: Algorithm, details: type[BaseModel]
     Raises
     ------
     InvalidModelError
-        If there is no model, it belongs to another algorithm, an entry is missing or of another type, or a file is
-        missing, changed or not listed.
+        If there is no model, it belongs to another algorithm, an entry is missing, not finite or of another type, or a file
+        is missing, changed, not listed, or no regular file.
     """
+    info = _read_info(folder, algorithm)
+    if details is not None:
+        try:
+            info.validation.details_as(details)
+        except ValidationError as error:
+            raise _damaged(folder, f"validation.details.{first_validation_error(error)}") from None
+    check_files(folder, info.files)
+    return info
+
+
+def _read_info(folder: Path, algorithm: Algorithm) -> ModelInfo:
+    """Read ``model.json`` alone."""
     path = folder / MODEL_FILE
     if not path.is_file():
         raise InvalidModelError(
@@ -121,47 +134,17 @@ def read_model_info(folder: Path, algorithm: Algorithm, details: type[BaseModel]
         raise InvalidModelError(f"The model in {folder} is damaged: {error}") from error
     except ValidationError as error:
         raise _damaged(folder, first_validation_error(error)) from None
+    if (place := non_finite_place(content)) is not None:
+        raise _damaged(folder, f"{place.removeprefix('.')} is not a finite number")
     if (missing := left_to_default(info)) is not None:
         raise _damaged(folder, f"{missing}: Field required")
-    if details is not None:
-        try:
-            info.validation.details_as(details)
-        except ValidationError as error:
-            raise _damaged(folder, f"validation.details.{first_validation_error(error)}") from None
-    _check_files(folder, info)
     return info
 
 
-def _check_files(folder: Path, info: ModelInfo) -> None:
-    """Check that the files are the ones that were written; where one of a folder is listed, all of them are."""
-    for name, expected in info.files.items():
-        try:
-            file = below(folder, name)
-        except InvalidInputError:
-            raise InvalidModelError(
-                f"The model in {folder} names the file {name!r}, which is not in its folder."
-            ) from None
-        if not file.is_file():
-            raise InvalidModelError(f"The model in {folder} is incomplete: {name} is missing.")
-        if sha256(file) != expected:
-            raise InvalidModelError(
-                f"The model in {folder} is damaged: {name} is not the file that was written (its SHA-256 differs)."
-            )
-    listed = {MODEL_FILE, *info.files}
-    folders = {PurePosixPath(name).parts[0] for name in info.files if "/" in name}
-    for file in sorted([*folder.iterdir(), *(path for name in folders for path in (folder / name).rglob("*"))]):
-        name = file.relative_to(folder).as_posix()
-        if file.is_file() and not file.name.startswith(".") and name not in listed:
-            raise InvalidModelError(
-                f"The model in {folder} holds {name}, which {MODEL_FILE} does not list: take it away, or take the complete "
-                f"{MODEL_FILE}."
-            )
-
-
 def write_model(
-    folder: Path, info: Mapping[str, Any], files: Mapping[str, bytes], details: type[BaseModel] = NoDetails
+    folder: Path, info: Mapping[str, Any], files: Mapping[str, bytes | Path], details: type[BaseModel] = NoDetails
 ) -> None:
-    """Write a model folder: its files first, then ``model.json`` with their hashes, each complete or not at all.
+    """Write a model folder with ``model.json``, which lists the checksums of its files: all of it, or nothing.
 
     Parameters
     ----------
@@ -170,18 +153,60 @@ def write_model(
     info
         The fields of ``ModelInfo`` without ``files``: :func:`model_info`.
     files
-        Content of each file, by its path in the folder.
+        Content of each file, or the file that is copied, by its path in the folder.
     details
         Type of what only this study's validation holds.
     """
-    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    checked = ModelInfo(**info, files=hashes)
-    checked.validation.details_as(details)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in {**files, MODEL_FILE: to_json(checked.model_dump()).encode()}.items():
-        path = below(folder, name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(path, content)
+    with locked(folder), staging(folder) as staged:
+        hashes = {}
+        for name, content in files.items():
+            path = below(staged, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(content, Path):
+                shutil.copyfile(content, path)
+            else:
+                path.write_bytes(content)
+            hashes[name] = sha256(path)
+        checked = ModelInfo(**info, files=hashes)
+        checked.validation.details_as(details)
+        _write_info(staged, checked)
+        last = sorted(staged.iterdir(), key=lambda path: path.name == MODEL_FILE)
+        move_all([(path, folder / path.name) for path in last])
+
+
+def register(folder: Path, algorithm: Algorithm) -> list[str]:
+    """List the networks that the user has put into a model folder, so that it loads: the user's word that they are right.
+
+    Returns
+    -------
+    What changed in ``model.json``, a sentence for each network; empty where nothing did.
+
+    Raises
+    ------
+    InvalidModelError
+        If there is no model, or anything but the algorithm's folders of networks is not as ``model.json`` lists it.
+    """
+    info = _read_info(folder, algorithm)
+    own = {name: digest for name, digest in info.files.items() if name.split("/")[0] not in algorithm.networks}
+    places = [folder / network for network in algorithm.networks if (folder / network).is_dir()]
+    added = {name: sha256(path) for place in places for name, path in files_in(folder, within=place).items()}
+    check_files(folder, {**own, **added})
+    with locked(folder):
+        _write_info(folder, info.model_copy(update={"files": {**own, **added}}))
+    told = []
+    for network, what in algorithm.networks.items():
+        before, now = (
+            {name: each for name, each in files.items() if name.startswith(f"{network}/")}
+            for files in (info.files, added)
+        )
+        if before != now:
+            files = f"{len(now)} file{'' if len(now) == 1 else 's'}"
+            told.append(f"{network}/ ({what}): {files} listed, {len(before)} before.")
+    return told
+
+
+def _write_info(folder: Path, info: ModelInfo) -> None:
+    write_bytes(folder / MODEL_FILE, to_json(info.model_dump()).encode())
 
 
 def _damaged(folder: Path, problem: str) -> InvalidModelError:

@@ -168,6 +168,13 @@ def fit(table: FeatureTable, settings: PipelineSettings) -> TabularModel:
     MissingToolError
         If the settings ask for what is not installed.
     """
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):  # sums of the algebra below numpy depend on its threads in the last bits
+        return _fit(table, settings)
+
+
+def _fit(table: FeatureTable, settings: PipelineSettings) -> TabularModel:
     from scipy.special import expit
 
     rows, folds = _Rows(table, settings), _InnerFolds(table, settings)

@@ -6,6 +6,7 @@ import gzip
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 import numpy as np
@@ -16,6 +17,9 @@ from preop.imaging.images import Image
 
 # Deflate shrinks data by no more than this (RFC 1951), so that a header which promises more is wrong.
 MAX_COMPRESSED = 1100
+LONGEST_SIDE = 65_535
+"""Voxels along an axis: detectors have a few thousand."""
+_LONGEST_NAME = 255
 _BROKEN = (EOFError, OSError, zlib.error, gzip.BadGzipFile)
 
 
@@ -70,6 +74,47 @@ def read_exactly(stream: IO[bytes], count: int, *, name: str, stored_bytes: int)
     return voxels
 
 
+def beside(header: Path, name: str) -> Path:
+    """Find a file of voxels that a header names.
+
+    Raises
+    ------
+    InvalidInputError
+        If the name leads out of the folder of the header: a scan brings its own voxels, and no one else's.
+    """
+    parts = PurePosixPath(name)
+    if not name or len(name) > _LONGEST_NAME or "\0" in name or parts.is_absolute() or ".." in parts.parts:
+        raise InvalidInputError(
+            f"{header.name} has its voxels in {name!a:.80}, which leads out of its folder or is no name; put them beside the "
+            "header, and write their name there."
+        )
+    return header.parent / parts
+
+
+_OTHERS = {
+    b"\x89PNG": "a PNG picture, which does not state the size of its pixels",
+    b"\xff\xd8\xff": "a JPEG picture, which does not state the size of its pixels",
+    b"BM": "a BMP picture, which does not state the size of its pixels",
+    b"PK": "a ZIP archive: unpack it",
+    b"\x93NUMPY": "a NumPy array, which does not state the size of its voxels",
+    b"\x89HDF": "an HDF5 file",
+    b"CDF": "a MINC or netCDF file",
+    b"# vtk": "a VTK file",
+    b"II*\x00": "a TIFF under another ending",
+    b"MM\x00*": "a TIFF under another ending",
+    b"version https://git-lfs": "a pointer of Git LFS, not the file itself: fetch it with git lfs pull",
+    b"<!DOCTYPE": "a web page, not the file itself: download it again",
+    b"<html": "a web page, not the file itself: download it again",
+}
+
+
+def other_content(start: bytes) -> str | None:
+    """Say what a file is that is no image, by its first bytes; None where that is not known."""
+    if not start:
+        return "empty (0 bytes): copy it again"
+    return next((name for magic, name in _OTHERS.items() if start.startswith(magic)), None)
+
+
 def cut_off(name: str, expected: int, found: int) -> InvalidInputError:
     """Say that a file holds less than its header promises."""
     return InvalidInputError(
@@ -89,8 +134,10 @@ def check_finite(voxels: NDArray[Any], *, name: str) -> None:
 
 def check_size(size: tuple[int, ...], *, name: str) -> None:
     """Refuse a size (x, y, z, ...) that is no image, or more than one."""
-    if any(n < 1 for n in size):
-        raise InvalidInputError(f"{name} states a size of {_times(size)} voxels; expected 1 or more along each axis.")
+    if any(not 1 <= n <= LONGEST_SIDE for n in size):
+        raise InvalidInputError(
+            f"{name} states a size of {_times(size)} voxels; expected 1 or more along each axis, and at most {LONGEST_SIDE:,}."
+        )
     if len(size) not in (2, 3):
         raise InvalidInputError(
             f"{name} has {len(size)} dimensions ({_times(size)}); "
@@ -120,4 +167,4 @@ def rescaled(stored: NDArray[Any], slope: float, intercept: float) -> NDArray[An
 
 
 def _times(numbers: tuple[int, ...]) -> str:
-    return " x ".join(map(str, numbers))
+    return " x ".join(f"{number:g}" if number > LONGEST_SIDE else str(number) for number in numbers)

@@ -42,7 +42,8 @@ def grid_of(
         If a step is not finite or has no length, or the axes are sheared by more than a tenth of a voxel over the image.
     """
     spacing = np.linalg.norm(steps_mm, axis=0)
-    if not (np.isfinite(steps_mm).all() and np.isfinite(origin_mm).all() and (spacing > 0).all()):
+    # A length may be beyond all numbers where the steps are not.
+    if not (np.isfinite(spacing).all() and np.isfinite(origin_mm).all() and (spacing > 0).all()):
         raise InvalidInputError(
             f"{name} states voxels of {_times(spacing)} mm at {_times(origin_mm, ', ')} mm; expected finite numbers, and "
             "sizes above 0: correct its header."

@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 
 from preop.errors import InvalidInputError
 from preop.imaging.formats.content import (
+    LONGEST_SIDE,
     MAX_COMPRESSED,
     Content,
+    beside,
     check_finite,
     check_size,
     cut_off,
@@ -232,8 +234,14 @@ def _listed(header: _Header, path: Path, where: str) -> list[Path]:
         pattern, *numbers = where.split()
         try:
             first, last, step = (int(number) for number in (*numbers, "1")[:3])
-            names = [pattern % number for number in range(first, last + 1, step)]
-        except (ValueError, TypeError):
+            numbered = range(first, last + 1, step)
+            # Slices are told here, and not by as many names as a header likes.
+            if len(numbered) > LONGEST_SIDE:
+                raise InvalidInputError(
+                    f"{path.name} has its voxels in {len(numbered):,} files; expected one for each slice: correct its header."
+                )
+            names = [pattern % number for number in numbered]
+        except (ValueError, TypeError, OverflowError):
             raise InvalidInputError(
                 f"{path.name} has its voxels in {where}; expected a file, LIST, or a pattern with its first and last number."
             ) from None
@@ -241,7 +249,7 @@ def _listed(header: _Header, path: Path, where: str) -> list[Path]:
         names = [where]
     if not names:
         raise InvalidInputError(f"{path.name} lists no file with its voxels.")
-    return [path.parent / name for name in names]
+    return [beside(path, name) for name in names]
 
 
 def _read(

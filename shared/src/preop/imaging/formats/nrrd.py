@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from preop.errors import InvalidInputError
-from preop.imaging.formats.content import Content, check_finite, check_size
+from preop.imaging.formats.content import Content, beside, check_finite, check_size
 from preop.imaging.formats.grids import grid_of
 from preop.imaging.images import Geometry, Image
 
@@ -82,7 +82,7 @@ def nrrd_data_files(path: Path) -> list[Path]:
         return []
     if where.upper().startswith("LIST") or "%" in where:
         raise InvalidInputError(f"{path.name} has its voxels in several files ({where[:60]}); expected one file.")
-    return [path.parent / where]
+    return [beside(path, where)]
 
 
 def _fields(path: Path) -> dict[str, str]:

@@ -327,7 +327,7 @@ def _method(study: BagEvidence) -> list[str]:
     if study.model_ranking:
         found.append(
             f"Ranking: of the {study.instance_name}s of patients with {study.positive_name} by their contribution to the "
-            "prediction, compared with the truth of each. AUC of all together with an interval from resampled patients, and "
+            "prediction, compared with the truth of each. AUC of all together with an interval by patient (Obuchowski), and "
             "mean of the patients' own AUCs with Student's t interval. Equal scores count as reviewed last."
         )
     if study.count:

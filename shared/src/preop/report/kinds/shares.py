@@ -91,7 +91,11 @@ def _about_patients(study: SharesEvidence) -> list[Block]:
                 interval_figure("AUC of metastases", study.shares_by(study.final).pure_auc, "pure or mixed"),
             ]
         ),
-        Table(columns, rows, "Intervals: DeLong's for patients, resampled patients for metastases."),
+        Table(
+            columns,
+            rows,
+            "Intervals: DeLong's for patients; for metastases by patient: Obuchowski's of AUCs, resampled patients else.",
+        ),
         *charts(*_charts_of_patients(study)),
     ]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from preop.evidence import SplitsEvidence
-from preop.evidence.records import within_unit
 from preop.evidence.splits import FeatureUse, FinalModel, Interval, Regression, Variable
 from preop.evidence.wording import percent
 from preop.report.blocks import (
@@ -80,10 +79,7 @@ def _lead(study: SplitsEvidence) -> str:
 
 def _models(study: SplitsEvidence) -> list[Block]:
     forest = forest_chart(
-        {
-            f"{name} (baseline)" if study.models[name].baseline else name: within_unit(study.auc(name))
-            for name in study.ordered
-        },
+        {f"{name} (baseline)" if study.models[name].baseline else name: study.auc(name) for name in study.ordered},
         axis="AUC on held-out patients",
         title="Discrimination of all models",
         subtitle="mean over the splits with corrected resampled t interval; dashed: chance",
@@ -112,7 +108,7 @@ def _model_row(study: SplitsEvidence, name: str) -> Row:
             Cell(name, "baseline" if model.baseline else ""),
             str(len(model.columns)),
             f"{predictions.events} / {predictions.cases}",
-            cell(within_unit(study.auc(name))),
+            cell(study.auc(name)),
             *decision_cells(predictions.counts),
             percent(predictions.counts.prevalence),
             number(predictions.brier, ".3f"),
@@ -160,7 +156,7 @@ def _details(study: SplitsEvidence) -> list[Block]:
         used = study.feature_use(name)[:_MAX_FEATURES]
         blocks += [Heading(name), recalibration_in_words(predictions)]
         blocks += charts(
-            roc_band_chart(study.roc(name), within_unit(study.auc(name)), subtitle="mean of the splits, and its band"),
+            roc_band_chart(study.roc(name), study.auc(name), subtitle="mean of the splits, and its band"),
             *calibration_charts(predictions),
             decision_chart(predictions.decision_curve),
             share_chart(
@@ -362,7 +358,7 @@ def _survival(study: SplitsEvidence) -> list[Block]:
             words = f"log-rank {p_value_in_words(groups.p_value)}"
             curves.append(survival_chart(groups.curves, title=name, subtitle=words))
     found = {name: study.concordance(name) for name in study.ordered}
-    rows = [Row([name, cell(within_unit(each) if each else None)]) for name, each in found.items()]
+    rows = [Row([name, cell(each)]) for name, each in found.items()]
     return [
         "Cox regression with an L2 penalty, on the same splits. Concordance: how often, of two patients, the one with the "
         "higher risk has the event first; 0.5 is chance. Curves: patients whom most of the splits that held them out placed "
