@@ -22,7 +22,8 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from preop.review.pages import BUILT_VARIABLE, find_pages
 from tests.review.conftest import CT_MASK, make_cohort
 
-pytestmark = pytest.mark.slow
+# One browser and one server for all: they run in one process, in this order.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("review in the browser")]
 
 CHROMIUM = [
     "--no-sandbox",

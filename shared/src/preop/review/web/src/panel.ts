@@ -162,7 +162,7 @@ export class Panel {
       const scan = description.scans.find((each) => each.slug === slug);
       if (scan) {
         const pet = scan.modality === "PET";
-        await viewer.lay(await api.getScan(patient.id, slug, kind.of), pet ? "warm" : "gray", this.layerOpacity, patient.scans[slug].window);
+        await viewer.lay(await api.getScan(patient.id, slug, kind.of), pet ? "hot" : "gray", this.layerOpacity, patient.scans[slug].window);
       } else if (slug) {
         const labels = patient.result!.layers.find((each) => each.slug === slug)!.labels;
         await viewer.lay(await api.getLayer(patient.id, slug, kind.of), labels ? "random" : "inferno", this.layerOpacity);
@@ -186,6 +186,7 @@ export class Panel {
       } else if (!this.second.contains(beside.canvas)) this.second.replaceChildren(beside.canvas.parentElement!);
       try {
         await beside.showAlone(await api.getScan(patient.id, slug, kind.of), patient.scans[slug].window, this.session.colours(slug));
+        beside.setLayout(this.session.layout);
         viewer.nv.broadcastTo([beside.nv], { "2d": true, "3d": true });
         beside.nv.broadcastTo([viewer.nv], { "2d": true, "3d": true });
       } catch (error) {

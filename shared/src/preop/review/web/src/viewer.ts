@@ -23,6 +23,8 @@ const TYPES: Record<Exclude<Layout, "all">, SLICE_TYPE> = {
   "3d": SLICE_TYPE.RENDER,
 };
 const DRAWING_UNIT = 7;
+/** NiiVue's COLORMAP_TYPE.ZERO_TO_MAX_TRANSPARENT_BELOW_MIN, which it does not export. */
+const TRANSPARENT_BELOW = 1;
 /** Colours of labels: told apart on grey, and by people who see no red and green (Okabe and Ito). */
 export const COLOURS = ["#ffb020", "#56b4e9", "#2fc79a", "#e78ac3", "#f0e442", "#d55e00", "#7f9cff", "#c9c9c9"];
 
@@ -107,9 +109,13 @@ export class Viewer {
     this.nv.refreshDrawing(true);
   }
 
-  /** Lay another volume over the scan. */
+  /** Lay another volume over the scan; what is low in its window lets the scan through, so that uptake alone has colour. */
   async lay(content: ArrayBuffer, colours: string, opacity: number, window?: [number, number]): Promise<void> {
-    this.nv.addVolume(await image(content, "layer.nii", colours, opacity, window));
+    const [low, high] = window ?? [0, 0];
+    const above: [number, number] | undefined = window && [low + 0.15 * (high - low), high];
+    const volume = await image(content, "layer.nii", colours, opacity, above);
+    volume.colormapType = TRANSPARENT_BELOW;
+    this.nv.addVolume(volume);
   }
 
   /** Show a scan without drawing, beside another viewer. */
