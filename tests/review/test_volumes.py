@@ -99,6 +99,7 @@ def test_what_was_packed_is_unpacked() -> None:
         (b"no gzip at all", "not packed by gzip"),
         (b"", "damaged or cut off"),
     ],
+    ids=["a byte more", "a bomb", "cut off", "something after it", "no gzip", "empty"],
 )
 def test_damaged_and_oversized_masks_are_refused(content: bytes, said: str) -> None:
     with pytest.raises(InvalidInputError, match=said):
