@@ -17,10 +17,14 @@ import SimpleITK as sitk
 import vl_convert
 from liver_pictures import liver_pictures
 from numpy.typing import NDArray
+from PIL import Image as Pillow
 from slide_pictures import slide_pictures
 from station_pictures import station_colour, station_pictures
 
+from preop.grandchallenge.algorithm import read_algorithm
+from preop.grandchallenge.cases import read_case
 from preop.grandchallenge.values import read_json
+from preop.report.case import case_page_file
 from preop.report.charts import VEGA_LITE_VERSION
 
 ROOT = Path(__file__).parents[1]
@@ -29,7 +33,9 @@ IMAGES = ROOT / "docs" / "images"
 SARCOMA = ROOT / "algorithms" / "sarcoma_lung_metastasis"
 BLADDER = ROOT / "algorithms" / "bladder_lymph_nodes"
 LIVER = ROOT / "algorithms" / "liver_growth_pattern"
+LUNG = ROOT / "algorithms" / "lung_nodal_stage"
 PAGE_WIDTH, PAGE_HEIGHT = 1000, 1560
+CASE_WIDTH, CASE_HEIGHT = 1300, 1480
 CLEAR_UPTAKE_SUV = 12
 CLEAR_LUNG_UPTAKE_SUV = 8
 
@@ -39,6 +45,7 @@ def main() -> None:
     sys.path.insert(0, str(ROOT / "algorithms"))
     IMAGES.mkdir(exist_ok=True)
     result_page()
+    case_page()
     chart_of(
         SARCOMA / "test" / "ct_t1_pet" / "expected" / "lung-metastasis-contributions.json", "sarcoma-contributions"
     )
@@ -64,17 +71,32 @@ def result_page() -> None:
     with tempfile.TemporaryDirectory() as folder:
         preop = Path(sys.executable).with_name("preop")
         subprocess.run([preop, "examples", "--engine", "process", "--output", folder], check=True)
-        page = Path(folder) / SARCOMA.name / "results.html"
-        subprocess.run(
-            [
-                *("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run"),
-                *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-                f"--window-size={PAGE_WIDTH},{PAGE_HEIGHT}",
-                f"--screenshot={IMAGES / 'result-page.png'}",
-                page.as_uri(),
-            ],
-            check=True,
-        )
+        photograph(Path(folder) / SARCOMA.name / "results.html", IMAGES / "result-page.png", PAGE_WIDTH, PAGE_HEIGHT)
+
+
+def case_page() -> None:
+    """Photograph the page of a bundled case, made of its stored outputs."""
+    algorithm = read_algorithm(LUNG)
+    place = LUNG / "test" / "n3_given"
+    with tempfile.TemporaryDirectory() as folder:
+        page, picture = Path(folder) / "case.html", Path(folder) / "case.png"
+        case_page_file(read_case(algorithm, place / "input"), place / "expected", page, model=LUNG / "model")
+        photograph(page, picture, CASE_WIDTH, CASE_HEIGHT)
+        Pillow.open(picture).convert("RGB").save(IMAGES / "case-page.webp", quality=80, method=6)
+
+
+def photograph(page: Path, picture: Path, width: int, height: int) -> None:
+    """Show the upper part of a page as a browser does."""
+    subprocess.run(
+        [
+            *("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run"),
+            *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+            f"--window-size={width},{height}",
+            f"--screenshot={picture}",
+            page.as_uri(),
+        ],
+        check=True,
+    )
 
 
 def simulated_patient() -> None:

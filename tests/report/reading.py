@@ -13,6 +13,7 @@ class Page(HTMLParser):
         self.addresses: list[str] = []
         self.anchors: list[str] = []
         self.rows: list[list[str]] = []
+        self._in_cell = False
         self.feed(text)
         self.close()
         self.text = " ".join(self.text.split())
@@ -25,10 +26,14 @@ class Page(HTMLParser):
             self.rows.append([])
         if tag in {"td", "th"}:
             self.rows[-1].append("")
+            self._in_cell = True
+
+    def handle_endtag(self, tag: str) -> None:
+        self._in_cell = self._in_cell and tag not in {"td", "th"}
 
     def handle_data(self, data: str) -> None:
         self.text += data
-        if self.tags and self.tags[-1] in {"td", "th"}:
+        if self._in_cell and self.tags[-1] in {"td", "th", "a"}:
             self.rows[-1][-1] += data.strip()
 
     def leads_somewhere(self) -> bool:

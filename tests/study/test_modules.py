@@ -6,7 +6,7 @@ import pytest
 
 from preop.errors import InvalidInputError
 from preop.grandchallenge.algorithm import Algorithm, read_algorithm
-from preop.study import find_studies, make_importable, simulation_of, training_of
+from preop.study import find_studies, make_importable, page_of, simulation_of, training_of
 from tests.conftest import TOY_TOML
 
 
@@ -41,6 +41,12 @@ def test_options_of_a_study_are_its_own_business(tmp_path: Path) -> None:
 def test_a_missing_module_is_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match=r"no_training has no training\.py"):
         training_of(study(tmp_path, "no_training", "simulation", ""))
+
+
+def test_a_page_may_be_missing_but_not_take_other_parameters(tmp_path: Path) -> None:
+    assert page_of(study(tmp_path, "without_page", "inference", "")) is None
+    with pytest.raises(InvalidInputError, match=r"page\.case_page takes \(case\); expected \(case, outputs\)"):
+        page_of(study(tmp_path, "wrong_page", "page", "def case_page(case): ..."))
 
 
 def test_two_studies_of_one_name_do_not_hide_each_other(tmp_path: Path) -> None:

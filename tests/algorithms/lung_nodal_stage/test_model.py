@@ -14,7 +14,7 @@ from lung_nodal_stage.model import DESCRIPTION_FILE, Details, digests, load_mode
 from preop.errors import InvalidModelError
 from preop.folders import sha256
 from preop.segmentation import write_organ_network
-from preop.study import MODEL_FILE, write_model
+from preop.study import MODEL_FILE, register, write_model
 from tests.algorithms.lung_nodal_stage.chest import ALGORITHM, FOLDER, model
 from tests.segmentation.networks import dataset_of, make_network, plans_of, weights_of
 from tests.study.entries import not_refused
@@ -32,6 +32,7 @@ def folder(tmp_path: Path) -> Path:
     write_organ_network(tmp_path / "model" / "organs", plans, weights_of(plans, 1, 1 + len(CLASSES), seed=1), CLASSES)
     both = plans_of(spacing=(4, 4, 4), schemes=("CTNormalization", "CTNormalization"))
     make_network(tmp_path / "model" / "lesions", both, dataset_of(["lesion"], ["CT", "PET"]))
+    register(tmp_path / "model", ALGORITHM)
     return tmp_path / "model"
 
 
@@ -46,6 +47,9 @@ def test_other_networks_take_the_place_of_the_shipped_ones_and_are_told_apart(fo
     plans = plans_of(spacing=(3, 3, 3))
     shutil.rmtree(folder / "organs")
     write_organ_network(folder / "organs", plans, weights_of(plans, 1, 1 + len(CLASSES), seed=2), CLASSES)
+    with pytest.raises(InvalidModelError, match="is not the file that was written"):
+        load_model(folder, ALGORITHM)
+    register(folder, ALGORITHM)
     after = load_model(folder, ALGORITHM)
     one, other = (digests(each.organs, each.lesions) for each in (before, after))
     assert one["organs"] != other["organs"]
@@ -62,9 +66,8 @@ def test_a_model_with_any_one_entry_missing_or_of_another_type_is_refused_in_one
 ) -> None:
     for name in ("load_organ_networks", "load_network"):
         monkeypatch.setattr(lung_nodal_stage.model, name, lambda *_: None)
-    for each in (MODEL_FILE, DESCRIPTION_FILE):
-        shutil.copy(FOLDER / "model" / each, tmp_path)
-    assert not_refused(tmp_path, file, lambda folder: load_model(folder, ALGORITHM), optional=OPTIONAL) == []
+    folder = shutil.copytree(FOLDER / "model", tmp_path / "model")
+    assert not_refused(folder, file, lambda folder: load_model(folder, ALGORITHM), optional=OPTIONAL) == []
 
 
 def edited(folder: Path, change: Callable[[dict], object]) -> None:
@@ -81,10 +84,13 @@ def edited(folder: Path, change: Callable[[dict], object]) -> None:
 BAD_MODELS: dict[str, tuple[Callable[[Path], object], str]] = {
     "no organ weights": (
         lambda folder: shutil.rmtree(folder / "organs"),
-        "TotalSegmentator's weights are missing: .* totalseg_download_weights -t total_fast fetches them",
+        "is incomplete: organs/.* is missing",
     ),
-    "no lesion network": (lambda folder: shutil.rmtree(folder / "lesions"), "There is no segmentation network at"),
-    "no lesion weights": (lambda folder: shutil.rmtree(folder / "lesions" / "fold_0"), "has no weights"),
+    "no lesion network": (lambda folder: shutil.rmtree(folder / "lesions"), "is incomplete: lesions/.* is missing"),
+    "no lesion weights": (
+        lambda folder: shutil.rmtree(folder / "lesions" / "fold_0"),
+        "is incomplete: lesions/fold_0/.* is missing",
+    ),
     "no probabilities": (lambda folder: (folder / "malignancy.json").unlink(), "malignancy.json is missing"),
     "changed probabilities": (
         lambda folder: (folder / "malignancy.json").write_text("{}"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import tempfile
@@ -111,6 +112,7 @@ def run_case(
 
     Example: `preop run sarcoma_lung_metastasis --input case/input --output case/output`
     """
+    from preop.cli.pages import page_told
     from preop.folders import is_empty, locked
 
     described = repository.find_algorithm(algorithm)
@@ -131,6 +133,35 @@ def run_case(
         typer.echo(result.stderr, err=True)
         raise InvalidInputError(result.error)
     console.print(f"{result.seconds:.1f} s, {_memory(result.peak_memory_mb)}. The outputs are in {output}")
+    page = page_told(described, input, output, output, model or described.folder / "model", mpp)
+    if page is not None:
+        console.print(f"Case page: {page.page}", soft_wrap=True)
+
+
+@app.command()
+def show(
+    output: Annotated[Path, typer.Argument(metavar="OUTPUT", help="Folder with the outputs of a case.")],
+    input: Annotated[  # noqa: A002
+        Path | None, typer.Option(help="Its input folder; by default the folder called input beside OUTPUT.")
+    ] = None,
+    algorithm: Annotated[str | None, typer.Option(help="Which one made it; by default told by the outputs.")] = None,
+    model: Annotated[Path | None, typer.Option(help="Model that made it: its checksum is put on the page.")] = None,
+    pdf: Annotated[bool, typer.Option("--pdf", help="Print it as PDF too, by Chromium.")] = False,  # noqa: FBT002
+    mpp: MppOption = None,
+) -> None:
+    """Make the page of a case from its input and outputs, and say where it is.
+
+    Example: `preop show case/output --input case/input --pdf`
+    """
+    from preop.cli.pages import write_page
+    from preop.report.case import print_page
+
+    described = repository.find_algorithm(algorithm) if algorithm else repository.algorithm_of_outputs(output)
+    page = write_page(described, input or output.absolute().parent / "input", output, output, model, mpp).page
+    if pdf:
+        print_page(page, page.with_suffix(".pdf"))
+        console.print(f"PDF: {page.with_suffix('.pdf')}", soft_wrap=True)
+    console.print(f"Case page: {page}", soft_wrap=True)
 
 
 @app.command()
@@ -138,7 +169,7 @@ def examples(
     output: Annotated[Path | None, typer.Option(help="A new folder; by default one below runs/.")] = None,
     engine: EngineOption = "auto",
 ) -> None:
-    """Run every algorithm on its bundled cases, then the evaluation, and show the results."""
+    """Run every algorithm on its bundled cases, then the evaluation; the last line is the page that leads to all results."""
     from preop.folders import is_empty, locked, was_killed
 
     runs = repository.ROOT / "runs"
@@ -152,9 +183,11 @@ def examples(
 
 
 def _run_examples(folder: Path, engine: EngineChoice) -> None:
-    """Run all bundled cases and their evaluation, and show the results."""
+    """Run all bundled cases and their evaluation, and write a page of each, and one that leads to all of them."""
+    from preop.cli.pages import pages_told
     from preop.engines.submissions import evaluate, find_test_cases, predict
-    from preop.report import evaluation_page
+    from preop.report import StudyEntry, evaluation_page, index_page
+    from preop.report.case import gallery
 
     judge = evaluation_program(repository.evaluation_folder())
     judge_engine = _engine_told(judge, engine)
@@ -167,7 +200,7 @@ def _run_examples(folder: Path, engine: EngineChoice) -> None:
         "peak memory",
         title="Bundled examples: simulated patients, chosen to illustrate; no sample",
     )
-    pages = []
+    entries = []
     for algorithm in repository.studies():
         chosen = _engine_told(algorithm_program(algorithm), engine)
         bundled = find_test_cases(algorithm.folder)
@@ -187,8 +220,10 @@ def _run_examples(folder: Path, engine: EngineChoice) -> None:
             repository.ground_truth_folder(algorithm),
             folder / algorithm.name / "evaluation",
         )
-        pages.append(folder / algorithm.name / "results.html")
-        evaluation_page(metrics, pages[-1], shows)
+        cards = pages_told(algorithm, cases, runs, predictions, algorithm.folder / "model")
+        page = folder / algorithm.name / "results.html"
+        evaluation_page(metrics, page, cases=gallery(cards, page), shows=shows)
+        entries.append(StudyEntry(algorithm.name, algorithm.title, algorithm.summary, page, cards))
         table.add_section()
         for case in metrics["results"]:
             result = runs[case["case"]]
@@ -201,8 +236,8 @@ def _run_examples(folder: Path, engine: EngineChoice) -> None:
                 _memory(result.peak_memory_mb),
             )
     console.print(table)
-    for page in pages:
-        console.print(f"Result page: {page}", soft_wrap=True)
+    index_page(entries, folder / "index.html")
+    console.print(folder / "index.html", soft_wrap=True)
 
 
 @app.command(name="test")
@@ -400,21 +435,25 @@ def validate(
     from preop.cohort import predict_cohort, read_cohort, tell
     from preop.engines.submissions import evaluate
     from preop.report import evaluation_page
+    from preop.report.case import cohort_pages, gallery
 
     described = repository.find_algorithm(algorithm)
+    patients, used = read_cohort(cohort, described), model or described.folder / "model"
     outcome = predict_cohort(
-        read_cohort(cohort, described),
-        model or described.folder / "model",
+        patients,
+        used,
         output,
         task=repository.ground_truth_folder(described) / "task.toml",
         engine=_engine_told(algorithm_program(described), engine),
         options=Options(trust_model=trust_model),
     )
     tell(outcome.notes)
+    cards, without = cohort_pages(patients, outcome.folders, output / "cases", model=used)
+    tell([f"No case page of {name}: {reason}" for name, reason in without.items()])
     judge = evaluation_program(repository.evaluation_folder())
     chosen = _engine_told(judge, engine)
     metrics = evaluate(chosen, judge, output / "predictions", output / "ground_truth", output / "evaluation")
-    evaluation_page(metrics, output / "results.html")
+    evaluation_page(metrics, output / "results.html", cases=gallery(cards.values(), output / "results.html"))
     console.print(f"Result page: {output / 'results.html'}", soft_wrap=True)
     _refuse_failures(outcome, output)
 
@@ -491,6 +530,72 @@ def radiomics(
         write_extraction(extraction, target)
         tell((*extraction.notes, *extraction.warnings))
         console.print(f"The features are in {target}", soft_wrap=True)
+
+
+@app.command()
+def review(
+    cohort: Annotated[Path, typer.Argument(help="cohort.csv: one row a patient; a mask may be missing.")],
+    study: Annotated[
+        str | None, typer.Option(help="Algorithm whose columns the table has; found by them if not given.")
+    ] = None,
+    results: Annotated[
+        Path | None, typer.Option(help="Output of preop validate: its nodes, lesions and maps are shown.")
+    ] = None,
+    reader_study: Annotated[  # noqa: FBT002
+        bool, typer.Option("--reader-study", help="Results are shown to a reader after an answer of their own.")
+    ] = False,
+    network: Annotated[
+        list[Path] | None, typer.Option(help="Folder of an nnU-Net (plans.json) that proposes masks; may be repeated.")
+    ] = None,
+    masks: Annotated[Path | None, typer.Option(help="Where masks are saved; by default beside the originals.")] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="Folder of the review; by default cohort.review beside the table.")
+    ] = None,
+    database: Annotated[
+        str, typer.Option(help="Address, such as postgresql+psycopg://me@host/review; by default SQLite in the folder.")
+    ] = "",
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; others than this machine need a token.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8790,
+    write_cohort: Annotated[
+        Path | None, typer.Option(help="Write a cohort.csv of the approved patients with their masks, and end.")
+    ] = None,
+    write_agreement: Annotated[
+        Path | None, typer.Option(help="Write Dice and surface distance between reviewers, and end.")
+    ] = None,
+    write_readings: Annotated[
+        Path | None, typer.Option(help="Write the readers' answers before and after the result, and end.")
+    ] = None,
+    write_history: Annotated[Path | None, typer.Option(help="Write every change with who and when, and end.")] = None,
+) -> None:
+    """See the masks of a cohort in the browser; approve, correct or draw them.
+
+    Examples: `preop review hospital/cohort.csv` prints an address to open;
+    `preop review hospital/cohort.csv --results validation --reader-study` hides results until a reader has answered;
+    `preop review hospital/cohort.csv --write-cohort hospital/approved.csv` writes what `preop train` takes
+    """
+    from preop.review.start import Options, Tables, serve_review, write_tables
+
+    named = repository.find_algorithm(study) if study else None
+    options = Options(
+        study=named,
+        results=results,
+        reader_study=reader_study,
+        networks={path.name: path for path in network or ()},
+        masks=masks,
+        folder=folder,
+        database=database,
+    )
+    studies = repository.studies()
+    wanted = Tables(write_cohort, write_agreement, write_readings, write_history)
+    if wanted.any:
+        for sentence in write_tables(cohort, studies, options, wanted):
+            console.print(sentence, soft_wrap=True)
+    else:
+        serve_review(
+            cohort, studies, options, host=host, port=port, tell=functools.partial(console.print, soft_wrap=True)
+        )
 
 
 @app.command()

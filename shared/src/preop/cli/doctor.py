@@ -15,6 +15,7 @@ from preop.engines.choosing import find_engine
 from preop.engines.containers import ContainerEngine, image_problem
 from preop.engines.programs import algorithm_program
 from preop.errors import PreopError
+from preop.report.case.printing import find_browser
 from preop.study import read_model_info
 
 # One package of each lock that no smaller lock holds.
@@ -48,6 +49,9 @@ def examine() -> Iterator[Finding]:
     yield from _engines()
     card = shutil.which("nvidia-smi") is not None
     yield Finding("graphics card", card, "nvidia-smi found" if card else "none found; nothing needs one today")
+    browser = find_browser()
+    remedy = "" if browser else "apt install chromium"
+    yield Finding("case pages as PDF", browser is not None, browser or "no Chromium found", remedy)
     for algorithm in studies():
         folder = algorithm.folder
         try:

@@ -7,6 +7,7 @@ from pathlib import Path
 import preop
 from preop.errors import InvalidInputError
 from preop.grandchallenge.algorithm import DESCRIPTION_FILE, Algorithm, read_algorithm
+from preop.grandchallenge.results import are_outputs_of
 from preop.study import find_studies
 
 # shared/src/preop/__init__.py
@@ -39,6 +40,24 @@ def find_algorithm(name_or_folder: str) -> Algorithm:
         known = ", ".join(study.name for study in studies())
         raise InvalidInputError(f"There is no algorithm {name_or_folder}; there are: {known}.")
     return read_algorithm(named)
+
+
+def algorithm_of_outputs(folder: Path) -> Algorithm:
+    """Tell by which algorithm of the checkout the outputs in a folder were made.
+
+    Raises
+    ------
+    InvalidInputError
+        If they are none's, or more than one's.
+    """
+    found = [study for study in studies() if are_outputs_of(study, folder)]
+    if len(found) != 1:
+        known = ", ".join(study.name for study in found or studies())
+        raise InvalidInputError(
+            f"{folder} holds the outputs of {'several algorithms' if found else 'no algorithm'}; expected all outputs of one: "
+            f"name it by --algorithm ({known})."
+        )
+    return found[0]
 
 
 def ground_truth_folder(algorithm: Algorithm) -> Path:

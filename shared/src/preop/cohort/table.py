@@ -101,7 +101,7 @@ def read_cohort(path: Path, algorithm: Algorithm) -> Cohort:
     sockets = [column for socket in algorithm.inputs for column in (socket.slug, *socket.columns)]
     table = read_cohort_table(path, sockets)
     patients = tuple(_patient(row, path, algorithm) for row in table.rows)
-    return Cohort(path, algorithm, _read_source(path.with_suffix(".toml")), patients, table.notes)
+    return Cohort(path, algorithm, read_source(path.with_suffix(".toml")), patients, table.notes)
 
 
 def read_cohort_table(path: Path, expected: Collection[str] = ()) -> Table:
@@ -129,7 +129,8 @@ def write_source(source: DataSource, table: Path) -> None:
     write_text(table.with_suffix(".toml"), to_toml(source.model_dump()))
 
 
-def _read_source(path: Path) -> DataSource:
+def read_source(path: Path) -> DataSource:
+    """Read where the patients of a cohort table come from; without the file, nothing is stated."""
     return read_toml(path, DataSource) if path.is_file() else DataSource()
 
 

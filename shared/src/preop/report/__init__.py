@@ -22,6 +22,7 @@ from preop.report.charts import (
     to_svg,
 )
 from preop.report.evaluation import evaluation_page
+from preop.report.index import StudyEntry, index_page
 from preop.report.sections import Page, Section, write_page
 from preop.report.training import training_report, write_report
 
@@ -30,6 +31,7 @@ __all__ = [
     "Page",
     "ScoredCase",
     "Section",
+    "StudyEntry",
     "calibration_chart",
     "composition_chart",
     "confusion_chart",
@@ -40,6 +42,7 @@ __all__ = [
     "evaluation_page",
     "forest_chart",
     "found_chart",
+    "index_page",
     "roc_band_chart",
     "roc_chart",
     "roc_comparison_chart",

@@ -12,7 +12,7 @@ from preop.evidence import BinaryPredictions, OrdinalPredictions
 from preop.evidence import Figure as StatedFigure
 from preop.report.blocks import calibration_charts, capital, interval_figure, number
 from preop.report.charts import ScoredCase, Spec, confusion_chart, roc_chart, score_chart
-from preop.report.sections import Charts, Column, Figure, Figures, Page, Row, Section, Table, write_page
+from preop.report.sections import Charts, Column, Figure, Figures, Gallery, Page, Row, Section, Table, write_page
 from preop.statistics import Estimate
 
 Json = Mapping[str, Any]
@@ -51,7 +51,9 @@ _BINARY_FIGURES = {
 }
 
 
-def evaluation_page(metrics: Json, path: Path, shows: Mapping[str, str] | None = None) -> None:
+def evaluation_page(
+    metrics: Json, path: Path, *, cases: Gallery | None = None, shows: Mapping[str, str] | None = None
+) -> None:
     """Write the page of an evaluation.
 
     Parameters
@@ -60,6 +62,8 @@ def evaluation_page(metrics: Json, path: Path, shows: Mapping[str, str] | None =
         Content of the evaluation's ``metrics.json``.
     path
         The HTML file to write.
+    cases
+        Pictures of the cases, each leading to its page.
     shows
         What there is to see in each case, by its name, where cases were chosen to illustrate: then no figure is given, for
         they are no sample of patients.
@@ -77,7 +81,7 @@ def evaluation_page(metrics: Json, path: Path, shows: Mapping[str, str] | None =
         )
     task, results, aggregates = metrics["task"], metrics["results"], metrics["aggregates"]
     if shows:
-        write_page(_illustrations(task, results, aggregates, shows), path)
+        write_page(_illustrations(task, results, aggregates, shows, cases), path)
         return
     figures, charts = (_binary if task["kind"] == "binary" else _ordinal)(task, results, aggregates)
     page = Page(
@@ -88,6 +92,7 @@ def evaluation_page(metrics: Json, path: Path, shows: Mapping[str, str] | None =
         simulated=task["simulated"],
         sections=[
             Section("Results", [Figures(figures)]),
+            *([Section("Case by case", [cases])] if cases is not None else []),
             Section("Charts", [Charts(charts)]),
             Section("Cases", [_cases(task, results)]),
             Section(
@@ -98,7 +103,9 @@ def evaluation_page(metrics: Json, path: Path, shows: Mapping[str, str] | None =
     write_page(page, path)
 
 
-def _illustrations(task: Json, results: Sequence[Json], aggregates: Json, shows: Mapping[str, str]) -> Page:
+def _illustrations(
+    task: Json, results: Sequence[Json], aggregates: Json, shows: Mapping[str, str], cases: Gallery | None
+) -> Page:
     """Lay out cases that were chosen for what they show."""
     return Page(
         kicker=f"Examples of {task['study']}",
@@ -107,6 +114,7 @@ def _illustrations(task: Json, results: Sequence[Json], aggregates: Json, shows:
         warnings=_unscored(aggregates["cases"]),
         simulated=task["simulated"],
         sections=[
+            *([Section("Case by case", [cases])] if cases is not None else []),
             Section("What to see", [_cases(task, results, shows)]),
             Section("Where they come from", [f"Source of patients and reference: {task['source']}"]),
         ],

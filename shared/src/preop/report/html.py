@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import preop
@@ -18,6 +19,11 @@ def inline(chart: Spec) -> Markup:
     return Markup(to_svg(chart))  # noqa: S704
 
 
+def asset(name: str) -> str:
+    """Read a style sheet or a script of this package."""
+    return resources.files("preop.report").joinpath("templates", name).read_text(encoding="utf-8")
+
+
 def render(template: str, **content: Any) -> str:
     """Fill a template of this package; a name that it asks for and does not get is an error."""
     import jinja2
@@ -29,4 +35,5 @@ def render(template: str, **content: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
     return environment.get_template(template).render(version=preop.__version__, inline=inline, **content)

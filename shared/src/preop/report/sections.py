@@ -14,8 +14,8 @@ from preop.report.html import render
 DASH = "\N{EN DASH}"
 """Where the cases do not determine a number."""
 
-ColumnKind = Literal["name", "text", "number", "value", "estimate", "outcome"]
-"""What a column holds: names, text, numbers to the right, values on one line, values with their interval below, outcomes."""
+ColumnKind = Literal["name", "text", "long", "number", "value", "estimate", "outcome"]
+"""What a column holds: names, text, sentences, numbers to the right, values on one line, values with their interval below, outcomes."""
 Mark = Literal["", "wrong", "open", "more", "unscored"]
 """What is particular about a row: a wrong decision, one that is left open, one that belongs to the row above, no prediction."""
 
@@ -118,7 +118,41 @@ class Table:
         return any(column.heading for column in self.columns)
 
 
-Block = str | Note | Heading | Figures | Table | Charts
+@dataclass(frozen=True)
+class GalleryItem:
+    """A picture that leads to another page.
+
+    Attributes
+    ----------
+    href
+        Address of the page, relative to this one.
+    picture
+        Data URI of an image.
+    """
+
+    href: str
+    picture: str
+    name: str
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Pictures side by side, each a link."""
+
+    items: Sequence[GalleryItem]
+    kind: ClassVar = "gallery"
+
+
+@dataclass(frozen=True)
+class Links:
+    """Links to other pages: address and words."""
+
+    links: Sequence[tuple[str, str]]
+    kind: ClassVar = "links"
+
+
+Block = str | Note | Heading | Figures | Table | Charts | Gallery | Links
 """A part of a section; a text is a paragraph."""
 
 

@@ -5,6 +5,7 @@ from preop.study.assessability import Assessability, Assessable, supported
 from preop.study.cases import Illustration, describe_case, is_like_the_training, write_case
 from preop.study.contract import (
     Inference,
+    Page,
     Progress,
     Simulation,
     Training,
@@ -12,6 +13,7 @@ from preop.study.contract import (
     importable_studies,
     inference_of,
     make_importable,
+    page_of,
     simulation_of,
     training_of,
 )
@@ -45,6 +47,7 @@ __all__ = [
     "ModelFigures",
     "ModelInfo",
     "NoDetails",
+    "Page",
     "Progress",
     "Range",
     "Simulation",
@@ -61,6 +64,7 @@ __all__ = [
     "make_importable",
     "model_entry",
     "model_info",
+    "page_of",
     "put_into_model",
     "read_description",
     "read_model_info",

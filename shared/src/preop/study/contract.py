@@ -23,6 +23,7 @@ from preop.evidence import ValidationFigures
 from preop.grandchallenge.algorithm import DESCRIPTION_FILE, Algorithm, read_algorithm
 from preop.grandchallenge.cases import Case
 from preop.grandchallenge.outputs import Output
+from preop.grandchallenge.results import CaseOutputs
 
 Progress = Callable[[int, int], object]
 """Called with the number of finished patients and that of all."""
@@ -67,10 +68,18 @@ class Simulation(Protocol):
         """Make a cohort: ``cohort.csv``, images and the known truth; small coarse images for tests and examples."""
 
 
+class Page(Protocol):
+    """``page.py``, which a study may lack: from a case and its outputs to what a clinician sees of them, without the model."""
+
+    def case_page(self, case: Case, outputs: CaseOutputs) -> Any:
+        """Say and show what was found, as a ``preop.report.case.CasePage``."""
+
+
 _PARAMETERS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "inference": {"load_model": ("folder", "algorithm"), "predict": ("case", "model")},
     "training": {"Settings": (), "fit": ("cohort", "model", "report", "settings")},
     "simulation": {"simulate": ("patients", "seed", "output", "progress")},
+    "page": {"case_page": ("case", "outputs")},
 }
 _OPTIONS: Mapping[str, Sequence[str]] = {"simulate": ("small",)}
 
@@ -88,6 +97,11 @@ def training_of(algorithm: Algorithm) -> Training:
 def simulation_of(algorithm: Algorithm) -> Simulation:
     """Import the ``simulation`` of a study."""
     return cast("Simulation", _part(algorithm, "simulation"))
+
+
+def page_of(algorithm: Algorithm) -> Page | None:
+    """Import the ``page.py`` of a study; None where it has none."""
+    return cast("Page", _part(algorithm, "page")) if (algorithm.folder / "page.py").is_file() else None
 
 
 def find_studies(folder: Path) -> list[Algorithm]:
