@@ -81,7 +81,9 @@ def test_a_score_card_without_an_assessed_item_leaves_no_decision(monkeypatch: p
     assert explanation["assessable"] == "no"
     assert explanation["assessable_reasons"] == ["No item of the score card could be assessed: not on this slide."]
     assert explanation["decision"] == "none"
-    assert {(each["likelihood"] is None, each["decision"]) for each in explanation["models"].values()} >= {(True, "none")}
+    assert {(each["likelihood"] is None, each["decision"]) for each in explanation["models"].values()} >= {
+        (True, "none")
+    }
     assert "no item assessed" in json.dumps(outputs["score-card-chart"])
 
 
