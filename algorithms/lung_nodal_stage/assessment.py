@@ -34,6 +34,10 @@ from .view import Unseen, View
 CT, PET, INFORMATION = "chest-ct", "fdg-pet", "staging-information"
 
 
+MIN_PRIMARY_ML = 0.1
+"""About a ball of 6 mm: the width of a point in the image of a clinical PET scanner."""
+
+
 @dataclass(frozen=True)
 class Information:
     """What is given beside the scans.
@@ -199,6 +203,11 @@ def _with_lesions(
         prevents.append("The side of the primary is unknown, and the stage depends on it.")
     elif stage.primary is None:
         limits.append("The side of the primary is unknown.")
+    if lesions.primary is not None and lesions.primary.volume_ml < MIN_PRIMARY_ML:
+        limits.append(
+            f"What is taken for the primary has {lesions.primary.volume_ml:.2g} ml, less than PET can resolve: check the "
+            "segmentation of the lesions."
+        )
     adrift = [
         lesion
         for lesion in lesions.of(Kind.DISTANT)

@@ -116,10 +116,8 @@ def assess(seen: Examined, likeness: Likeness, model: Model, *, card_says: bool)
     limits = likeness.limits
     missing = [item.title.lower() for item in seen.card.items if not item.assessed]
     if len(missing) == len(seen.card.items):
-        nothing = (
-            "No item of the score card could be assessed: the slide shows no tumour that the tissue network knows."
-        )
-        return Assessability(prevents=[nothing])
+        reasons = list(dict.fromkeys(item.not_assessed for item in seen.card.items if item.not_assessed))
+        return Assessability(prevents=[f"No item of the score card could be assessed: {'; '.join(reasons)}."])
     if not card_says:
         limits.append(
             "No item of the score card that has a weight could be assessed: the score card gives no likelihood, and the "

@@ -55,7 +55,7 @@ def fit_tissue(
     patches = _Patches(regions, targets, _places_of_tissues(regions), settings.tissue_patch_px, settings.seed)
     with repeatable(settings.seed):
         network = TissueNetwork(settings.tissue_channels)
-    return _fitted(network, patches, tissue_loss, settings, settings.tissue_steps, advance, kept)
+        return _fitted(network, patches, tissue_loss, settings, settings.tissue_steps, advance, kept)
 
 
 def fit_cells(
@@ -66,7 +66,7 @@ def fit_cells(
     patches = _Patches(regions, targets, _places_of_cells(regions), settings.cell_patch_px, settings.seed + 1)
     with repeatable(settings.seed + 1):
         network = CellNetwork(settings.cell_channels)
-    return _fitted(network, patches, cell_loss, settings, settings.cell_steps, advance, kept)
+        return _fitted(network, patches, cell_loss, settings, settings.cell_steps, advance, kept)
 
 
 def blobs(region: Region) -> NDArray[np.float16]:

@@ -100,6 +100,7 @@ def test_all_who_fail_are_told_together_and_what_is_finished_is_kept(write: Writ
     assert others == [
         "../b: The scan is flat.",
         "B: Its process died.",
+        f"Tracebacks are in {work / 'failures.log'}",
     ]
     kept = {path: path.stat().st_mtime_ns for path in work.glob("*/measured")}
     assert len(kept) == 1

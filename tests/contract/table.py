@@ -351,7 +351,13 @@ MASKS = (
         refused("holds nothing larger than"),
         (BLADDER, LIVER),
     ),
-    Row("a mask of one voxel, of a primary", voxels(mask, only_middle_of), doubted("no", ""), (LUNG,), slow=(LUNG,)),
+    Row(
+        "a mask of one voxel, of a primary",
+        voxels(mask, only_middle_of),
+        doubted("limited", "less than PET"),
+        (LUNG,),
+        slow=(LUNG,),
+    ),
     Row("half of all voxels at random", voxels(mask, noise(0.5, 1)), refused("looks like noise"), SCANS),
     Row("a fiftieth of all voxels at random", voxels(mask, noise(0.02, 1)), refused("looks like noise"), SCANS),
     Row("five labels at random", voxels(mask, noise(0.9, 5)), refused(""), SCANS),
@@ -547,7 +553,12 @@ SLIDES = (
     Row("a mask of the slide with the label 7", tiff_mask(lambda drawn: drawn * 7), refused("the label 7"), (PRIMARY,)),
     Row("a mask of the whole slide", tiff_mask(np.ones_like), doubted("limited", "background"), (PRIMARY,)),
     Row("a mask of one pixel", tiff_mask(only_middle_of), refused("tissue"), (PRIMARY,)),
-    Row("a mask of background", tiff_mask(lambda drawn: 1 - drawn), doubted("limited", "background"), (PRIMARY,)),
+    Row(
+        "a mask of background",
+        tiff_mask(lambda drawn: 1 - drawn),
+        doubted("no", "less than 0.1 mm2 of tumour"),
+        (PRIMARY,),
+    ),
     Row("a mask of the slide at random", tiff_mask(noise(0.6, 1)), doubted("limited", "background"), (PRIMARY,)),
     Row(
         "a mask in colour",

@@ -244,7 +244,7 @@ def test_a_damaged_ensemble_is_refused_in_a_sentence(tmp_path: Path) -> None:
             read_ensemble(tmp_path, encoder)
 
     refused("cannot be read", json=None)
-    refused("cannot be read", safetensors=None)
+    refused("bags.safetensors is missing", safetensors=None)
     refused("cannot be read", safetensors=files["bags.safetensors"][:100])
     refused("is not right", json=b"{}")
     refused("There is no head median", json=files["bags.json"].replace(b'"count"', b'"median"'))

@@ -73,19 +73,17 @@ def test_the_combined_likelihood_is_the_mean_of_both_log_odds() -> None:
     assert models[COMBINED]["likelihood"] == outputs_of()["desmoplastic-growth-likelihood"]
 
 
-def test_a_score_card_without_an_assessed_item_gives_no_likelihood_and_the_tiles_stand_alone(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_score_card_without_an_assessed_item_leaves_no_decision(monkeypatch: pytest.MonkeyPatch) -> None:
     unreliable = dict.fromkeys(DEFINITIONS, "not on this slide")
     monkeypatch.setattr(NetworksInfo, "unreliable", property(lambda _: unreliable))
     outputs = predict(case_of(PLAIN), MODEL)
     explanation = outputs["growth-pattern-explanation"]
-    assert explanation["assessable"] == "limited"
-    assert any("the combined one is that of the tiles alone" in each for each in explanation["assessable_reasons"])
-    models = explanation["models"]
-    assert (models[CARD]["likelihood"], models[CARD]["decision"]) == (None, "none")
-    assert outputs["desmoplastic-growth-likelihood"] == models[TILES]["likelihood"] == models[COMBINED]["likelihood"]
-    assert explanation["models_agree"] is None
+    assert explanation["assessable"] == "no"
+    assert explanation["assessable_reasons"] == ["No item of the score card could be assessed: not on this slide."]
+    assert explanation["decision"] == "none"
+    assert {(each["likelihood"] is None, each["decision"]) for each in explanation["models"].values()} >= {
+        (True, "none")
+    }
     assert "no item assessed" in json.dumps(outputs["score-card-chart"])
 
 

@@ -129,7 +129,7 @@ def test_the_same_seed_gives_the_same_pixels() -> None:
 
 def test_a_strip_does_not_depend_on_where_it_begins() -> None:
     architecture, _ = drawn(artefacts=True)
-    painter = _Painter(architecture, Stain(), 0)
+    painter = _Painter(architecture, Stain(), 0, usual_look())
     whole = painter.paint(3584, 4096).astype(int)
     part = painter.paint(3712, 3968).astype(int)
     assert np.abs(whole[128:384] - part).max() <= 1
@@ -137,7 +137,7 @@ def test_a_strip_does_not_depend_on_where_it_begins() -> None:
 
 def test_lymphocytes_are_painted_where_they_are() -> None:
     architecture, _ = drawn(til_per_mm2=30)
-    strip = _Painter(architecture, Stain(unevenness=0), 0).paint(5 * 512, 6 * 512)
+    strip = _Painter(architecture, Stain(unevenness=0), 0, usual_look()).paint(5 * 512, 6 * 512)
     haematoxylin = dyes(densities(strip, 244.0))[..., 0]
     points = architecture.cells_um[architecture.kinds == Cell.LYMPHOCYTE] / PIXEL_UM - (5 * 512, 0)
     inside = points[(points[:, 0] > 4) & (points[:, 0] < 508)].round().astype(int)
@@ -148,7 +148,7 @@ def test_lymphocytes_are_painted_where_they_are() -> None:
 def test_a_darker_stain_is_darker() -> None:
     architecture, _ = drawn()
     pale, dark = (
-        _Painter(architecture, stain, 0).paint(2048, 2176).mean()
+        _Painter(architecture, stain, 0, usual_look()).paint(2048, 2176).mean()
         for stain in (Stain(haematoxylin=0.8, eosin=0.8), Stain(haematoxylin=1.2, eosin=1.2))
     )
     assert dark < pale - 10

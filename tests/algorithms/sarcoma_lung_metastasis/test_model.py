@@ -91,7 +91,7 @@ CONTRADICTIONS: dict[str, tuple[str, Callable[[Any], object], str]] = {
     "a number that is none": (
         WEIGHTS_FILE,
         lambda weights: weights["CT"].update(intercept=float("nan")),
-        "CT: the intercept is not finite.",
+        "weights.json is not valid JSON (NaN is not a JSON number).",
     ),
     "a threshold beyond any likelihood": (
         WEIGHTS_FILE,
