@@ -1,4 +1,4 @@
-"""How often the intervals that preop states hold the truth, in simulated cases: ``python benchmarks/coverage.py``.
+"""How often the intervals that preop states hold the truth, in simulated cases: ``python benchmarks/interval_coverage.py``.
 
 Prints a table for each kind of interval: rows are simulations with a known truth, columns numbers of cases, cells the
 share of ``--repeats`` intervals that hold it (95 % is claimed), and how many were not determined.
