@@ -59,7 +59,7 @@ def test_table_tells_each_case_and_why_it_has_no_prediction(page_of):
 def test_ordinal_page_shows_stages(page_of):
     page = page_of(metrics_of("ordinal"))
     assert "10 cases: 4 N0, 2 N1, 2 N2, 2 N3." in page.text
-    assert "Quadratic weighted kappa 0.57 95 % interval −0.45 to 0.95" in page.text
+    assert "Quadratic weighted kappa 0.57 95 % interval \N{MINUS SIGN}0.45 to 0.95" in page.text
     assert "Accuracy 0.60 95 % interval 0.31 to 0.83 6 of 10" in page.text
     assert "1 of 10 cases has no valid prediction and is scored" in page.text
     assert page.rows[4] == ["lung_04", "N1", "N0", "wrong"]
