@@ -13,6 +13,8 @@ RT_STRUCTURES = "1.2.840.10008.5.1.4.1.1.481.3"
 SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
 """Segmentation Storage, and Label Map Segmentation Storage."""
 _DIRECTORY = "1.2.840.10008.1.3.10"
+# What pydicom raises, at the place of the fault, for files that are cut off, damaged or written in a way it does not know.
+_UNREADABLE = (EOFError, OSError, ValueError, KeyError, AttributeError, NotImplementedError)
 
 
 def is_dicom(start: bytes) -> bool:
@@ -62,7 +64,7 @@ def read_object(path: Path) -> Any:
 
     try:
         return pydicom.dcmread(path, force=True)
-    except (EOFError, OSError, ValueError, KeyError, AttributeError, NotImplementedError) as error:
+    except _UNREADABLE as error:
         raise InvalidInputError(f"{path.name} cannot be read as DICOM: {error or 'it is cut off'}.") from error
 
 
@@ -76,7 +78,7 @@ def _header(file: Path) -> Any | None:
         # Old files lack the preamble; what else lacks it shows no class either.
         header = pydicom.dcmread(file, stop_before_pixels=True, force=not is_dicom(start))
         kind = str(header.get("SOPClassUID", "") or header.file_meta.get("MediaStorageSOPClassUID", ""))
-    except (EOFError, OSError, ValueError, KeyError, AttributeError, NotImplementedError) as error:
+    except _UNREADABLE as error:
         if is_dicom(start) or file.suffix.lower() == ".dcm":
             raise InvalidInputError(f"{file.name} cannot be read as DICOM: {error or 'it is cut off'}.") from error
         return None
