@@ -23,7 +23,6 @@ FLOORS = {
     "imaging": 1,
     "statistics": 1,
     "counts": 1,
-    "dicom": 3,
     "grandchallenge": 3,
     "radiomics": 3,
     "segmentation": 3,
@@ -73,6 +72,10 @@ def test_a_package_imports_only_from_lower_floors(package: str) -> None:
         if other != package and FLOORS[other] >= FLOORS[package]
     ]
     assert not too_high
+
+
+def test_every_floor_is_that_of_a_package() -> None:
+    assert {*FLOORS} <= {*PACKAGES}
 
 
 @pytest.mark.parametrize("study", STUDIES)
