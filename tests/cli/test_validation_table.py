@@ -1,20 +1,20 @@
 import pytest
 
-from preop.cli import commands
+from preop.cli.printing import interval, validation_table
 from preop.evidence import BagEvidence, Figure, ModelsEvidence, SharesEvidence, SplitsEvidence, StageEvidence
 from tests.evidence.by_hand import models_evidence, shares_evidence, splits_evidence, stage_evidence
 
 
 def test_an_auc_without_an_interval_is_written_alone():
-    assert commands._interval(Figure(value=1.0, lower=None, upper=None)) == "1.00"
+    assert interval(Figure(value=1.0, lower=None, upper=None)) == "1.00"
 
 
 def test_an_interval_ends_where_an_auc_does():
-    assert commands._interval(Figure(value=0.9, lower=0.75, upper=1.05)) == "0.90 [0.75, 1.00]"
+    assert interval(Figure(value=0.9, lower=0.75, upper=1.05)) == "0.90 [0.75, 1.00]"
 
 
 def test_figures_of_a_run_on_bags_are_printed(bag_evidence):
-    table = commands._validation_table(BagEvidence.read(bag_evidence).validation)
+    table = validation_table(BagEvidence.read(bag_evidence).validation)
     cells = [list(column.cells) for column in table.columns]
     assert cells[0] == ["count head", "size rule alone"]
     assert cells[1:3] == [["6", "6"], ["3", "3"]]
@@ -32,5 +32,5 @@ def test_figures_of_a_run_on_bags_are_printed(bag_evidence):
     ids=lambda value: type(value).__name__,
 )
 def test_figures_of_every_kind_of_evidence_are_printed(evidence, models):
-    table = commands._validation_table(evidence.validation)
+    table = validation_table(evidence.validation)
     assert list(table.columns[0].cells) == models

@@ -6,7 +6,7 @@ import functools
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,6 +17,17 @@ from rich.progress import Progress
 from rich.table import Table
 
 from preop.cli import repository
+from preop.cli.options import (
+    AlgorithmName,
+    AlgorithmNames,
+    CohortOption,
+    EngineOption,
+    ModelOption,
+    MppOption,
+    TrustOption,
+    whole,
+)
+from preop.cli.printing import memory, shown, validation_table
 from preop.engines.base import Engine
 from preop.engines.building import build_image
 from preop.engines.choosing import EngineChoice, engine_for, find_engine
@@ -28,36 +39,10 @@ from preop.grandchallenge.algorithm import Algorithm
 from preop.grandchallenge.options import Options
 from preop.grandchallenge.runtime import ApiMethod
 from preop.radiomics.settings import Modality
-from preop.study import Figure, ValidationFigures, remove_killed_study, simulation_of, training_of
-from preop.tables import number, whole_number
+from preop.study import remove_killed_study, simulation_of, training_of
 
 if TYPE_CHECKING:
     from preop.cohort import Outcome
-
-
-def _whole(lowest: int) -> Callable[[str | int], int]:
-    """Make what reads an option that is a whole number: ``1_0`` is none, in tables as little as here."""
-
-    def read(written: str | int) -> int:
-        try:
-            value = whole_number(str(written), "The value")
-        except InvalidInputError as error:
-            raise typer.BadParameter(str(error)) from None
-        if value < lowest:
-            raise typer.BadParameter(f"The value is {value}; expected {lowest} or more.")
-        return value
-
-    return read
-
-
-def _resolution(written: str | float) -> float:
-    try:
-        value = number(str(written), "The value")
-    except InvalidInputError as error:
-        raise typer.BadParameter(str(error)) from None
-    if value < SMALLEST_MPP:
-        raise typer.BadParameter(f"The value is {value:g}; expected {SMALLEST_MPP:g} or more.")
-    return value
 
 
 app = typer.Typer(
@@ -72,30 +57,6 @@ console = Console()
 NEW_STUDY_PATIENTS = 80
 RUN_NAME, RUN_PATTERN = "%Y-%m-%d_%H%M%S", "[0-9]" * 4 + "-[0-9][0-9]-[0-9][0-9]_" + "[0-9]" * 6
 """Folder of a run of the examples."""
-SMALLEST_MPP = 0.01
-
-AlgorithmName = Annotated[
-    str, typer.Argument(metavar="ALGORITHM", help="Its name, or a folder with an algorithm.toml.")
-]
-AlgorithmNames = Annotated[
-    list[str] | None, typer.Argument(metavar="[ALGORITHM]...", help="Names; by default all, and the evaluation.")
-]
-EngineOption = Annotated[
-    EngineChoice,
-    typer.Option(help="What runs it. auto: docker or podman with a current image, else an isolated process."),
-]
-ModelOption = Annotated[Path | None, typer.Option(help="Model folder; by default the one that comes with it.")]
-MppOption = Annotated[
-    float | None,
-    typer.Option(
-        parser=_resolution, metavar="NUMBER", help="Micrometres per pixel of a slide whose file does not state it."
-    ),
-]
-TrustOption = Annotated[
-    bool,
-    typer.Option("--trust-model", help="Let a model run code of its maker (TorchScript). Only for makers you trust."),
-]
-CohortOption = Annotated[Path, typer.Option(help="cohort.csv: one row a patient.")]
 
 
 @app.command(name="run")
@@ -132,7 +93,7 @@ def run_case(
     if result.error is not None:
         typer.echo(result.stderr, err=True)
         raise InvalidInputError(result.error)
-    console.print(f"{result.seconds:.1f} s, {_memory(result.peak_memory_mb)}. The outputs are in {output}")
+    console.print(f"{result.seconds:.1f} s, {memory(result.peak_memory_mb)}. The outputs are in {output}")
     page = page_told(described, input, output, output, model or described.folder / "model", mpp)
     if page is not None:
         console.print(f"Case page: {page.page}", soft_wrap=True)
@@ -221,10 +182,10 @@ def _run_examples(folder: Path, engine: EngineChoice) -> None:
             result = runs[case["case"]]
             table.add_row(
                 f"{algorithm.name} / {case['case']}",
-                _shown(case["output"]) if result.error is None else f"[red]{result.error}",
-                _shown(case["reference"]),
+                shown(case["output"]) if result.error is None else f"[red]{result.error}",
+                shown(case["reference"]),
                 f"{result.seconds:.1f}",
-                _memory(result.peak_memory_mb),
+                memory(result.peak_memory_mb),
             )
     console.print(table)
     index_page(entries, folder / "index.html")
@@ -251,7 +212,7 @@ def run_test_cases(algorithms: AlgorithmNames = None, engine: EngineOption = "au
                 result, differences = run_test_case(chosen, program, case, Path(output), model=model)
             failed += bool(differences)
             verdict = "as expected" if not differences else "[red]" + "\n".join(differences)
-            table.add_row(program.name, case.name, f"{result.seconds:.1f}", _memory(result.peak_memory_mb), verdict)
+            table.add_row(program.name, case.name, f"{result.seconds:.1f}", memory(result.peak_memory_mb), verdict)
     console.print(table)
     if failed:
         raise InvalidOutputError(f"{failed} of {table.row_count} test cases are not as expected.")
@@ -296,10 +257,10 @@ def export(
 @app.command()
 def simulate(
     algorithm: AlgorithmName,
-    patients: Annotated[int, typer.Option(parser=_whole(2), metavar="NUMBER", help="How many.")],
+    patients: Annotated[int, typer.Option(parser=whole(2), metavar="NUMBER", help="How many.")],
     output: Annotated[Path, typer.Option(help="A new folder, or one that the same call began.")],
     seed: Annotated[
-        int, typer.Option(parser=_whole(0), metavar="NUMBER", help="The same seed gives the same patients.")
+        int, typer.Option(parser=whole(0), metavar="NUMBER", help="The same seed gives the same patients.")
     ] = 0,
     small: Annotated[bool, typer.Option("--small", help="Small coarse images, to try things out.")] = False,  # noqa: FBT002
 ) -> None:
@@ -404,7 +365,7 @@ def train(
     with locked(where):
         refuse_copies(patients, Contents(where / ".checksums.json"))
         validation = training.fit(patients, model, where, chosen)
-    console.print(_validation_table(validation))
+    console.print(validation_table(validation))
     for sentence in validation.verdict:
         console.print(sentence)
     console.print(f"The model is in {model}, the report is {where / 'report.html'}", soft_wrap=True)
@@ -634,31 +595,3 @@ def _container_engine() -> ContainerEngine:
     if not isinstance(chosen, ContainerEngine):
         raise InvalidInputError("Images need docker or podman, and neither works on this machine: see preop doctor.")
     return chosen
-
-
-def _validation_table(validation: ValidationFigures) -> Table:
-    table = Table("model", "patients", "with outcome", "AUC [95 % CI]", title="Validation inside the training cohort")
-    for baseline in (False, True):
-        for name, figures in validation.models.items():
-            if figures.baseline is baseline:
-                row = (f"{name} alone" if baseline else name, str(figures.patients), str(figures.events))
-                table.add_row(*row, _interval(figures.auc))
-        table.add_section()
-    return table
-
-
-def _interval(figure: Figure | None) -> str:
-    if figure is None or figure.value is None:
-        return "not determined"
-    if figure.lower is None or figure.upper is None:
-        return f"{figure.value:.2f}"
-    # The interval may be a symmetric one and reach beyond what an AUC can be.
-    return f"{figure.value:.2f} [{max(figure.lower, 0):.2f}, {min(figure.upper, 1):.2f}]"
-
-
-def _shown(value: object) -> str:
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
-
-
-def _memory(megabytes: float | None) -> str:
-    return "unknown" if megabytes is None else f"{megabytes:.0f} MB"
