@@ -43,6 +43,7 @@ from lung_nodal_stage.assessment import (
     stations_of,
 )
 from lung_nodal_stage.lesions import Lesion
+from lung_nodal_stage.likeness import scan_measures
 from lung_nodal_stage.simulation import THIN, SimulatedLesion, SimulatedPatient, draw_patient
 from preop.cohort import map_patients
 from preop.imaging import Image, resample_like, to_common_frame, write_image
@@ -322,8 +323,10 @@ def _time_one(folder: Path, model: Path) -> None:
         drawn = inference.draw_lesions(ct, suv, organs, loaded)
     with step("stations, measures, stage"):
         found = predict_from_organs(suv, organs, drawn, Information(), loaded.probability)
+    with step("likeness to the training patients"):
+        likeness = loaded.training_patients.compare(scan_measures(ct, pet))
     with step("outputs"), tempfile.TemporaryDirectory() as output:
-        write_outputs(inference.outputs_of(found, case, loaded), case, Path(output))
+        write_outputs(inference.outputs_of(found, case, loaded, likeness), case, Path(output))
     memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
     size = " x ".join(map(str, reversed(ct.shape)))
     whole, processor = (sum(each[place] for each in steps.values()) for place in (0, 1))

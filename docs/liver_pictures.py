@@ -11,15 +11,10 @@ from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
-import vl_convert
 from numpy.typing import NDArray
 
-from preop.grandchallenge.algorithm import read_algorithm
-from preop.grandchallenge.cases import Case
 from preop.imaging import Image, crop, read_image, resample_like
-from preop.report.charts import VEGA_LITE_VERSION
 
-ALGORITHM = Path(__file__).parents[1] / "algorithms" / "liver_growth_pattern"
 CENTRE_MM = (-107.5, 34.5, -270.0)
 SEMI_AXES_MM = (10.0, 9.0, 8.0)
 WINDOW_HU = (0.0, 200.0)
@@ -32,7 +27,6 @@ def liver_pictures(ct: Path, folder: Path) -> None:
     """Draw all pictures into a folder."""
     scan = read_image(ct)
     _write(folder / "growth-rings.png", rings(scan))
-    (folder / "growth-rings-output.png").write_bytes(output_chart(scan))
     _write(folder / "growth-simulation.png", simulated())
 
 
@@ -61,18 +55,6 @@ def rings(ct: Image) -> NDArray[np.uint8]:
         region = np.kron(around.region(name)[middle], np.ones((PIXELS_PER_MM,) * 2)) > 0
         drawn[region] = 0.55 * drawn[region] + 0.45 * np.array(colour)
     return _side_by_side([plain, drawn.astype(np.uint8)])
-
-
-def output_chart(ct: Image) -> bytes:
-    """Draw what the default model says of the ellipsoid, as PNG."""
-    from liver_growth_pattern.inference import load_model, predict
-    from liver_growth_pattern.lesions import CT, SEGMENTATION
-
-    algorithm = read_algorithm(ALGORITHM)
-    images = {CT: ct, SEGMENTATION: hand_placed_ellipsoid(ct)}
-    case = Case(algorithm, "crlm_ct_1004", {slug: Path(slug) for slug in images}, {}, images)
-    chart = predict(case, load_model(ALGORITHM / "model", algorithm))["growth-pattern-chart"]
-    return bytes(vl_convert.vegalite_to_png(chart, vl_version=VEGA_LITE_VERSION, scale=1.5))
 
 
 def simulated() -> NDArray[np.uint8]:

@@ -51,6 +51,7 @@ def main() -> None:
     )
     chart_of(BLADDER / "test" / "positive" / "expected" / "positive-lymph-nodes-chart.json", "bladder-counts")
     chart_of(LIVER / "test" / "non_desmoplastic" / "expected" / "growth-pattern-chart.json", "growth-shares")
+    chart_of(LIVER / "test" / "desmoplastic" / "expected" / "growth-pattern-chart.json", "growth-rings-output")
     simulated_patient()
     simulated_pelvis()
     simulated_chest()

@@ -35,6 +35,7 @@ FLOORS = {
     "study": 5,
     "tabular": 5,
     "cohort": 6,
+    "likeness": 6,
     "simulation": 7,
     "report": 7,
     "review": 8,

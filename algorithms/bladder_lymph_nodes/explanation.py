@@ -13,6 +13,7 @@ from preop.anatomy import not_plausible
 from preop.grandchallenge.outputs import Output
 from preop.grandchallenge.values import Point, multiple_points
 from preop.imaging import Image
+from preop.likeness import Likeness
 from preop.mil import Prediction
 from preop.report.charts import count_chart, share_chart
 from preop.study import DISCLAIMER, Assessability, Assessable, Range, model_entry, simulation_warnings
@@ -70,7 +71,12 @@ class Assessed:
 
 
 def explanation(
-    assessed: Assessed, nodes: LymphNodes, problems: Mapping[int, Sequence[str]], ct: Image, model: Model
+    assessed: Assessed,
+    nodes: LymphNodes,
+    problems: Mapping[int, Sequence[str]],
+    likeness: Likeness,
+    ct: Image,
+    model: Model,
 ) -> dict[str, Any]:
     """Decision, number of positive nodes, the size rule of clinicians, warnings, and where the model comes from.
 
@@ -80,10 +86,12 @@ def explanation(
         Those that are plausible.
     problems
         Of each node by number, why it is not plausible.
+    likeness
+        How like the training patients the patient is.
     """
     threshold = model.description.threshold
     suspicious = [node.number for node in nodes.nodes if node.suspicious_by_size]
-    assessability = assess(nodes, problems, ct, model)
+    assessability = assess(nodes, problems, likeness, ct, model)
     decided = assessability.verdict is not Assessable.NO
     return {
         **assessability.to_json(),
@@ -99,6 +107,7 @@ def explanation(
             "decision": _decision(bool(suspicious)) if decided else "none",
             "nodes": suspicious,
         },
+        "likeness_to_training": likeness.to_json(),
         "notes": list(nodes.notes),
         "warnings": [
             *_unlike_the_training(nodes, ct, model),
@@ -114,14 +123,16 @@ def explanation(
     }
 
 
-def assess(nodes: LymphNodes, problems: Mapping[int, Sequence[str]], ct: Image, model: Model) -> Assessability:
+def assess(
+    nodes: LymphNodes, problems: Mapping[int, Sequence[str]], likeness: Likeness, ct: Image, model: Model
+) -> Assessability:
     """Say whether the patient can be assessed by these nodes."""
     named = not_plausible("lymph node", problems)
     if not nodes.nodes:
         return Assessability(prevents=["None of what is segmented is plausible as a lymph node.", *named])
     cut = [str(node.number) for node in nodes.nodes if node.cut_by_edge]
     edge = [f"Cut off by the edge of the scan: node{'s' if len(cut) > 1 else ''} {', '.join(cut)}."] if cut else []
-    return Assessability(limits=[*named, *_unlike_the_training(nodes, ct, model), *edge])
+    return Assessability(limits=[*named, *likeness.limits, *_unlike_the_training(nodes, ct, model), *edge])
 
 
 def _decision(positive: bool) -> str:  # noqa: FBT001

@@ -20,6 +20,7 @@ from preop.study import supported
 
 from .explanation import MAX_COUNTED, Assessed, chart, explanation, heat_map, points, table
 from .instances import bag_of
+from .likeness import scan_measures
 from .lymph_nodes import CT, SEGMENTATION, LymphNodes, find_lymph_nodes
 from .model import SEGMENTATION_NETWORK, Model, load_model
 from .plausibility import problems_of
@@ -36,9 +37,10 @@ def predict(case: Case, model: Model) -> dict[str, Output]:
     problems = problems_of(found.nodes)
     nodes = found.without(number for number, failed in problems.items() if failed)
     assessed = _assess(case.name, ct, nodes, model)
+    likeness = model.training_patients.compare(scan_measures(ct, nodes))
     return {
         "lymph-node-metastasis-likelihood": assessed.likelihood,
-        "positive-lymph-nodes": explanation(assessed, nodes, problems, ct, model),
+        "positive-lymph-nodes": explanation(assessed, nodes, problems, likeness, ct, model),
         "positive-lymph-nodes-chart": chart(assessed, nodes),
         "lymph-nodes": points(assessed, nodes, model),
         "lymph-node-table": table(assessed, found, problems, model),

@@ -10,6 +10,7 @@ from pydantic import Field, FiniteFloat, model_validator
 
 from preop.errors import InvalidModelError
 from preop.grandchallenge.algorithm import Algorithm
+from preop.likeness import REFERENCE_FILE, Reference, read_references
 from preop.mil import Ensemble, Head, read_ensemble
 from preop.mil.ensembles import DESCRIPTION_FILE as ENSEMBLE_FILE
 from preop.mil.ensembles import WEIGHTS_FILE
@@ -24,6 +25,7 @@ from preop.study import (
     read_model_info,
 )
 
+from .likeness import SCAN
 from .network import NetworkSettings, count_options, make_encoder
 
 DESCRIPTION_FILE = "lymph-nodes.json"
@@ -128,6 +130,7 @@ class Model:
     details: Details
     description: Description
     ensemble: Ensemble
+    training_patients: Reference
     segmentation: Network | None
 
 
@@ -153,13 +156,17 @@ def load_model(folder: Path, algorithm: Algorithm) -> Model:
         raise InvalidModelError(
             f"The model in {folder} is damaged: {ENSEMBLE_FILE} and {DESCRIPTION_FILE} describe different heads."
         )
+    reference = read_references(folder, [SCAN])[SCAN]
     network = folder / SEGMENTATION_NETWORK
-    return Model(info, details, description, ensemble, load_network(network) if network.is_dir() else None)
+    segmentation = load_network(network) if network.is_dir() else None
+    return Model(info, details, description, ensemble, reference, segmentation)
 
 
 def _contradiction(info: ModelInfo, details: Details) -> str | None:
     """Say what contradicts itself although each entry could be right."""
-    if unlisted := [file for file in (DESCRIPTION_FILE, ENSEMBLE_FILE, WEIGHTS_FILE) if file not in info.files]:
+    if unlisted := [
+        file for file in (DESCRIPTION_FILE, ENSEMBLE_FILE, WEIGHTS_FILE, REFERENCE_FILE) if file not in info.files
+    ]:
         return f"files.{unlisted[0]}: Field required"
     if not info.validation.comparisons:
         return "validation.comparisons: the model is compared with no baseline"

@@ -10,7 +10,9 @@ from preop.cohort import Patient
 from preop.errors import InvalidInputError
 from preop.grandchallenge.values import to_json
 from preop.imaging import check_hu
+from preop.likeness import LIKENESS, known
 
+from .likeness import scan_measures
 from .lymph_nodes import CT, SEGMENTATION, cut_cubes, find_lymph_nodes, measures_of, radiomics_of
 from .plausibility import problems_of
 
@@ -48,5 +50,6 @@ def prepare_patient(patient: Patient, folder: Path, *, instances: str) -> None:
             {"number": node.number, "short_axis_mm": node.short_axis_mm, "p90_hu": node.p90_hu} for node in nodes.nodes
         ],
         "radiomics": radiomics_of(ct, nodes) if instances == "radiomics" else [],
+        LIKENESS: known(scan_measures(ct, nodes)),
     }
     (folder / NODES_FILE).write_text(to_json(content), encoding="utf-8")

@@ -26,6 +26,7 @@ from preop.errors import InvalidInputError
 from preop.evidence import BagEvidence, ValidationFigures
 from preop.folders import open_resumable_run
 from preop.grandchallenge.values import read_json, to_json
+from preop.likeness import LIKENESS, references_file
 from preop.mil import Augmentation, Bag, HeldOut, cross_validate
 from preop.mil import Settings as MilSettings
 from preop.mil import fit as fit_ensemble
@@ -34,6 +35,7 @@ from preop.statistics import auc, oracle_auc, youden_threshold
 from preop.study import Range, TrainingData, model_info, write_model
 from preop.tables import number, whole_number
 
+from .likeness import references_of
 from .lymph_nodes import SIZE_RULE_MM
 from .model import DESCRIPTION_FILE, Description, Details
 from .network import NetworkSettings, make_network, mirrored
@@ -76,6 +78,8 @@ class Prepared:
         Whether each node is positive, None where nobody knows.
     slice_mm
         Distance between slices.
+    likeness
+        Measures by which others are compared with the training patients.
     bag
         What the network learns from.
     """
@@ -84,6 +88,7 @@ class Prepared:
     nodes: Sequence[Mapping[str, Any]]
     truth: Sequence[int | None]
     slice_mm: float
+    likeness: Mapping[str, float]
     bag: Bag
 
 
@@ -118,7 +123,11 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
         median_hu=Range.of(np.percentile(densities, USUAL_PERCENTILES).tolist(), digits=0),
         slice_mm=Range.of(each.slice_mm for each in prepared),
     )
-    files = {**ensemble.to_files(), DESCRIPTION_FILE: to_json(description.model_dump(mode="json")).encode()}
+    files = {
+        **ensemble.to_files(),
+        DESCRIPTION_FILE: to_json(description.model_dump(mode="json")).encode(),
+        **references_file(references_of([each.likeness for each in prepared])),
+    }
     info = model_info(
         cohort.algorithm,
         training_data=TrainingData(
@@ -181,7 +190,7 @@ def prepare(
             centre=patient.centre,
             may_lack=network.instances == "radiomics",
         )
-        prepared.append(Prepared(patient, each["nodes"], truth, each["slice_mm"], bag))
+        prepared.append(Prepared(patient, each["nodes"], truth, each["slice_mm"], each[LIKENESS], bag))
     return prepared, measured, folders
 
 

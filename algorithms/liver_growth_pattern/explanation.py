@@ -12,6 +12,7 @@ from preop.anatomy import not_plausible
 from preop.grandchallenge.outputs import Output
 from preop.grandchallenge.values import Point, multiple_points
 from preop.imaging import Image
+from preop.likeness import Likeness
 from preop.radiomics import describe
 from preop.report.charts import composition_chart, share_chart
 from preop.staging import MAJORITY, Pattern, ShareDistribution
@@ -40,6 +41,7 @@ def result(
     prediction: PatientPrediction,
     lesions: Lesions,
     problems: Mapping[int, Sequence[str]],
+    likeness: Likeness,
     ct: Image,
     model: Model,
     detected: Mapping[int, str],
@@ -50,11 +52,13 @@ def result(
     ----------
     problems
         Why metastases that were left out are not plausible, by number.
+    likeness
+        How like the training patients the patient is.
     detected
         Pattern that the detection network sees in each metastasis, where it drew them.
     """
     threshold = model.description.threshold
-    assessability = assess(lesions, problems, ct, model)
+    assessability = assess(lesions, problems, likeness, ct, model)
     decision = "non-desmoplastic" if prediction.non_desmoplastic >= threshold else "desmoplastic"
     return {
         **assessability.to_json(),
@@ -70,6 +74,7 @@ def result(
             for predicted, seen in zip(prediction.lesions, lesions.seen, strict=True)
         ],
         "within_patient_correlation": model.within_patient_correlation.correlation,
+        "likeness_to_training": likeness.to_json(),
         "notes": list(lesions.notes),
         "warnings": _warnings(lesions, ct, model),
         "model": model_entry(model.info, _figures(model.info.validation, model.details)),
@@ -77,12 +82,14 @@ def result(
     }
 
 
-def assess(lesions: Lesions, problems: Mapping[int, Sequence[str]], ct: Image, model: Model) -> Assessability:
+def assess(
+    lesions: Lesions, problems: Mapping[int, Sequence[str]], likeness: Likeness, ct: Image, model: Model
+) -> Assessability:
     """Say whether the patient can be assessed by these metastases: the pattern depends on all of them."""
     named = not_plausible("liver metastasis", problems)
     if not lesions.seen:
         return Assessability(prevents=["None of what is segmented is plausible as a liver metastasis.", *named])
-    limits = [*named, *_outside_training(lesions, max(ct.spacing_mm), model.description)]
+    limits = [*named, *likeness.limits, *_outside_training(lesions, max(ct.spacing_mm), model.description)]
     if lesions.outside:
         limits.append(f"Without liver around, and not assessed: number {', '.join(map(str, lesions.outside))}.")
     if cut := [str(each.lesion.number) for each in lesions.seen if each.lesion.cut_by_edge]:

@@ -28,6 +28,7 @@ from .combination import Learner, PatientPrediction, predict_patient
 from .explanation import explanation, pattern_chart, pattern_map, pattern_points, result
 from .learning import Patient
 from .lesions import CT, SEGMENTATION, Lesions, find_lesions
+from .likeness import scan_measures
 from .model import DETECTION_NETWORK, Model, load_model
 from .plausibility import problems_of
 
@@ -46,9 +47,10 @@ def predict(case: Case, model: Model) -> dict[str, Output]:
     problems = problems_of(found.seen)
     lesions = found.without(problems)
     patient, outputs, prediction = _assess(case.name, lesions, model)
+    likeness = model.training_patients.compare(scan_measures(ct, lesions))
     return {
         "non-desmoplastic-likelihood": prediction.non_desmoplastic,
-        "growth-patterns": result(prediction, lesions, problems, ct, model, detected),
+        "growth-patterns": result(prediction, lesions, problems, likeness, ct, model, detected),
         "growth-pattern-chart": pattern_chart(prediction, lesions),
         "liver-metastases": pattern_points(prediction, lesions),
         "growth-pattern-map": pattern_map(prediction, lesions),

@@ -14,6 +14,7 @@ from safetensors.torch import save as to_safetensors
 
 from preop.errors import InvalidModelError
 from preop.grandchallenge.algorithm import Algorithm
+from preop.likeness import Reference, read_references
 from preop.mil import BagNetwork
 from preop.segmentation import Network, OrganNetworks, load_network, load_organ_networks
 from preop.staging import Pattern, WithinPatientCorrelation
@@ -22,6 +23,7 @@ from preop.weights import part_of, put_into, read_weights
 
 from .combination import LEARNERS, Learner, Stack
 from .learning import COMBINATION, LEARNERS_OF, MODELS, Fitted
+from .likeness import SCAN
 from .network import NetworkSettings, make_network
 from .regression import Regression
 
@@ -166,6 +168,7 @@ class Model:
     details: Details
     description: Description
     fitted: Fitted
+    training_patients: Reference
     detection: Network | None
     organs: OrganNetworks | None
 
@@ -203,6 +206,7 @@ def load_model(folder: Path, algorithm: Algorithm) -> Model:
         details=info.validation.details_as(Details),
         description=description,
         fitted=fitted,
+        training_patients=read_references(folder, [SCAN])[SCAN],
         detection=_read_detection(detection) if detection.is_dir() else None,
         organs=load_organ_networks(organs, ["liver"]) if organs.is_dir() else None,
     )

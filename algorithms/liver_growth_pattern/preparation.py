@@ -13,8 +13,10 @@ from preop.cohort import Patient
 from preop.errors import InvalidInputError
 from preop.grandchallenge.values import to_json
 from preop.imaging import Image, check_hu, read_labels
+from preop.likeness import LIKENESS, known
 
 from .lesions import CT, SEGMENTATION, Lesions, find_lesions
+from .likeness import scan_measures
 from .plausibility import problems_of
 
 CONTENT_FILE = "lesions.json"
@@ -38,7 +40,11 @@ def prepare_patient(patient: Patient, folder: Path) -> None:
         found[SECOND] = _plausible(find_lesions(ct, _second(patient, second, ct)))
     for name, lesions in found.items():
         np.save(folder / f"{name}.npy", np.stack([each.patches for each in lesions.seen]))
-    content = {"slice_mm": max(ct.spacing_mm), **{name: _rows(lesions) for name, lesions in found.items()}}
+    content = {
+        "slice_mm": max(ct.spacing_mm),
+        LIKENESS: known(scan_measures(ct, found[FIRST])),
+        **{name: _rows(lesions) for name, lesions in found.items()},
+    }
     (folder / CONTENT_FILE).write_text(to_json(content), encoding="utf-8")
 
 

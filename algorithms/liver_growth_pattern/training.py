@@ -29,6 +29,7 @@ from preop.errors import InvalidInputError
 from preop.evidence import SharesEvidence, ValidationFigures
 from preop.folders import open_resumable_run
 from preop.grandchallenge.values import read_json, to_json
+from preop.likeness import LIKENESS, references_file
 from preop.mil import stratified_folds
 from preop.report import write_report
 from preop.staging import REPORTS, Pattern, Shares
@@ -37,6 +38,7 @@ from preop.study import Range, TrainingData, model_info, write_model
 from .combination import PatientPrediction
 from .learning import COMBINATION, MODELS, Fitted, Patient, Settings, fit_model, mean_shares, state_of
 from .likelihood import UNKNOWN
+from .likeness import references_of
 from .model import DESCRIPTION_FILE, WEIGHTS_FILE, Description, Details, to_weights
 from .preparation import CONTENT_FILE, FIRST, SECOND, SECOND_SEGMENTATION, prepare_patient
 
@@ -116,6 +118,7 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
     files = {
         DESCRIPTION_FILE: to_json(description.model_dump(mode="json")).encode(),
         WEIGHTS_FILE: to_weights(final.networks),
+        **references_file(references_of([each.content[LIKENESS] for each in prepared])),
     }
     info = model_info(
         cohort.algorithm,

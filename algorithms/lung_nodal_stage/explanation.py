@@ -9,6 +9,7 @@ import numpy as np
 from preop.grandchallenge.outputs import Output
 from preop.grandchallenge.values import Point, multiple_points
 from preop.imaging import Image
+from preop.likeness import Likeness
 from preop.report.charts import share_chart
 from preop.staging import N, NodalStage, Station, dictate
 from preop.study import DISCLAIMER, Assessability, model_entry
@@ -29,7 +30,9 @@ MAX_DRAWN = 63
 """The platform takes 64 labels of a segmentation, the background among them."""
 
 
-def explain(assessment: Assessment, model: Model, notes: list[str], warnings: list[str]) -> dict[str, Any]:
+def explain(
+    assessment: Assessment, model: Model, likeness: Likeness, notes: list[str], warnings: list[str]
+) -> dict[str, Any]:
     """Put together why it is this stage, how sure that is, and by which model."""
     stage, lesions, probabilities = assessment.stage, assessment.lesions, assessment.probabilities
     primary = lesions.primary
@@ -58,6 +61,7 @@ def explain(assessment: Assessment, model: Model, notes: list[str], warnings: li
             "above_liver": _by_rule(assessment.rule("liver")),
         },
         "reference_uptake": {"blood_pool_suv": lesions.references.blood_pool, "liver_suv": lesions.references.liver},
+        "likeness_to_training": likeness.to_json(),
         "notes": notes,
         "warnings": warnings,
         "model": _model_entry(model),

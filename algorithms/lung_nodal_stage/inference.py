@@ -16,14 +16,16 @@ from preop.grandchallenge.cases import Case
 from preop.grandchallenge.outputs import Output
 from preop.grandchallenge.runtime import run_algorithm
 from preop.imaging import Image, axial_axis, check_drawn, check_hu, check_suv, to_common_frame
+from preop.likeness import Likeness
 from preop.segmentation import FractionOfMaximum, Network, Organs, remove_small_components, segment_pet
 
 from .assessment import CT, PET, Assessment, Information, predict_from_stations, stations_of
 from .cautions import notes_on, warnings_on
 from .explanation import drawn_lesions, explain, node_points, probability_chart, station_table
 from .lesions import SEGMENTATION, TAKES_UP_IN_HEALTH
+from .likeness import scan_measures
 from .model import Model, PetThreshold, load_model
-from .view import view_of
+from .view import limited_by, view_of
 
 __all__ = ["draw_by_network", "draw_by_uptake", "draw_lesions", "load_model", "outputs_of", "predict"]
 
@@ -38,6 +40,7 @@ def predict(case: Case, model: Model) -> dict[str, Output]:
     organs = remove_small_components(model.organs.segment(ct))
     segmentation = draw_lesions(ct, suv, organs, model) if given is None else given
     stations = stations_of(organs)
+    likeness = model.training_patients.compare(scan_measures(ct, pet))
     assessment = predict_from_stations(
         suv,
         organs,
@@ -45,10 +48,10 @@ def predict(case: Case, model: Model) -> dict[str, Output]:
         segmentation,
         Information.of(case),
         model.probability,
-        view_of(stations, organs, ct, pet),
+        limited_by(likeness.limits, view_of(stations, organs, ct, pet)),
         model.unseen(given=given is not None),
     )
-    return outputs_of(assessment, case, model)
+    return outputs_of(assessment, case, model, likeness)
 
 
 def given_lesions(case: Case) -> Image | None:
@@ -89,14 +92,14 @@ def draw_by_uptake(suv: Image, organs: Organs, rule: PetThreshold) -> Image:
     return segment_pet(suv, threshold, organs=organs, physiological=TAKES_UP_IN_HEALTH)
 
 
-def outputs_of(assessment: Assessment, case: Case, model: Model) -> dict[str, Output]:
+def outputs_of(assessment: Assessment, case: Case, model: Model, likeness: Likeness) -> dict[str, Output]:
     """Give the stage and what it rests on in the forms that the platform shows."""
     ct = case.image(CT)
     notes = notes_on(assessment)
     warnings = warnings_on(assessment, model, ct.spacing_mm[axial_axis(ct.geometry)])
     return {
         "n-stage": str(assessment.stage.category),
-        "n-stage-explanation": explain(assessment, model, notes, warnings),
+        "n-stage-explanation": explain(assessment, model, likeness, notes, warnings),
         "n-stage-chart": probability_chart(assessment),
         "lymph-node-stations": station_table(assessment),
         "lymph-nodes": node_points(assessment),

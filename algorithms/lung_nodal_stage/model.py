@@ -18,12 +18,14 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 from preop.anatomy import TOTAL_CLASSES
 from preop.errors import InvalidModelError
 from preop.grandchallenge.algorithm import Algorithm
+from preop.likeness import REFERENCE_FILE, Reference, read_references
 from preop.segmentation import Network, OrganNetworks, load_network, load_organ_networks
 from preop.staging import N
 from preop.study import MODEL_FILE, Figure, ModelInfo, Stored, read_description, read_model_info, supported
 from preop.tabular import LogisticModel
 
 from .lesions import DISTANT_ORGANS, TAKES_UP_IN_HEALTH, Lesion
+from .likeness import SCAN
 from .malignancy import LABELS, features_of
 from .view import Unseen
 
@@ -183,6 +185,7 @@ class Model:
 
     info: ModelInfo
     description: Description
+    training_patients: Reference
     organs: OrganNetworks
     lesions: Network | None
 
@@ -232,6 +235,7 @@ def load_model(folder: Path, algorithm: Algorithm) -> Model:
     return Model(
         info,
         description,
+        read_references(folder, [SCAN])[SCAN],
         load_organ_networks(folder / ORGANS_FOLDER, ORGANS),
         load_network(folder / LESIONS_FOLDER) if description.lesions == "network" else None,
     )
@@ -249,8 +253,9 @@ def _digest(checksums: Mapping[str, str]) -> str:
 
 def _check_complete(folder: Path, info: ModelInfo) -> None:
     """Refuse provenance in which something is missing that only this study knows of."""
-    if DESCRIPTION_FILE not in info.files:
-        raise _damaged(folder, MODEL_FILE, f"files lacks the checksum of {DESCRIPTION_FILE}")
+    for file in (DESCRIPTION_FILE, REFERENCE_FILE):
+        if file not in info.files:
+            raise _damaged(folder, MODEL_FILE, f"files lacks the checksum of {file}")
     raters = info.validation.details_as(Details).agreement
     if raters.keys() != info.validation.models.keys():
         raise _damaged(

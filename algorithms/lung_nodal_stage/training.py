@@ -25,6 +25,7 @@ from preop.evidence import NodeRecord, StagedPatient, StageEvidence, ValidationF
 from preop.folders import open_resumable_run
 from preop.grandchallenge.values import read_json, to_json
 from preop.imaging import axial_axis, check_hu, check_suv, to_common_frame
+from preop.likeness import LIKENESS, known, references_file
 from preop.report import write_report
 from preop.segmentation import OrganNetworks, load_network, load_organ_networks, remove_small_components
 from preop.segmentation.network import Network
@@ -44,6 +45,7 @@ from .assessment import CT, PET, Information, predict_from_organs, stage_nodes
 from .inference import draw_by_network, draw_by_uptake
 from .lesion_training import LesionNetwork, train_lesion_networks
 from .lesions import SEGMENTATION, Kind, Lesion
+from .likeness import references_of, scan_measures
 from .malignancy import LABELS, Example, Truth, above, features_of
 from .malignancy import fit as fit_malignancy
 from .model import (
@@ -133,6 +135,8 @@ class Examined:
         Station of each node.
     slice_mm
         Distance of slices.
+    likeness
+        Measures by which others are compared with the training patients.
     """
 
     patient: Patient
@@ -143,6 +147,7 @@ class Examined:
     by_rule: Mapping[str, Sequence[bool | None]]
     nodes: Sequence[Station]
     slice_mm: float
+    likeness: Mapping[str, float]
 
 
 def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> ValidationFigures:
@@ -176,7 +181,10 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
         packages=PACKAGES,
         validation=validation,
     )
-    files: dict[str, bytes | Path] = {DESCRIPTION_FILE: to_json(description.model_dump(mode="json")).encode()}
+    files: dict[str, bytes | Path] = {
+        DESCRIPTION_FILE: to_json(description.model_dump(mode="json")).encode(),
+        **references_file(references_of([each.likeness for each in examined])),
+    }
     for source, name in ((networks.organs, ORGANS_FOLDER), (networks.lesions, LESIONS_FOLDER)):
         if source is not None:
             files |= {f"{name}/{path}": file for path, file in files_in(source).items()}
@@ -254,6 +262,7 @@ def _examine(patient: Patient, folder: Path, *, networks: Networks, settings: Se
         "side": None if found.side is None else str(found.side),
         "slice_mm": ct.spacing_mm[axial_axis(ct.geometry)],
         "nodes": [_node_content(node) for node in found.nodes],
+        LIKENESS: known(scan_measures(ct, pet)),
     }
     (folder / FINDINGS_FILE).write_text(to_json(content), encoding="utf-8")
 
@@ -298,6 +307,7 @@ def _examined(
         {rule: [node["above"][rule] for node in nodes] for rule in RULES},
         [Station.parse(node["station"]) for node in nodes],
         content["slice_mm"],
+        content[LIKENESS],
     )
 
 

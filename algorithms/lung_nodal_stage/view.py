@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -160,6 +160,11 @@ def view_of(stations: StationMap, organs: Organs, ct: Image, pet: Image) -> View
     if beyond > UNCOVERED:
         limits.append(f"{beyond:.0%} of the lungs lie beyond the PET.")
     return View({Station.parse(name): reason for name, reason in reasons.items()}, tuple(prevents), tuple(limits))
+
+
+def limited_by(reasons: Sequence[str], view: View) -> View:
+    """Put further reasons for reservations before those of a view."""
+    return replace(view, limits=(*reasons, *view.limits))
 
 
 def share_of_lungs_beyond(pet: Image, ct: Image, organs: Organs) -> float:

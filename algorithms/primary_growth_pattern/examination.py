@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ import numpy as np
 from preop.errors import InvalidInputError
 from preop.grandchallenge.cases import Case
 from preop.imaging import Image
+from preop.likeness import slide_measures
 from preop.slides import Encoder, Slide, TileFeatures, Tissue, assessable, check_assessable, find_tissue
 from preop.slides.tiling import UM_PER_MM, shares
 
@@ -45,6 +46,8 @@ class Examined:
         Features of the tiles.
     artefact_fraction
         Of the tissue under ink, folded or out of focus; 0 where a mask was given.
+    likeness
+        Measures by which the slide is compared with those of the training patients.
     background_fraction
         Of a mask that was given, on what looks like background; 0 where none was given.
     """
@@ -53,6 +56,7 @@ class Examined:
     card: ScoreCard
     tiles: TileFeatures
     artefact_fraction: float
+    likeness: Mapping[str, float]
     background_fraction: float = 0.0
 
 
@@ -98,7 +102,8 @@ def examine(
     tiles = describe(slide, to_describe, encoder, threads=threads)
     tissue, cells = measure(slide, to_read, networks)
     card = score(tissue, cells, unreliable=_not_assessed(slide, to_read, networks, threads=threads))
-    return Examined(tissue, card, tiles, artefacts, background)
+    likeness = slide_measures(slide, to_describe, threads=threads)
+    return Examined(tissue, card, tiles, artefacts, likeness, background)
 
 
 def score_slide(slide: Slide, networks: Networks, *, mask: Image | None = None, threads: int = 2) -> ScoreCard:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from preop.grandchallenge.outputs import Output, Thumbnail
 from preop.imaging import Image
+from preop.likeness import Likeness
 from preop.report.charts import Contribution, contributions_chart
 from preop.slides import Slide, TileFeatures, in_micrometres
 from preop.study import DISCLAIMER, Assessability, Assessable, model_entry, simulation_warnings
@@ -44,6 +45,7 @@ def most_influential(by_tile: NDArray[np.float32]) -> NDArray[np.intp]:
 def explain(
     likelihoods: Mapping[str, float | None],
     seen: Examined,
+    likeness: Likeness,
     by_tile: NDArray[np.float32],
     influential: NDArray[np.intp],
     model: Model,
@@ -54,9 +56,11 @@ def explain(
     ----------
     likelihoods
         By model; None of a score card without an item that was assessed.
+    likeness
+        How like those of the training patients the slide is.
     """
     thresholds = model.description.thresholds
-    assessability = assess(seen, model, card_says=likelihoods[CARD] is not None)
+    assessability = assess(seen, likeness, model, card_says=likelihoods[CARD] is not None)
     decisions = {name: _decision(value, thresholds[name], assessability) for name, value in likelihoods.items()}
     both = NO_DECISION not in (decisions[CARD], decisions[TILES])
     corners = seen.tiles.tiling.corners_um
@@ -88,6 +92,7 @@ def explain(
                 for number in influential
             ],
         },
+        "likeness_to_training": likeness.to_json(),
         "warnings": _warnings(decisions, seen, model),
         "model": model_entry(
             model.info,
@@ -101,14 +106,14 @@ def explain(
     }
 
 
-def assess(seen: Examined, model: Model, *, card_says: bool) -> Assessability:
+def assess(seen: Examined, likeness: Likeness, model: Model, *, card_says: bool) -> Assessability:
     """Say whether there was enough to assess: tissue, and items of the score card."""
     learned, number = model.description, len(seen.tiles.tiling)
     tissue_mm2 = number * seen.tiles.tiling.size_um**2 / UM2_PER_MM2
     if tissue_mm2 < MIN_TISSUE_MM2:
         too_little = f"There is too little tissue: {tissue_mm2:.2g} mm2; expected {MIN_TISSUE_MM2:.2g} mm2 or more."
         return Assessability(prevents=[too_little])
-    limits = []
+    limits = likeness.limits
     missing = [item.title.lower() for item in seen.card.items if not item.assessed]
     if len(missing) == len(seen.card.items):
         reasons = list(dict.fromkeys(item.not_assessed for item in seen.card.items if item.not_assessed))

@@ -47,9 +47,10 @@ def predict(case: Case, model: Model) -> dict[str, Output]:
             COMBINED: by_tiles if by_card is None else supported(combine(by_card, by_tiles), model.info),
         }
         influential = most_influential(by_tile)
+        likeness = model.training_patients.compare(seen.likeness, "slide")
         return {
             "desmoplastic-growth-likelihood": likelihoods[COMBINED],
-            "growth-pattern-explanation": explain(likelihoods, seen, by_tile, influential, model),
+            "growth-pattern-explanation": explain(likelihoods, seen, likeness, by_tile, influential, model),
             "score-card": seen.card.to_json(),
             "score-card-chart": card_chart(seen, model.card, by_card),
             "tissue-map": seen.tissue.to_image(),

@@ -17,12 +17,14 @@ from pydantic import Field, FiniteFloat, model_validator
 from preop.errors import InvalidModelError
 from preop.grandchallenge.algorithm import Algorithm
 from preop.grandchallenge.options import Options
+from preop.likeness import Reference, read_references
 from preop.mil import Ensemble, read_ensemble
 from preop.slides import Encoder, read_encoder
 from preop.study import MODEL_FILE, Figure, ModelInfo, Stored, read_description, read_model_info
 
 from .appearance import MEASURES
 from .card_model import CardModel
+from .likeness import SLIDE_ITSELF
 from .networks import Networks
 from .score_card import DEFINITIONS
 from .tissue import INFO_FILE, load_networks
@@ -143,6 +145,7 @@ class Model:
     encoder: Encoder
     card: CardModel
     ensemble: Ensemble
+    training_patients: Reference
 
 
 def load_model(folder: Path, algorithm: Algorithm) -> Model:
@@ -167,7 +170,8 @@ def load_model(folder: Path, algorithm: Algorithm) -> Model:
             raise _damaged(folder, f"{NETWORKS_FOLDER}/{INFO_FILE}", problem)
     encoder = read_encoder(folder / ENCODER_FOLDER, trust_model=Options.from_environment().trust_model)
     ensemble = read_ensemble(folder, lambda: make_reader(description.network, encoder.info.features))
-    return Model(info, description, networks, encoder, card, ensemble)
+    reference = read_references(folder, [SLIDE_ITSELF])[SLIDE_ITSELF]
+    return Model(info, description, networks, encoder, card, ensemble, reference)
 
 
 def _check_complete(folder: Path, info: ModelInfo) -> None:

@@ -27,6 +27,7 @@ from preop.grandchallenge.cases import Case
 from preop.grandchallenge.options import Options
 from preop.grandchallenge.values import read_json, to_json
 from preop.imaging import Image
+from preop.likeness import known, references_file
 from preop.mil import Bag, HeldOut, cross_validate
 from preop.mil import Settings as MilSettings
 from preop.mil import fit as fit_ensemble
@@ -38,6 +39,7 @@ from preop.study import TrainingData, files_in, model_info, write_model
 from .card_model import CardModel, fit_card_model
 from .examination import MASK, MASK_PIXEL_MM, SLIDE, card_of_patient, open_slide, score_slide
 from .inference import combine
+from .likeness import measures_of_case, references_of
 from .model import (
     CARD,
     CARD_FILE,
@@ -93,6 +95,8 @@ class Prepared:
         The patient's score card.
     min_tiles, max_tiles
         Of the patient's slides.
+    likeness
+        Measures of the patient's first slide, by which others are compared with those of the training.
     bag
         Features of the tiles; positive where the growth is desmoplastic.
     """
@@ -101,6 +105,7 @@ class Prepared:
     card: ScoreCard
     min_tiles: int
     max_tiles: int
+    likeness: Mapping[str, float]
     bag: Bag
 
     @property
@@ -140,6 +145,7 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
         **ensemble.to_files(),
         DESCRIPTION_FILE: to_json(description.model_dump(mode="json")).encode(),
         CARD_FILE: to_json(card.to_json()).encode(),
+        **references_file(references_of([each.likeness for each in prepared])),
         **{
             f"{name}/{path}": file
             for name in (ENCODER_FOLDER, NETWORKS_FOLDER)
@@ -209,7 +215,8 @@ def prepare(
             [ScoreCard.from_json(read_json(_card_file(folders[patient.name], number))) for number in range(len(cases))]
         )
         counts = [len(each.tiling) for each in tiles]
-        prepared.append(Prepared(patient, card, min(counts), max(counts), bag))
+        likeness = read_json(_likeness_file(folders[patient.name]))
+        prepared.append(Prepared(patient, card, min(counts), max(counts), likeness, bag))
     return prepared, folders
 
 
@@ -290,6 +297,7 @@ def _examine(patient: Patient, folder: Path, *, parts: Path, table_folder: Path)
         with open_slide(case) as slide:
             card = score_slide(slide, _networks(parts), mask=_mask(case), threads=0)
         _card_file(folder, number).write_text(to_json(card.to_json()), encoding="utf-8")
+    _likeness_file(folder).write_text(to_json(known(measures_of_case(patient.case))), encoding="utf-8")
 
 
 def _features(store: FeatureStore, case: Case) -> TileFeatures:
@@ -302,6 +310,10 @@ def _mask(case: Case) -> Image | None:
 
 def _card_file(folder: Path, number: int) -> Path:
     return folder / f"card-{number}.json"
+
+
+def _likeness_file(folder: Path) -> Path:
+    return folder / "likeness.json"
 
 
 @functools.cache

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from preop.grandchallenge.outputs import Output
+from preop.likeness import Likeness
 from preop.radiomics import describe
 from preop.radiomics.settings import TEXTURES
 from preop.report.charts import Contribution as ChartRow
@@ -41,7 +42,12 @@ WITH_INTENSITY_UNIT = {"stat_mean", "stat_median", "stat_min", "stat_max", "stat
 
 
 def explanation(
-    likelihood: float, contributions: Sequence[Contribution], row: Mapping[str, float], key: str, model: Model
+    likelihood: float,
+    contributions: Sequence[Contribution],
+    row: Mapping[str, float],
+    likeness: Likeness,
+    key: str,
+    model: Model,
 ) -> dict[str, Any]:
     """Decision, what each feature adds, warnings, and where the model comes from.
 
@@ -51,12 +57,14 @@ def explanation(
         The largest first.
     row
         All that was measured, by feature.
+    likeness
+        How like the training patients the patient's scans are.
     key
         Name of the model, ``interface_key``.
     """
     logistic = model.by_interface[key]
     return {
-        **assessability(contributions).to_json(),
+        **assessability(contributions, likeness).to_json(),
         "likelihood": likelihood,
         "decision_threshold": logistic.threshold,
         "decision": "high risk" if likelihood >= logistic.threshold else "low risk",
@@ -65,6 +73,7 @@ def explanation(
         "inputs_with_effect": interface_with_effect(logistic, key),
         "intercept_log_odds": logistic.intercept,
         "features": [_in_words(each) for each in contributions],
+        "likeness_to_training": likeness.to_json(),
         "warnings": [
             *_without_effect(logistic, key),
             *_about_features(contributions, row),
@@ -76,11 +85,11 @@ def explanation(
     }
 
 
-def assessability(contributions: Sequence[Contribution]) -> Assessability:
-    """Say whether the patient is one that the model can judge: each value known, and one that a training patient had."""
+def assessability(contributions: Sequence[Contribution], likeness: Likeness) -> Assessability:
+    """Say whether the patient is one that the model can judge: each value known, and scans as those of the training are."""
     beyond = [label_of(part.name) for part in contributions if part.outside_training_range]
     unknown = [label_of(part.name) for part in contributions if part.missing]
-    limits = []
+    limits = likeness.limits
     if beyond:
         limits.append(_sentence(f"{_listed(beyond)}: outside the range of the training cohort."))
     if unknown:

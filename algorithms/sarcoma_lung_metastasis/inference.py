@@ -17,6 +17,7 @@ from preop.study import supported
 
 from .explanation import chart, explanation
 from .features import measure
+from .likeness import measures_of_case, scans_key
 from .model import Model, interface_key, load_model
 
 __all__ = ["load_model", "predict"]
@@ -33,10 +34,11 @@ def predict(case: Case, model: Model) -> dict[str, Output]:
     logistic = model.by_interface[key]
     row = measure(case)
     likelihood = supported(logistic.probability(row), model.info)
+    likeness = model.training_patients[scans_key(key.split(" + "))].compare(measures_of_case(case), "patient")
     contributions = sorted(logistic.contributions(row), key=lambda each: -abs(each.log_odds))
     return {
         "lung-metastasis-likelihood": likelihood,
-        "lung-metastasis-explanation": explanation(likelihood, contributions, row, key, model),
+        "lung-metastasis-explanation": explanation(likelihood, contributions, row, likeness, key, model),
         "lung-metastasis-contributions": chart(likelihood, contributions, logistic.threshold),
     }
 

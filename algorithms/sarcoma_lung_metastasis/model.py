@@ -13,10 +13,12 @@ from pydantic import RootModel, model_validator
 
 from preop.errors import InvalidModelError
 from preop.grandchallenge.algorithm import Algorithm
+from preop.likeness import REFERENCE_FILE, Reference, read_references
 from preop.study import MODEL_FILE, ModelInfo, read_description, read_model_info
 from preop.tabular import LogisticModel
 
 from .features import CLINICAL, SCANS
+from .likeness import scans_key
 
 WEIGHTS_FILE = "weights.json"
 QUANTILES = 21
@@ -36,10 +38,11 @@ class Weights(RootModel[dict[str, LogisticModel]]):
 
 @dataclass(frozen=True)
 class Model:
-    """The trained models, one for each combination of inputs, and where they come from."""
+    """The trained models, one for each combination of inputs, where they come from, and the training patients by scans."""
 
     info: ModelInfo
     by_interface: Mapping[str, LogisticModel]
+    training_patients: Mapping[str, Reference]
 
 
 def load_model(folder: Path, algorithm: Algorithm) -> Model:
@@ -51,14 +54,14 @@ def load_model(folder: Path, algorithm: Algorithm) -> Model:
         If anything is missing, of another type, or contradicts the rest.
     """
     info = read_model_info(folder, algorithm)
-    if WEIGHTS_FILE not in info.files:
-        raise InvalidModelError(
-            f"The model in {folder} is damaged: {MODEL_FILE}, files.{WEIGHTS_FILE}: Field required."
-        )
+    for file in (WEIGHTS_FILE, REFERENCE_FILE):
+        if file not in info.files:
+            raise InvalidModelError(f"The model in {folder} is damaged: {MODEL_FILE}, files.{file}: Field required.")
     weights = read_description(folder, WEIGHTS_FILE, Weights).root
     if problem := _contradiction(info, weights, algorithm):
         raise InvalidModelError(f"The model in {folder} is damaged: {problem}.")
-    return Model(info, weights)
+    scans = {scans_key(key.split(" + ")) for key in weights}
+    return Model(info, weights, read_references(folder, sorted(scans)))
 
 
 def interface_key(slugs: Iterable[str]) -> str:

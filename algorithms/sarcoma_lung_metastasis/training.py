@@ -22,6 +22,7 @@ from preop.errors import InvalidInputError
 from preop.evidence import ValidationFigures
 from preop.folders import open_resumable_run
 from preop.grandchallenge.values import read_json, to_json
+from preop.likeness import known, references_file
 from preop.radiomics import random_perturbations
 from preop.report import write_report
 from preop.study import TrainingData, model_info, write_model
@@ -37,11 +38,12 @@ from preop.tabular import (
 )
 
 from .features import CLINICAL, CT, PET, SCANS, T1, UNCHANGED, measure, scan_of
+from .likeness import measures_of_case, references_of
 from .model import WEIGHTS_FILE, interface_key
 
 OUTCOME = "lung_metastasis"
 FOLLOW_UP = "follow_up_days"
-MEASUREMENTS_FILE = "measurements.json"
+MEASUREMENTS_FILE, LIKENESS_FILE = "measurements.json", "likeness.json"
 _SOFTWARE = ("preop", "numpy", "scipy", "scikit-learn", "SimpleITK")
 _SUV_MAX = f"{PET.name}_stat_max"
 SIMPLE_FEATURE = {CT.name: f"{CT.name}_log_volume_ml", T1.name: f"{T1.name}_log_volume_ml", PET.name: _SUV_MAX}
@@ -94,6 +96,7 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
     if unreadable := [name for name, logistic in weights.items() if logistic is None]:
         raise _not_explained(f"The model on {unreadable[0]} is not a logistic regression")
     content = to_json({name: logistic.to_dict() for name, logistic in weights.items() if logistic})
+    likeness = references_of([read_json(folder / LIKENESS_FILE) for folder in measured.values()])
     info = model_info(
         cohort.algorithm,
         training_data=TrainingData(
@@ -106,7 +109,7 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
         packages=_SOFTWARE,
         validation=validation,
     )
-    write_model(model, info, {WEIGHTS_FILE: content.encode()})
+    write_model(model, info, {WEIGHTS_FILE: content.encode(), **references_file(likeness)})
     write_report(study.evidence, report, title=cohort.algorithm.title, source=cohort.source)
     shutil.rmtree(work, ignore_errors=True)
     return validation
@@ -205,9 +208,9 @@ def question(cohort: Cohort, table: FeatureTable, *, simple: bool = False) -> Qu
 def _measure(patient: Patient, folder: Path, *, perturbations: int, seed: int) -> None:
     perturbed = random_perturbations(perturbations, seed)
     rows = [measure(patient.case, perturbation) for perturbation in (UNCHANGED, *perturbed)]
-    # JSON knows no NaN: what is not known is left out, and missing from the table.
-    known = [{name: value for name, value in row.items() if np.isfinite(value)} for row in rows]
-    (folder / MEASUREMENTS_FILE).write_text(to_json(known), encoding="utf-8")
+    # What is not known is missing from the table.
+    (folder / MEASUREMENTS_FILE).write_text(to_json([known(row) for row in rows]), encoding="utf-8")
+    (folder / LIKENESS_FILE).write_text(to_json(known(measures_of_case(patient.case))), encoding="utf-8")
 
 
 def _described(cohort: Cohort) -> dict[str, list[float | str | None]]:

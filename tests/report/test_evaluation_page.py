@@ -98,3 +98,14 @@ def test_metrics_of_another_evaluation_are_refused(part, tmp_path):
     with pytest.raises(InvalidInputError, match=part):
         evaluation_page(metrics, tmp_path / "page.html")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_cases_that_were_chosen_are_shown_without_a_figure_of_performance(tmp_path):
+    metrics = metrics_of("binary")
+    evaluation_page(metrics, tmp_path / "page.html", shows={"patient_1": "Right: it is positive."})
+    page = Page((tmp_path / "page.html").read_text(encoding="utf-8"))
+    assert page.rows[0] == ["Case", "Output", "Lung metastasis", "Outcome", "What to see", "Centre"]
+    assert page.rows[1] == ["patient_1", "0.90", "yes", "right", "Right: it is positive.", "A"]
+    assert "9 cases. They were chosen to illustrate" in page.text
+    assert "AUC 0" not in page.text
+    assert page.tags.count("svg") == 0

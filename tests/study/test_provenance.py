@@ -10,7 +10,7 @@ import pytest
 
 from preop.errors import InvalidModelError
 from preop.grandchallenge.algorithm import Algorithm
-from preop.study import find_studies, read_model_info, register, write_model
+from preop.study import find_studies, put_into_model, read_model_info, register, write_model
 
 ROOT = Path(__file__).parents[2]
 
@@ -81,6 +81,24 @@ def test_a_missing_damaged_or_foreign_model_is_refused(
     with pytest.raises(InvalidModelError) as caught:
         read_model_info(toy_model, toy)
     assert sentence in str(caught.value)
+
+
+def test_a_file_that_is_put_into_a_model_belongs_to_it_and_the_rest_stays(toy: Algorithm, toy_model: Path) -> None:
+    before = read_model_info(toy_model, toy)
+    for content in (b"{}", b"[1]"):  # put there first, and then replaced
+        put_into_model(toy_model, toy, {"more.json": content})
+        assert (toy_model / "more.json").read_bytes() == content
+        after = read_model_info(toy_model, toy)
+        assert after.files.keys() == {"weights.json", "more.json"}
+        assert after.model_copy(update={"files": before.files}) == before
+
+
+def test_nothing_is_put_into_what_is_no_model(toy: Algorithm, tmp_path: Path) -> None:
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    with pytest.raises(InvalidModelError, match="There is no model in"):
+        put_into_model(folder, toy, {"more.json": b"{}"})
+    assert list(folder.iterdir()) == []
 
 
 def test_what_file_managers_leave_behind_does_no_harm(toy: Algorithm, toy_model: Path) -> None:

@@ -1,16 +1,18 @@
-"""Makes the bundled cases anew: simulated patients of three stages, with and without given lesions and side.
+"""Makes the bundled cases anew: simulated patients who show what the shipped model gets right, and what it does not.
 
     python -m lung_nodal_stage.test.make_cases
 
-Their scans are coarse, so that the repository stays small. Inputs and the evaluation's reference come from the simulation;
+Patients are drawn one after another until one is staged as the case is to show: they are chosen, and no sample.
+The scans of one are like those of the training; those of the others are coarser, so that the repository stays small, and
+the explanation says that they are unlike. Inputs and the evaluation's reference come from the simulation;
 what the shipped model makes of them becomes the expected output. Run it after training another default model, and look at
 the difference before committing it.
 """
 
 from __future__ import annotations
 
-import csv
-import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,48 +21,110 @@ import numpy as np
 from lung_nodal_stage.assessment import CT, INFORMATION, PET
 from lung_nodal_stage.inference import load_model, predict
 from lung_nodal_stage.lesions import SEGMENTATION
-from lung_nodal_stage.simulation import Facts, SimulatedPatient, draw_facts, draw_small_patient
-from preop.grandchallenge.algorithm import Algorithm, read_algorithm
-from preop.grandchallenge.cases import INPUTS_FILE, item_of, read_case
-from preop.grandchallenge.outputs import write_outputs
-from preop.grandchallenge.values import to_json
-from preop.imaging import write_image
+from lung_nodal_stage.simulation import Facts, SimulatedPatient, draw_facts, draw_patient, draw_small_patient
+from preop.grandchallenge.algorithm import read_algorithm
+from preop.grandchallenge.values import JSON
+from preop.imaging import Image
+from preop.simulation import Table, write_table
 from preop.staging import N
+from preop.study import is_like_the_training, write_case
 
 HERE = Path(__file__).parent
 REFERENCE = HERE.parents[2] / "evaluation" / "ground_truth" / "lung_nodal_stage" / "reference.csv"
 SEED = 2026
-CASES = {"n0": (N.N0, False), "n2": (N.N2A, False), "n3_given": (N.N3, True)}
-"""Stage by pathology, and whether lesions and side are given."""
+SURE = 0.5
+"""Probability of its stage that a case which is staged rightly has at least."""
+THICK_MM = 4.0
+"""Between slices, from which scans that are as fine as those of the training make files that are small enough."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a case is to show.
+
+    Attributes
+    ----------
+    stage, right
+        By pathology, and whether the model gives it.
+    given
+        Whether lesions and side are given.
+    fine
+        Whether the scans are as fine as those of the training, and the patient like them.
+    shows
+        The sentence for a reader.
+    """
+
+    stage: N
+    right: bool
+    given: bool
+    shows: str
+    fine: bool = False
+
+    def fits(self, outputs: Mapping[str, Any]) -> bool:
+        """Whether the model does what the case is to show."""
+        if self.fine and not is_like_the_training(outputs):
+            return False
+        right = outputs["n-stage"] == str(self.stage)
+        sure = outputs["n-stage-explanation"]["probabilities"].get(str(self.stage), 0.0) >= SURE
+        return right and sure if self.right else not right
+
+
+CASES = {
+    "n0": Wanted(
+        N.N0,
+        right=True,
+        given=False,
+        shows="Right: N0. Benign nodes are found, and the table of stations says why none of them is called malignant.",
+        fine=True,
+    ),
+    "n2": Wanted(
+        N.N2A,
+        right=True,
+        given=False,
+        shows="Right: N2a, one mediastinal station. The explanation names it, and how probable less and more are. "
+        "The scans are coarser than those of the training: limited.",
+    ),
+    "n3_given": Wanted(
+        N.N3,
+        right=True,
+        given=True,
+        shows="Right: N3, with the lesions drawn by a reader and the side of the primary given. "
+        "The scans are coarser than those of the training: limited.",
+    ),
+    "n1_missed": Wanted(
+        N.N1,
+        right=False,
+        given=False,
+        shows="Wrong: pathology found N1; readers of the scans said N0, and the model does not say N1 either. The probabilities "
+        "show how near the right stage was. The scans are coarser than those of the training: limited.",
+    ),
+}
 
 
 def make() -> None:
     """Write inputs, expected outputs and reference of all cases."""
     algorithm = read_algorithm(HERE.parent)
     model = load_model(HERE.parent / "model", algorithm)
-    number = 0
-    reference = []
-    for name, (stage, given) in CASES.items():
-        number = _next(number, stage)
-        folder = HERE / name
-        shutil.rmtree(folder, ignore_errors=True)
-        _write_input(algorithm, draw_small_patient(SEED, number), name, folder / "input", given=given)
-        case = read_case(algorithm, folder / "input")
-        (folder / "expected").mkdir()
-        write_outputs(predict(case, model), case, folder / "expected")
-        reference.append((name, str(stage)))
-        number += 1
-    with REFERENCE.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("case", "n_stage"))
-        writer.writerows(sorted(reference))
+    start = 0
+    for name, wanted in CASES.items():
+        for number in _numbers(start, wanted):
+            start = number + 1
+            patient = draw_patient(SEED, number) if wanted.fine else draw_small_patient(SEED, number)
+            inputs = _inputs(patient, given=wanted.given)
+            if wanted.fits(write_case(algorithm, HERE / name, inputs, lambda case: predict(case, model), wanted.shows)):
+                break
+    rows = [{"case": name, "n_stage": str(wanted.stage)} for name, wanted in sorted(CASES.items())]
+    write_table(REFERENCE, Table(("case", "n_stage"), rows))
 
 
-def _next(number: int, stage: N) -> int:
-    """Find the next patient of a stage who has benign nodes too, and none that is hard to tell."""
-    while not _is_clear(draw_facts(SEED, number), stage):
+def _numbers(number: int, wanted: Wanted) -> Iterator[int]:
+    """Go through the patients of a stage; those who are to be staged rightly have benign nodes too, and are easy to tell."""
+    while True:
+        facts = draw_facts(SEED, number)
+        small_enough = not wanted.fine or facts.centre.ct.spacing_mm[0] >= THICK_MM
+        if small_enough and (_is_clear(facts, wanted.stage) if wanted.right else _is_occult(facts, wanted.stage)):
+            yield number
         number += 1
-    return number
 
 
 def _is_clear(facts: Facts, stage: N) -> bool:
@@ -76,20 +140,18 @@ def _is_clear(facts: Facts, stage: N) -> bool:
     )
 
 
-def _write_input(algorithm: Algorithm, patient: SimulatedPatient, name: str, folder: Path, *, given: bool) -> None:
-    images = {CT: patient.ct, PET: patient.pet.with_voxels(np.round(patient.pet.voxels, 2).astype(np.float32))}
-    values: dict[str, Any] = {}
+def _is_occult(facts: Facts, stage: N) -> bool:
+    """Whether pathology finds what readers of the scans do not."""
+    return facts.n_tnm9 is stage and facts.clinical_n is N.N0
+
+
+def _inputs(patient: SimulatedPatient, *, given: bool) -> dict[str, Image | JSON]:
+    pet = patient.pet.with_voxels(np.round(patient.pet.voxels, 2).astype(np.float32))
+    inputs: dict[str, Image | JSON] = {CT: patient.ct, PET: pet}
     if given:
-        images[SEGMENTATION] = patient.lesions
-        values[INFORMATION] = {"primary_side": str(patient.facts.primary_side), "tnm_edition": 9}
-    items = []
-    for slug, image in images.items():
-        write_image(image, folder / algorithm.input(slug).relative_path / f"{name}.mha")
-        items.append(item_of(algorithm, slug, image_name=f"{name}.mha"))
-    for slug, value in values.items():
-        (folder / algorithm.input(slug).relative_path).write_text(to_json(value), encoding="utf-8")
-        items.append(item_of(algorithm, slug, value=value))
-    (folder / INPUTS_FILE).write_text(to_json(items), encoding="utf-8")
+        inputs[SEGMENTATION] = patient.lesions
+        inputs[INFORMATION] = {"primary_side": str(patient.facts.primary_side), "tnm_edition": 9}
+    return inputs
 
 
 if __name__ == "__main__":

@@ -106,7 +106,7 @@ def test_a_mask_gives_the_nodes_that_its_labels_would() -> None:
     same = [row for row in by_mask if tuple(row["position_mm"]) in alone]
     assert len(same) > len(by_label) / 2
     for row in same:
-        assert row["probability"] == pytest.approx(alone[tuple(row["position_mm"])], abs=0.02)
+        assert row["probability"] == pytest.approx(alone[tuple(row["position_mm"])], abs=0.05)
 
 
 def test_the_shipped_model_says_that_it_was_trained_on_simulated_patients() -> None:
@@ -276,7 +276,7 @@ BAD_INPUTS: dict[str, tuple[Callable[[Roots], object], str]] = {
     ),
     "half labels": (
         edited(SEGMENTATION, lambda voxels: voxels.astype(np.float32) / 2),
-        "voxels with fractions (2.5 to 22.5)",
+        "voxels with fractions (0.5 to 22.5)",
     ),
     "another grid": (moved, "positive.mha does not lie on the grid of ct-image (origin ("),
     "a cut scan": (lambda roots: cut(image_of(roots, CT)), "positive.mha is cut off: its header promises"),

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lung_nodal_stage.assessment import CT, INFORMATION, PET, Assessment, Information, predict_from_organs
 from lung_nodal_stage.lesions import SEGMENTATION, Lesion, Lesions, find_lesions
+from lung_nodal_stage.likeness import SCAN
 from lung_nodal_stage.malignancy import LABELS
 from lung_nodal_stage.model import Description, Details, Model, PetThreshold, digests
 from preop.anatomy import STATIONS, TOTAL_CLASSES, StationMap
@@ -18,6 +19,7 @@ from preop.anatomy.organs import LUNGS
 from preop.grandchallenge.algorithm import read_algorithm
 from preop.grandchallenge.cases import Case
 from preop.imaging import Geometry, Image
+from preop.likeness import read_references
 from preop.segmentation import Organs
 from preop.staging import Side
 from preop.study import read_model_info
@@ -132,7 +134,10 @@ class HotVoxels:
 
 
 def model(**changes: Any) -> Model:
-    """A model of these networks, in which uptake over 2.5 is malignant; it comes from where the shipped one does."""
+    """A model of these networks, in which uptake over 2.5 is malignant; it comes from where the shipped one does.
+
+    A chest of simple shapes is unlike every patient: the limit is so wide that nothing is said of it.
+    """
     quantiles = tuple(np.linspace(-3, 5, 21).tolist())
     terms = tuple(Term(name, 4.0 * (name == "log_suv_max"), 0.0, 0.0, 1.0, quantiles) for name in LABELS)
     logistic = LogisticModel(terms, -4.0 * float(np.log(2.5)), 0.5, 1.0, quantiles)
@@ -145,5 +150,12 @@ def model(**changes: Any) -> Model:
         slice_mm=3.0,
         malignancy=logistic,
     )
-    parts = {"info": info, "description": description, "organs": organs, "lesions": lesions}
+    patients = read_references(FOLDER / "model", [SCAN])[SCAN].model_copy(update={"limit": 1e6})
+    parts = {
+        "info": info,
+        "description": description,
+        "organs": organs,
+        "lesions": lesions,
+        "training_patients": patients,
+    }
     return Model(**{**parts, **changes})

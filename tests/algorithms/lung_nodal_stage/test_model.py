@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 import lung_nodal_stage.model
+from lung_nodal_stage.likeness import SCAN
 from lung_nodal_stage.model import DESCRIPTION_FILE, Details, digests, load_model
 from preop.errors import InvalidModelError
 from preop.folders import sha256
+from preop.likeness import references_file
 from preop.segmentation import write_organ_network
 from preop.study import MODEL_FILE, register, write_model
 from tests.algorithms.lung_nodal_stage.chest import ALGORITHM, FOLDER, model
@@ -26,8 +28,11 @@ CLASSES = ("aorta", "heart", "lung_upper_lobe_right")
 def folder(tmp_path: Path) -> Path:
     """A model with small networks of random weights."""
     made = model()
-    content = made.description.model_dump_json().encode()
-    write_model(tmp_path / "model", made.info.model_dump(exclude={"files"}), {DESCRIPTION_FILE: content}, Details)
+    files = {
+        DESCRIPTION_FILE: made.description.model_dump_json().encode(),
+        **references_file({SCAN: made.training_patients}),
+    }
+    write_model(tmp_path / "model", made.info.model_dump(exclude={"files"}), files, Details)
     plans = plans_of(spacing=(3, 3, 3))
     write_organ_network(tmp_path / "model" / "organs", plans, weights_of(plans, 1, 1 + len(CLASSES), seed=1), CLASSES)
     both = plans_of(spacing=(4, 4, 4), schemes=("CTNormalization", "CTNormalization"))

@@ -94,7 +94,7 @@ def test_a_slide_with_less_tissue_than_one_field_leaves_no_decision() -> None:
     few = replace(
         seen, tiles=replace(seen.tiles, tiling=seen.tiles.tiling.only(np.arange(40)), values=seen.tiles.values[:40])
     )
-    found = assess(few, MODEL, card_says=True)
+    found = assess(few, MODEL.training_patients.compare(seen.likeness, "slide"), MODEL, card_says=True)
     assert found.verdict == "no"
     assert found.prevents[0].startswith("There is too little tissue: 0.66 mm2; expected 0.79 mm2")
 

@@ -153,12 +153,20 @@ def _run_examples(folder: Path, engine: EngineChoice) -> None:
     judge = evaluation_program(repository.evaluation_folder())
     judge_engine = _engine_told(judge, engine)
     table = Table(
-        "case", "output", "reference", "seconds", "peak memory", title="Bundled examples (simulated patients)"
+        "case",
+        "output",
+        "reference",
+        "what to see",
+        "seconds",
+        "peak memory",
+        title="Bundled examples: simulated patients, chosen to illustrate; no sample",
     )
     entries = []
     for algorithm in repository.studies():
         chosen = _engine_told(algorithm_program(algorithm), engine)
-        cases = {case.name: case.input for case in find_test_cases(algorithm.folder)}
+        bundled = find_test_cases(algorithm.folder)
+        cases = {case.name: case.input for case in bundled}
+        shows = {case.name: case.shows for case in bundled if case.shows is not None}
         with Progress(console=console, transient=True) as progress:
             task = progress.add_task(algorithm.name, total=len(cases))
             runs = {}
@@ -175,7 +183,7 @@ def _run_examples(folder: Path, engine: EngineChoice) -> None:
         )
         cards = pages_told(algorithm, cases, runs, predictions, algorithm.folder / "model")
         page = folder / algorithm.name / "results.html"
-        evaluation_page(metrics, page, cases=gallery(cards, page))
+        evaluation_page(metrics, page, cases=gallery(cards, page), shows=shows)
         entries.append(StudyEntry(algorithm.name, algorithm.title, algorithm.summary, page, cards))
         table.add_section()
         for case in metrics["results"]:
@@ -184,6 +192,7 @@ def _run_examples(folder: Path, engine: EngineChoice) -> None:
                 f"{algorithm.name} / {case['case']}",
                 shown(case["output"]) if result.error is None else f"[red]{result.error}",
                 shown(case["reference"]),
+                shows.get(case["case"], ""),
                 f"{result.seconds:.1f}",
                 memory(result.peak_memory_mb),
             )

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import BaseModel, ConfigDict, Field
+
 from preop.engines.base import Engine
 from preop.engines.comparison import compare_outputs, read_tolerance
 from preop.engines.programs import Program, algorithm_program
@@ -17,8 +19,18 @@ from preop.grandchallenge.cases import Case, read_case
 from preop.grandchallenge.predictions import job_item, write_predictions
 from preop.grandchallenge.runtime import METRICS_FILE
 from preop.grandchallenge.values import JSON, read_json
+from preop.toml import read_toml
 
 TEST_FOLDER = "test"
+DESCRIPTION_FILE = "case.toml"
+
+
+class Description(BaseModel):
+    """Content of ``case.toml`` of a bundled case."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    shows: str = Field(description="what there is to see, in one sentence")
 
 
 @dataclass(frozen=True)
@@ -37,6 +49,12 @@ class BundledCase:
     def expected(self) -> Path:
         """What it must give."""
         return self.folder / "expected"
+
+    @property
+    def shows(self) -> str | None:
+        """What there is to see, where the case was chosen to illustrate."""
+        path = self.folder / DESCRIPTION_FILE
+        return read_toml(path, Description).shows if path.is_file() else None
 
     @property
     def ground_truth(self) -> Path | None:

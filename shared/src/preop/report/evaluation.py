@@ -25,6 +25,10 @@ _WORST = (
     "A case whose job failed, is missing or gave something else than was asked for is kept and scored as the worst that "
     "could have been predicted."
 )
+CHOSEN = (
+    "They were chosen to illustrate, also how the model fails, and are no sample of patients: no AUC or other figure of "
+    "performance follows from them."
+)
 _BINARY_METHOD = (
     "AUC: how often a positive case gets a higher likelihood than a negative one; 0.5 is chance, 1 is perfect. "
     "Sensitivity, specificity, predictive values and accuracy are at the threshold that the algorithm states. "
@@ -47,7 +51,9 @@ _BINARY_FIGURES = {
 }
 
 
-def evaluation_page(metrics: Json, path: Path, *, cases: Gallery | None = None) -> None:
+def evaluation_page(
+    metrics: Json, path: Path, *, cases: Gallery | None = None, shows: Mapping[str, str] | None = None
+) -> None:
     """Write the page of an evaluation.
 
     Parameters
@@ -58,6 +64,9 @@ def evaluation_page(metrics: Json, path: Path, *, cases: Gallery | None = None) 
         The HTML file to write.
     cases
         Pictures of the cases, each leading to its page.
+    shows
+        What there is to see in each case, by its name, where cases were chosen to illustrate: then no figure is given, for
+        they are no sample of patients.
 
     Raises
     ------
@@ -71,6 +80,9 @@ def evaluation_page(metrics: Json, path: Path, *, cases: Gallery | None = None) 
             "expected the metrics.json that the evaluation of this project writes."
         )
     task, results, aggregates = metrics["task"], metrics["results"], metrics["aggregates"]
+    if shows:
+        write_page(_illustrations(task, results, aggregates, shows, cases), path)
+        return
     figures, charts = (_binary if task["kind"] == "binary" else _ordinal)(task, results, aggregates)
     page = Page(
         kicker=f"Evaluation of {task['study']}",
@@ -89,6 +101,24 @@ def evaluation_page(metrics: Json, path: Path, *, cases: Gallery | None = None) 
         ],
     )
     write_page(page, path)
+
+
+def _illustrations(
+    task: Json, results: Sequence[Json], aggregates: Json, shows: Mapping[str, str], cases: Gallery | None
+) -> Page:
+    """Lay out cases that were chosen for what they show."""
+    return Page(
+        kicker=f"Examples of {task['study']}",
+        title=task["title"],
+        lead=f"{len(results)} cases. {CHOSEN}",
+        warnings=_unscored(aggregates["cases"]),
+        simulated=task["simulated"],
+        sections=[
+            *([Section("Case by case", [cases])] if cases is not None else []),
+            Section("What to see", [_cases(task, results, shows)]),
+            Section("Where they come from", [f"Source of patients and reference: {task['source']}"]),
+        ],
+    )
 
 
 def _summary(task: Json, results: Sequence[Json]) -> str:
@@ -153,19 +183,20 @@ def _ordinal(_task: Json, results: Sequence[Json], aggregates: Json) -> tuple[li
     return figures, [confusion_chart(predictions.agreement)]
 
 
-def _cases(task: Json, results: Sequence[Json]) -> Table:
+def _cases(task: Json, results: Sequence[Json], shows: Mapping[str, str] | None = None) -> Table:
     binary = task["kind"] == "binary"
     columns = [
         Column("Case", "name"),
         Column("Output", "number" if binary else "text"),
         Column(capital(_words(task["reference_column"]))),
         Column("Outcome", "outcome"),
+        *([] if shows is None else [Column("What to see")]),
         *(Column(capital(_words(name))) for name in results[0]["attributes"]),
     ]
-    return Table(columns, list(map(_row, results)))
+    return Table(columns, [_row(result, shows) for result in results])
 
 
-def _row(result: Json) -> Row:
+def _row(result: Json, shows: Mapping[str, str] | None) -> Row:
     output, reference = result["output"], result["reference"]
     return Row(
         [
@@ -173,6 +204,7 @@ def _row(result: Json) -> Row:
             number(output) if output is None or isinstance(output, float) else str(output),
             reference if isinstance(reference, str) else _yes_or_no(reference),
             _outcome(result),
+            *([] if shows is None else [shows.get(result["case"], "")]),
             *result["attributes"].values(),
         ],
         "unscored" if not _is_valid(result) else "" if result["correct"] else "wrong",

@@ -2,7 +2,7 @@
 
 from preop.evidence import Comparison, Figure, ModelFigures, Stored, ValidationFigures
 from preop.study.assessability import Assessability, Assessable, supported
-from preop.study.cases import write_case
+from preop.study.cases import Illustration, describe_case, is_like_the_training, write_case
 from preop.study.contract import (
     Inference,
     Page,
@@ -26,6 +26,7 @@ from preop.study.provenance import (
     NoDetails,
     TrainingData,
     model_info,
+    put_into_model,
     read_model_info,
     register,
     write_model,
@@ -41,6 +42,7 @@ __all__ = [
     "Comparison",
     "DataSource",
     "Figure",
+    "Illustration",
     "Inference",
     "ModelFigures",
     "ModelInfo",
@@ -53,14 +55,17 @@ __all__ = [
     "Training",
     "TrainingData",
     "ValidationFigures",
+    "describe_case",
     "files_in",
     "find_studies",
     "importable_studies",
     "inference_of",
+    "is_like_the_training",
     "make_importable",
     "model_entry",
     "model_info",
     "page_of",
+    "put_into_model",
     "read_description",
     "read_model_info",
     "register",

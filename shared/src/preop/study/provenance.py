@@ -209,5 +209,24 @@ def _write_info(folder: Path, info: ModelInfo) -> None:
     write_bytes(folder / MODEL_FILE, to_json(info.model_dump()).encode())
 
 
+def put_into_model(folder: Path, algorithm: Algorithm, files: Mapping[str, bytes]) -> None:
+    """Put files into a model folder that is there, or replace them; what ``model.json`` says of the training stays.
+
+    For what can be computed anew without training, such as measures of the training patients.
+
+    Raises
+    ------
+    InvalidModelError
+        If there is no model, or it is damaged.
+    """
+    info = _read_info(folder, algorithm)
+    with locked(folder):
+        for name, content in files.items():
+            write_bytes(below(folder, name), content)
+        hashes = {name: sha256(folder / name) for name in files}
+        _write_info(folder, info.model_copy(update={"files": {**info.files, **hashes}}))
+    read_model_info(folder, algorithm, None)
+
+
 def _damaged(folder: Path, problem: str) -> InvalidModelError:
     return InvalidModelError(f"The model in {folder} is damaged: {MODEL_FILE}, {problem}.")
