@@ -104,7 +104,7 @@ def _measured(densities: NDArray[np.float32]) -> list[float] | None:
         float(mean[2] / mean.sum()),
         float(mean.sum()),
         float(np.std(tissue[:, 0] / tissue.sum(axis=1))),
-        float(np.sqrt(max(variances[0], 0) / variances.sum())),
+        float(np.sqrt(max(variances[0], 0) / max(variances.sum(), 1e-12))),
         fine / max(middle, 1e-6),
         middle / max(coarse, 1e-6),
     ]

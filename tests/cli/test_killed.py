@@ -84,7 +84,7 @@ def test_a_program_ends_with_the_run_that_started_it_and_the_next_run_cleans_up(
     inference.write_text(whole)
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert sorted(path.name for path in output.iterdir()) == ["images", "score.json"]
+    assert sorted(path.name for path in output.iterdir()) == ["case.html", "images", "score.json"]
 
 
 def test_a_folder_of_a_killed_run_is_told_from_one_at_work(tmp_path: Path) -> None:

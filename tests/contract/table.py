@@ -495,11 +495,11 @@ SLIDES = (
     Row("a slide too coarse", slide_of(WHITE, um_per_pixel=8), refused("at a higher magnification"), (PRIMARY,)),
     Row("all white", slide_of(WHITE), refused("has no tissue that can be assessed"), (PRIMARY,)),
     Row("all black", slide_of(WHITE * 0), refused("has no tissue that can be assessed"), (PRIMARY,)),
-    Row("all of one pink", slide_of(PINK), doubted("no", "no tumour"), (PRIMARY,)),
+    Row("all of one pink", slide_of(PINK), doubted("no", "No item of the score card could be assessed"), (PRIMARY,)),
     Row(
         "noise in colour",
         slide_of(NOISE),
-        doubted("no", "no tumour"),
+        doubted("no", "No item of the score card could be assessed"),
         (PRIMARY,),
         slow=(PRIMARY,),
     ),

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,6 +43,13 @@ def test_another_run_is_told_with_its_process_and_time(tmp_path: Path, holder: s
         str(caught.value),
     )
     assert (tmp_path / ".partial-half").exists()
+
+
+def test_a_run_that_waits_begins_when_the_other_has_ended(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
+    ended = threading.Timer(0.5, holder.kill)
+    ended.start()
+    with locked(tmp_path, wait=True):
+        assert holder.wait() == -signal.SIGKILL
 
 
 def test_a_killed_run_leaves_neither_lock_nor_half_a_file(tmp_path: Path, holder: subprocess.Popen[str]) -> None:

@@ -12,6 +12,8 @@ import pandas as pd
 import pytest
 
 from preop.cohort import predict_cohort, read_cohort
+from preop.engines.base import Engine
+from preop.engines.choosing import find_engine
 from preop.errors import InvalidInputError, InvalidOutputError
 from preop.grandchallenge.algorithm import read_algorithm
 from preop.grandchallenge.predictions import read_predictions
@@ -43,6 +45,12 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with one_process():
         simulate(24, 4, folder, small=True)  # of the first seeds, one where every combination of scans can be learned
     return folder / "cohort.csv"
+
+
+@pytest.fixture
+def engine() -> Engine:
+    """What runs the algorithm here without any image."""
+    return find_engine("process")
 
 
 @pytest.fixture(scope="module")
@@ -134,9 +142,11 @@ def test_a_model_that_cannot_be_explained_is_refused(
     assert not (tmp_path / "model").exists()
 
 
-def test_validation_writes_a_submission_and_resumes(simulated: Path, trained: Path, tmp_path: Path) -> None:
+def test_validation_writes_a_submission_and_resumes(
+    simulated: Path, trained: Path, tmp_path: Path, engine: Engine
+) -> None:
     cohort = read_cohort(simulated, ALGORITHM)
-    assert predict_cohort(cohort, trained, tmp_path / "v", task=TASK).failures == {}
+    assert predict_cohort(cohort, trained, tmp_path / "v", task=TASK, engine=engine).failures == {}
     jobs = read_predictions(tmp_path / "v" / "predictions")
     assert len(jobs) == 24
     assert all(0 <= job.value("lung-metastasis-likelihood") <= 1 for job in jobs)
@@ -146,17 +156,17 @@ def test_validation_writes_a_submission_and_resumes(simulated: Path, trained: Pa
     before = kept.stat().st_mtime_ns
     for path in sorted(lost.parent.parent.rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
-    predict_cohort(cohort, trained, tmp_path / "v", task=TASK)
+    predict_cohort(cohort, trained, tmp_path / "v", task=TASK, engine=engine)
     assert lost.is_file()
     assert kept.stat().st_mtime_ns == before
 
 
-def test_validation_never_mixes_two_models(simulated: Path, trained: Path, tmp_path: Path) -> None:
+def test_validation_never_mixes_two_models(simulated: Path, trained: Path, tmp_path: Path, engine: Engine) -> None:
     whole = read_cohort(simulated, ALGORITHM)
     cohort = replace(whole, patients=whole.patients[:1])
-    predict_cohort(cohort, trained, tmp_path / "v", task=TASK)
+    predict_cohort(cohort, trained, tmp_path / "v", task=TASK, engine=engine)
     with pytest.raises(InvalidOutputError, match="name another folder"):
-        predict_cohort(cohort, ALGORITHM.folder / "model", tmp_path / "v", task=TASK)
+        predict_cohort(cohort, ALGORITHM.folder / "model", tmp_path / "v", task=TASK, engine=engine)
 
 
 def test_an_outcome_other_than_0_and_1_is_refused(simulated: Path, tmp_path: Path) -> None:

@@ -19,17 +19,22 @@ _NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS}
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
     """Keep other runs out of a folder, which is made where it is missing; what a killed run left half written goes.
+
+    Parameters
+    ----------
+    wait
+        Wait for another run that is in it, for work that is short and that both need done.
 
     Raises
     ------
     InvalidOutputError
-        If another run is in it, with its process and since when; or if the folder cannot be written.
+        If another run is in it and `wait` is not set, with its process and since when; or if the folder cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle = _lock(folder)
+        handle = _lock(folder, wait=wait)
     except OSError as error:
         raise InvalidOutputError(f"The folder {folder} cannot be written: {error.strerror}.") from error
     try:
@@ -65,7 +70,7 @@ def is_empty(folder: Path) -> bool:
     return all(path.name == LOCK_FILE or path.name.startswith(PARTIAL) for path in folder.iterdir())
 
 
-def _lock(folder: Path) -> int:
+def _lock(folder: Path, *, wait: bool) -> int:
     """Lock the file of the folder for this process; the system gives it back when the process ends."""
     import fcntl
 
@@ -73,7 +78,7 @@ def _lock(folder: Path) -> int:
     while True:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(handle)
             raise InvalidOutputError(

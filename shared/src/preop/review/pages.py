@@ -42,7 +42,7 @@ def find_pages(tell: Callable[[str], object]) -> Path:
         return folder
     folder = _cache() / f"review-{_digest()}"
     if not (folder / "index.html").is_file():
-        with locked(_cache() / f"building-{_digest()}"):
+        with locked(_cache() / f"building-{_digest()}", wait=True):
             if not (folder / "index.html").is_file():  # another start may have built them meanwhile
                 tell("Building the pages of the review (once, about a minute) ...")
                 _build(folder)
