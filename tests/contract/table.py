@@ -353,7 +353,7 @@ MASKS = (
     ),
     Row(
         "a mask of one voxel, of a primary",
-        voxels(mask, only_middle_of),
+        voxels(mask, lambda drawn: only_middle_of(np.where(drawn == 1, drawn, 0))),
         doubted("limited", "less than PET"),
         (LUNG,),
         slow=(LUNG,),
@@ -551,15 +551,15 @@ SLIDES = (
     ),
     Row("an empty mask of the slide", tiff_mask(np.zeros_like), refused("is empty"), (PRIMARY,)),
     Row("a mask of the slide with the label 7", tiff_mask(lambda drawn: drawn * 7), refused("the label 7"), (PRIMARY,)),
-    Row("a mask of the whole slide", tiff_mask(np.ones_like), doubted("limited", "background"), (PRIMARY,)),
+    Row("a mask of the whole slide", tiff_mask(np.ones_like), doubted("limited"), (PRIMARY,)),
     Row("a mask of one pixel", tiff_mask(only_middle_of), refused("tissue"), (PRIMARY,)),
     Row(
         "a mask of background",
         tiff_mask(lambda drawn: 1 - drawn),
-        doubted("no", "less than 0.1 mm2 of tumour"),
+        doubted("no", "too little tissue"),
         (PRIMARY,),
     ),
-    Row("a mask of the slide at random", tiff_mask(noise(0.6, 1)), doubted("limited", "background"), (PRIMARY,)),
+    Row("a mask of the slide at random", tiff_mask(noise(0.6, 1)), doubted("limited"), (PRIMARY,)),
     Row(
         "a mask in colour",
         tiff_mask(lambda drawn: np.stack([drawn] * 3, -1), photometric="rgb"),
