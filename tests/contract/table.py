@@ -37,6 +37,7 @@ from tests.contract.spoiling import (
     mask_is_the_scan,
     mr,
     noise,
+    only_first_of_1,
     only_middle_of,
     pet,
     removed,
@@ -353,7 +354,7 @@ MASKS = (
     ),
     Row(
         "a mask of one voxel, of a primary",
-        voxels(mask, lambda drawn: only_middle_of(np.where(drawn == 1, drawn, 0))),
+        voxels(mask, only_first_of_1),
         doubted("limited", "less than PET"),
         (LUNG,),
         slow=(LUNG,),
