@@ -15,6 +15,8 @@ import pytest
 
 from preop.imaging import Geometry, Image, read_image, write_image
 
+pytestmark = pytest.mark.slow
+
 PREOP = [sys.executable, "-c", "from preop.cli import main; main()"]
 GRID = Geometry.axis_aligned((9, 9, 9), (1.0, 1.0, 1.0))
 DISTANCE = np.linalg.norm(np.indices(GRID.shape) - 4, axis=0)

@@ -10,6 +10,8 @@ import pytest
 from tests.contract.spoiling import as_pipe, content, header, inputs, known, mask, scan, slide_of, voxels
 from tests.contract.studies import ALL, BLADDER, LIVER, LUNG, PRIMARY, SARCOMA, Study, laid_out, run_apart, run_here
 
+pytestmark = pytest.mark.slow
+
 CHOSEN = {
     "JSON that is none": (BLADDER, content(inputs, "hello")),
     "a named pipe": (LIVER, as_pipe(scan)),

@@ -14,7 +14,7 @@ from preop.tabular import FeatureTable, FollowUp, PipelineSettings, Question, Re
 from tests.report.reading import Page
 
 # The study is made once: all tests of this file on one worker.
-pytestmark = pytest.mark.xdist_group("training page")
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from preop.review.pages import BUILT_VARIABLE, find_pages
 from tests.review.conftest import CT_MASK, make_cohort
 
 # One browser and one server for all: they run in one process, in this order.
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("review in the browser")]
+pytestmark = pytest.mark.slow
 
 CHROMIUM = [
     "--no-sandbox",

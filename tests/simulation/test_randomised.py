@@ -10,6 +10,8 @@ from preop.imaging import Geometry, Image, read_image, reorient
 from preop.simulation import BodyMap, Ellipsoid, RandomisedCt, Shape, Tube, coordinates, randomised_ct
 from preop.simulation.label_maps import CAVITY, FAT, GRID_MM, MUSCLE
 
+pytestmark = pytest.mark.slow
+
 VALUES = {
     "lung_upper_lobe_right": 12,
     "lung_upper_lobe_left": 10,

@@ -22,7 +22,7 @@ from preop.tabular import (
 )
 
 # The study is made once: all tests of this file on one worker.
-pytestmark = pytest.mark.xdist_group("study")
+pytestmark = pytest.mark.slow
 FEW = PipelineSettings(max_features=(3,))
 
 

@@ -39,6 +39,8 @@ from preop.study import DataSource
 from preop.toml import read_toml
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow
+
 PATIENTS, SEED = 4, 11
 
 

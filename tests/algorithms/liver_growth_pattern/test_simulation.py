@@ -20,6 +20,8 @@ from preop.imaging import read_image
 from preop.statistics import oracle_auc
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow
+
 ALGORITHM = read_algorithm(ROOT / "algorithms" / "liver_growth_pattern")
 PATIENTS, SEED = 4, 5
 

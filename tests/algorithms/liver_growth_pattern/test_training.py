@@ -22,7 +22,7 @@ from preop.staging import PURE, Shares
 
 from .conftest import ALGORITHM, QUICK
 
-pytestmark = pytest.mark.usefixtures("in_this_process")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("in_this_process")]
 PURE_SHARES, MIXED_SHARES = Shares(1, 0, 0), Shares(0.5, 0.5, 0)
 
 

@@ -16,6 +16,8 @@ from preop.imaging import Geometry, Image, resample, write_image
 from preop.segmentation import load_network, load_organ_networks
 from tests.conftest import threads_of_torch
 
+pytestmark = pytest.mark.slow
+
 MODEL = Path(networks.__file__).parent / "model"
 
 

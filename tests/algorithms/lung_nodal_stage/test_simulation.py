@@ -25,6 +25,8 @@ from preop.errors import InvalidInputError
 from preop.imaging import check_suv, overlap, read_image
 from preop.staging import Edition, N, Side, Station, nodal_stage
 
+pytestmark = pytest.mark.slow
+
 SEED = 4
 
 

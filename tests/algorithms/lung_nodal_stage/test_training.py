@@ -29,6 +29,8 @@ from preop.staging import N, Side, Station, nodal_stage
 from preop.study import read_model_info
 from tests.algorithms.lung_nodal_stage.chest import ALGORITHM, IN_RIGHT_LUNG, VALUES, Chest, HotVoxels, TrueOrgans
 
+pytestmark = pytest.mark.slow
+
 NETWORKS = Networks(ALGORITHM.folder / "model" / "organs", ALGORITHM.folder / "model" / "lesions")
 SCANS = (CT, PET, SEGMENTATION)
 SMALL = LesionNetwork(spacing_mm=8, patch=16, features=(4, 8, 8), convolutions=1, epochs=1, iterations=1)

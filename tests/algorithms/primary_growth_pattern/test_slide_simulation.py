@@ -27,6 +27,8 @@ from primary_growth_pattern.simulation.disease import Biology
 from primary_growth_pattern.simulation.looks import PIXEL_UM, random_look, usual_look
 from primary_growth_pattern.simulation.scan import MAP_PX, Stain, _Painter, strips
 
+pytestmark = pytest.mark.slow
+
 MAP_SIDE = 1024  # 4.1 mm
 PLAIN = Biology(
     stroma_share=0.5,

@@ -23,6 +23,8 @@ from primary_growth_pattern.training import Settings, fit, growth_pattern, prepa
 from primary_growth_pattern.weakly_supervised import NetworkSettings
 from tests.conftest import ROOT, one_process
 
+pytestmark = pytest.mark.slow
+
 FOLDER = ROOT / "algorithms" / "primary_growth_pattern"
 ALGORITHM = read_algorithm(FOLDER)
 SHAPE_PX = (3072, 1536)

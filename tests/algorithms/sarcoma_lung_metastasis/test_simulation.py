@@ -22,6 +22,8 @@ from sarcoma_lung_metastasis.simulation.cohort import PURPOSES, SCAN_COLUMNS, Pa
 from sarcoma_lung_metastasis.simulation.draws import choose
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow
+
 PATIENTS, SEED = 12, 20
 SCHEMA = ROOT / "algorithms" / "sarcoma_lung_metastasis" / "clinical-information.schema.json"
 

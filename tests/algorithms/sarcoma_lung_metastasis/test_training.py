@@ -34,7 +34,7 @@ from tests.conftest import ROOT, one_process
 
 ALGORITHM = read_algorithm(ROOT / "algorithms" / "sarcoma_lung_metastasis")
 QUICK = Settings(splits=2, perturbations=1, pipeline=PipelineSettings(max_features=(3,)))
-pytestmark = pytest.mark.usefixtures("in_this_process")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("in_this_process")]
 TASK = ROOT / "evaluation" / "ground_truth" / "sarcoma_lung_metastasis" / "task.toml"
 
 
