@@ -294,6 +294,16 @@ def test_a_flat_tiff_with_white_as_zero_is_refused(tmp_path: Path) -> None:
         read_tiff(path)
 
 
+@pytest.mark.parametrize("tag", ["TileWidth", "TileLength", "ImageWidth"])
+def test_a_size_that_is_stored_as_a_decimal_is_damaged(tmp_path: Path, picture: Pixels, tag: str) -> None:
+    path = stored(tmp_path / "s.tif", picture)
+    with tifffile.TiffFile(path, mode="r+b") as tiff:
+        found = tiff.pages.first.tags[tag]
+        found.overwrite(float(found.value), dtype="f")
+    with pytest.raises(InvalidInputError, match="damaged"):
+        Slide(path)
+
+
 def test_a_flat_tiff_that_was_cut_off_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "mask.tif"
     write_tiff(Image(np.ones((600, 600), np.uint8), Geometry.axis_aligned((600, 600), (0.016, 0.016))), path)

@@ -159,13 +159,16 @@ def check_layout(page: Any, path: Path) -> None:
     Raises
     ------
     InvalidInputError
-        If a tile or strip is impossibly large, or their number is not that of the image, or one lies outside the file.
+        If a size is no whole number, a tile or strip is impossibly large, their number is not that of the image, or one lies
+        outside of the file.
     """
     tile_height, tile_width = page.chunks[:2]
     offsets, counts = (np.asarray(values, np.int64) for values in (page.dataoffsets, page.databytecounts))
     size = path.stat().st_size
+    sizes = (page.imagewidth, page.imagelength, page.bitspersample, *page.chunks)
     right = (
-        page.imagewidth > 0
+        all(isinstance(each, int) for each in sizes)  # a damaged tag may hold a decimal
+        and page.imagewidth > 0
         and page.imagelength > 0
         and page.imagedepth == 1
         and 0 < math.prod(page.chunks) * page.bitspersample <= 8 * MAX_CHUNK_BYTES
