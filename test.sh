@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Usage: ./test.sh [--fast] [ALGORITHM ...]
-# --fast: formatting, types and the tests that are not slow; no containers, no end-to-end training.
+# --fast: formatting, types and the tests that are not slow: no containers, no training, no whole model.
 # Formatting, types and unit tests, then every algorithm and the evaluation (or only the named ones) on their test
 # cases: in containers where docker or podman works, else in isolated processes. Exits with 1 on any difference.
 set -euo pipefail

@@ -23,6 +23,8 @@ from preop.imaging import Geometry, Image, reorient
 from tests.algorithms.scans import case_of
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow
+
 STORED, TURNED = 1e-6, 0.02
 """Tolerance of a likelihood."""
 

@@ -80,6 +80,7 @@ def test_nothing_is_noted_where_everything_was_found(landmarks: Landmarks) -> No
     assert landmarks.notes == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("missing", "words", "name", "height"),
     [

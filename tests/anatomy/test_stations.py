@@ -187,6 +187,7 @@ def test_half_a_thorax_has_the_stations_it_shows_and_says_which_it_lacks(
     assert {name.strip(" .") for name in missing.removeprefix("Not placed:").split(",")} == set(STATIONS) - placed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(set(TOTAL_CLASSES) - {*VERTEBRAE} | {"vertebrae_T5"}))
 def test_without_any_one_organ_there_still_is_a_map(simple: Image, name: str) -> None:
     coarse = Image(

@@ -19,6 +19,8 @@ from preop.engines.running import run
 from preop.grandchallenge.algorithm import Algorithm
 from tests.conftest import ROOT, scan_of
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def case(toy: Algorithm, toy_model: Path, lay_out: Callable[..., Path], tmp_path: Path) -> Path:

@@ -13,6 +13,8 @@ import pytest
 from preop.cohort import PatientFailedError, map_patients
 from preop.errors import InvalidInputError
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -18,6 +18,8 @@ from preop.grandchallenge.predictions import read_predictions
 from preop.imaging import Geometry, Image, write_image
 from tests.study.entries import write_stored
 
+pytestmark = pytest.mark.slow
+
 GRID = Geometry.axis_aligned((2, 3, 4), (3.0, 1.0, 1.0))
 NAMES = ("../x", "predictions.json", "CON", "con", "a")
 TASK = """

@@ -20,7 +20,7 @@ from preop.engines.workspace import deliver
 from preop.errors import InvalidInputError, InvalidOutputError, MissingToolError
 from tests.engines.conftest import case, nothing_is_left_of
 
-pytestmark = pytest.mark.usefixtures("alone")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("alone")]
 
 
 def run(engine: Engine, program: Program, tmp_path: Path, action: str, **more: Any) -> running.Run:

@@ -12,7 +12,7 @@ from preop.engines.serving import serve
 from preop.errors import InvalidOutputError, MissingToolError
 from tests.engines.conftest import case, nothing_is_left_of
 
-pytestmark = pytest.mark.usefixtures("alone")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("alone")]
 
 
 def test_a_server_answers_case_after_case_with_folders_emptied_between(strict, program, tmp_path):

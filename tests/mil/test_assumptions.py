@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from preop.mil import Bag, BagNetwork, Ensemble, Settings, make_head, train
 from preop.statistics import auc
 
+pytestmark = pytest.mark.slow
+
 FEATURES = 16
 MONOTONE = ["max", "count", "noisy_or", "squared_error", "instance_labels"]
 

@@ -19,6 +19,7 @@ def test_a_trained_encoder_reads_a_volume_whatever_else_is_in_the_batch(voxels: 
     assert torch.allclose(network(volumes[:1]), together[:1], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_what_monai_would_import_for_nothing_stays_importable_afterwards() -> None:
     code = (
         "import sys; from preop.mil.encoders import residual_network; residual_network(1, (8, 8, 8, 8), stride=2, pooled=False);"

@@ -26,6 +26,8 @@ from preop.mil.ensembles import fit_temperature
 from preop.statistics import auc
 from tests.conftest import threads_of_torch
 
+pytestmark = pytest.mark.slow
+
 FEATURES = 6
 QUICK = Settings(epochs=4, folds=2, patience=3, instances_per_batch=60, learning_rate=0.01)
 

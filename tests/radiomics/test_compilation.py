@@ -10,6 +10,8 @@ import pytest
 
 import preop
 
+pytestmark = pytest.mark.slow
+
 PACKAGE = Path(preop.__file__).parent
 COUNT_COMPILED = """
 from preop.radiomics import kernels, warm_up

@@ -5,7 +5,7 @@ import pytest
 from tests.radiomics import ibsi
 
 REFERENCES = ibsi.references_2()
-pytestmark = pytest.mark.skipif(not REFERENCES, reason=ibsi.MISSING)
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not REFERENCES, reason=ibsi.MISSING)]
 
 
 @pytest.mark.parametrize("map_id", ibsi.RESPONSE_MAPS)

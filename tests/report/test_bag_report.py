@@ -8,6 +8,8 @@ from preop.evidence import BagEvidence
 from preop.report import training_report
 from tests.report.reading import Page
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def page_of(tmp_path):

@@ -16,6 +16,8 @@ from preop.slides.scanner_formats import OpenSlideReader
 from preop.slides.tiff import APERIO_YCBCR
 from tests.slides.pictures import gradient
 
+pytestmark = pytest.mark.slow
+
 SHAPE = (200, 300)
 LOSSLESS = (None, "deflate", "lzw", "packbits", "zstd", "lzma", "png")
 LOSSY = ("jpeg", "jpeg2000", "webp", "jpegxl", "jpegxr")

@@ -38,6 +38,7 @@ def test_the_figures_of_its_model_are_valid(algorithm: Algorithm) -> None:
     contract.check_figures(algorithm)
 
 
+@pytest.mark.slow
 @each_study
 def test_a_model_with_a_damaged_entry_is_refused_when_it_is_loaded(algorithm: Algorithm, tmp_path: Path) -> None:
     contract.check_damage(algorithm, tmp_path / "model", FREE_FORM.get(algorithm.name, ()))

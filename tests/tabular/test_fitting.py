@@ -21,6 +21,7 @@ from preop.tabular.selection import best_columns
 FEW = PipelineSettings(max_features=(3,))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classifier", Classifier)
 @pytest.mark.parametrize("selection", Selection)
 def test_every_pipeline_finds_what_matters_and_survives_being_written(classifier, selection):
@@ -34,6 +35,7 @@ def test_every_pipeline_finds_what_matters_and_survives_being_written(classifier
     assert again.threshold == model.threshold
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_files_in_another_process():
     code = (
         "import hashlib; from cohorts import informative; from preop.tabular import *;"

@@ -24,6 +24,8 @@ from preop.tabular import (
 from preop.tabular.splits import inner_folds
 from preop.tabular.validation import held_out
 
+pytestmark = pytest.mark.slow
+
 
 def mean_auc(table: FeatureTable, settings: PipelineSettings, splits: RepeatedSplits) -> float:
     found = nested_validation(table, settings, splits)

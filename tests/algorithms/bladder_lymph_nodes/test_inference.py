@@ -27,6 +27,8 @@ from preop.imaging import Geometry, Image, read_image, write_image
 from tests.conftest import ROOT
 from tests.segmentation.networks import dataset_of, make_network, plans_of
 
+pytestmark = pytest.mark.slow
+
 FOLDER = ROOT / "algorithms" / "bladder_lymph_nodes"
 ALGORITHM = read_algorithm(FOLDER)
 MODEL = load_model(FOLDER / "model", ALGORITHM)

@@ -28,6 +28,8 @@ from tests.segmentation.networks import dataset_of, make_network, plans_of, weig
 
 from .conftest import ALGORITHM
 
+pytestmark = pytest.mark.slow
+
 FOLDER = ROOT / "algorithms" / "liver_growth_pattern"
 MODEL = load_model(FOLDER / "model", ALGORITHM)
 NAME = "non_desmoplastic"

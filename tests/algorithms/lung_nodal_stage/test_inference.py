@@ -20,6 +20,8 @@ from preop.grandchallenge.outputs import check_outputs
 from preop.imaging import Geometry, Image, crop, reorient
 from tests.algorithms.lung_nodal_stage.chest import ALGORITHM, FAT_HU, IN_LEFT_LUNG, IN_RIGHT_LUNG, VALUES, Chest, model
 
+pytestmark = pytest.mark.slow
+
 NAME = "n2"
 LIVER = VALUES["liver"]
 

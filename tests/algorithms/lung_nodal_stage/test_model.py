@@ -65,6 +65,7 @@ OPTIONAL = ("software", "validation.verdict", "validation.cautions")
 """There may be fewer of them: packages that took part, and sentences."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", [MODEL_FILE, DESCRIPTION_FILE])
 def test_a_model_with_any_one_entry_missing_or_of_another_type_is_refused_in_one_sentence(
     file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

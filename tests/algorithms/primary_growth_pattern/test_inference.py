@@ -33,6 +33,8 @@ from primary_growth_pattern.score_card import DEFINITIONS
 from tests.conftest import ROOT
 from tests.slides.pictures import disc, inked
 
+pytestmark = pytest.mark.slow
+
 FOLDER = ROOT / "algorithms" / "primary_growth_pattern"
 ALGORITHM = read_algorithm(FOLDER)
 MODEL = load_model(FOLDER / "model", ALGORITHM)

@@ -44,6 +44,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return copied
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", [MODEL_FILE, DESCRIPTION_FILE, CARD_FILE, NETWORKS_FILE])
 def test_a_model_with_any_one_entry_missing_or_of_another_type_is_refused_in_one_sentence(
     file: str, folder: Path

@@ -103,6 +103,7 @@ def forget_peak() -> None:
         pytest.skip("the peak of the memory cannot be measured here")
 
 
+@pytest.mark.slow
 def test_200_000_tiles_take_the_memory_of_their_features(tmp_path: Path) -> None:
     side = 448 * 16
     settings, encoder = NetworkSettings(), FirstPixel(tile_px=16)

@@ -23,6 +23,8 @@ from sarcoma_lung_metastasis.inference import load_model, predict
 from sarcoma_lung_metastasis.model import interface_key
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow
+
 FOLDER = ROOT / "algorithms" / "sarcoma_lung_metastasis"
 ALGORITHM = read_algorithm(FOLDER)
 
