@@ -496,7 +496,13 @@ SLIDES = (
     Row("a slide too coarse", slide_of(WHITE, um_per_pixel=8), refused("at a higher magnification"), (PRIMARY,)),
     Row("all white", slide_of(WHITE), refused("has no tissue that can be assessed"), (PRIMARY,)),
     Row("all black", slide_of(WHITE * 0), refused("has no tissue that can be assessed"), (PRIMARY,)),
-    Row("all of one pink", slide_of(PINK), doubted("no", "No item of the score card could be assessed"), (PRIMARY,)),
+    Row(
+        "all of one pink",
+        slide_of(PINK),
+        doubted("no", "No item of the score card could be assessed"),
+        (PRIMARY,),
+        slow=(PRIMARY,),
+    ),
     Row(
         "noise in colour",
         slide_of(NOISE),
@@ -552,15 +558,16 @@ SLIDES = (
     ),
     Row("an empty mask of the slide", tiff_mask(np.zeros_like), refused("is empty"), (PRIMARY,)),
     Row("a mask of the slide with the label 7", tiff_mask(lambda drawn: drawn * 7), refused("the label 7"), (PRIMARY,)),
-    Row("a mask of the whole slide", tiff_mask(np.ones_like), doubted("limited"), (PRIMARY,)),
+    Row("a mask of the whole slide", tiff_mask(np.ones_like), doubted("limited"), (PRIMARY,), slow=(PRIMARY,)),
     Row("a mask of one pixel", tiff_mask(only_middle_of), refused("tissue"), (PRIMARY,)),
     Row(
         "a mask of background",
         tiff_mask(lambda drawn: 1 - drawn),
         doubted("no", "too little tissue"),
         (PRIMARY,),
+        slow=(PRIMARY,),
     ),
-    Row("a mask of the slide at random", tiff_mask(noise(0.6, 1)), doubted("limited"), (PRIMARY,)),
+    Row("a mask of the slide at random", tiff_mask(noise(0.6, 1)), doubted("limited"), (PRIMARY,), slow=(PRIMARY,)),
     Row(
         "a mask in colour",
         tiff_mask(lambda drawn: np.stack([drawn] * 3, -1), photometric="rgb"),

@@ -97,6 +97,7 @@ def test_training_starts_at_the_chances_of_the_burdens() -> None:
     assert head.distribution(logits, mask, most=20).exp()[0, 1:].argmax() + 1 == 5
 
 
+@pytest.mark.slow
 def test_where_positives_come_together_probabilities_are_better() -> None:
     """Weak evidence of each instance, ten of forty positive in half of the bags and none in the others."""
     generator = torch.Generator().manual_seed(3)

@@ -201,6 +201,7 @@ def test_a_harmonised_model_forgives_the_scanner_of_a_known_centre_and_leaves_ot
     assert (again.probabilities(new, ["A", "B", "C"]) == [at_a, at_b, elsewhere]).all()
 
 
+@pytest.mark.slow
 def test_a_classifier_of_another_kind_is_not_trusted():
     import skops.io
     from sklearn.neighbors import KDTree

@@ -20,6 +20,8 @@ from preop.imaging import Image, read_image
 from tests.algorithms.scans import case_of
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow
+
 FOLDER = ROOT / "algorithms" / "bladder_lymph_nodes"
 ALGORITHM = read_algorithm(FOLDER)
 MODEL = load_model(FOLDER / "model", ALGORITHM)

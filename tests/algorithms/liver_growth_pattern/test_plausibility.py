@@ -18,6 +18,8 @@ from preop.imaging import Image, read_image
 from tests.algorithms.scans import case_of
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow
+
 FOLDER = ROOT / "algorithms" / "liver_growth_pattern"
 ALGORITHM = read_algorithm(FOLDER)
 MODEL = load_model(FOLDER / "model", ALGORITHM)

@@ -42,6 +42,7 @@ def fitted(examples: list[Example]) -> LogisticModel:
     return fit(examples, penalty=1.0, folds=[range(fold, len(examples), 3) for fold in range(3)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("level", "count"), [("nodes", 80), ("stations", 80), ("category", 120)])
 def test_every_level_of_truth_teaches_which_feature_tells(level: str, count: int) -> None:
     examples, _, _ = patients(count, level)

@@ -14,6 +14,7 @@ from primary_growth_pattern.simulation.anatomy import Cell
 SIDE_PX = 1024
 
 
+@pytest.mark.slow
 def test_what_a_tile_holds_is_what_was_painted(tmp_path: Path) -> None:
     patient = draw_patient(4, 1, shape_px=(SIDE_PX, SIDE_PX))
     patient.write_slide(tmp_path / "slide.tif")

@@ -21,6 +21,8 @@ from primary_growth_pattern.score_card import DEFINITIONS
 from primary_growth_pattern.tissue import load_networks, readable
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow
+
 FOLDER = ROOT / "algorithms" / "primary_growth_pattern"
 INFO = load_networks(FOLDER / "model" / "networks").info
 UNKNOWN_LOOK = "density 0.3 instead of 0.7 to 1.2"
