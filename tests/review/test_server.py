@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 import SimpleITK as sitk
 from starlette.testclient import TestClient
 
-from preop.imaging import read_image, to_sitk
+from preop.imaging import Image, read_image, to_sitk
 from preop.review.app import MAX_IMPORT_BYTES, MAX_JSON_BYTES, make_app
 from preop.review.review import Review
 from preop.review.security import COOKIE, new_token
@@ -48,6 +49,24 @@ def test_what_is_drawn_is_what_lies_in_the_file(browser: Browser, cohort: Path) 
     assert np.array_equal(read_image(cohort.parent / "one" / "mask.r1.nii.gz").voxels, drawn.voxels)
     assert browser.get(MASK).content == mask_bytes(drawn)
     assert browser.get(f"{MASK}?number=0").content == mask_bytes(ball(OBLIQUE_GRID))
+
+
+def test_a_scan_is_read_once_however_many_ask_for_it(
+    review: Review, client: TestClient, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+
+    def slowly(path: Path) -> Image:
+        read.append(path)
+        time.sleep(0.05)
+        return read_image(path)
+
+    monkeypatch.setattr("preop.review.review.read_image", slowly)
+    assert browser.get(f"patients/{TWO}/prepared").status_code == 204
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: browser.get(f"patients/{TWO}/scans/{CT}"), range(4)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert [path.name for path in read].count("ct.nii.gz") == 1
 
 
 def test_a_saved_mask_is_approved_as_a_correction(browser: Browser) -> None:

@@ -18,7 +18,7 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
@@ -107,6 +107,7 @@ def make_app(review: Review, pages: Path | None, *, hosts: Collection[str], toke
         Route("/api/patients", _plain(review, _patients)),
         Route("/api/agreement", _plain(review, _agreement)),
         Route(patient, _of_patient(review, _patient)),
+        Route(f"{patient}/prepared", _of_patient(review, _prepare)),
         Route(f"{patient}/thumbnail", _of_patient(review, _thumbnail)),
         Route(f"{patient}/scans/{{slug}}", _of_patient(review, _scan)),
         Route(f"{patient}/results/{{slug}}", _of_patient(review, _layer)),
@@ -320,13 +321,18 @@ def _thumbnail(review: Review, standing: Standing, _: Request) -> Response:
 def _scan(review: Review, standing: Standing, request: Request) -> Response:
     slug = request.path_params["slug"]
     content = review.scan_for_viewer(standing, slug, request.query_params.get("base", slug))
-    return Response(content, media_type=_OCTETS)
+    return StreamingResponse(content, media_type=_OCTETS)
+
+
+def _prepare(review: Review, standing: Standing, _: Request) -> Response:
+    review.prepare(standing)
+    return Response(status_code=204)
 
 
 def _layer(review: Review, standing: Standing, request: Request) -> Response:
     base = request.query_params.get("base", "")
     content = review.layer_for_viewer(standing, request.path_params["slug"], base, _reviewer(request, needed=False))
-    return Response(content, media_type=_OCTETS)
+    return StreamingResponse(content, media_type=_OCTETS)
 
 
 def _mask(review: Review, standing: Standing, request: Request) -> Response:

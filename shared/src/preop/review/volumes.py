@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +21,12 @@ from preop.imaging import Geometry, Image, reorient, reorient_like
 
 ORIENTATION = "RAS"
 MAX_LABEL = 255
+PART_BYTES = 2**22
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
-def to_nifti(image: Image, base: Geometry) -> bytes:
-    """Write a scan as NIfTI for the viewer, not compressed.
+def to_nifti(image: Image, base: Geometry) -> Iterator[bytes | memoryview]:
+    """Write a scan as NIfTI for the viewer, not compressed, in parts: a large one is sent while it is turned.
 
     Parameters
     ----------
@@ -34,18 +37,22 @@ def to_nifti(image: Image, base: Geometry) -> bytes:
     """
     import nibabel as nib
 
-    turned = reorient(image, ORIENTATION)
-    voxels = _compact(turned.voxels)
+    turned = reorient(image, ORIENTATION, copied=False)
+    dtype = _compact(turned.voxels)
     header = nib.Nifti1Header()
-    header.set_data_dtype(voxels.dtype)
-    header.set_data_shape(voxels.shape[::-1])
+    header.set_data_dtype(dtype)
+    header.set_data_shape(turned.shape[::-1])
     affine = _frame(base) @ _affine(turned.geometry)
     header.set_sform(affine, code=1)
     header.set_qform(affine, code=1, strip_shears=True)
     header.set_xyzt_units("mm")
     header["vox_offset"] = 352
     header["magic"] = b"n+1"
-    return bytes(header.binaryblock) + bytes(4) + np.ascontiguousarray(voxels).tobytes()
+    slices = max(1, PART_BYTES // (turned.voxels[0].size * dtype.itemsize))
+    parts = (turned.voxels[first : first + slices] for first in range(0, len(turned.voxels), slices))
+    return chain(
+        [bytes(header.binaryblock) + bytes(4)], (np.ascontiguousarray(part, dtype).data.cast("B") for part in parts)
+    )
 
 
 def mask_bytes(labels: Image) -> bytes:
@@ -131,21 +138,23 @@ def unpacked(parts: Iterable[bytes], limit: int) -> bytes:
     return bytes(found)
 
 
-def _compact(voxels: NDArray[np.generic]) -> NDArray[np.generic]:
+def _compact(voxels: NDArray[np.generic]) -> np.dtype[Any]:
     """Whole numbers in 16 bits where they fit; else 32-bit floats."""
     if voxels.dtype.kind == "b" or voxels.dtype == np.uint8:
-        return voxels.astype(np.uint8)
+        return np.dtype(np.uint8)
+    if voxels.dtype == np.int16:
+        return np.dtype(np.int16)
     if voxels.dtype.kind in "iu":
         limits = np.iinfo(np.int16)
         if voxels.size and limits.min <= int(voxels.min()) and int(voxels.max()) <= limits.max:
-            return voxels.astype(np.int16, copy=False)
-    return voxels.astype(np.float32, copy=False)
+            return np.dtype(np.int16)
+    return np.dtype(np.float32)
 
 
 def _straight(grid: Geometry) -> Geometry:
     """Grid of a scan as the viewer has it."""
     nothing = np.broadcast_to(np.uint8(0), grid.shape)
-    return reorient(Image(nothing, grid), ORIENTATION).geometry
+    return reorient(Image(nothing, grid), ORIENTATION, copied=False).geometry
 
 
 def _affine(geometry: Geometry) -> NDArray[np.float64]:

@@ -137,6 +137,8 @@ const masks = (patient: number, slug: string): string => `patients/${patient}/ma
 export const getDescription = (): Promise<Description> => json("review");
 export const getPatients = (): Promise<Row[]> => json("patients");
 export const getPatient = (id: number): Promise<Patient> => json(`patients/${id}`);
+/** Have the server read the scans of a patient, who is opened faster then. */
+export const prepare = (id: number): Promise<Response> => ask(`patients/${id}/prepared`);
 export const getHistory = (id: number): Promise<Change[]> => json(`patients/${id}/history`);
 export const getAgreement = (): Promise<Agreement[]> => json("agreement");
 

@@ -1,6 +1,6 @@
 /** The page of one patient: tools on the left, the viewer in the middle, and what is known on the right. */
 
-import type { Description } from "./api";
+import * as api from "./api";
 import { find, h, question, say } from "./dom";
 import * as list from "./list";
 import { Panel } from "./panel";
@@ -26,7 +26,7 @@ async function makeStage(): Promise<{ frame: HTMLElement; viewer: Viewer }> {
 }
 
 /** Open a patient; gives what closes the page, false where the reviewer stays. */
-export async function openPatient(description: Description, id: number): Promise<() => Promise<boolean>> {
+export async function openPatient(description: api.Description, id: number): Promise<() => Promise<boolean>> {
   const page = find("page");
   page.className = "patient-page";
   const first = !stage;
@@ -60,6 +60,8 @@ export async function openPatient(description: Description, id: number): Promise
   frame.dataset.openedMs = String(Math.round(performance.now() - started));
   window.addEventListener("keydown", onKey, { capture: true });
   window.addEventListener("beforeunload", onLeave);
+  const next = neighbour(1);
+  if (next !== undefined) api.prepare(next).catch(() => undefined); // the next patient is told what is wrong when opened
 
   async function opened(): Promise<void> {
     frame.classList.remove("loading");
@@ -247,9 +249,13 @@ export async function openPatient(description: Description, id: number): Promise
     if (answer === "yes" && (await session.decide("reject", why.value))) await panel.changed();
   }
 
-  function go(by: number): void {
+  function neighbour(by: number): number | undefined {
     const ids = list.order();
-    const next = ids[ids.indexOf(id) + by];
+    return ids[ids.indexOf(id) + by];
+  }
+
+  function go(by: number): void {
+    const next = neighbour(by);
     location.hash = next === undefined ? "#/" : `#/patient/${next}`;
   }
 
