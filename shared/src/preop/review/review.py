@@ -6,13 +6,14 @@ import tempfile
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from preop.errors import InvalidInputError
+from preop.errors import InvalidInputError, PreopError
 from preop.imaging import Geometry, Image, read_geometry, read_image, read_labels, write_image
 from preop.review.checks import read_mask_on
 from preop.review.examination import Examination
@@ -93,7 +94,8 @@ class Review:
         """Read the scans that masks are drawn on, before the patient is opened."""
         for slug in dict.fromkeys(kind.of for kind in self.cohort.masks):
             if slug in self.subject(standing).scans:
-                self.scan(standing, slug)
+                with suppress(PreopError):  # what is wrong with it is told when the patient is opened
+                    self.scan(standing, slug)
 
     def grid(self, standing: Standing, slug: str) -> Geometry:
         """Give the grid on which a mask is drawn, without reading the voxels of its scan."""

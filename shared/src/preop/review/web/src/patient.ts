@@ -17,21 +17,26 @@ const LAYOUTS: [Layout, string, string][] = [
 ];
 
 /** One viewer for all patients: browsers allow few of them, and making one takes long. */
-let stage: { frame: HTMLElement; viewer: Viewer } | null = null;
+let stage: Promise<{ frame: HTMLElement; viewer: Viewer }> | null = null;
 
-async function makeStage(): Promise<{ frame: HTMLElement; viewer: Viewer }> {
-  const canvas = h("canvas", { id: "canvas", tabindex: -1 });
-  const frame = h("div", { class: "frame" }, canvas);
-  return { frame, viewer: new Viewer(canvas) };
+/** Make the viewer while the work list is read: out of sight, and taken from there by the first patient. */
+export async function makeStage(): Promise<{ frame: HTMLElement; viewer: Viewer }> {
+  stage ??= (async () => {
+    const canvas = h("canvas", { id: "canvas", tabindex: -1 });
+    const frame = h("div", { class: "frame" }, canvas);
+    document.body.append(h("div", { class: "offstage" }, frame));
+    const viewer = new Viewer(canvas);
+    await viewer.attach();
+    return { frame, viewer };
+  })();
+  return stage;
 }
 
 /** Open a patient; gives what closes the page, false where the reviewer stays. */
 export async function openPatient(description: api.Description, id: number): Promise<() => Promise<boolean>> {
   const page = find("page");
   page.className = "patient-page";
-  const first = !stage;
-  stage ??= await makeStage();
-  const { frame, viewer } = stage;
+  const { frame, viewer } = await makeStage();
   const rail = h("nav", { class: "rail", "aria-label": "Tools" });
   const side = h("aside", { class: "side" });
   const bar = h("div", { class: "bar" });
@@ -40,7 +45,6 @@ export async function openPatient(description: api.Description, id: number): Pro
   const work = h("div", { class: "work" }, h("div", { class: "views" }, frame, second), readout);
   page.replaceChildren(bar, rail, work, side);
   frame.classList.add("loading");
-  if (first) await viewer.attach();
 
   let outline = true;
   let opacity = 0.45;
@@ -61,7 +65,7 @@ export async function openPatient(description: api.Description, id: number): Pro
   window.addEventListener("keydown", onKey, { capture: true });
   window.addEventListener("beforeunload", onLeave);
   const next = neighbour(1);
-  if (next !== undefined) api.prepare(next).catch(() => undefined); // the next patient is told what is wrong when opened
+  if (next !== undefined) api.prepare(next).catch(() => undefined);
 
   async function opened(): Promise<void> {
     frame.classList.remove("loading");
