@@ -92,8 +92,8 @@ def test_a_study_says_how_large_and_dense_its_instances_are(body: Image, nodes_o
 def test_a_speck_is_no_instance() -> None:
     fine = Geometry.axis_aligned((20, 40, 40), (1.0, 1.0, 1.0))
     mask = Image(marked((8, 14, 12), size=1).voxels, fine)
-    ((kind, text),) = implausible(mask, mask, NODES, Modality.MR)
-    assert (kind, text) == (Kind.SIZE, "What is marked has 1 mm³, less than any structure that is measured.")
+    (found,) = implausible(mask, mask, NODES, Modality.MR)
+    assert (found.kind, found.text) == (Kind.SIZE, "What is marked has 1 mm³, less than any structure that is measured.")
 
 
 def test_a_scan_without_skin_says_nothing_of_the_body() -> None:

@@ -7,6 +7,7 @@ import io
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,6 +50,37 @@ def test_what_is_drawn_is_what_lies_in_the_file(browser: Browser, cohort: Path) 
     assert np.array_equal(read_image(cohort.parent / "one" / "mask.r1.nii.gz").voxels, drawn.voxels)
     assert browser.get(MASK).content == mask_bytes(drawn)
     assert browser.get(f"{MASK}?number=0").content == mask_bytes(ball(OBLIQUE_GRID))
+
+
+def test_what_is_drawn_is_measured_before_it_is_saved(browser: Browser) -> None:
+    # 20 x 6 voxels of 1 mm, 4 slices of 3 mm; a second part touches the box and is not measured.
+    box = np.zeros((4, 12, 24), np.uint8)
+    box[:, 2:8, 2:22] = 1
+    box[3, 10:12, :3] = 1
+    answer = measured(browser, box.tobytes(), "24,12,4", "10,5,1").json()
+    assert answer["short_axis_mm"] == pytest.approx(6, abs=0.6)
+    assert answer["long_axis_mm"] == pytest.approx(np.hypot(20, 6), abs=0.6)
+    assert answer["volume_ml"] == pytest.approx(20 * 6 * 4 * 3 / 1000)
+
+
+@pytest.mark.parametrize(
+    ("size", "at", "told"),
+    [
+        ("24,12,4", "0,0,0", "Nothing is marked"),
+        ("24,12,5", "0,0,0", "has 1,152"),
+        ("24,12,4", "24,0,0", "does not lie"),
+    ],
+)
+def test_a_box_that_cannot_be_measured_is_refused(size: str, at: str, told: str, browser: Browser) -> None:
+    answer = measured(browser, bytes(24 * 12 * 4), size, at)
+    assert answer.status_code == 400
+    assert told in answer.json()["error"]
+
+
+def measured(browser: Browser, content: bytes, size: str, at: str) -> Any:
+    headers = {"content-type": "application/octet-stream", "content-encoding": "gzip"}
+    path = f"/api/patients/{TWO}/masks/{CT_MASK}/diameters?size={size}&at={at}"
+    return browser.client.post(path, content=gzip.compress(content), headers={**browser.headers, **headers})
 
 
 def test_a_scan_is_read_once_however_many_ask_for_it(

@@ -30,7 +30,7 @@ from preop.review.records import ConflictError, Standing, UnknownPatientError
 from preop.review.review import Review
 from preop.review.security import Guard
 from preop.review.tables import LONGEST_NAME, Phase
-from preop.review.volumes import index_in_scan, mask_bytes, mask_from_bytes, packed, unpacked
+from preop.review.volumes import diameters_in_view, index_in_scan, mask_bytes, mask_from_bytes, packed, unpacked
 from preop.toml import first_validation_error
 
 REVIEWER_HEADER = "x-preop-reviewer"
@@ -115,6 +115,7 @@ def make_app(review: Review, pages: Path | None, *, hosts: Collection[str], toke
         Route(f"{patient}/masks/{{slug}}", _saving(review), methods=["PUT"]),
         Route(f"{patient}/masks/{{slug}}/file", _of_patient(review, _mask_file)),
         Route(f"{patient}/masks/{{slug}}/import", _importing(review), methods=["POST"]),
+        Route(f"{patient}/masks/{{slug}}/diameters", _measuring(review), methods=["POST"]),
         Route(f"{patient}/masks/{{slug}}/prompt", _with_body(review, Pointed, _prompt), methods=["POST"]),
         Route(f"{patient}/masks/{{slug}}/network", _with_body(review, Asked, _network), methods=["POST"]),
         Route("/api/jobs/{job}", _plain(review, _job)),
@@ -216,6 +217,30 @@ def _importing(review: Review) -> Answering:
         def work() -> Response:
             standing = review.records.one(request.path_params["patient"])
             return _voxels(review.imported(standing, request.path_params["slug"], name, content))
+
+        return await run_in_threadpool(work)
+
+    return endpoint
+
+
+def _measuring(review: Review) -> Answering:
+    """Measure what is drawn and not saved yet: the browser sends the box around it."""
+
+    async def endpoint(request: Request) -> Response:
+        if request.headers.get("content-type") != _OCTETS or request.headers.get("content-encoding") != "gzip":
+            raise HTTPException(415, f"Expected {_OCTETS}, packed by gzip.")
+        try:
+            size, at = ([int(each) for each in request.query_params[name].split(",")] for name in ("size", "at"))
+        except (KeyError, ValueError):
+            raise HTTPException(400, "Which box, and which voxel in it? The request does not say.") from None
+        standing = await run_in_threadpool(review.records.one, request.path_params["patient"])
+        grid = await run_in_threadpool(review.grid, standing, request.path_params["slug"])
+        limit = int(np.prod(grid.shape))
+        content = await _body(request, limit + limit // 1000 + 1024)
+
+        def work() -> Response:
+            diameters, volume_ml = diameters_in_view(unpacked([content], limit), size, at, grid)
+            return JSONResponse({**diameters._asdict(), "volume_ml": volume_ml})
 
         return await run_in_threadpool(work)
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preop.errors import InvalidInputError
-from preop.imaging import Geometry, Image, reorient, reorient_like
+from preop.imaging import AxialDiameters, Geometry, Image, axial_diameters, components, reorient, reorient_like
 
 ORIENTATION = "RAS"
 MAX_LABEL = 255
@@ -109,6 +109,44 @@ def index_in_scan(grid: Geometry, voxel: Sequence[int]) -> tuple[int, int, int]:
         raise InvalidInputError(f"The voxel {list(voxel)} lies outside of the scan.")
     z, y, x = np.rint(grid.index_zyx(straight.world_mm(index[None]))[0]).astype(int).tolist()
     return z, y, x
+
+
+def diameters_in_view(
+    content: bytes, size: Sequence[int], at: Sequence[int], grid: Geometry
+) -> tuple[AxialDiameters, float]:
+    """Measure the one structure at a voxel, in a box of a mask that is on the screen.
+
+    Parameters
+    ----------
+    content
+        One byte a voxel of the box, x fastest; what is not 0 is marked.
+    size, at
+        Of the box, and the voxel in it, both (x, y, z).
+    grid
+        Of the scan that the mask is drawn on.
+
+    Returns
+    -------
+    Its diameters in the axial slice where it is largest, and its volume in ml.
+
+    Raises
+    ------
+    InvalidInputError
+        If the box has another number of voxels, or nothing is marked at the voxel.
+    """
+    shape, place = tuple(size)[::-1], tuple(at)[::-1]
+    if len(shape) != 3 or len(place) != 3 or any(not 0 <= here < end for here, end in zip(place, shape, strict=True)):
+        raise InvalidInputError(f"The voxel {list(at)} does not lie in a box of {list(size)} voxels.")
+    if len(content) != int(np.prod(shape)):
+        raise InvalidInputError(f"The box has {len(content):,} voxels; expected {int(np.prod(shape)):,}.")
+    straight = _straight(grid)
+    box = Geometry(shape, straight.spacing_mm, straight.origin_mm, straight.direction)
+    parts, _ = components(Image(np.frombuffer(content, np.uint8).reshape(shape) != 0, box))
+    number = parts.voxels[place]
+    if not number:
+        raise InvalidInputError("Nothing is marked there.")
+    inside = parts.voxels == number
+    return axial_diameters(parts.with_voxels(inside)), float(inside.sum()) * box.voxel_volume_mm3 / 1000
 
 
 def packed(content: bytes) -> bytes:

@@ -204,6 +204,20 @@ export const importMask = async (id: number, slug: string, file: File): Promise<
     }),
   );
 
+export interface Diameters {
+  long_axis_mm: number;
+  short_axis_mm: number;
+  volume_ml: number;
+}
+
+/** Measure the structure at a voxel of a box, of which each voxel is a byte: not 0 is marked. */
+export const measure = async (id: number, slug: string, content: Uint8Array<ArrayBuffer>, size: Voxel, at: Voxel): Promise<Diameters> =>
+  json(`${masks(id, slug)}/diameters?size=${size}&at=${at}`, {
+    method: "POST",
+    headers: { "content-type": OCTETS, "content-encoding": "gzip" },
+    body: await pack(content),
+  });
+
 export const maskFileAddress = (id: number, slug: string, format: "nifti" | "nrrd"): string =>
   `/api/${masks(id, slug)}/file?format=${format}`;
 

@@ -167,6 +167,24 @@ export class Drawing {
     }
   }
 
+  /** Take the box around all voxels of a label: 1 where they are, 0 elsewhere; null where there are none. */
+  part(label: number): { box: Box; size: Voxel; content: Uint8Array<ArrayBuffer> } | null {
+    const box: Box = { low: [...this.size], high: [0, 0, 0] };
+    let found = false;
+    for (let place = this.voxels.indexOf(label); place >= 0; place = this.voxels.indexOf(label, place + 1)) {
+      extend(box, this.at(place));
+      found = true;
+    }
+    if (!found) return null;
+    const size = box.low.map((low, i) => box.high[i] - low + 1) as Voxel;
+    const content = new Uint8Array(size[0] * size[1] * size[2]);
+    let next = 0;
+    for (let z = box.low[2]; z <= box.high[2]; z++)
+      for (let y = box.low[1]; y <= box.high[1]; y++)
+        for (let x = box.low[0]; x <= box.high[0]; x++) content[next++] = Number(this.voxels[this.place([x, y, z])] === label);
+    return { box, size, content };
+  }
+
   /** Look at all that is marked. */
   marked(): Marked {
     const { voxels, size } = this;

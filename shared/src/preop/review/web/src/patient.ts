@@ -55,7 +55,7 @@ export async function openPatient(description: api.Description, id: number): Pro
   viewer.onMove = (voxel, value) => {
     readout.textContent = `voxel ${voxel.join(", ")}   value ${Number(value.toPrecision(5))}`;
   };
-  viewer.onMeasured = (mm) => say(`${mm.toFixed(1)} mm`);
+  viewer.onMeasured = (mm) => mm > 0.05 && say(`${mm.toFixed(1)} mm`);
 
   await session.open(id);
   find("where").textContent = `${session.patient.name}${session.patient.centre ? ` · ${session.patient.centre}` : ""}`;

@@ -81,6 +81,16 @@ export class Session {
     return box !== null;
   }
 
+  /** Measure the structure that is drawn at a voxel; null where nothing is drawn there. */
+  async measure(voxel: api.Voxel): Promise<api.Diameters | null> {
+    const drawing = this.viewer.drawing!;
+    const label = drawing.voxels[drawing.place(voxel)];
+    const part = label ? drawing.part(label) : null;
+    if (!part) return null;
+    const at = voxel.map((each, i) => each - part.box.low[i]) as api.Voxel;
+    return api.measure(this.patient.id, this.kind.slug, part.content, part.size, at);
+  }
+
   undo(): void {
     this.drawn(this.viewer.drawing!.undo(), "drawn by hand");
   }
