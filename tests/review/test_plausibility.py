@@ -93,7 +93,10 @@ def test_a_speck_is_no_instance() -> None:
     fine = Geometry.axis_aligned((20, 40, 40), (1.0, 1.0, 1.0))
     mask = Image(marked((8, 14, 12), size=1).voxels, fine)
     (found,) = implausible(mask, mask, NODES, Modality.MR)
-    assert (found.kind, found.text) == (Kind.SIZE, "What is marked has 1 mm³, less than any structure that is measured.")
+    assert (found.kind, found.text) == (
+        Kind.SIZE,
+        "What is marked has 1 mm³, less than any structure that is measured.",
+    )
 
 
 def test_a_scan_without_skin_says_nothing_of_the_body() -> None:

@@ -6,6 +6,7 @@ import gzip
 import io
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -239,13 +240,13 @@ def test_no_path_outside_is_reached(review: Review, tmp_path: Path, path: str) -
     assert "lung_metastasis" not in answer.text
 
 
-def test_hostile_names_of_patients_stay_text(cohort: Path, browser: Browser) -> None:
+def test_hostile_names_of_patients_stay_text(cohort: Path, options: Options) -> None:
     names = ["../../etc/cron.d/x", "<script>alert(1)</script>", "a'; DROP TABLE patients;--", "con", "ü" * 300]
     rows = [f'"{name}",A,1,one/ct.nii.gz,one/mask.nii.gz,,' for name in names]
     other = cohort.with_name("hostile.csv")
     other.write_text("\n".join([cohort.read_text().splitlines()[0], *rows]) + "\n")
     masks = cohort.parent / "masks"
-    records = open_records(other, STUDIES, Options(masks=masks))
+    records = open_records(other, STUDIES, replace(options, masks=masks))
     for standing in records.all():
         records.save_mask(standing.id, CT_MASK, ball(OBLIQUE_GRID, 5), reviewer="A", revision=0)
     assert [standing.name for standing in records.all()] == names

@@ -51,6 +51,7 @@ export async function openPatient(description: api.Description, id: number): Pro
   const session = new Session(description, viewer, draw);
   const tools = new Tools(session, frame, draw);
   const panel = new Panel(session, tools, side, second);
+  session.saved = () => void panel.changed();
   const started = performance.now();
   viewer.onMove = (voxel, value) => {
     readout.textContent = `voxel ${voxel.join(", ")}   value ${Number(value.toPrecision(5))}`;

@@ -14,6 +14,8 @@ export class Session {
   label = 1;
   dirty = false;
   layout: Layout = "all";
+  /** Is called after each mask that was saved. */
+  saved: () => void = () => undefined;
   private origin = "";
   private basedOn: number | undefined;
   /** Revision that the strokes on the screen were drawn on. */
@@ -146,6 +148,7 @@ export class Session {
     await dropDraft(this.key);
     say("Saved.");
     this.changed();
+    this.saved();
     return true;
   }
 
