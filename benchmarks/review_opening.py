@@ -88,6 +88,7 @@ def main() -> None:
                 page = context.new_page()
                 wait_for(port)
                 page.goto(f"http://127.0.0.1:{port}/")
+                page.wait_for_selector("tr[data-patient]")
                 page.wait_for_function("() => !document.body.innerText.includes('being checked')")
                 names = page.locator("td.name").all_inner_texts()
                 times = []

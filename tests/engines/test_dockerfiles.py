@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-DOCKERFILES = sorted([*ROOT.glob("algorithms/*/Dockerfile"), ROOT / "evaluation" / "Dockerfile"])
+DOCKERFILES = sorted(
+    [*ROOT.glob("algorithms/*/Dockerfile"), ROOT / "evaluation" / "Dockerfile", ROOT / "review" / "Dockerfile"]
+)
 PARTS = "# --- Here the images part ---"
 
 

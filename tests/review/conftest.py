@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import json
+import os
 import shutil
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
+from sqlalchemy import create_engine, text
 from starlette.testclient import TestClient
 
 from preop.imaging import Geometry, Image, write_image
@@ -25,6 +29,7 @@ STUDIES = find_studies(ROOT / "algorithms")
 HOST = "127.0.0.1:8790"
 ORIGIN = {"origin": f"http://{HOST}"}
 CT, CT_MASK = "ct-image", "ct-tumour-segmentation"
+DATABASE_VARIABLE = "PREOP_TEST_DATABASE"
 PET, PET_MASK = "pet-image", "pet-tumour-segmentation"
 
 TURN = np.deg2rad(20)
@@ -71,6 +76,15 @@ def make_cohort(folder: Path) -> Path:
     return folder / "cohort.csv"
 
 
+def lay_out_results(folder: Path, likelihoods: dict[str, float]) -> Path:
+    """Write outputs as ``preop validate`` does."""
+    for name, likelihood in likelihoods.items():
+        output = folder / "predictions" / name / "output"
+        output.mkdir(parents=True)
+        (output / "lung-metastasis-likelihood.json").write_text(json.dumps(likelihood))
+    return folder
+
+
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder with the cohort and an empty database, made once."""
@@ -86,13 +100,33 @@ def cohort(prepared: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def records(cohort: Path) -> Records:
-    return open_records(cohort, STUDIES, Options())
+def options() -> Iterator[Options]:
+    """The SQLite file that is the default; or, where it is named, an empty schema of a PostgreSQL database (docs/review.md)."""
+    address = os.environ.get(DATABASE_VARIABLE)
+    if not address:
+        yield Options()
+        return
+    schema = f"preop_{uuid.uuid4().hex}"
+    engine = create_engine(address, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE SCHEMA {schema}"))
+        yield Options(database=f"{address}?options=-csearch_path%3D{schema}")
+        connection.execute(text(f"DROP SCHEMA {schema} CASCADE"))
+    engine.dispose()
 
 
 @pytest.fixture
-def review(cohort: Path) -> Review:
-    return open_review(cohort, STUDIES, Options())
+def records(cohort: Path, options: Options) -> Iterator[Records]:
+    records = open_records(cohort, STUDIES, options)
+    yield records
+    records.engine.dispose()
+
+
+@pytest.fixture
+def review(cohort: Path, options: Options) -> Iterator[Review]:
+    review = open_review(cohort, STUDIES, options)
+    yield review
+    review.records.engine.dispose()
 
 
 class Browser:

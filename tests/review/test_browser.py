@@ -18,9 +18,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+from pydicom.dataset import Dataset
 
 from preop.review.pages import BUILT_VARIABLE, find_pages
-from tests.review.conftest import CT_MASK, make_cohort
+from tests.dicom.made import edit, write_segmentation, write_structures
+from tests.review.conftest import CT_MASK, lay_out_results, make_cohort
 
 # One browser and one server for all: they run in one process, in this order.
 pytestmark = pytest.mark.slow
@@ -41,17 +43,18 @@ PATIENCE_MS = 60_000
 class Server:
     """The command ``preop review`` in a process of its own, which can be killed and started again."""
 
-    def __init__(self, table: Path, pages: Path) -> None:
+    def __init__(self, table: Path, pages: Path, *options: str) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         self.table = table
         self.address = f"http://127.0.0.1:{self.port}"
         self._pages = pages
+        self._options = options
         self.start()
 
     def start(self) -> None:
-        command = [sys.executable, "-c", SERVER, "review", str(self.table), "--port", str(self.port)]
+        command = [sys.executable, "-c", SERVER, "review", str(self.table), "--port", str(self.port), *self._options]
         self.process = subprocess.Popen(
             command, env={**os.environ, BUILT_VARIABLE: str(self._pages)}, stdout=subprocess.DEVNULL
         )
@@ -328,6 +331,195 @@ def test_the_mask_is_taken_to_another_program(page: Page, server: Server, tmp_pa
     download.value.save_as(tmp_path / "mask.nrrd")
     assert np.array_equal(read_any(tmp_path / "mask.nrrd"), latest_of_one(server))
     assert CT_MASK in download.value.suggested_filename
+
+
+def set_size(page: Page, radius_mm: float) -> None:
+    page.locator("#size").evaluate(
+        "(input, value) => { input.value = value; input.dispatchEvent(new Event('input')); }", radius_mm
+    )
+
+
+def drag(page: Page, start: tuple[float, float], end: tuple[float, float]) -> None:
+    page.mouse.move(*start)
+    page.mouse.down()
+    page.mouse.move(*end, steps=4)
+    page.mouse.up()
+    settle(page)
+
+
+def open_empty(page: Page, server: Server) -> tuple[float, float]:
+    """Open the patient whose mask came empty, with that on the screen, whatever was saved since."""
+    open_patient(page, server, 3)
+    original = page.get_by_role("button", name="original", exact=True)
+    if original.count():
+        with page.expect_response(lambda response: response.url.endswith("number=0")):
+            original.click()
+        settle(page)
+        if page.locator("#dirty").inner_text():
+            save(page)
+    return middle_of_the_axial_slice(page)
+
+
+def saved_now(page: Page, server: Server) -> NDArray[np.generic]:
+    """Save, and read what was saved of the patient whose mask came empty."""
+    save(page)
+    return read_any(saved_any(server, "three"))
+
+
+def disc(centre: list[int], radius_mm: float, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Voxels (x, y, z) of 1 mm in the slice of the centre that are not farther from it."""
+    x, y, z = np.indices(shape)
+    near = (x - centre[0]) ** 2 + (y - centre[1]) ** 2 <= radius_mm**2
+    return near & (z == centre[2])
+
+
+def test_the_threshold_brush_marks_only_values_in_its_range(page: Page, server: Server) -> None:
+    x, y = open_empty(page, server)
+    scan = canonical(server.table.parent / "three" / "ct.nii.gz")
+    centre, _ = voxel_at(page, x + 130, y)  # the edge of the ball runs through the brush
+    for name, value in (("Lowest value", "-20"), ("Highest value", "200")):
+        page.get_by_label(name).fill(value)
+        page.get_by_label(name).blur()
+    page.keyboard.press("t")
+    set_size(page, 5)
+    click(page, x + 130, y)
+    found = saved_now(page, server) > 0
+    inside = disc(centre, 5, scan.shape)
+    assert np.array_equal(found, inside & (scan >= -20) & (scan <= 200))
+    assert 0 < found.sum() < inside.sum()
+
+
+def test_fill_marks_what_an_outline_encloses_and_refuses_an_open_one(page: Page, server: Server) -> None:
+    x, y = open_empty(page, server)
+    left, right, top, bottom = x - 60, x + 60, y - 80, y + 40
+    low, _ = voxel_at(page, left, bottom)
+    high, _ = voxel_at(page, right, top)
+    brush_of_one_voxel(page)
+    drag(page, (left, top), (right, top))
+    drag(page, (left, bottom), (right, bottom))
+    drag(page, (left, top), (left, bottom))
+    page.keyboard.press("f")
+    click(page, x, y - 20)
+    expect(page.locator("#messages")).to_contain_text("The outline is open")
+    brush_of_one_voxel(page)
+    drag(page, (right, top), (right, bottom))
+    page.keyboard.press("f")
+    click(page, x, y - 20)
+    found = saved_now(page, server)
+    expected = np.zeros(found.shape, bool)
+    (first, last), (back, front) = (sorted((low[axis], high[axis])) for axis in (0, 1))
+    expected[first : last + 1, back : front + 1, low[2]] = True
+    assert min(last - first, front - back) >= 2
+    assert np.array_equal(found > 0, expected)
+
+
+def test_slices_between_two_that_are_drawn_are_interpolated(page: Page, server: Server) -> None:
+    x, y = open_empty(page, server)
+    centre, _ = voxel_at(page, x, y)
+    page.keyboard.press("b")
+    set_size(page, 4)
+    click(page, x, y)
+    for _ in range(4):
+        page.keyboard.press("ArrowUp")
+        settle(page)
+    click(page, x, y)
+    page.keyboard.press("i")
+    found = saved_now(page, server) > 0
+    assert np.flatnonzero(found.any(axis=(0, 1))).tolist() == list(range(centre[2], centre[2] + 5))
+    drawn = disc(centre, 4, found.shape)[..., centre[2]]
+    for offset in range(5):  # the same disc below and above is the same disc between
+        between = found[..., centre[2] + offset]
+        assert 2 * (between & drawn).sum() / (between.sum() + drawn.sum()) > 0.9
+
+
+def test_the_ruler_measures_a_line_and_by_a_click_what_is_drawn(page: Page, server: Server) -> None:
+    x, y = open_empty(page, server)
+    start, _ = voxel_at(page, x - 100, y)
+    end, _ = voxel_at(page, x + 100, y)
+    page.keyboard.press("m")
+    drag(page, (x - 100, y), (x + 100, y))
+    message = page.locator(".message", has_text=re.compile(r"^[\d.]+ mm$")).last
+    assert float(message.inner_text().split()[0]) == pytest.approx(abs(end[0] - start[0]), abs=1.1)
+    page.keyboard.press("b")
+    set_size(page, 5)
+    click(page, x, y)
+    page.keyboard.press("m")
+    click(page, x, y)
+    expect(page.locator("#messages")).to_contain_text("Short axis")
+    told = page.locator(".message", has_text="Short axis").last.inner_text()
+    axes = [float(each) for each in re.findall(r"([\d.]+) mm", told)]
+    assert axes == pytest.approx([11, 11], abs=1)  # a disc of 5 mm around the middle of a voxel of 1 mm
+    page.keyboard.press("z")
+
+
+def test_a_box_gives_a_proposal(page: Page, server: Server) -> None:
+    x, y = open_empty(page, server)
+    page.keyboard.press("x")
+    drag(page, (x - 170, y - 170), (x + 170, y + 170))
+    expect(page.locator("#dirty")).to_have_text("not saved")
+    found = saved_now(page, server) > 0
+    truth = canonical(server.table.parent / "three" / "ct.nii.gz") > 0
+    assert 2 * (found & truth).sum() / (found.sum() + truth.sum()) > 0.75
+    expect(page.locator(".history")).to_contain_text("walker")
+
+
+@pytest.mark.parametrize("kind", ["SEG", "RTSTRUCT"])
+def test_a_mask_is_taken_from_dicom(kind: str, page: Page, server: Server, tmp_path: Path) -> None:
+    open_empty(page, server)
+    expected = np.zeros(
+        (28, 32, 20), bool
+    )  # x to the right, y to the front, z to the head; DICOM runs to the left and back
+    expected[20:25, 12:18, 7:9] = True
+    x_mm, y_mm = 5.0 + 28 - 1 - np.array([24, 20]), -60.0 + 32 - 1 - np.array([17, 12])
+    if kind == "SEG":
+        stored = np.flip(expected.transpose(2, 1, 0), (1, 2))
+        path = write_segmentation(tmp_path / "seg.dcm", {"tumour": stored})
+
+        def move(dataset: Dataset) -> None:
+            (shared,) = dataset.SharedFunctionalGroupsSequence
+            shared.PixelMeasuresSequence[0].PixelSpacing = [1.0, 1.0]
+            for frame in dataset.PerFrameFunctionalGroupsSequence:
+                (place,) = frame.PlanePositionSequence
+                place.ImagePositionPatient = [5.0, -60.0, place.ImagePositionPatient[2] - 30 + 12]
+
+        edit(path, move)
+    else:
+        margin = np.array([-0.4, 0.4])
+        (left, right), (front, back) = x_mm + margin, y_mm + margin
+        corners = [(left, front), (right, front), (right, back), (left, back)]
+        contours = [np.array([(*corner, 12.0 + 3 * z) for corner in corners]) for z in (7, 8)]
+        path = write_structures(tmp_path / "rs.dcm", {"tumour": contours})
+    page.locator("input[type=file]").set_input_files(path)
+    expect(page.locator("#dirty")).to_have_text("not saved")
+    assert np.argwhere(saved_now(page, server)).tolist() == np.argwhere(expected).tolist()
+    expect(page.locator(".history")).to_contain_text(path.name)
+
+
+def test_a_reader_answers_before_and_after_the_result(chromium: Browser, pages: Path, tmp_path: Path) -> None:
+    results = lay_out_results(tmp_path / "validation", {"one": 0.9})
+    study = Server(make_cohort(tmp_path), pages, "--results", str(results), "--reader-study")
+    try:
+        page = new_page(chromium, study, "Dr Three")
+        open_patient(page, study, 1)
+        side = page.locator(".side")
+        expect(side).to_contain_text("Shown after your own reading.")
+        expect(side).not_to_contain_text("0.90")
+        page.get_by_label("Your answer").select_option("no")
+        page.get_by_label("Likelihood in per cent").fill("30")
+        page.locator("#read").click()
+        expect(side).to_contain_text("Before the result: no (30 %)")
+        expect(side).to_contain_text("0.90")
+        page.get_by_label("Your answer").select_option("yes")
+        page.locator("#read").click()
+        expect(side).to_contain_text("After the result: yes")
+        expect(page.locator("#read")).to_have_count(0)
+        page.context.close()
+        other = new_page(chromium, study, "Dr Four")
+        open_patient(other, study, 1)
+        expect(other.locator(".side")).to_contain_text("Shown after your own reading.")
+        other.context.close()
+    finally:
+        study.kill()
 
 
 def test_no_other_address_was_asked_and_no_page_complained(

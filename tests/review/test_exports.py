@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from preop.review.records import Records
 from preop.review.results import Predictions
 from preop.review.start import Options, Tables, open_review, write_tables
 from preop.review.tables import Phase
-from tests.review.conftest import CT, CT_MASK, OBLIQUE_GRID, STRAIGHT_GRID, STUDIES, ball
+from tests.review.conftest import CT, CT_MASK, OBLIQUE_GRID, STRAIGHT_GRID, STUDIES, ball, lay_out_results
 
 ONE, TWO, THREE = 1, 2, 3
 
@@ -144,15 +143,6 @@ def test_reviewers_are_compared_by_their_last_masks_or_what_they_approved(record
     assert found.figures.dice == pytest.approx(2 * sizes[1] / sum(sizes))
     assert write_agreement(records, tmp_path / "agreement.csv") == 1
     assert rows_of(tmp_path / "agreement.csv")[0]["dice"] == f"{found.figures.dice:.4f}"
-
-
-def lay_out_results(folder: Path, likelihoods: dict[str, float]) -> Path:
-    """Write outputs as ``preop validate`` does."""
-    for name, likelihood in likelihoods.items():
-        output = folder / "predictions" / name / "output"
-        output.mkdir(parents=True)
-        (output / "lung-metastasis-likelihood.json").write_text(json.dumps(likelihood))
-    return folder
 
 
 def test_readings_become_one_row_a_patient_and_reader_for_the_paired_evaluation(

@@ -106,8 +106,10 @@ def test_the_second_reviewer_is_told_who_was_first_and_writes_nothing(records: R
     assert records.one(ONE).reviewer == "Dr Early"
 
 
-def test_two_servers_on_one_database_cannot_both_change_a_revision(records: Records, cohort: Path) -> None:
-    servers = [records, open_records(cohort, STUDIES, Options())]
+def test_two_servers_on_one_database_cannot_both_change_a_revision(
+    records: Records, cohort: Path, options: Options
+) -> None:
+    servers = [records, open_records(cohort, STUDIES, options)]
 
     def decide(number: int) -> str:
         try:
@@ -141,16 +143,16 @@ def test_a_change_without_a_proper_name_is_refused(records: Records, name: str) 
         records.decide(ONE, "approve", reviewer=name, revision=0)
 
 
-def test_a_patient_who_left_the_table_is_not_shown_but_kept(records: Records, cohort: Path) -> None:
+def test_a_patient_who_left_the_table_is_not_shown_but_kept(records: Records, cohort: Path, options: Options) -> None:
     save(records)
     lines = cohort.read_text().splitlines()
     cohort.write_text("\n".join([lines[0], *lines[2:]]) + "\n")
-    later = open_records(cohort, STUDIES, Options())
+    later = open_records(cohort, STUDIES, options)
     assert [each.name for each in later.all()] == ["two", "three"]
     with pytest.raises(UnknownPatientError):
         later.one(ONE)
     cohort.write_text("\n".join(lines) + "\n")
-    assert open_records(cohort, STUDIES, Options()).one(ONE).revision == 1
+    assert open_records(cohort, STUDIES, options).one(ONE).revision == 1
 
 
 def test_a_folder_that_cannot_be_written_is_told_with_what_to_do(
@@ -172,24 +174,26 @@ FAULTS = {
 }
 
 
-def save_and_be_killed(cohort: Path, fault: str) -> None:
+def save_and_be_killed(cohort: Path, options: Options, fault: str) -> None:
     """Of a process of its own: save a mask, and be killed where ``fault`` is called."""
 
     def die(*_: object, **__: object) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     pytest.MonkeyPatch().setattr(fault, die)
-    save(open_records(cohort, STUDIES, Options()), reviewer="B", radius=6)
+    save(open_records(cohort, STUDIES, options), reviewer="B", radius=6)
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
-def test_a_server_that_is_killed_while_it_saves_loses_nothing(records: Records, cohort: Path, fault: str) -> None:
+def test_a_server_that_is_killed_while_it_saves_loses_nothing(
+    records: Records, cohort: Path, options: Options, fault: str
+) -> None:
     save(records)
-    killed = multiprocessing.get_context("fork").Process(target=save_and_be_killed, args=(cohort, fault))
+    killed = multiprocessing.get_context("fork").Process(target=save_and_be_killed, args=(cohort, options, fault))
     killed.start()
     killed.join()
     assert killed.exitcode == -signal.SIGKILL
-    later = open_records(cohort, STUDIES, Options())
+    later = open_records(cohort, STUDIES, options)
     standing = later.one(ONE)
     assert standing.revision == 1
     current = standing.current(CT_MASK)

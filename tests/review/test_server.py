@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import gzip
 import io
+import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 from starlette.testclient import TestClient
 
-from preop.imaging import read_image, to_sitk
+from preop.imaging import Image, read_image, to_sitk
 from preop.review.app import MAX_IMPORT_BYTES, MAX_JSON_BYTES, make_app
 from preop.review.review import Review
 from preop.review.security import COOKIE, new_token
@@ -48,6 +51,55 @@ def test_what_is_drawn_is_what_lies_in_the_file(browser: Browser, cohort: Path) 
     assert np.array_equal(read_image(cohort.parent / "one" / "mask.r1.nii.gz").voxels, drawn.voxels)
     assert browser.get(MASK).content == mask_bytes(drawn)
     assert browser.get(f"{MASK}?number=0").content == mask_bytes(ball(OBLIQUE_GRID))
+
+
+def test_what_is_drawn_is_measured_before_it_is_saved(browser: Browser) -> None:
+    # 20 x 6 voxels of 1 mm, 4 slices of 3 mm; a second part touches the box and is not measured.
+    box = np.zeros((4, 12, 24), np.uint8)
+    box[:, 2:8, 2:22] = 1
+    box[3, 10:12, :3] = 1
+    answer = measured(browser, box.tobytes(), "24,12,4", "10,5,1").json()
+    assert answer["short_axis_mm"] == pytest.approx(6, abs=0.6)
+    assert answer["long_axis_mm"] == pytest.approx(np.hypot(20, 6), abs=0.6)
+    assert answer["volume_ml"] == pytest.approx(20 * 6 * 4 * 3 / 1000)
+
+
+@pytest.mark.parametrize(
+    ("size", "at", "told"),
+    [
+        ("24,12,4", "0,0,0", "Nothing is marked"),
+        ("24,12,5", "0,0,0", "has 1,152"),
+        ("24,12,4", "24,0,0", "does not lie"),
+    ],
+)
+def test_a_box_that_cannot_be_measured_is_refused(size: str, at: str, told: str, browser: Browser) -> None:
+    answer = measured(browser, bytes(24 * 12 * 4), size, at)
+    assert answer.status_code == 400
+    assert told in answer.json()["error"]
+
+
+def measured(browser: Browser, content: bytes, size: str, at: str) -> Any:
+    headers = {"content-type": "application/octet-stream", "content-encoding": "gzip"}
+    path = f"/api/patients/{TWO}/masks/{CT_MASK}/diameters?size={size}&at={at}"
+    return browser.client.post(path, content=gzip.compress(content), headers={**browser.headers, **headers})
+
+
+def test_a_scan_is_read_once_however_many_ask_for_it(
+    review: Review, client: TestClient, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+
+    def slowly(path: Path) -> Image:
+        read.append(path)
+        time.sleep(0.05)
+        return read_image(path)
+
+    monkeypatch.setattr("preop.review.review.read_image", slowly)
+    assert browser.get(f"patients/{TWO}/prepared").status_code == 204
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: browser.get(f"patients/{TWO}/scans/{CT}"), range(4)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert [path.name for path in read].count("ct.nii.gz") == 1
 
 
 def test_a_saved_mask_is_approved_as_a_correction(browser: Browser) -> None:
@@ -188,13 +240,13 @@ def test_no_path_outside_is_reached(review: Review, tmp_path: Path, path: str) -
     assert "lung_metastasis" not in answer.text
 
 
-def test_hostile_names_of_patients_stay_text(cohort: Path, browser: Browser) -> None:
+def test_hostile_names_of_patients_stay_text(cohort: Path, options: Options) -> None:
     names = ["../../etc/cron.d/x", "<script>alert(1)</script>", "a'; DROP TABLE patients;--", "con", "ü" * 300]
     rows = [f'"{name}",A,1,one/ct.nii.gz,one/mask.nii.gz,,' for name in names]
     other = cohort.with_name("hostile.csv")
     other.write_text("\n".join([cohort.read_text().splitlines()[0], *rows]) + "\n")
     masks = cohort.parent / "masks"
-    records = open_records(other, STUDIES, Options(masks=masks))
+    records = open_records(other, STUDIES, replace(options, masks=masks))
     for standing in records.all():
         records.save_mask(standing.id, CT_MASK, ball(OBLIQUE_GRID, 5), reviewer="A", revision=0)
     assert [standing.name for standing in records.all()] == names

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+from collections.abc import Iterable
 
 import nibabel as nib
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 from preop.errors import InvalidInputError
 from preop.imaging import Geometry, Image
+from preop.review import volumes
 from preop.review.volumes import (
     index_in_scan,
     mask_bytes,
@@ -25,8 +27,8 @@ from tests.review.conftest import COARSE_GRID, OBLIQUE_GRID, STRAIGHT_GRID, ball
 GRIDS = [OBLIQUE_GRID, STRAIGHT_GRID, COARSE_GRID]
 
 
-def as_nifti(content: bytes) -> nib.Nifti1Image:
-    return nib.Nifti1Image.from_stream(io.BytesIO(content))
+def as_nifti(parts: Iterable[bytes | memoryview]) -> nib.Nifti1Image:
+    return nib.Nifti1Image.from_stream(io.BytesIO(b"".join(parts)))
 
 
 @pytest.mark.parametrize("grid", GRIDS)
@@ -47,6 +49,14 @@ def test_the_viewer_sees_scan_and_mask_in_one_order_and_laid_straight(grid: Geom
     # Nothing is left for a viewer to turn: x to the right, y to the front, z to the head, each along its axis.
     assert np.allclose(image.affine[:3, :3], np.diag(np.diag(image.affine[:3, :3])), atol=1e-5)
     assert (np.diag(image.affine)[:3] > 0).all()
+
+
+def test_a_scan_of_several_parts_is_sent_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = as_nifti(to_nifti(ct(OBLIQUE_GRID), OBLIQUE_GRID))
+    monkeypatch.setattr(volumes, "PART_BYTES", 5000)
+    parts = list(to_nifti(ct(OBLIQUE_GRID), OBLIQUE_GRID))
+    assert len(parts) > 5
+    assert np.array_equal(as_nifti(parts).dataobj, whole.dataobj)
 
 
 def test_a_second_scan_keeps_its_place_relative_to_the_first() -> None:

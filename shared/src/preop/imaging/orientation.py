@@ -17,7 +17,7 @@ Axes = tuple[tuple[int, int], ...]
 """For each array axis (z, y, x): the world axis it is closest to, and whether it runs along (1) or against it (-1)."""
 
 
-def reorient(image: Image, code: str) -> Image:
+def reorient(image: Image, code: str, *, copied: bool = True) -> Image:
     """Turn an image to other axes without resampling: its voxels keep their values and their place in the world.
 
     Parameters
@@ -27,6 +27,8 @@ def reorient(image: Image, code: str) -> Image:
     code
         Where the axes x, y, z of the result point to, for example ``"RAS"``: x to the patient's right,
         y to the front (anterior), z to the head (superior). Oblique axes go to the direction closest to theirs.
+    copied
+        Whether the voxels are copied to lie in memory in their new order; else they are a view of those of ``image``.
 
     Raises
     ------
@@ -36,7 +38,7 @@ def reorient(image: Image, code: str) -> Image:
     wanted = tuple(_LETTERS[letter] for letter in reversed(code) if letter in _LETTERS)
     if len(code) != 3 or sorted(axis for axis, _ in wanted) != [0, 1, 2]:
         raise InvalidInputError(f"{code!r} is not an orientation; expected one of L/R, A/P and S/I each, as in 'RAS'.")
-    return _turned(image, wanted)
+    return _turned(image, wanted, copied=copied)
 
 
 def reorient_like(image: Image, geometry: Geometry) -> Image:
@@ -92,7 +94,7 @@ def _axes(geometry: Geometry) -> Axes:
     return tuple(found[column] for column in (2, 1, 0))
 
 
-def _turned(image: Image, wanted: Axes) -> Image:
+def _turned(image: Image, wanted: Axes, *, copied: bool = True) -> Image:
     old = _axes(image.geometry)
     order = [next(axis for axis, (world, _) in enumerate(old) if world == wanted_world) for wanted_world, _ in wanted]
     flipped = [old[axis][1] != sign for axis, (_, sign) in zip(order, wanted, strict=True)]
@@ -108,4 +110,4 @@ def _turned(image: Image, wanted: Axes) -> Image:
         origin_mm=tuple(image.geometry.world_mm(first[None])[0].tolist()),
         direction=tuple(turned[:, ::-1].ravel().tolist()),
     )
-    return Image(np.ascontiguousarray(voxels), geometry)
+    return Image(np.ascontiguousarray(voxels) if copied else voxels, geometry)

@@ -18,7 +18,7 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
@@ -30,7 +30,7 @@ from preop.review.records import ConflictError, Standing, UnknownPatientError
 from preop.review.review import Review
 from preop.review.security import Guard
 from preop.review.tables import LONGEST_NAME, Phase
-from preop.review.volumes import index_in_scan, mask_bytes, mask_from_bytes, packed, unpacked
+from preop.review.volumes import diameters_in_view, index_in_scan, mask_bytes, mask_from_bytes, packed, unpacked
 from preop.toml import first_validation_error
 
 REVIEWER_HEADER = "x-preop-reviewer"
@@ -107,6 +107,7 @@ def make_app(review: Review, pages: Path | None, *, hosts: Collection[str], toke
         Route("/api/patients", _plain(review, _patients)),
         Route("/api/agreement", _plain(review, _agreement)),
         Route(patient, _of_patient(review, _patient)),
+        Route(f"{patient}/prepared", _of_patient(review, _prepare)),
         Route(f"{patient}/thumbnail", _of_patient(review, _thumbnail)),
         Route(f"{patient}/scans/{{slug}}", _of_patient(review, _scan)),
         Route(f"{patient}/results/{{slug}}", _of_patient(review, _layer)),
@@ -114,6 +115,7 @@ def make_app(review: Review, pages: Path | None, *, hosts: Collection[str], toke
         Route(f"{patient}/masks/{{slug}}", _saving(review), methods=["PUT"]),
         Route(f"{patient}/masks/{{slug}}/file", _of_patient(review, _mask_file)),
         Route(f"{patient}/masks/{{slug}}/import", _importing(review), methods=["POST"]),
+        Route(f"{patient}/masks/{{slug}}/diameters", _measuring(review), methods=["POST"]),
         Route(f"{patient}/masks/{{slug}}/prompt", _with_body(review, Pointed, _prompt), methods=["POST"]),
         Route(f"{patient}/masks/{{slug}}/network", _with_body(review, Asked, _network), methods=["POST"]),
         Route("/api/jobs/{job}", _plain(review, _job)),
@@ -221,6 +223,30 @@ def _importing(review: Review) -> Answering:
     return endpoint
 
 
+def _measuring(review: Review) -> Answering:
+    """Measure what is drawn and not saved yet: the browser sends the box around it."""
+
+    async def endpoint(request: Request) -> Response:
+        if request.headers.get("content-type") != _OCTETS or request.headers.get("content-encoding") != "gzip":
+            raise HTTPException(415, f"Expected {_OCTETS}, packed by gzip.")
+        try:
+            size, at = ([int(each) for each in request.query_params[name].split(",")] for name in ("size", "at"))
+        except (KeyError, ValueError):
+            raise HTTPException(400, "Which box, and which voxel in it? The request does not say.") from None
+        standing = await run_in_threadpool(review.records.one, request.path_params["patient"])
+        grid = await run_in_threadpool(review.grid, standing, request.path_params["slug"])
+        limit = int(np.prod(grid.shape))
+        content = await _body(request, limit + limit // 1000 + 1024)
+
+        def work() -> Response:
+            diameters, volume_ml = diameters_in_view(unpacked([content], limit), size, at, grid)
+            return JSONResponse({**diameters._asdict(), "volume_ml": volume_ml})
+
+        return await run_in_threadpool(work)
+
+    return endpoint
+
+
 async def _body(request: Request, limit: int) -> bytes:
     """Read a body of bounded size, without believing what it says of itself."""
     found = bytearray()
@@ -320,13 +346,18 @@ def _thumbnail(review: Review, standing: Standing, _: Request) -> Response:
 def _scan(review: Review, standing: Standing, request: Request) -> Response:
     slug = request.path_params["slug"]
     content = review.scan_for_viewer(standing, slug, request.query_params.get("base", slug))
-    return Response(content, media_type=_OCTETS)
+    return StreamingResponse(content, media_type=_OCTETS)
+
+
+def _prepare(review: Review, standing: Standing, _: Request) -> Response:
+    review.prepare(standing)
+    return Response(status_code=204)
 
 
 def _layer(review: Review, standing: Standing, request: Request) -> Response:
     base = request.query_params.get("base", "")
     content = review.layer_for_viewer(standing, request.path_params["slug"], base, _reviewer(request, needed=False))
-    return Response(content, media_type=_OCTETS)
+    return StreamingResponse(content, media_type=_OCTETS)
 
 
 def _mask(review: Review, standing: Standing, request: Request) -> Response:

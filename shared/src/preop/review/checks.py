@@ -44,6 +44,10 @@ class Kind(StrEnum):
     COMPONENTS = "components"
     EDGE = "edge"
     VOLUME = "volume"
+    BODY = "body"
+    AIR = "air"
+    SIZE = "size"
+    DENSITY = "density"
     SCAN = "scan"
 
 

@@ -8,7 +8,7 @@ import queue
 import threading
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,15 @@ from preop.errors import PreopError
 from preop.folders import Contents, digest_of
 from preop.imaging import Image, read_image
 from preop.review.checks import Finding, Kind, MaskFacts, examine_mask, examine_scan, volumes_out_of_range
+from preop.review.plausibility import implausible
 from preop.review.records import Records, Standing
 from preop.review.subjects import Subject
 from preop.review.thumbnails import thumbnail
+from preop.study import plausibility_of
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 """Counts changes of the checks: what was remembered from earlier ones is then checked again."""
 
 
@@ -52,6 +54,7 @@ class Examination:
         self._pictures = folder / "thumbnails"
         self._pictures.mkdir(parents=True, exist_ok=True)
         self._contents = Contents(folder / "checks.json")
+        self._expected = plausibility_of(records.cohort.algorithm)
         self._subjects = {subject.name: subject for subject in records.cohort.subjects}
         self._found: dict[int, Examined] = {}
         self._waiting: queue.Queue[int | None] = queue.Queue()
@@ -154,13 +157,20 @@ class Examination:
         scan = read_image(path)
         modality = next(each.modality for each in cohort.scans if each.slug == slug)
         facts: dict[str, MaskFacts] = {}
-        lesion: Image | None = None
+        read: dict[str, Image] = {}
         for kind in (kind for kind in cohort.masks if kind.slug in masks):
             facts[kind.slug], mask = examine_mask(masks[kind.slug], scan, kind, subject.mask_labels.get(kind.slug))
-            lesion = lesion or mask
+            if mask is not None:
+                read[kind.slug] = mask
+        lesion = next(iter(read.values()), None)
         write_bytes(self._pictures / picture, thumbnail(scan, modality, lesion))
+        in_its_unit = examine_scan(scan, slug, modality, lesion)
+        if not in_its_unit:  # Densities of another unit would say nothing.
+            for each, mask in read.items():
+                found = implausible(scan, mask, cohort.mask(each), modality, self._expected)
+                facts[each] = replace(facts[each], findings=(*facts[each].findings, *found))
         return {
-            "scan": [asdict(each) for each in examine_scan(scan, slug, modality, lesion)],
+            "scan": [asdict(each) for each in in_its_unit],
             "masks": {name: asdict(each) for name, each in facts.items()},
             "picture": picture,
         }

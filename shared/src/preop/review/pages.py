@@ -1,10 +1,16 @@
-"""The pages of the review, built from their sources with Node.js once for each state of them."""
+"""The pages of the review, built from their sources with Node.js once for each state of them.
+
+    python -m preop.review.pages FOLDER
+
+builds them into a folder, for an image without Node.js.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -103,3 +109,9 @@ def _run(command: list[str], folder: Path) -> None:
         raise MissingToolError(
             f"The pages of the review could not be built ({' '.join(command[:2])}): {'; '.join(lines) or 'no message'}"
         )
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2 or Path(sys.argv[1]).exists():
+        sys.exit("Name one folder that is not there yet: it gets the pages.")
+    shutil.copytree(find_pages(print), sys.argv[1])

@@ -5,15 +5,16 @@ from __future__ import annotations
 import tempfile
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from preop.errors import InvalidInputError
-from preop.imaging import Geometry, Image, read_image, read_labels, write_image
+from preop.errors import InvalidInputError, PreopError
+from preop.imaging import Geometry, Image, read_geometry, read_image, read_labels, write_image
 from preop.review.checks import read_mask_on
 from preop.review.examination import Examination
 from preop.review.networks import Networks
@@ -52,6 +53,7 @@ class Review:
     reader_study: bool = False
     methods: Mapping[str, Promptable] = field(default_factory=promptables)
     _scans: OrderedDict[Path, Image] = field(default_factory=OrderedDict, repr=False)
+    _reading: dict[Path, threading.Lock] = field(default_factory=dict, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def subject(self, standing: Standing) -> Subject:
@@ -75,19 +77,32 @@ class Review:
         """Read a scan of a patient, or take it from those read last."""
         path = self.scan_path(standing, slug)
         with self._lock:
-            if path in self._scans:
-                self._scans.move_to_end(path)
-                return self._scans[path]
-        image = read_image(path)
-        with self._lock:
-            self._scans[path] = image
-            while len(self._scans) > KEPT_SCANS:
-                self._scans.popitem(last=False)
-        return image
+            reading = self._reading.setdefault(path, threading.Lock())
+        with reading:  # who asks for it meanwhile waits, and does not read it too
+            with self._lock:
+                if path in self._scans:
+                    self._scans.move_to_end(path)
+                    return self._scans[path]
+            image = read_image(path)
+            with self._lock:
+                self._scans[path] = image
+                while len(self._scans) > KEPT_SCANS:
+                    self._scans.popitem(last=False)
+            return image
+
+    def prepare(self, standing: Standing) -> None:
+        """Read the scans that masks are drawn on, before the patient is opened."""
+        for slug in dict.fromkeys(kind.of for kind in self.cohort.masks):
+            if slug in self.subject(standing).scans:
+                with suppress(PreopError):  # what is wrong with it is told when the patient is opened
+                    self.scan(standing, slug)
 
     def grid(self, standing: Standing, slug: str) -> Geometry:
-        """Give the grid on which a mask is drawn."""
-        return self.scan(standing, self.cohort.mask(slug).of).geometry
+        """Give the grid on which a mask is drawn, without reading the voxels of its scan."""
+        path = self.scan_path(standing, self.cohort.mask(slug).of)
+        with self._lock:
+            known = self._scans.get(path)
+        return known.geometry if known else read_geometry(path)
 
     def mask(self, standing: Standing, slug: str, number: int | None = None) -> Image | None:
         """Read a mask of a patient; None where there is none yet.
@@ -105,12 +120,12 @@ class Review:
         label = self.subject(standing).mask_labels.get(slug) if original else None
         return read_mask_on(path, self.grid(standing, slug), label)
 
-    def scan_for_viewer(self, standing: Standing, slug: str, base: str) -> bytes:
+    def scan_for_viewer(self, standing: Standing, slug: str, base: str) -> Iterator[bytes | memoryview]:
         """Give a scan as the viewer takes it, in the frame of the scan that is drawn on."""
         frame = self.scan(standing, base).geometry
         return to_nifti(self.scan(standing, slug), frame)
 
-    def layer_for_viewer(self, standing: Standing, slug: str, base: str, reader: str) -> bytes:
+    def layer_for_viewer(self, standing: Standing, slug: str, base: str, reader: str) -> Iterator[bytes | memoryview]:
         """Give a label map or heat map of the algorithm as the viewer takes it."""
         answer = self.answer(standing, reader)
         layer = next((each for each in answer.layers if each.slug == slug), None) if answer else None

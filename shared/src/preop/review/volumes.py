@@ -9,21 +9,24 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from preop.errors import InvalidInputError
-from preop.imaging import Geometry, Image, reorient, reorient_like
+from preop.imaging import AxialDiameters, Geometry, Image, axial_diameters, components, reorient, reorient_like
 
 ORIENTATION = "RAS"
 MAX_LABEL = 255
+PART_BYTES = 2**22
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
-def to_nifti(image: Image, base: Geometry) -> bytes:
-    """Write a scan as NIfTI for the viewer, not compressed.
+def to_nifti(image: Image, base: Geometry) -> Iterator[bytes | memoryview]:
+    """Write a scan as NIfTI for the viewer, not compressed, in parts: a large one is sent while it is turned.
 
     Parameters
     ----------
@@ -34,18 +37,22 @@ def to_nifti(image: Image, base: Geometry) -> bytes:
     """
     import nibabel as nib
 
-    turned = reorient(image, ORIENTATION)
-    voxels = _compact(turned.voxels)
+    turned = reorient(image, ORIENTATION, copied=False)
+    dtype = _compact(turned.voxels)
     header = nib.Nifti1Header()
-    header.set_data_dtype(voxels.dtype)
-    header.set_data_shape(voxels.shape[::-1])
+    header.set_data_dtype(dtype)
+    header.set_data_shape(turned.shape[::-1])
     affine = _frame(base) @ _affine(turned.geometry)
     header.set_sform(affine, code=1)
     header.set_qform(affine, code=1, strip_shears=True)
     header.set_xyzt_units("mm")
     header["vox_offset"] = 352
     header["magic"] = b"n+1"
-    return bytes(header.binaryblock) + bytes(4) + np.ascontiguousarray(voxels).tobytes()
+    slices = max(1, PART_BYTES // (turned.voxels[0].size * dtype.itemsize))
+    parts = (turned.voxels[first : first + slices] for first in range(0, len(turned.voxels), slices))
+    return chain(
+        [bytes(header.binaryblock) + bytes(4)], (np.ascontiguousarray(part, dtype).data.cast("B") for part in parts)
+    )
 
 
 def mask_bytes(labels: Image) -> bytes:
@@ -104,6 +111,44 @@ def index_in_scan(grid: Geometry, voxel: Sequence[int]) -> tuple[int, int, int]:
     return z, y, x
 
 
+def diameters_in_view(
+    content: bytes, size: Sequence[int], at: Sequence[int], grid: Geometry
+) -> tuple[AxialDiameters, float]:
+    """Measure the one structure at a voxel, in a box of a mask that is on the screen.
+
+    Parameters
+    ----------
+    content
+        One byte a voxel of the box, x fastest; what is not 0 is marked.
+    size, at
+        Of the box, and the voxel in it, both (x, y, z).
+    grid
+        Of the scan that the mask is drawn on.
+
+    Returns
+    -------
+    Its diameters in the axial slice where it is largest, and its volume in ml.
+
+    Raises
+    ------
+    InvalidInputError
+        If the box has another number of voxels, or nothing is marked at the voxel.
+    """
+    shape, place = tuple(size)[::-1], tuple(at)[::-1]
+    if len(shape) != 3 or len(place) != 3 or any(not 0 <= here < end for here, end in zip(place, shape, strict=True)):
+        raise InvalidInputError(f"The voxel {list(at)} does not lie in a box of {list(size)} voxels.")
+    if len(content) != int(np.prod(shape)):
+        raise InvalidInputError(f"The box has {len(content):,} voxels; expected {int(np.prod(shape)):,}.")
+    straight = _straight(grid)
+    box = Geometry(shape, straight.spacing_mm, straight.origin_mm, straight.direction)
+    parts, _ = components(Image(np.frombuffer(content, np.uint8).reshape(shape) != 0, box))
+    number = parts.voxels[place]
+    if not number:
+        raise InvalidInputError("Nothing is marked there.")
+    inside = parts.voxels == number
+    return axial_diameters(parts.with_voxels(inside)), float(inside.sum()) * box.voxel_volume_mm3 / 1000
+
+
 def packed(content: bytes) -> bytes:
     """Compress quickly: masks are mostly 0."""
     return gzip.compress(content, compresslevel=1, mtime=0)
@@ -131,21 +176,23 @@ def unpacked(parts: Iterable[bytes], limit: int) -> bytes:
     return bytes(found)
 
 
-def _compact(voxels: NDArray[np.generic]) -> NDArray[np.generic]:
+def _compact(voxels: NDArray[np.generic]) -> np.dtype[Any]:
     """Whole numbers in 16 bits where they fit; else 32-bit floats."""
     if voxels.dtype.kind == "b" or voxels.dtype == np.uint8:
-        return voxels.astype(np.uint8)
+        return np.dtype(np.uint8)
+    if voxels.dtype == np.int16:
+        return np.dtype(np.int16)
     if voxels.dtype.kind in "iu":
         limits = np.iinfo(np.int16)
         if voxels.size and limits.min <= int(voxels.min()) and int(voxels.max()) <= limits.max:
-            return voxels.astype(np.int16, copy=False)
-    return voxels.astype(np.float32, copy=False)
+            return np.dtype(np.int16)
+    return np.dtype(np.float32)
 
 
 def _straight(grid: Geometry) -> Geometry:
     """Grid of a scan as the viewer has it."""
     nothing = np.broadcast_to(np.uint8(0), grid.shape)
-    return reorient(Image(nothing, grid), ORIENTATION).geometry
+    return reorient(Image(nothing, grid), ORIENTATION, copied=False).geometry
 
 
 def _affine(geometry: Geometry) -> NDArray[np.float64]:

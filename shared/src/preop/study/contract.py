@@ -18,6 +18,7 @@ from typing import Any, Protocol, cast
 
 from pydantic import BaseModel
 
+from preop.anatomy import PlausibleRange
 from preop.errors import InvalidInputError
 from preop.evidence import ValidationFigures
 from preop.grandchallenge.algorithm import DESCRIPTION_FILE, Algorithm, read_algorithm
@@ -75,11 +76,21 @@ class Page(Protocol):
         """Say and show what was found, as a ``preop.report.case.CasePage``."""
 
 
+class Plausibility(Protocol):
+    """``plausibility.py``, which a study may lack: between what the measures of a structure that it is about lie."""
+
+    VOLUME: PlausibleRange
+    """In ml."""
+    DENSITY: PlausibleRange
+    """Median, in HU."""
+
+
 _PARAMETERS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "inference": {"load_model": ("folder", "algorithm"), "predict": ("case", "model")},
     "training": {"Settings": (), "fit": ("cohort", "model", "report", "settings")},
     "simulation": {"simulate": ("patients", "seed", "output", "progress")},
     "page": {"case_page": ("case", "outputs")},
+    "plausibility": {"VOLUME": (), "DENSITY": ()},
 }
 _OPTIONS: Mapping[str, Sequence[str]] = {"simulate": ("small",)}
 
@@ -102,6 +113,12 @@ def simulation_of(algorithm: Algorithm) -> Simulation:
 def page_of(algorithm: Algorithm) -> Page | None:
     """Import the ``page.py`` of a study; None where it has none."""
     return cast("Page", _part(algorithm, "page")) if (algorithm.folder / "page.py").is_file() else None
+
+
+def plausibility_of(algorithm: Algorithm) -> Plausibility | None:
+    """Import the ``plausibility.py`` of a study; None where it has none."""
+    there = (algorithm.folder / "plausibility.py").is_file()
+    return cast("Plausibility", _part(algorithm, "plausibility")) if there else None
 
 
 def find_studies(folder: Path) -> list[Algorithm]:

@@ -137,6 +137,8 @@ const masks = (patient: number, slug: string): string => `patients/${patient}/ma
 export const getDescription = (): Promise<Description> => json("review");
 export const getPatients = (): Promise<Row[]> => json("patients");
 export const getPatient = (id: number): Promise<Patient> => json(`patients/${id}`);
+/** Have the server read the scans of a patient, who is opened faster then. */
+export const prepare = (id: number): Promise<Response> => ask(`patients/${id}/prepared`);
 export const getHistory = (id: number): Promise<Change[]> => json(`patients/${id}/history`);
 export const getAgreement = (): Promise<Agreement[]> => json("agreement");
 
@@ -201,6 +203,20 @@ export const importMask = async (id: number, slug: string, file: File): Promise<
       body: file,
     }),
   );
+
+export interface Diameters {
+  long_axis_mm: number;
+  short_axis_mm: number;
+  volume_ml: number;
+}
+
+/** Measure the structure at a voxel of a box, of which each voxel is a byte: not 0 is marked. */
+export const measure = async (id: number, slug: string, content: Uint8Array<ArrayBuffer>, size: Voxel, at: Voxel): Promise<Diameters> =>
+  json(`${masks(id, slug)}/diameters?size=${size}&at=${at}`, {
+    method: "POST",
+    headers: { "content-type": OCTETS, "content-encoding": "gzip" },
+    body: await pack(content),
+  });
 
 export const maskFileAddress = (id: number, slug: string, format: "nifti" | "nrrd"): string =>
   `/api/${masks(id, slug)}/file?format=${format}`;

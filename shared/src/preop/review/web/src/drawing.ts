@@ -25,6 +25,14 @@ export interface Brush {
   allows?: (place: number) => boolean;
 }
 
+export interface Marked {
+  /** Around all that is marked; null where nothing is. */
+  box: Box | null;
+  highest: number;
+  /** Middle of what is marked in the axial slice that has most of it. */
+  middle: Voxel | null;
+}
+
 const MAX_STEPS = 200;
 
 export class Drawing {
@@ -159,10 +167,46 @@ export class Drawing {
     }
   }
 
-  count(): number {
-    let found = 0;
-    for (const value of this.voxels) if (value) found++;
-    return found;
+  /** Take the box around all voxels of a label: 1 where they are, 0 elsewhere; null where there are none. */
+  part(label: number): { box: Box; size: Voxel; content: Uint8Array<ArrayBuffer> } | null {
+    const box: Box = { low: [...this.size], high: [0, 0, 0] };
+    let found = false;
+    for (let place = this.voxels.indexOf(label); place >= 0; place = this.voxels.indexOf(label, place + 1)) {
+      extend(box, this.at(place));
+      found = true;
+    }
+    if (!found) return null;
+    const size = box.low.map((low, i) => box.high[i] - low + 1) as Voxel;
+    const content = new Uint8Array(size[0] * size[1] * size[2]);
+    let next = 0;
+    for (let z = box.low[2]; z <= box.high[2]; z++)
+      for (let y = box.low[1]; y <= box.high[1]; y++)
+        for (let x = box.low[0]; x <= box.high[0]; x++) content[next++] = Number(this.voxels[this.place([x, y, z])] === label);
+    return { box, size, content };
+  }
+
+  /** Look at all that is marked. */
+  marked(): Marked {
+    const { voxels, size } = this;
+    const perSlice = size[0] * size[1];
+    const box: Box = { low: [...size], high: [0, 0, 0] };
+    let highest = 0;
+    let most = 0;
+    let middle: Voxel = [0, 0, 0];
+    for (let z = 0; z < size[2]; z++) {
+      let [count, sumX, sumY] = [0, 0, 0];
+      for (let place = z * perSlice; place < (z + 1) * perSlice; place++) {
+        if (!voxels[place]) continue;
+        const [x, y] = this.at(place);
+        count++;
+        sumX += x;
+        sumY += y;
+        if (voxels[place] > highest) highest = voxels[place];
+        extend(box, [x, y, z]);
+      }
+      if (count > most) [most, middle] = [count, [Math.round(sumX / count), Math.round(sumY / count), z]];
+    }
+    return { box: most ? box : null, highest, middle: most ? middle : null };
   }
 
   private back(from: Step[], to: Step[], which: "before" | "after"): Box | null {
@@ -177,13 +221,14 @@ export class Drawing {
 
   private around(places: Uint32Array): Box {
     const box: Box = { low: [...this.size], high: [0, 0, 0] };
-    for (const place of places) {
-      const voxel = this.at(place);
-      for (let i = 0; i < 3; i++) {
-        box.low[i] = Math.min(box.low[i], voxel[i]);
-        box.high[i] = Math.max(box.high[i], voxel[i]);
-      }
-    }
+    for (const place of places) extend(box, this.at(place));
     return box;
+  }
+}
+
+function extend(box: Box, voxel: Voxel): void {
+  for (let i = 0; i < 3; i++) {
+    box.low[i] = Math.min(box.low[i], voxel[i]);
+    box.high[i] = Math.max(box.high[i], voxel[i]);
   }
 }

@@ -12,6 +12,10 @@ const KINDS: Record<string, string> = {
   components: "several parts",
   edge: "touches the edge",
   volume: "volume out of range",
+  body: "outside of the body",
+  air: "in air",
+  size: "size not plausible",
+  density: "density not plausible",
   scan: "scan out of its unit",
 };
 type Column = "name" | "centre" | "state" | "findings" | "volume" | "reviewer" | "changed";
@@ -25,6 +29,7 @@ const COLUMNS: [Column, string][] = [
   ["changed", "Changed"],
 ];
 const POLL_MS = 4000;
+const RESTING_MS = 150;
 
 export interface Filters {
   text: string;
@@ -56,6 +61,7 @@ export function open(description: api.Description, go: (id: number) => void): ()
       draw();
     },
   });
+  let resting = 0;
   const head = h("tr");
   const table = h("table", { class: "list" }, h("thead", {}, head), body);
   const agreement = h("section", { class: "agreement" });
@@ -85,7 +91,7 @@ export function open(description: api.Description, go: (id: number) => void): ()
     const kinds = [...new Set(row.findings.map((each) => each.kind))];
     return h(
       "tr",
-      { class: isChosen ? "chosen" : "", "data-patient": row.id, onclick: () => go(row.id) },
+      { class: isChosen ? "chosen" : "", "data-patient": row.id, onclick: () => go(row.id), onpointerenter: () => prepareSoon(row.id) },
       h(
         "td",
         { class: "picture" },
@@ -104,6 +110,12 @@ export function open(description: api.Description, go: (id: number) => void): ()
       h("td", { class: "reviewer" }, row.reviewer),
       h("td", { class: "changed" }, when(row.changed_at)),
     );
+  }
+
+  /** Who rests on a patient is likely to open it. */
+  function prepareSoon(id: number): void {
+    clearTimeout(resting);
+    resting = window.setTimeout(() => void api.prepare(id).catch(() => undefined), RESTING_MS);
   }
 
   function stateChips(): HTMLElement[] {
@@ -150,6 +162,7 @@ export function open(description: api.Description, go: (id: number) => void): ()
 
     function choose(place: number): void {
       chosen = Math.max(0, Math.min(place, shown.length - 1));
+      if (shown[chosen]) prepareSoon(shown[chosen].id);
       draw();
       body.children[chosen]?.scrollIntoView({ block: "nearest" });
     }
@@ -201,6 +214,7 @@ export function open(description: api.Description, go: (id: number) => void): ()
   const timer = setInterval(refresh, POLL_MS);
   return () => {
     clearInterval(timer);
+    clearTimeout(resting);
     window.removeEventListener("keydown", onKey);
   };
 }

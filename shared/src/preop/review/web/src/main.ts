@@ -3,7 +3,7 @@
 import * as api from "./api";
 import { find, h, question, say } from "./dom";
 import * as list from "./list";
-import { openPatient } from "./patient";
+import { makeStage, openPatient } from "./patient";
 import "./style.css";
 
 const NAME = "preop-reviewer";
@@ -57,6 +57,7 @@ async function start(): Promise<void> {
   if (!localStorage.getItem(NAME)) await askName();
   description.notes.forEach((note) => say(note));
   await show();
+  makeStage().catch(() => undefined); // said when a patient is opened
 }
 
 void start();

@@ -1,6 +1,6 @@
 /** The page of one patient: tools on the left, the viewer in the middle, and what is known on the right. */
 
-import type { Description } from "./api";
+import * as api from "./api";
 import { find, h, question, say } from "./dom";
 import * as list from "./list";
 import { Panel } from "./panel";
@@ -17,21 +17,26 @@ const LAYOUTS: [Layout, string, string][] = [
 ];
 
 /** One viewer for all patients: browsers allow few of them, and making one takes long. */
-let stage: { frame: HTMLElement; viewer: Viewer } | null = null;
+let stage: Promise<{ frame: HTMLElement; viewer: Viewer }> | null = null;
 
-async function makeStage(): Promise<{ frame: HTMLElement; viewer: Viewer }> {
-  const canvas = h("canvas", { id: "canvas", tabindex: -1 });
-  const frame = h("div", { class: "frame" }, canvas);
-  return { frame, viewer: new Viewer(canvas) };
+/** Make the viewer while the work list is read: out of sight, and taken from there by the first patient. */
+export async function makeStage(): Promise<{ frame: HTMLElement; viewer: Viewer }> {
+  stage ??= (async () => {
+    const canvas = h("canvas", { id: "canvas", tabindex: -1 });
+    const frame = h("div", { class: "frame" }, canvas);
+    document.body.append(h("div", { class: "offstage" }, frame));
+    const viewer = new Viewer(canvas);
+    await viewer.attach();
+    return { frame, viewer };
+  })();
+  return stage;
 }
 
 /** Open a patient; gives what closes the page, false where the reviewer stays. */
-export async function openPatient(description: Description, id: number): Promise<() => Promise<boolean>> {
+export async function openPatient(description: api.Description, id: number): Promise<() => Promise<boolean>> {
   const page = find("page");
   page.className = "patient-page";
-  const first = !stage;
-  stage ??= await makeStage();
-  const { frame, viewer } = stage;
+  const { frame, viewer } = await makeStage();
   const rail = h("nav", { class: "rail", "aria-label": "Tools" });
   const side = h("aside", { class: "side" });
   const bar = h("div", { class: "bar" });
@@ -40,18 +45,18 @@ export async function openPatient(description: Description, id: number): Promise
   const work = h("div", { class: "work" }, h("div", { class: "views" }, frame, second), readout);
   page.replaceChildren(bar, rail, work, side);
   frame.classList.add("loading");
-  if (first) await viewer.attach();
 
   let outline = true;
   let opacity = 0.45;
   const session = new Session(description, viewer, draw);
   const tools = new Tools(session, frame, draw);
   const panel = new Panel(session, tools, side, second);
+  session.saved = () => void panel.changed();
   const started = performance.now();
   viewer.onMove = (voxel, value) => {
     readout.textContent = `voxel ${voxel.join(", ")}   value ${Number(value.toPrecision(5))}`;
   };
-  viewer.onMeasured = (mm) => say(`${mm.toFixed(1)} mm`);
+  viewer.onMeasured = (mm) => mm > 0.05 && say(`${mm.toFixed(1)} mm`);
 
   await session.open(id);
   find("where").textContent = `${session.patient.name}${session.patient.centre ? ` · ${session.patient.centre}` : ""}`;
@@ -60,6 +65,8 @@ export async function openPatient(description: Description, id: number): Promise
   frame.dataset.openedMs = String(Math.round(performance.now() - started));
   window.addEventListener("keydown", onKey, { capture: true });
   window.addEventListener("beforeunload", onLeave);
+  const next = neighbour(1);
+  if (next !== undefined) api.prepare(next).catch(() => undefined);
 
   async function opened(): Promise<void> {
     frame.classList.remove("loading");
@@ -247,9 +254,13 @@ export async function openPatient(description: Description, id: number): Promise
     if (answer === "yes" && (await session.decide("reject", why.value))) await panel.changed();
   }
 
-  function go(by: number): void {
+  function neighbour(by: number): number | undefined {
     const ids = list.order();
-    const next = ids[ids.indexOf(id) + by];
+    return ids[ids.indexOf(id) + by];
+  }
+
+  function go(by: number): void {
+    const next = neighbour(by);
     location.hash = next === undefined ? "#/" : `#/patient/${next}`;
   }
 

@@ -14,6 +14,8 @@ export class Session {
   label = 1;
   dirty = false;
   layout: Layout = "all";
+  /** Is called after each mask that was saved. */
+  saved: () => void = () => undefined;
   private origin = "";
   private basedOn: number | undefined;
   /** Revision that the strokes on the screen were drawn on. */
@@ -44,13 +46,13 @@ export class Session {
     const { id } = this.patient;
     const scan = this.kind.of;
     const [content, mask] = await Promise.all([api.getScan(id, scan, scan), api.getMask(id, slug)]);
-    await this.viewer.show(content, this.patient.scans[scan].window, this.colours(scan), mask);
-    this.label = Object.values(this.kind.labels)[0] ?? Math.max(1, this.largest(mask));
+    const marked = await this.viewer.show(content, this.patient.scans[scan].window, this.colours(scan), mask);
+    this.label = Object.values(this.kind.labels)[0] ?? Math.max(1, marked.highest);
     this.dirty = false;
     this.origin = "";
     this.revision = this.patient.revision;
     this.basedOn = this.patient.masks[slug];
-    this.lookAtMask();
+    if (marked.middle) this.viewer.goTo(marked.middle);
     await this.restore();
     this.changed();
   }
@@ -79,6 +81,16 @@ export class Session {
     const box = drawing.end();
     this.drawn(box, origin);
     return box !== null;
+  }
+
+  /** Measure the structure that is drawn at a voxel; null where nothing is drawn there. */
+  async measure(voxel: api.Voxel): Promise<api.Diameters | null> {
+    const drawing = this.viewer.drawing!;
+    const label = drawing.voxels[drawing.place(voxel)];
+    const part = label ? drawing.part(label) : null;
+    if (!part) return null;
+    const at = voxel.map((each, i) => each - part.box.low[i]) as api.Voxel;
+    return api.measure(this.patient.id, this.kind.slug, part.content, part.size, at);
   }
 
   undo(): void {
@@ -136,6 +148,7 @@ export class Session {
     await dropDraft(this.key);
     say("Saved.");
     this.changed();
+    this.saved();
     return true;
   }
 
@@ -183,30 +196,5 @@ export class Session {
     this.revision = draft.revision;
     this.basedOn = draft.basedOn;
     say(`Your strokes of ${when(draft.at)}, which were not saved, are back.`);
-  }
-
-  private largest(mask: Uint8Array | null): number {
-    let found = 0;
-    for (const value of mask ?? []) if (value > found) found = value;
-    return found;
-  }
-
-  /** Put the crosshair where the mask is largest, in the axial plane. */
-  private lookAtMask(): void {
-    const { size, voxels } = this.viewer.drawing!;
-    const perSlice = size[0] * size[1];
-    let best = { slice: -1, count: 0, x: 0, y: 0 };
-    for (let z = 0; z < size[2]; z++) {
-      let [count, x, y] = [0, 0, 0];
-      for (let place = z * perSlice; place < (z + 1) * perSlice; place++)
-        if (voxels[place]) {
-          const inSlice = place - z * perSlice;
-          count++;
-          x += inSlice % size[0];
-          y += Math.floor(inSlice / size[0]);
-        }
-      if (count > best.count) best = { slice: z, count, x: x / count, y: y / count };
-    }
-    if (best.count) this.viewer.goTo([Math.round(best.x), Math.round(best.y), best.slice]);
   }
 }

@@ -16,8 +16,11 @@ export const TOOLS: { tool: Tool; key: string; title: string; hint: string }[] =
   { tool: "fill", key: "f", title: "Fill", hint: "Fills what an outline encloses in this slice." },
   { tool: "point", key: "g", title: "Propose from a click", hint: "Click into the structure; Alt-click: not this." },
   { tool: "box", key: "x", title: "Propose from a box", hint: "Draw a box around the structure in a slice." },
-  { tool: "ruler", key: "m", title: "Ruler", hint: "Drag along the short axis." },
+  { tool: "ruler", key: "m", title: "Ruler", hint: "Drag along a line; click into what is drawn for its short axis." },
 ];
+
+/** A pointer that moves less between down and up has clicked. */
+const CLICK_PIXELS = 4;
 
 export class Tools {
   tool: Tool = "look";
@@ -29,6 +32,7 @@ export class Tools {
   private stroke: { last: Place; brush: Brush } | null = null;
   private corner: { place: Place; x: number; y: number } | null = null;
   private prompt: api.Prompt | null = null;
+  private pressed: [number, number] | null = null;
   private proposing = false;
   private readonly listening = new AbortController();
   private readonly ring = h("div", { class: "ring" });
@@ -87,7 +91,9 @@ export class Tools {
   }
 
   private down(event: MouseEvent): void {
-    if (event.button !== 0 || event.shiftKey || this.tool === "look" || this.tool === "ruler") return;
+    if (event.button !== 0 || event.shiftKey || this.tool === "look") return;
+    this.pressed = [event.clientX, event.clientY];
+    if (this.tool === "ruler") return; // the line is the viewer's
     const { viewer } = this.session;
     const place = viewer.placeOf(event);
     if (!place || !viewer.drawing) return;
@@ -120,6 +126,8 @@ export class Tools {
 
   private up(event: MouseEvent): void {
     const { viewer } = this.session;
+    if (this.tool === "ruler" && this.pressed) void this.measure(event);
+    this.pressed = null;
     if (this.stroke && viewer.drawing) {
       event.stopPropagation();
       this.stroke = null;
@@ -131,6 +139,20 @@ export class Tools {
       this.rubber.classList.remove("shown");
       const other = viewer.placeOf(event);
       if (other && other.axis === place.axis) void this.box(place, other);
+    }
+  }
+
+  /** A click, not a line: the diameters of what is drawn there. */
+  private async measure(event: MouseEvent): Promise<void> {
+    const [x, y] = this.pressed!;
+    const place = Math.hypot(event.clientX - x, event.clientY - y) < CLICK_PIXELS ? this.session.viewer.placeOf(event) : null;
+    if (!place) return;
+    try {
+      const found = await this.session.measure(place.voxel);
+      if (!found) say("Nothing is drawn there: click into what is drawn, or drag a line.", "wrong");
+      else say(`Short axis ${found.short_axis_mm.toFixed(1)} mm, long axis ${found.long_axis_mm.toFixed(1)} mm (axial), volume ${Number(found.volume_ml.toPrecision(3))} ml`);
+    } catch (error) {
+      say((error as Error).message, "wrong");
     }
   }
 

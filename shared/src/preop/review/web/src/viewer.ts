@@ -5,7 +5,8 @@
 
 import { DRAG_MODE, NVImage, Niivue, SHOW_RENDER, SLICE_TYPE } from "@niivue/niivue";
 import type { Voxel } from "./api";
-import { type Axis, type Box, Drawing } from "./drawing";
+import { type Axis, type Box, Drawing, type Marked } from "./drawing";
+import { ScanTexture } from "./scan";
 
 export type Layout = "all" | "axial" | "coronal" | "sagittal" | "3d";
 
@@ -31,6 +32,7 @@ export const COLOURS = ["#ffb020", "#56b4e9", "#2fc79a", "#e78ac3", "#f0e442", "
 export class Viewer {
   readonly nv: Niivue;
   drawing: Drawing | null = null;
+  private readonly scan: ScanTexture;
   private fast = true;
   private changed: Box | null = null;
   onMove: (voxel: Voxel, value: number) => void = () => undefined;
@@ -70,6 +72,7 @@ export class Viewer {
     this.nv.onMeasurementCompleted = (measured) => this.onMeasured(measured.distance);
     this.measure(false);
     this.setLabelColours();
+    this.scan = new ScanTexture(this.nv);
     // One picture a frame, however often the viewer asks: opening a patient alone asks a dozen times.
     const draw = this.nv.drawScene.bind(this.nv);
     let waiting = false;
@@ -93,8 +96,8 @@ export class Viewer {
     this.fast = !/swiftshader|llvmpipe|software|basic render/i.test(name);
   }
 
-  /** Show a scan, with a mask to draw on: one byte a voxel, or null for an empty one. */
-  async show(content: ArrayBuffer, window: [number, number], colours: string, mask: Uint8Array | null): Promise<void> {
+  /** Show a scan, with a mask to draw on: one byte a voxel, or null for an empty one; gives what is marked on it. */
+  async show(content: ArrayBuffer, window: [number, number], colours: string, mask: Uint8Array<ArrayBuffer> | null): Promise<Marked> {
     this.clear();
     const volume = await image(content, "scan.nii", colours, 1, window);
     this.nv.addVolume(volume);
@@ -102,11 +105,13 @@ export class Viewer {
     const straight = String(volume.permRAS) === "1,2,3" && size.every((each, i) => each === volume.hdr!.dims[i + 1]);
     if (!straight) throw new Error("This scan cannot be drawn on: the viewer would turn it.");
     const spacing = Array.from(volume.hdr!.pixDims.slice(1, 4)) as Voxel;
-    this.nv.createEmptyDrawing();
-    const voxels = this.nv.drawBitmap! as Uint8Array<ArrayBuffer>;
-    if (mask) voxels.set(mask);
+    const voxels = mask ?? new Uint8Array(size[0] * size[1] * size[2]);
+    this.nv.drawBitmap = voxels;
+    this.nv.drawTexture = this.nv.r8Tex(this.nv.drawTexture, this.nv.gl.TEXTURE0 + DRAWING_UNIT, volume.dimsRAS!);
     this.drawing = new Drawing(size, spacing, voxels);
-    this.nv.refreshDrawing(true);
+    const marked = this.drawing.marked();
+    this.refresh(marked.box);
+    return marked;
   }
 
   /** Lay another volume over the scan; what is low in its window lets the scan through, so that uptake alone has colour. */
@@ -154,6 +159,7 @@ export class Viewer {
   }
 
   setLayout(layout: Layout): void {
+    this.scan.setDeep(layout === "3d" || (layout === "all" && this.fast));
     if (layout === "all") {
       const height = 1 / (this.fast ? 3 : 2);
       const right = [SLICE_TYPE.CORONAL, SLICE_TYPE.SAGITTAL, ...(this.fast ? [SLICE_TYPE.RENDER] : [])];
