@@ -42,7 +42,9 @@ class PermutedRuns(Record):
     """The validation of a model again and again, with what it has beyond a baseline exchanged among patients."""
 
     splits: int = Field(gt=0, description="the first of the validation, which each permutation went through")
-    most: int = Field(gt=0, description="permutations that were wanted; fewer are there where the claim was lost before")
+    most: int = Field(
+        gt=0, description="permutations that were wanted; fewer are there where the claim was lost before"
+    )
     seed: int
     within_centres: bool = Field(description="whether patients exchanged within their centres only")
     aucs: tuple[float | None, ...] = Field(

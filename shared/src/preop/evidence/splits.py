@@ -355,7 +355,9 @@ class SplitsEvidence(Evidence):
                 baseline_auc=float(baseline.mean()),
                 auc=test,
                 adjusted_p_value=p_value,
-                permutations=None if pair.permuted is None else PermutationResult.of(pair.permuted, all_scores.tolist()),
+                permutations=None
+                if pair.permuted is None
+                else PermutationResult.of(pair.permuted, all_scores.tolist()),
             )
             for pair, (all_scores, _), (model, baseline, test), p_value in zip(
                 self.comparisons, scores, found, adjusted, strict=True

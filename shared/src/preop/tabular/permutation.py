@@ -1,4 +1,4 @@
-"""Does a model owe its AUC to what it has beyond a baseline, or would patients' exchanged values do as well?
+"""The test of what a model has beyond a baseline: would values exchanged among patients do as well.
 
 What the model has beyond the baseline (all of it, where it shares no column with the baseline) is exchanged among
 patients, and the whole nested validation is done again: preparation, selection, classifier, calibration. Outcome and the

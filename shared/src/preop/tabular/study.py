@@ -97,7 +97,7 @@ def train_and_validate(
     *,
     settings: PipelineSettings,
     splits: RepeatedSplits,
-    permutations: PermutationTest = PermutationTest(),
+    permutations: PermutationTest | None = None,
     follow_up: FollowUp | None = None,
     folder: Path | None = None,
 ) -> Study:
@@ -108,7 +108,7 @@ def train_and_validate(
     Parameters
     ----------
     permutations
-        Of the claim that a model is better than a baseline, made where the splits show it to be.
+        Of the claim that a model is better than a baseline, made where the splits show it to be; left out, 199 of them.
     follow_up
         Time to the event, where the cohort has it: adds Cox models and Kaplan-Meier curves.
     folder
@@ -120,6 +120,7 @@ def train_and_validate(
         If the question names what the table lacks, or no model has two patients with and two without the outcome.
     """
     _check(question, table)
+    permutations = permutations or PermutationTest()
     # Made first, though it is small: a package that is missing is told now, not after hours.
     cohort = [asdict(row) for row in cohort_table(table.outcome, _described(table, question))]
     trained: dict[str, TabularModel] = {}
