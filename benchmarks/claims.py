@@ -9,7 +9,7 @@ them (:mod:`preop.evidence.claims`). One row a simulation, number of patients an
 
 The model has imaging and record, the baseline the record. A claim is false in the first simulation, and in the second.
 Coverage is that of the model's expected AUC when it learns from as many patients as in a split: 0.5 in the first
-simulation, else the mean over the repeats on fresh patients. Candidates are few, so that a repeat takes seconds: logistic
+simulation, else the mean over the repeats on fresh patients. A run that was stopped goes on with the same ``--folder``. Candidates are few, so that a repeat takes seconds: logistic
 regression on the five best columns, any penalty.
 """
 
@@ -17,7 +17,10 @@ from __future__ import annotations
 
 import argparse
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,6 +33,7 @@ from preop.evidence.comparisons import is_better
 from preop.progress import progress_bar
 from preop.statistics import Estimate, auc, auc_delong, compare_resampled, corrected_resampled_t
 from preop.tabular import FeatureTable, HeldOut, PermutationTest, PipelineSettings, RepeatedSplits, nested_validation
+from preop.tabular.finished import FinishedSteps
 from preop.tabular.validation import fit_and_predict
 
 IMAGING = tuple(f"imaging {number}" for number in range(200))
@@ -80,10 +84,10 @@ def by_patient(table: FeatureTable, found: list[HeldOut]) -> Estimate:
 
 
 def repeat(
-    simulation: str, patients: int, numbers: tuple[int, ...], test: PermutationTest, seed: tuple[int, int]
+    simulation: str, patients: int, numbers: tuple[int, ...], test: PermutationTest, seed: int, number: int
 ) -> dict[int, Repeat] | None:
     """Judge one cohort at each number of splits, the first of the most; None where too few have the outcome."""
-    random = np.random.default_rng((*seed, patients, SIMULATIONS.index(simulation)))
+    random = np.random.default_rng((seed, number, patients, SIMULATIONS.index(simulation)))
     table = simulate(simulation, patients, random)
     if min(table.outcome.sum(), (~table.outcome).sum()) < 10:
         return None
@@ -102,8 +106,8 @@ def repeat(
     others = np.arange(patients, patients + FRESH)
     fresh_auc = auc(fresh.outcome, fit_and_predict(both, SETTINGS, train, others).probabilities)
     result = {}
-    for number in numbers:
-        scores, others_scores = aucs(table, model[:number]), aucs(table, baseline[:number])
+    for first in numbers:
+        scores, others_scores = aucs(table, model[:first]), aucs(table, baseline[:first])
         sizes = {"training_cases": model[0].training_rows, "test_cases": len(model[0].rows)}
         former = compare_resampled(scores, others_scores, **sizes)
         paired = beyond_baseline(scores, others_scores, **sizes)
@@ -119,23 +123,30 @@ def repeat(
         claimed = item.better_on_the_splits
         if claimed:
             reached = mean_of_first(scores.tolist(), test.splits)
-            runs = test(table, IMAGING, reached, SETTINGS, RepeatedSplits(number))
+            runs = test(table, IMAGING, reached, SETTINGS, RepeatedSplits(first))
             permutations = PermutationResult.of(PermutedRuns(**runs), scores.tolist())
             claimed = max(item.p_value, permutations.p_value) <= 0.05
-        result[number] = Repeat(
+        result[first] = Repeat(
             fresh_auc,
             corrected_resampled_t(scores, **sizes).within(0, 1),
-            by_patient(table, model[:number]),
+            by_patient(table, model[:first]),
             is_better(former.difference.value, former.p_value),
             claimed,
         )
     return result
 
 
-def in_this_process(*arguments: object) -> dict[int, Repeat] | None:
-    """Judge one cohort without further processes."""
+def in_this_process(task: partial[dict[int, Repeat] | None], number: int) -> tuple[int, dict[str, Any] | None]:
+    """Judge a cohort without further processes, as plain JSON."""
     with parallel_config(backend="sequential"):
-        return repeat(*arguments)  # type: ignore[arg-type]
+        found = task(number)
+    return number, found and {str(splits): asdict(each) for splits, each in found.items()}
+
+
+def read(found: dict[str, Any]) -> Repeat:
+    """Read one result back."""
+    intervals = {name: Estimate(**found[name]) for name in ("over_splits", "by_patient")}
+    return Repeat(**{**found, **intervals})
 
 
 def share(found: list[bool]) -> str:
@@ -156,6 +167,7 @@ def main() -> None:
     parser.add_argument("--splits", type=int, nargs="+", default=[20, 100])
     parser.add_argument("--repeats", type=int, default=400, help="cohorts a row (%(default)s)")
     parser.add_argument("--permutations", type=int, default=199, help="most of a claim (%(default)s)")
+    parser.add_argument("--folder", type=Path, help="where finished repeats are kept")
     parser.add_argument("--cores", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
@@ -166,16 +178,20 @@ def main() -> None:
     for simulation in options.simulations:
         for patients in options.patients:
             with progress_bar(f"{simulation}, {patients} patients", options.repeats) as advance:
-                tasks = (
-                    delayed(in_this_process)(simulation, patients, (*options.splits,), test, (options.seed, number))
-                    for number in range(options.repeats)
+                task = partial(repeat, simulation, patients, (*options.splits,), test, options.seed)
+                finished = FinishedSteps(
+                    options.folder, f"{simulation}-{patients}-{options.splits}-{test}-{options.seed}"
                 )
-                found = []
-                for each in Parallel(n_jobs=options.cores, return_as="generator")(tasks):
-                    found.append(each)
+                todo = [number for number in range(options.repeats) if number not in finished.done]
+                advance(options.repeats - len(todo))
+                for number, each in Parallel(n_jobs=options.cores, return_as="generator")(
+                    delayed(in_this_process)(task, number) for number in todo
+                ):
+                    finished.add(number, each)
                     advance(1)
+            found = [finished.done[number] for number in range(options.repeats)]
             for number in options.splits:
-                rows = [each[number] for each in found if each is not None]
+                rows = [read(each[str(number)]) for each in found if each is not None]
                 truth = 0.5 if simulation == "none" else float(np.mean([row.fresh_auc for row in rows]))
                 cells = (
                     simulation,
