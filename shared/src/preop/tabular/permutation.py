@@ -28,7 +28,8 @@ from typing import Any
 import numpy as np
 
 from preop.errors import InvalidInputError
-from preop.evidence.claims import FEWEST_PERMUTATIONS, SIGNIFICANT, is_as_good, permutation_p_value
+from preop.evidence import FEWEST_PERMUTATIONS, SIGNIFICANT
+from preop.evidence.claims import is_as_good, permutation_p_value
 from preop.statistics import auc
 from preop.tabular.finished import FinishedSteps, run_name
 from preop.tabular.settings import PipelineSettings
