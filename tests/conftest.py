@@ -34,12 +34,13 @@ SLOW_FIXTURES = {"container", "stock", "total_segmentator", "trained"}
 """What needs them runs an image or another's program, or trains from end to end."""
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True)  # before all others: xdist reads the groups, and reads them first
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     """Mark the slow tests, keep what shares fixtures in one process, and begin with what takes longest.
 
     Slow is what needs a slow fixture, by its name or as the value of a parameter. With ``--dist loadgroup`` the tests of a
-    study run in one process, and so do those of any other file, but for its slow tests: each goes where there is room.
+    study run in one process, and so do those of any other file, but for slow tests that share no fixture: each of them goes
+    where there is room.
     """
     for item in items:
         if isinstance(item, pytest.Function):
@@ -49,9 +50,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     groups = {item: _group(item) for item in items}
     first = {groups[item] for item in items if _is_slow(item)}
     for item, group in groups.items():
-        if not _is_slow(item) or group.parent == STUDIES:
+        if not _is_slow(item) or group.parent == STUDIES or _shares_fixtures(item):
             item.add_marker(pytest.mark.xdist_group(str(group.relative_to(ROOT))))
     items.sort(key=lambda item: groups[item] not in first)
+    yield
 
 
 def _group(item: pytest.Item) -> Path:
@@ -60,6 +62,12 @@ def _group(item: pytest.Item) -> Path:
 
 def _is_slow(item: pytest.Item) -> bool:
     return item.get_closest_marker("slow") is not None
+
+
+def _shares_fixtures(item: pytest.Item) -> bool:
+    """Whether something is made once for several tests of its file."""
+    made = item._fixtureinfo.name2fixturedefs.values() if isinstance(item, pytest.Function) else ()
+    return any(each[-1].scope == "module" for each in made)
 
 
 @pytest.fixture(scope="session")

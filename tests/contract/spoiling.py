@@ -249,6 +249,13 @@ def only_middle_of(array: Voxels) -> Voxels:
     return one
 
 
+def only_first_of_1(array: Voxels) -> Voxels:
+    """Keep one voxel of the label 1, the lowest: at the edge of what it marks."""
+    one = np.zeros_like(array)
+    one[tuple(np.argwhere(array == 1)[0])] = 1
+    return one
+
+
 def noise(share: float, labels: int) -> Callable[[Voxels], Voxels]:
     def edit(array: Voxels) -> Voxels:
         random = np.random.default_rng(1)

@@ -24,7 +24,7 @@ from preop.grandchallenge.roots import Roots
 from preop.grandchallenge.runtime import run_algorithm
 from preop.imaging import Geometry, Image, read_tiff, write_tiff
 from preop.slides import Slide, write_slide
-from primary_growth_pattern.examination import MASK, SLIDE, examine
+from primary_growth_pattern.examination import MASK, SLIDE, Examined, examine
 from primary_growth_pattern.explanation import SHOWN_TILES, assess
 from primary_growth_pattern.findings import NetworksInfo
 from primary_growth_pattern.inference import combine, load_model, predict
@@ -87,10 +87,21 @@ def test_a_score_card_without_an_assessed_item_leaves_no_decision(monkeypatch: p
     assert "no item assessed" in json.dumps(outputs["score-card-chart"])
 
 
+@cache
+def plain_slide() -> Examined:
+    with case_of(PLAIN).open(SLIDE, Slide) as slide:
+        return examine(slide, MODEL.networks, MODEL.encoder)
+
+
+def test_a_mask_that_lies_on_background_is_told() -> None:
+    seen = replace(plain_slide(), background_fraction=0.4)
+    found = assess(seen, MODEL.training_patients.compare(seen.likeness, "slide"), MODEL, card_says=True)
+    assert found.verdict == "limited"
+    assert any(limit.startswith("40% of the given mask lies on what looks like background") for limit in found.limits)
+
+
 def test_a_slide_with_less_tissue_than_one_field_leaves_no_decision() -> None:
-    case = case_of(PLAIN)
-    with case.open(SLIDE, Slide) as slide:
-        seen = examine(slide, MODEL.networks, MODEL.encoder)
+    seen = plain_slide()
     few = replace(
         seen, tiles=replace(seen.tiles, tiling=seen.tiles.tiling.only(np.arange(40)), values=seen.tiles.values[:40])
     )
