@@ -42,7 +42,7 @@ def evidence():
         question,
         settings=PipelineSettings(max_features=(2,)),
         splits=RepeatedSplits(4),
-        permutations=PermutationTest(39, splits=2),
+        permutations=PermutationTest(39, splits=1),
         follow_up=FollowUp.of(random.exponential(500, 48) + 1, outcome),
     )
     return SplitsEvidence.read(json.loads(study.evidence.model_dump_json()))
