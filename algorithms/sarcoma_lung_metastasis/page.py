@@ -91,7 +91,7 @@ def _headline(said: Row) -> Headline:
     uncertain = (
         f"High risk is called from {percent(said['decision_threshold'])}; the likelihood is higher than in "
         f"{said['likelihood_percentile_in_training_cohort']:.0f} % of the training patients. "
-        f"{auc_in_words({said['inputs']: said['model']['validation']})}"
+        f"{auc_in_words({said['inputs']: said['model']['validation']}, 'interval over the splits')}"
     )
     used = said["inputs_with_effect"].split(" + ")
     without = [part for part in said["inputs"].split(" + ") if part not in used]

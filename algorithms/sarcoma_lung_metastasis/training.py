@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from preop.cohort import Cohort, Patient, learning_folder, measure_patients
 from preop.errors import InvalidInputError
-from preop.evidence import ValidationFigures
+from preop.evidence import FEWEST_PERMUTATIONS, ValidationFigures
 from preop.folders import open_resumable_run
 from preop.grandchallenge.values import read_json, to_json
 from preop.likeness import known, references_file
@@ -31,6 +31,7 @@ from preop.tabular import (
     Classifier,
     FeatureTable,
     FollowUp,
+    PermutationTest,
     PipelineSettings,
     Question,
     RepeatedSplits,
@@ -57,6 +58,11 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     splits: int = Field(100, ge=2, description="random 80/20 splits of the validation")
+    permutations: int = Field(
+        199,
+        ge=FEWEST_PERMUTATIONS,
+        description="of a model that is better than a baseline on the splits, before it is called better",
+    )
     perturbations: int = Field(3, ge=0, description="times each tumour is measured again, perturbed; 0 for never")
     time_to_event: bool = Field(
         False,
@@ -88,6 +94,7 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
         asked,
         settings=settings.pipeline.model_copy(update={"kept": (*settings.pipeline.kept, *clinical)}),
         splits=RepeatedSplits(settings.splits, seed=settings.pipeline.seed),
+        permutations=PermutationTest(settings.permutations, seed=settings.pipeline.seed),
         follow_up=_follow_up(cohort, table) if settings.time_to_event else None,
         folder=learning_folder(work, cohort, measured),
     )

@@ -10,7 +10,15 @@ import pytest
 from preop.evidence import SplitsEvidence
 from preop.report import training_report
 from preop.report.checklists import CLEAR, TRIPOD_AI
-from preop.tabular import FeatureTable, FollowUp, PipelineSettings, Question, RepeatedSplits, train_and_validate
+from preop.tabular import (
+    FeatureTable,
+    FollowUp,
+    PermutationTest,
+    PipelineSettings,
+    Question,
+    RepeatedSplits,
+    train_and_validate,
+)
 from tests.report.reading import Page
 
 # The study is made once: all tests of this file on one worker.
@@ -34,6 +42,7 @@ def evidence():
         question,
         settings=PipelineSettings(max_features=(2,)),
         splits=RepeatedSplits(4),
+        permutations=PermutationTest(39, splits=1),
         follow_up=FollowUp.of(random.exponential(500, 48) + 1, outcome),
     )
     return SplitsEvidence.read(json.loads(study.evidence.model_dump_json()))

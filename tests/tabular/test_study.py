@@ -12,6 +12,7 @@ from preop.tabular import (
     Classifier,
     FeatureTable,
     FollowUp,
+    PermutationTest,
     PipelineSettings,
     Question,
     RepeatedSplits,
@@ -59,7 +60,12 @@ def study():
     )
     days = np.where(outcome, 200.0, 900.0) + random.random(60) * 300
     return train_and_validate(
-        table, QUESTION, settings=FEW, splits=RepeatedSplits(4), follow_up=FollowUp.of(days, outcome)
+        table,
+        QUESTION,
+        settings=FEW,
+        splits=RepeatedSplits(4),
+        permutations=PermutationTest(39, splits=1),
+        follow_up=FollowUp.of(days, outcome),
     )
 
 
@@ -86,6 +92,21 @@ def test_a_model_that_is_better_is_called_better(study):
     assert [sentence.partition(":")[0] for sentence in models] == ["CT", "CT + clinical"]
     assert answer == "CT and CT + clinical predict the outcome better than clinical or volume alone."
     assert study.evidence.auc("CT").value > study.evidence.auc("volume").value
+
+
+def test_what_is_called_better_was_permuted_and_the_larger_p_value_is_stated(study):
+    stated = {(each.model, each.baseline): each for each in study.evidence.validation.comparisons}
+    for item in study.evidence.compared:
+        assert item.permutations is not None
+        assert (item.permutations.done, item.permutations.as_good) == (39, 0)
+        assert stated[item.model, item.baseline].p_value == max(item.adjusted_p_value, 0.05)
+    assert "39 permutations of what the model adds" in study.evidence.protocol
+
+
+def test_where_nothing_is_claimed_nothing_is_permuted():
+    frame, outcome = sarcomas(40, strength=0.0)
+    found = train_and_validate(FeatureTable.of(frame, outcome), QUESTION, settings=FEW, splits=RepeatedSplits(3))
+    assert [pair.permuted for pair in found.evidence.comparisons] == [None] * 4
 
 
 def test_a_model_that_is_no_better_is_not_called_better():

@@ -33,7 +33,7 @@ from sarcoma_lung_metastasis.training import (
 from tests.conftest import ROOT, one_process
 
 ALGORITHM = read_algorithm(ROOT / "algorithms" / "sarcoma_lung_metastasis")
-QUICK = Settings(splits=2, perturbations=1, pipeline=PipelineSettings(max_features=(3,)))
+QUICK = Settings(splits=2, permutations=39, perturbations=1, pipeline=PipelineSettings(max_features=(3,)))
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("in_this_process")]
 TASK = ROOT / "evaluation" / "ground_truth" / "sarcoma_lung_metastasis" / "task.toml"
 

@@ -8,8 +8,9 @@ from preop.study import Figure, ValidationFigures
 
 
 def validation_table(validation: ValidationFigures) -> Table:
-    """Make the table of a training: every model, then every baseline alone, with its AUC."""
-    table = Table("model", "patients", "with outcome", "AUC [95 % CI]", title="Validation inside the training cohort")
+    """Make the table of a training: every model, then every baseline alone, with its AUC; the protocol says of which interval."""
+    columns = ("model", "patients", "with outcome", "AUC [interval]")
+    table = Table(*columns, title="Validation inside the training cohort", caption=validation.protocol)
     for baseline in (False, True):
         for name, figures in validation.models.items():
             if figures.baseline is baseline:

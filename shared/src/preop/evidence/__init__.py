@@ -12,6 +12,7 @@ instances (:mod:`~preop.evidence.bags`); nodal stages (:mod:`~preop.evidence.sta
 
 from preop.evidence.bags import BagEvidence
 from preop.evidence.binary import BinaryPredictions
+from preop.evidence.claims import FEWEST_PERMUTATIONS
 from preop.evidence.comparisons import SIGNIFICANT
 from preop.evidence.counts import CountPredictions
 from preop.evidence.figures import Comparison, Figure, ModelFigures, Stored, ValidationFigures
@@ -23,6 +24,7 @@ from preop.evidence.splits import SplitsEvidence
 from preop.evidence.stages import NodeRecord, StagedPatient, StageEvidence
 
 __all__ = [
+    "FEWEST_PERMUTATIONS",
     "SIGNIFICANT",
     "BagEvidence",
     "BinaryPredictions",

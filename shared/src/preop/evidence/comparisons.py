@@ -13,7 +13,7 @@ SIGNIFICANT = 0.05
 
 def is_better(difference: float, p_value: float) -> bool:
     """Tell whether a difference, above 0 where the model is better, is shown."""
-    return difference > 0 and p_value < SIGNIFICANT
+    return difference > 0 and p_value <= SIGNIFICANT
 
 
 def is_worse(difference: float, p_value: float) -> bool:

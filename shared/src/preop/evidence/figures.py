@@ -95,7 +95,8 @@ class Comparison(Stored):
     difference
         Model less baseline; null where the patients do not determine it.
     p_value
-        Two-sided, as the protocol says; null where the interval alone decides.
+        Two-sided, of the test or tests that the protocol names, the largest of several: what a claim rests on. Null where
+        the interval alone decides.
     significantly_better
         Whether the model is shown to be better.
     """

@@ -19,26 +19,29 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from preop.evidence.binary import BinaryPredictions
-from preop.evidence.comparisons import is_better
-from preop.evidence.figures import Comparison, Figure, ValidationFigures
-from preop.evidence.records import CentreFigures, Evidence, Record, model_figures, stated_number
+from preop.evidence.claims import (
+    BaselineComparison,
+    PermutationResult,
+    PermutedRuns,
+    beyond_baseline,
+    mean_of_first,
+    stated_comparison,
+)
+from preop.evidence.figures import ValidationFigures
+from preop.evidence.records import CentreFigures, Evidence, Record, model_figures
 from preop.evidence.wording import enumeration
 from preop.statistics import (
     CohortRow,
     Estimate,
-    PairedComparison,
     RocBand,
     SurvivalCurve,
     adjust_p_values,
     auc,
     auc_clustered,
-    compare_resampled,
     corrected_resampled_t,
-    difference_in_words,
     kaplan_meier,
     log_rank,
     mean_roc_band,
-    p_value_in_words,
 )
 
 Outcome = Annotated[int, Field(ge=0, le=1)]
@@ -152,6 +155,7 @@ class ComparedRuns(Record):
     model: str
     baseline: str
     runs: tuple[int, int]
+    permuted: PermutedRuns | None = Field(None, description="the model again, where there was something to claim")
 
 
 class ExternalPredictions(Record):
@@ -199,38 +203,6 @@ class SplitSettings(Record):
     repeats: int = Field(gt=0)
     test_share: float = Field(gt=0, lt=1)
     seed: int
-
-
-@dataclass(frozen=True)
-class BaselineComparison:
-    """A model compared with a baseline, on the same rows and splits.
-
-    Attributes
-    ----------
-    model, baseline
-        Their names.
-    patients
-        How many rows both were judged on.
-    model_auc, baseline_auc
-        Mean over the splits.
-    auc
-        Difference, with the corrected resampled t test.
-    adjusted_p_value
-        After Holm, for all comparisons of the study.
-    """
-
-    model: str
-    baseline: str
-    patients: int
-    model_auc: float
-    baseline_auc: float
-    auc: PairedComparison
-    adjusted_p_value: float
-
-    @property
-    def significantly_better(self) -> bool:
-        """Whether the model is shown to be better."""
-        return is_better(self.auc.difference.value, self.adjusted_p_value)
 
 
 @dataclass(frozen=True)
@@ -306,6 +278,13 @@ class SplitsEvidence(Evidence):
         content["external"][cohort] = predictions
         return SplitsEvidence.read(content)
 
+    def with_permutations(self, found: Mapping[int, Mapping[str, Any]]) -> SplitsEvidence:
+        """Add what :class:`preop.tabular.PermutationTest` gave for some comparisons, by their number."""
+        content = self.model_dump()
+        for number, runs in found.items():
+            content["comparisons"][number]["permuted"] = runs
+        return SplitsEvidence.read(content)
+
     @property
     def predicting(self) -> tuple[str, ...]:
         """Models that are no baselines; all of them where all are."""
@@ -358,27 +337,36 @@ class SplitsEvidence(Evidence):
 
     @cached_property
     def compared(self) -> tuple[BaselineComparison, ...]:
-        """Every model with every baseline, by the corrected resampled t test on the AUCs of the same splits."""
+        """Every model with every baseline in turn, on the same splits; see :mod:`preop.evidence.claims`."""
+        scores = [tuple(np.array(self._aucs(self.runs[number])) for number in pair.runs) for pair in self.comparisons]
         found = []
-        for pair in self.comparisons:
-            runs = [self.runs[number] for number in pair.runs]
-            scores = np.array([self._aucs(run) for run in runs])
-            model, baseline = scores[:, ~np.isnan(scores).any(axis=0)]
-            found.append((pair, runs[0], model, baseline, compare_resampled(model, baseline, **_sizes(runs[0]))))
+        for pair, (model, baseline) in zip(self.comparisons, scores, strict=True):
+            both = ~np.isnan(model) & ~np.isnan(baseline)
+            run = self.runs[pair.runs[0]]
+            found.append((model[both], baseline[both], beyond_baseline(model[both], baseline[both], **_sizes(run))))
         p_values = [1.0 if math.isnan(test.p_value) else test.p_value for *_, test in found]
         adjusted = adjust_p_values(p_values, method="holm").tolist() if found else []
         return tuple(
             BaselineComparison(
                 model=pair.model,
                 baseline=pair.baseline,
-                patients=len(run.rows),
+                patients=len(self.runs[pair.runs[0]].rows),
                 model_auc=float(model.mean()),
                 baseline_auc=float(baseline.mean()),
                 auc=test,
                 adjusted_p_value=p_value,
+                permutations=None
+                if pair.permuted is None
+                else PermutationResult.of(pair.permuted, all_scores.tolist()),
             )
-            for (pair, run, model, baseline, test), p_value in zip(found, adjusted, strict=True)
+            for pair, (all_scores, _), (model, baseline, test), p_value in zip(
+                self.comparisons, scores, found, adjusted, strict=True
+            )
         )
+
+    def mean_auc(self, run: int, splits: int) -> float:
+        """Mean AUC of a run over the first of its splits."""
+        return mean_of_first(self._aucs(self.runs[run]), splits)
 
     def feature_use(self, model: str) -> list[FeatureUse]:
         """How the splits of a model used its features, the most often used first."""
@@ -467,7 +455,7 @@ class SplitsEvidence(Evidence):
                 f"No model was shown to predict the outcome better than {baselines} alone: in these patients, the "
                 "differences may be due to chance."
             )
-        return [answer, *(_with_the_strongest(items) for items in by_model.values())]
+        return [answer, *(max(items, key=lambda item: item.baseline_auc).in_words for items in by_model.values())]
 
     @property
     def validation(self) -> ValidationFigures:
@@ -487,7 +475,7 @@ class SplitsEvidence(Evidence):
                 name: model_figures(*self._people(name), self.auc(name), baseline=self._is_baseline(name))
                 for name in self.models
             },
-            comparisons=tuple(_stated(*pair, tested.get(pair)) for pair in pairs) if tested else (),
+            comparisons=tuple(stated_comparison(*pair, tested.get(pair)) for pair in pairs) if tested else (),
             verdict=tuple(self.verdict) or (alone,),
             cautions=(),
             details={},
@@ -513,27 +501,6 @@ class SplitsEvidence(Evidence):
             for split in run.splits
             for truth in [self._truth(split)]
         ]
-
-
-def _stated(model: str, baseline: str, found: BaselineComparison | None) -> Comparison:
-    """State a comparison; of two models that too few patients have in common nothing can be said."""
-    return Comparison(
-        model=model,
-        baseline=baseline,
-        measure="auc",
-        difference=None if found is None else Figure.of(found.auc.difference),
-        p_value=None if found is None else stated_number(found.auc.p_value),
-        significantly_better=found is not None and found.significantly_better,
-    )
-
-
-def _with_the_strongest(items: list[BaselineComparison]) -> str:
-    item = max(items, key=lambda other: other.baseline_auc)
-    p_value = "" if math.isnan(item.auc.p_value) else f", {p_value_in_words(item.auc.p_value)}"
-    return (
-        f"{item.model}: AUC {item.model_auc:.2f}, compared with {item.baseline_auc:.2f} for {item.baseline}, the strongest "
-        f"baseline; difference {difference_in_words(item.auc.difference)}{p_value}."
-    )
 
 
 def _sizes(run: Run) -> dict[str, int]:

@@ -4,6 +4,7 @@ from preop.tabular.classifiers import Classifier
 from preop.tabular.fitting import fit
 from preop.tabular.logistic import Contribution, LogisticModel
 from preop.tabular.model import TabularModel
+from preop.tabular.permutation import PermutationTest
 from preop.tabular.selection import Selection
 from preop.tabular.settings import PipelineSettings
 from preop.tabular.splits import RepeatedSplits
@@ -20,6 +21,7 @@ __all__ = [
     "FollowUp",
     "HeldOut",
     "LogisticModel",
+    "PermutationTest",
     "PipelineSettings",
     "Question",
     "RepeatedSplits",

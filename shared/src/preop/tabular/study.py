@@ -9,6 +9,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from preop.errors import InvalidInputError
 from preop.evidence import SplitsEvidence
-from preop.progress import progress_bars
+from preop.progress import progress_bar, progress_bars
 from preop.statistics import (
     adjust_p_values,
     cohort_table,
@@ -29,6 +30,7 @@ from preop.statistics import (
 from preop.tabular.cautions import cautions
 from preop.tabular.fitting import fit
 from preop.tabular.model import TabularModel
+from preop.tabular.permutation import PermutationTest
 from preop.tabular.settings import PipelineSettings
 from preop.tabular.splits import RepeatedSplits
 from preop.tabular.survival import FollowUp, nested_cox
@@ -95,6 +97,7 @@ def train_and_validate(
     *,
     settings: PipelineSettings,
     splits: RepeatedSplits,
+    permutations: PermutationTest | None = None,
     follow_up: FollowUp | None = None,
     folder: Path | None = None,
 ) -> Study:
@@ -104,10 +107,12 @@ def train_and_validate(
 
     Parameters
     ----------
+    permutations
+        Of the claim that a model is better than a baseline, made where the splits show it to be; left out, 199 of them.
     follow_up
         Time to the event, where the cohort has it: adds Cox models and Kaplan-Meier curves.
     folder
-        Where finished splits are kept, so that a run that was stopped goes on from there.
+        Where finished splits and permutations are kept, so that a run that was stopped goes on from there.
 
     Raises
     ------
@@ -115,6 +120,7 @@ def train_and_validate(
         If the question names what the table lacks, or no model has two patients with and two without the outcome.
     """
     _check(question, table)
+    permutations = permutations or PermutationTest()
     # Made first, though it is small: a package that is missing is told now, not after hours.
     cohort = [asdict(row) for row in cohort_table(table.outcome, _described(table, question))]
     trained: dict[str, TabularModel] = {}
@@ -168,7 +174,7 @@ def train_and_validate(
             for model, baseline, rows in pairs
         ]
     evidence = {
-        "protocol": _protocol(splits),
+        "protocol": _protocol(splits, permutations),
         "outcome": question.outcome,
         "settings": settings.model_dump(mode="json"),
         "splits": asdict(splits),
@@ -188,15 +194,51 @@ def train_and_validate(
         "stability": stability(table),
         "warnings": warnings,
     }
-    return Study(trained, SplitsEvidence.read(evidence))
+    found = SplitsEvidence.read(evidence)
+    claims = _test_claims(found, table, question, settings, splits, permutations, folder)
+    return Study(trained, found.with_permutations(claims))
 
 
-def _protocol(splits: RepeatedSplits) -> str:
+def _protocol(splits: RepeatedSplits, permutations: PermutationTest) -> str:
     return (
         f"{splits.repeats} stratified random splits by patient, {1 - splits.test_share:.0%} to train and "
-        f"{splits.test_share:.0%} to test; all that learns does so on the training part; AUC with corrected resampled t "
-        "interval; a model counts as better than a baseline where the difference is significant after Holm's adjustment"
+        f"{splits.test_share:.0%} to test; all that learns does so on the training part; AUC with an interval over the "
+        "splits (corrected resampled t); a model counts as better than a baseline where both the paired test on the splits, "
+        "with no baseline counted below 0.5 and after Holm's adjustment, and a permutation test through the validation "
+        f"({permutations.most} permutations of what the model adds) show it"
     ).replace("%", " %")
+
+
+def _test_claims(
+    evidence: SplitsEvidence,
+    table: FeatureTable,
+    question: Question,
+    settings: PipelineSettings,
+    splits: RepeatedSplits,
+    test: PermutationTest,
+    folder: Path | None,
+) -> dict[int, Json]:
+    """Make the permutation test of each comparison that the splits decide for the model, by its number.
+
+    A model with nothing beyond its baseline has nothing to claim. Comparisons that exchange the same share a test.
+    """
+    found: dict[int, Json] = {}
+    made: dict[tuple[int, tuple[str, ...]], Json] = {}
+    for number, (pair, item) in enumerate(zip(evidence.comparisons, evidence.compared, strict=True)):
+        known = question.columns(pair.baseline)
+        added = tuple(name for name in question.columns(pair.model) if name not in known)
+        if not item.better_on_the_splits or not added:
+            continue
+        run = pair.runs[0]
+        if (run, added) not in made:
+            part = table.rows(np.array(evidence.runs[run].rows)).select(question.columns(pair.model))
+            reached = evidence.mean_auc(run, test.splits)
+            with progress_bar(f"Permuting {pair.model} against {pair.baseline}", test.most) as advance:
+                made[run, added] = test(
+                    part, added, reached, settings, splits, folder=folder, advance=partial(advance, 1)
+                )
+        found[number] = made[run, added]
+    return found
 
 
 class _Runs:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from preop.errors import InvalidInputError
+from preop.tabular.finished import FinishedSteps, run_name
 from preop.tabular.fitting import fit
 from preop.tabular.model import TabularModel
 from preop.tabular.settings import PipelineSettings
@@ -136,20 +135,21 @@ def held_out(
     for train, test in pairs:
         if np.isin(table.groups[train], table.groups[test]).any():
             raise InvalidInputError("A patient stands on both sides of a split; expected each on one side only.")
-    record = _Record(folder, table, settings, pairs)
-    todo = [number for number in range(len(pairs)) if number not in record.done]
-    for _ in record.done:
+    finished = FinishedSteps(folder, run_name("splits", table, settings, pairs))
+    todo = [number for number in range(len(pairs)) if number not in finished.done]
+    for _ in finished.done:
         advance()
     results: Iterable[HeldOut] = Parallel(n_jobs=-1, return_as="generator")(
-        delayed(_fit_and_predict)(table, settings, *pairs[number]) for number in todo
+        delayed(fit_and_predict)(table, settings, *pairs[number]) for number in todo
     )
     for number, result in zip(todo, results, strict=True):
-        record.add(number, result)
+        finished.add(number, asdict(result))
         advance()
-    return [record.done[number] for number in range(len(pairs))]
+    return [HeldOut(**finished.done[number]) for number in range(len(pairs))]
 
 
-def _fit_and_predict(table: FeatureTable, settings: PipelineSettings, train: Index, test: Index) -> HeldOut:
+def fit_and_predict(table: FeatureTable, settings: PipelineSettings, train: Index, test: Index) -> HeldOut:
+    """Fit on some rows and predict others."""
     import pandas as pd
 
     model = fit(table.rows(train), settings)
@@ -167,53 +167,3 @@ def _fit_and_predict(table: FeatureTable, settings: PipelineSettings, train: Ind
             for recipe in (member.recipe for member in model.members)
         ],
     )
-
-
-class _Record:
-    """Finished splits, written down one a line as soon as they are there."""
-
-    def __init__(
-        self,
-        folder: Path | None,
-        table: FeatureTable,
-        settings: PipelineSettings,
-        pairs: Sequence[tuple[Index, Index]],
-    ) -> None:
-        self.done: dict[int, HeldOut] = {}
-        self.path = folder / f"{_digest(table, settings, pairs)}.jsonl" if folder else None
-        if self.path and self.path.is_file():
-            for line in self._complete_lines(self.path):
-                self.done[line["split"]] = HeldOut(**line["held_out"])
-
-    def add(self, number: int, result: HeldOut) -> None:
-        self.done[number] = result
-        if self.path:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"split": number, "held_out": asdict(result)}) + "\n")
-
-    @staticmethod
-    def _complete_lines(path: Path) -> Iterator[dict[str, Any]]:
-        """A run that was stopped while it wrote leaves half a line, which is done again."""
-        text = path.read_text(encoding="utf-8")
-        if not text.endswith("\n"):
-            text = text[: text.rfind("\n") + 1]
-            path.write_text(text, encoding="utf-8")
-        yield from (json.loads(line) for line in text.splitlines())
-
-
-def _digest(table: FeatureTable, settings: PipelineSettings, pairs: Sequence[tuple[Index, Index]]) -> str:
-    """Name of a run: another number, patient, setting or version gives another name."""
-    from importlib.metadata import version
-
-    digest = hashlib.sha256()
-    packages = {name: version(name) for name in ("preop", "numpy", "scipy", "scikit-learn")}
-    digest.update(json.dumps([table.columns, settings.model_dump(mode="json"), packages]).encode())
-    arrays = [table.values, table.outcome, table.harmonised, *(side for pair in pairs for side in pair)]
-    if table.perturbed is not None:
-        arrays.append(table.perturbed)
-    for array in arrays:
-        digest.update(np.ascontiguousarray(array).tobytes())
-    for names in (table.patients, table.groups, table.centres):
-        digest.update(json.dumps(names.tolist()).encode())
-    return digest.hexdigest()[:24]

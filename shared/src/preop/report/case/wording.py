@@ -15,13 +15,15 @@ def percent(share: float) -> str:
     return f"{share:.0%}".replace("%", "\N{NO-BREAK SPACE}%")
 
 
-def auc_in_words(models: Mapping[str, Any]) -> str:
+def auc_in_words(models: Mapping[str, Any], interval_name: str = "95 % CI") -> str:
     """Say how well the model ranked held-out patients, of the figures of an output's ``model.validation``.
 
     Parameters
     ----------
     models
         Figures of each model with ``auc`` and ``baseline``: the last that is no baseline counts.
+    interval_name
+        What its interval is.
     """
     figures = [each for each in models.values() if not each.get("baseline")]
     if not figures:
@@ -29,7 +31,7 @@ def auc_in_words(models: Mapping[str, Any]) -> str:
     auc = figures[-1]["auc"]
     if not auc or auc["value"] is None:
         return ""
-    interval = f" (95 % CI {auc['lower']:.2f} to {auc['upper']:.2f})" if auc.get("lower") is not None else ""
+    interval = f" ({interval_name} {auc['lower']:.2f} to {auc['upper']:.2f})" if auc.get("lower") is not None else ""
     return f"AUC in cross-validation {auc['value']:.2f}{interval}."
 
 

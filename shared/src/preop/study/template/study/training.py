@@ -13,12 +13,19 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from preop.cohort import Cohort
 from preop.errors import InvalidInputError
-from preop.evidence import ValidationFigures
+from preop.evidence import FEWEST_PERMUTATIONS, ValidationFigures
 from preop.folders import open_resumable_run
 from preop.grandchallenge.values import to_json
 from preop.report import write_report
 from preop.study import NoDetails, TrainingData, model_info, write_model
-from preop.tabular import FeatureTable, PipelineSettings, Question, RepeatedSplits, train_and_validate
+from preop.tabular import (
+    FeatureTable,
+    PermutationTest,
+    PipelineSettings,
+    Question,
+    RepeatedSplits,
+    train_and_validate,
+)
 
 from .measurement import CT, DENSITY, SEGMENTATION, VOLUME, measure
 from .model import DESCRIPTION_FILE, MODEL, Description
@@ -34,6 +41,9 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     splits: int = Field(20, ge=2, description="random 80/20 splits of the validation")
+    permutations: int = Field(
+        199, ge=FEWEST_PERMUTATIONS, description="before the model is called better than the volume alone"
+    )
     pipeline: PipelineSettings = Field(PipelineSettings(), description="of each model: preop.tabular")
 
 
@@ -52,6 +62,7 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
         ),
         settings=settings.pipeline,
         splits=RepeatedSplits(settings.splits, seed=settings.pipeline.seed),
+        permutations=PermutationTest(settings.permutations, seed=settings.pipeline.seed),
     )
     logistic = study.models[MODEL].logistic
     if logistic is None:
