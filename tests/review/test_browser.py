@@ -172,7 +172,12 @@ def canonical(path: Path) -> NDArray[np.generic]:
 
 
 def saved(server: Server, patient: str) -> list[Path]:
-    return sorted((server.table.parent / patient).glob("*.r*.nii.gz"))
+    return sorted((server.table.parent / patient).glob("*.r*.nii.gz"), key=revision)
+
+
+def revision(path: Path) -> int:
+    """Number of a saved mask, of which the tenth follows the ninth."""
+    return int(re.findall(r"\.r(\d+)\.", path.name)[-1])
 
 
 def latest_of_one(server: Server) -> NDArray[np.generic]:
@@ -239,7 +244,7 @@ def test_a_stroke_marks_every_voxel_between_and_undo_takes_it_back(page: Page, s
 
 
 def saved_any(server: Server, patient: str) -> Path:
-    return max((server.table.parent / patient).glob("*.r*"))
+    return max((server.table.parent / patient).glob("*.r*"), key=revision)
 
 
 def read_any(path: Path) -> NDArray[np.generic]:
