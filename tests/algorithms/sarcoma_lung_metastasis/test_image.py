@@ -39,7 +39,7 @@ def container(program: Program) -> ContainerEngine:
 
 
 def test_a_server_in_a_container_gives_each_case_its_expected_outputs(container, program, tmp_path: Path) -> None:
-    with serve(container, program, model=FOLDER / "model") as server:
+    with serve(container, program, model=FOLDER / "model", beside=tmp_path) as server:
         for case in ("ct", "t1_clinical"):
             result = server.invoke(input=CASES / case / "input", output=tmp_path / case)
             assert result.error is None
