@@ -60,6 +60,17 @@ def test_what_is_not_known_counts_as_usual_and_nothing_known_is_said(reference: 
     assert reference.compare(usual).to_json()["measures"][1]["value"] is None
 
 
+def test_a_scan_of_which_hardly_anything_is_known_is_not_called_like_the_others() -> None:
+    sizes = [Measure(f"size_{number}", "a size", "mm") for number in range(3)]
+    rng = np.random.default_rng(0)
+    rows = [{each.name: float(rng.normal(5, 1)) for each in sizes} for _ in range(30)]
+    found = fit_reference(rows, sizes).compare({"size_0": 5.0, "size_1": math.nan})
+    assert found.distance < found.reference.limit
+    assert not found.is_like
+    assert not found.to_json()["like_training_patients"]
+    assert "too little to be compared" in found.limits[0]
+
+
 def test_a_difference_below_the_resolution_of_a_measure_makes_nobody_unlike_others() -> None:
     same = [{"slice": 5.0} for _ in range(20)]
     found = fit_reference(same, [Measure("slice", "the slice spacing", "mm", resolution=0.5)])

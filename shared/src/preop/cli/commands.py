@@ -6,7 +6,6 @@ import functools
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -28,14 +27,13 @@ from preop.cli.options import (
     whole,
 )
 from preop.cli.printing import memory, shown, validation_table
-from preop.engines.base import Engine
+from preop.cli.programs import container_engine, engine_told, programs
 from preop.engines.building import build_image
-from preop.engines.choosing import EngineChoice, engine_for, find_engine
+from preop.engines.choosing import EngineChoice, find_engine
 from preop.engines.containers import ContainerEngine, image_problem
-from preop.engines.programs import Program, algorithm_program, evaluation_program
+from preop.engines.programs import algorithm_program, evaluation_program
 from preop.engines.running import run
 from preop.errors import InvalidInputError, InvalidOutputError
-from preop.grandchallenge.algorithm import Algorithm
 from preop.grandchallenge.options import Options
 from preop.grandchallenge.runtime import ApiMethod
 from preop.radiomics.settings import Modality
@@ -80,7 +78,7 @@ def run_case(
     if not is_empty(output):
         raise InvalidOutputError(f"{output} is not empty: name a new folder, so that nothing is overwritten.")
     program = algorithm_program(described)
-    chosen = _engine_told(program, engine)
+    chosen = engine_told(program, engine)
     with locked(output):
         result = run(
             chosen,
@@ -151,7 +149,7 @@ def _run_examples(folder: Path, engine: EngineChoice) -> None:
     from preop.report.case import gallery
 
     judge = evaluation_program(repository.evaluation_folder())
-    judge_engine = _engine_told(judge, engine)
+    judge_engine = engine_told(judge, engine)
     table = Table(
         "case",
         "output",
@@ -163,7 +161,7 @@ def _run_examples(folder: Path, engine: EngineChoice) -> None:
     )
     entries = []
     for algorithm in repository.studies():
-        chosen = _engine_told(algorithm_program(algorithm), engine)
+        chosen = engine_told(algorithm_program(algorithm), engine)
         bundled = find_test_cases(algorithm.folder)
         cases = {case.name: case.input for case in bundled}
         shows = {case.name: case.shows for case in bundled if case.shows is not None}
@@ -213,7 +211,7 @@ def run_test_cases(algorithms: AlgorithmNames = None, engine: EngineOption = "au
     console.print(f"Test cases run in {chosen.isolation}")
     failed = 0
     table = Table("program", "case", "seconds", "peak memory", "result")
-    for program, model in _programs(algorithms):
+    for program, model in programs(algorithms):
         if isinstance(chosen, ContainerEngine):
             build_image(chosen, program)
         for case in find_test_cases(program.folder):
@@ -239,8 +237,8 @@ def build(
 
     PREOP_BUILD_OPTIONS adds options to the engine's build, PREOP_BASE_IMAGE replaces the base image: docs/containers.md.
     """
-    chosen = _container_engine()
-    for program, _ in _programs(algorithms):
+    chosen = container_engine()
+    for program, _ in programs(algorithms):
         if if_needed and image_problem(chosen, program) is None:
             continue
         build_image(chosen, program, api_method=api_method)
@@ -256,8 +254,8 @@ def export(
     """Write what is uploaded to the platform: image archive, model.tar.gz, SHA256SUMS; checked by the platform's rules."""
     from preop.engines.archive import export as export_program
 
-    chosen = _container_engine()
-    for program, model in _programs(algorithms):
+    chosen = container_engine()
+    for program, model in programs(algorithms):
         done = export_program(chosen, program, output, model=model, force=force)
         size = sum(path.stat().st_size for path in done.files) / 1e6
         console.print(f"{program.name}: {size:.0f} MB, accepted by the platform's rules, in {done.folder}")
@@ -400,20 +398,21 @@ def validate(
 
     described = repository.find_algorithm(algorithm)
     patients, used = read_cohort(cohort, described), model or described.folder / "model"
+    judge = evaluation_program(repository.evaluation_folder())
+    predicting = engine_told(algorithm_program(described), engine)
+    judging = engine_told(judge, engine)  # a missing image is told now, not after the last patient
     outcome = predict_cohort(
         patients,
         used,
         output,
         task=repository.ground_truth_folder(described) / "task.toml",
-        engine=_engine_told(algorithm_program(described), engine),
+        engine=predicting,
         options=Options(trust_model=trust_model),
     )
     tell(outcome.notes)
     cards, without = cohort_pages(patients, outcome.folders, output / "cases", model=used)
     tell([f"No case page of {name}: {reason}" for name, reason in without.items()])
-    judge = evaluation_program(repository.evaluation_folder())
-    chosen = _engine_told(judge, engine)
-    metrics = evaluate(chosen, judge, output / "predictions", output / "ground_truth", output / "evaluation")
+    metrics = evaluate(judging, judge, output / "predictions", output / "ground_truth", output / "evaluation")
     evaluation_page(metrics, output / "results.html", cases=gallery(cards.values(), output / "results.html"))
     console.print(f"Result page: {output / 'results.html'}", soft_wrap=True)
     _refuse_failures(outcome, output)
@@ -431,8 +430,9 @@ def evaluate_predictions(
     from preop.report import evaluation_page
 
     judge = evaluation_program(repository.evaluation_folder())
+    judging = engine_told(judge, engine)
     output.mkdir(parents=True, exist_ok=True)
-    metrics = evaluate(_engine_told(judge, engine), judge, predictions, ground_truth, output)
+    metrics = evaluate(judging, judge, predictions, ground_truth, output)
     evaluation_page(metrics, output / "results.html")
     console.print(f"Result page: {output / 'results.html'}", soft_wrap=True)
 
@@ -578,29 +578,3 @@ def _refuse_failures(outcome: Outcome, where: Path) -> None:
     if outcome.failures:
         patients = len(outcome.failures) + len(outcome.folders)
         raise FailedPatientsError(failures_told(outcome.failures, patients, where, outcome.log))
-
-
-def _programs(names: Sequence[str] | None) -> list[tuple[Program, Path | None]]:
-    """Give the named algorithms, or all of them and the evaluation, each with its default model."""
-
-    def of(algorithm: Algorithm) -> tuple[Program, Path | None]:
-        return algorithm_program(algorithm), algorithm.folder / "model"
-
-    evaluation: tuple[Program, Path | None] = (evaluation_program(repository.evaluation_folder()), None)
-    if not names:
-        return [*map(of, repository.studies()), evaluation]
-    return [evaluation if name == evaluation[0].name else of(repository.find_algorithm(name)) for name in names]
-
-
-def _engine_told(program: Program, choice: EngineChoice) -> Engine:
-    """Choose what runs a program, and say what it shuts off."""
-    chosen = engine_for(program, choice)
-    console.print(f"{program.title}: in {chosen.isolation}", soft_wrap=True)
-    return chosen
-
-
-def _container_engine() -> ContainerEngine:
-    chosen = find_engine("auto")
-    if not isinstance(chosen, ContainerEngine):
-        raise InvalidInputError("Images need docker or podman, and neither works on this machine: see preop doctor.")
-    return chosen

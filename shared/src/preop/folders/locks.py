@@ -30,7 +30,7 @@ def locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
     Raises
     ------
     InvalidOutputError
-        If another run is in it and `wait` is not set, with its process and since when; or if the folder cannot be written.
+        If another run is in it and ``wait`` is not set, with its process and since when; or if the folder cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

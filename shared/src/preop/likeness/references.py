@@ -33,6 +33,9 @@ LIKENESS = "likeness"
 KNOWN = 0.9
 """Share of the training patients in whom a measure has to be known."""
 
+ENOUGH = 0.5
+"""Share of the measures that a patient has to show to be compared: what is unknown counts as usual, and all would be alike."""
+
 _NAMED = 3
 _LEAST_LIMIT = 1.0  # that of one measure that differs by its resolution, where all training patients are alike
 _SMALLEST = 1e-6
@@ -171,17 +174,22 @@ class Likeness:
     distance: float
 
     @property
+    def shows_enough(self) -> bool:
+        """Whether enough of the measures are known for a small distance to mean anything."""
+        return float(np.mean([math.isfinite(score) for score in self.scores.values()])) >= ENOUGH
+
+    @property
     def is_like(self) -> bool:
-        """Whether the distance is one that training patients have."""
-        return self.distance <= self.reference.limit
+        """Whether the distance is one that training patients have, by enough measures."""
+        return self.shows_enough and self.distance <= self.reference.limit
 
     @property
     def limits(self) -> list[str]:
         """Why what is said of this patient holds with reservations, in sentences."""
-        if not any(math.isfinite(score) for score in self.scores.values()):
-            return [f"The {self.what} shows too little to be compared with those of the training patients."]
         if self.is_like:
             return []
+        if self.distance <= self.reference.limit:
+            return [f"The {self.what} shows too little to be compared with those of the training patients."]
         known = [each for each in self.reference.measures if math.isfinite(self.scores[each.name])]
         known.sort(key=lambda each: -abs(self.scores[each.name]))
         named = "; ".join(each.told(self.values[each.name]) for each in known[:_NAMED])
