@@ -154,7 +154,6 @@ def _run_examples(folder: Path, engine: EngineChoice) -> None:
         "case",
         "output",
         "reference",
-        "what to see",
         "seconds",
         "peak memory",
         title="Bundled examples: simulated patients, chosen to illustrate; no sample",
@@ -182,7 +181,7 @@ def _run_examples(folder: Path, engine: EngineChoice) -> None:
         cards = pages_told(algorithm, cases, runs, predictions, algorithm.folder / "model")
         page = folder / algorithm.name / "results.html"
         evaluation_page(metrics, page, cases=gallery(cards, page), shows=shows)
-        entries.append(StudyEntry(algorithm.name, algorithm.title, algorithm.summary, page, cards))
+        entries.append(StudyEntry(algorithm.name, algorithm.title, algorithm.summary, page, cards, shows))
         table.add_section()
         for case in metrics["results"]:
             result = runs[case["case"]]
@@ -190,7 +189,6 @@ def _run_examples(folder: Path, engine: EngineChoice) -> None:
                 f"{algorithm.name} / {case['case']}",
                 shown(case["output"]) if result.error is None else f"[red]{result.error}",
                 shown(case["reference"]),
-                shows.get(case["case"], ""),
                 f"{result.seconds:.1f}",
                 memory(result.peak_memory_mb),
             )

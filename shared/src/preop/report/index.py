@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from preop.report.case import Card, link
+from preop.report.case import Card, gallery, link
 from preop.report.sections import Gallery, GalleryItem, Links, Page, Section, write_page
 
 
@@ -20,6 +20,8 @@ class StudyEntry:
         Its result page.
     cards
         Its cases; the first one lends the study its picture.
+    shows
+        What there is to see in a case, by its name; else the answer stands below its picture.
     """
 
     name: str
@@ -27,6 +29,7 @@ class StudyEntry:
     summary: str
     results: Path
     cards: Sequence[Card]
+    shows: Mapping[str, str] = field(default_factory=dict)
 
 
 def index_page(entries: Sequence[StudyEntry], path: Path) -> None:
@@ -55,8 +58,8 @@ def index_page(entries: Sequence[StudyEntry], path: Path) -> None:
     write_page(page, path)
 
 
-def _blocks(entry: StudyEntry, path: Path) -> list[str | Links]:
-    blocks: list[str | Links] = [entry.summary, Links([(link(entry.results, path), "Result page")])]
+def _blocks(entry: StudyEntry, path: Path) -> list[str | Links | Gallery]:
+    blocks: list[str | Links | Gallery] = [entry.summary, Links([(link(entry.results, path), "Result page")])]
     if entry.cards:
-        blocks.append(Links([(link(card.page, path), card.case) for card in entry.cards]))
+        blocks.append(gallery(entry.cards, path, shows=entry.shows))
     return blocks

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -53,15 +53,23 @@ class Card:
         return cls(kept["case"], folder / kept["page"], kept["sentence"], kept["picture"])
 
 
-def gallery(cards: Iterable[Card], beside: Path) -> Gallery:
+def gallery(cards: Iterable[Card], beside: Path, *, shows: Mapping[str, str] | None = None) -> Gallery:
     """Show cases on a page, each leading to its own.
 
     Parameters
     ----------
     beside
         The page on which they are shown.
+    shows
+        What there is to see in a case, by its name; else the answer stands below its picture.
     """
-    return Gallery([GalleryItem(link(card.page, beside), card.picture, card.case, card.sentence) for card in cards])
+    told = shows or {}
+    return Gallery(
+        [
+            GalleryItem(link(card.page, beside), card.picture, card.case, told.get(card.case, card.sentence))
+            for card in cards
+        ]
+    )
 
 
 def link(page: Path, beside: Path) -> str:
