@@ -42,8 +42,8 @@ CASES = {
         Illustration(
             positive=False,
             right=True,
-            shows="Right: a patient without a positive node is called pN0. No node stands out; what is left of the "
-            "likelihood is spread over all of them.",
+            shows="Right: a patient without a positive node is called pN0. No node is probably positive, not "
+            "even those that are enlarged; what is left of the likelihood is spread over all of them.",
         ),
         True,
     ),
