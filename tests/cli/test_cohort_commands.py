@@ -123,6 +123,7 @@ def test_a_killed_run_is_taken_up_and_two_at_once_are_refused(folder: Path, runn
     running.kill()
     running.wait()
     (folder / "features.csv.parts" / ".partial-left").mkdir(exist_ok=True)
+    (folder / "features.csv.parts" / ".keys" / ".partial-left.key").touch()
     finished = {path.parent.name for path in folder.glob("features.csv.parts/*/features.json")}
     kept = (folder / "cohort.csv").read_text().splitlines()[: len(finished) + 1]
     (folder / "cohort.csv").write_text("\n".join(kept))

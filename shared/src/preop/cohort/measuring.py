@@ -149,7 +149,7 @@ def keep_up(
     mapped
         What calls the function for all that is to be done; by default ``map_patients``.
     """
-    remove_leftovers(results.folder)
+    results.tidy()
     failures: dict[str, str] = {}
     keys: dict[str, Mapping[str, str]] = {}
     changed: dict[str, list[str]] = {}
@@ -261,4 +261,5 @@ def learning_folder(work: Path, cohort: Cohort, measured: Mapping[str, Path], *,
         if other != folder:
             shutil.rmtree(other)
     folder.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder)
     return folder

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from preop.atomic import replacing_folder, write_text
+from preop.atomic import remove_leftovers, replacing_folder, write_text
 from preop.errors import InvalidOutputError
 from preop.folders.names import folder_names
 
@@ -60,6 +60,11 @@ class Results:
     def __getitem__(self, name: str) -> Path:
         """Folder of a result."""
         return self.folder / self._names[name]
+
+    def tidy(self) -> None:
+        """Remove what killed runs left half written, of results and of keys; only for who holds the folder's lock."""
+        remove_leftovers(self.folder)
+        remove_leftovers(self.folder / KEYS_FOLDER)
 
     def changed(self, name: str, key: Key) -> list[str] | None:
         """Tell what a result lacks: nothing where it is made of just this, None where there is no result.
