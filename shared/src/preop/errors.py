@@ -3,6 +3,10 @@
 What nobody foresaw is told in a sentence of one form, so that it can be found, reported and mended.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+
 _OUT_OF_MEMORY = ("can't allocate memory", "Failed to allocate memory", "CUDA out of memory")
 """Of torch and ITK, which raise a RuntimeError."""
 
@@ -25,6 +29,14 @@ class InvalidOutputError(PreopError):
 
 class MissingToolError(PreopError):
     """A program or a permission that this machine lacks."""
+
+
+def meant(word: str, known: Iterable[str]) -> str:
+    """Name the known word that is nearest to an unknown one, as a question to put into a sentence; "" where none is near."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(word, list(known), n=1)
+    return f" (did you mean {near[0]}?)" if near else ""
 
 
 def unexpected(error: BaseException) -> str:

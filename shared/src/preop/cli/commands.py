@@ -6,16 +6,17 @@ import functools
 import os
 import shutil
 import tempfile
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from preop.cli import repository
+from preop.cli import repository, running
+from preop.cli.app import app, console
 from preop.cli.options import (
     AlgorithmName,
     AlgorithmNames,
@@ -32,7 +33,6 @@ from preop.engines.building import build_image
 from preop.engines.choosing import EngineChoice, find_engine
 from preop.engines.containers import ContainerEngine, image_problem
 from preop.engines.programs import algorithm_program, evaluation_program
-from preop.engines.running import run
 from preop.errors import InvalidInputError, InvalidOutputError
 from preop.grandchallenge.options import Options
 from preop.grandchallenge.runtime import ApiMethod
@@ -42,59 +42,10 @@ from preop.study import remove_killed_study, simulation_of, training_of
 if TYPE_CHECKING:
     from preop.cohort import Outcome
 
-
-app = typer.Typer(
-    help="Pre-operative staging algorithms for grand-challenge.org: run, train, validate, evaluate. Not a medical device.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    rich_markup_mode="markdown",
-    add_completion=False,
-)
-console = Console()
+_ELSEWHERE = (running,)  # their import has put their commands on the app
 NEW_STUDY_PATIENTS = 80
 RUN_NAME, RUN_PATTERN = "%Y-%m-%d_%H%M%S", "[0-9]" * 4 + "-[0-9][0-9]-[0-9][0-9]_" + "[0-9]" * 6
 """Folder of a run of the examples."""
-
-
-@app.command(name="run")
-def run_case(
-    algorithm: AlgorithmName,
-    input: Annotated[Path, typer.Option(help="Folder as the platform's /input: inputs.json and what it names.")],  # noqa: A002
-    output: Annotated[Path, typer.Option(help="A new or empty folder for the outputs.")],
-    model: ModelOption = None,
-    engine: EngineOption = "auto",
-    mpp: MppOption = None,
-    trust_model: TrustOption = False,  # noqa: FBT002
-) -> None:
-    """Run an algorithm on one case, as the platform does.
-
-    Example: `preop run sarcoma_lung_metastasis --input case/input --output case/output`
-    """
-    from preop.cli.pages import page_told
-    from preop.folders import is_empty, locked
-
-    described = repository.find_algorithm(algorithm)
-    if not is_empty(output):
-        raise InvalidOutputError(f"{output} is not empty: name a new folder, so that nothing is overwritten.")
-    program = algorithm_program(described)
-    chosen = engine_told(program, engine)
-    with locked(output):
-        result = run(
-            chosen,
-            program,
-            input=input,
-            output=output,
-            model=model or described.folder / "model",
-            options=Options(mpp, trust_model),
-        )
-    if result.error is not None:
-        typer.echo(result.stderr, err=True)
-        raise InvalidInputError(result.error)
-    console.print(f"{result.seconds:.1f} s, {memory(result.peak_memory_mb)}. The outputs are in {output}")
-    page = page_told(described, input, output, output, model or described.folder / "model", mpp)
-    if page is not None:
-        console.print(f"Case page: {page.page}", soft_wrap=True)
 
 
 @app.command()
@@ -112,11 +63,12 @@ def show(
 
     Example: `preop show case/output --input case/input --pdf`
     """
-    from preop.cli.pages import write_page
-    from preop.report.case import print_page
+    from preop.grandchallenge.cases import read_case
+    from preop.report.case import PAGE_FILE, case_page_file, print_page
 
     described = repository.find_algorithm(algorithm) if algorithm else repository.algorithm_of_outputs(output)
-    page = write_page(described, input or output.absolute().parent / "input", output, output, model, mpp).page
+    case = replace(read_case(described, input or output.absolute().parent / "input"), um_per_pixel=mpp)
+    page = case_page_file(case, output, output / PAGE_FILE, model=model).page
     if pdf:
         print_page(page, page.with_suffix(".pdf"))
         console.print(f"PDF: {page.with_suffix('.pdf')}", soft_wrap=True)
