@@ -9,14 +9,15 @@ import tempfile
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.progress import Progress
 from rich.table import Table
 
-from preop.cli import repository, running
+from preop.cli import predicting, repository, running
 from preop.cli.app import app, console
+from preop.cli.failures import refuse_failures
 from preop.cli.options import (
     AlgorithmName,
     AlgorithmNames,
@@ -39,10 +40,7 @@ from preop.grandchallenge.runtime import ApiMethod
 from preop.radiomics.settings import Modality
 from preop.study import remove_killed_study, simulation_of, training_of
 
-if TYPE_CHECKING:
-    from preop.cohort import Outcome
-
-_ELSEWHERE = (running,)  # their import has put their commands on the app
+_ELSEWHERE = (running, predicting)  # their import has put their commands on the app
 NEW_STUDY_PATIENTS = 80
 RUN_NAME, RUN_PATTERN = "%Y-%m-%d_%H%M%S", "[0-9]" * 4 + "-[0-9][0-9]-[0-9][0-9]_" + "[0-9]" * 6
 """Folder of a run of the examples."""
@@ -365,7 +363,7 @@ def validate(
     metrics = evaluate(judging, judge, output / "predictions", output / "ground_truth", output / "evaluation")
     evaluation_page(metrics, output / "results.html", cases=gallery(cards.values(), output / "results.html"))
     console.print(f"Result page: {output / 'results.html'}", soft_wrap=True)
-    _refuse_failures(outcome, output)
+    refuse_failures(outcome, output)
 
 
 @app.command(name="evaluate")
@@ -433,7 +431,7 @@ def radiomics(
         )
         tell(outcome.notes)
         console.print(f"The features are in {target}", soft_wrap=True)
-        _refuse_failures(outcome, target.with_name(f"{target.name}.parts"))
+        refuse_failures(outcome, target.with_name(f"{target.name}.parts"))
     elif mask is None:
         raise InvalidInputError("A scan needs its mask: preop radiomics SCAN MASK; or name a table, cohort.csv.")
     else:
@@ -519,12 +517,3 @@ def doctor() -> None:
         console.print(f"{mark} [bold]{finding.what}[/]: {finding.found}", soft_wrap=True)
         if finding.remedy:
             console.print(f"      type: {finding.remedy}", soft_wrap=True, highlight=False)
-
-
-def _refuse_failures(outcome: Outcome, where: Path) -> None:
-    """End with the failed patients and their reasons, after the results of the others are written."""
-    from preop.cohort import FailedPatientsError, failures_told
-
-    if outcome.failures:
-        patients = len(outcome.failures) + len(outcome.folders)
-        raise FailedPatientsError(failures_told(outcome.failures, patients, where, outcome.log))

@@ -60,8 +60,8 @@ def run_case(
     with locked(output), _input_folder(case, input, output) as folder:
         result = run(chosen, program, input=folder, output=output, model=used, options=Options(mpp, trust_model))
     if result.error is not None:
-        if before := result.stderr.strip().removesuffix(result.error).rstrip():
-            typer.echo(before, err=True)
+        if result.details:
+            typer.echo(result.details, err=True)
         raise InvalidInputError(result.error)
     console.print(
         f"{result.seconds:.1f} s, {memory(result.peak_memory_mb)}. The outputs are in {output}", soft_wrap=True
