@@ -15,7 +15,7 @@ import typer
 from rich.progress import Progress
 from rich.table import Table
 
-from preop.cli import predicting, repository, running
+from preop.cli import evaluating, predicting, repository, running
 from preop.cli.app import app, console
 from preop.cli.failures import refuse_failures
 from preop.cli.options import (
@@ -40,7 +40,7 @@ from preop.grandchallenge.runtime import ApiMethod
 from preop.radiomics.settings import Modality
 from preop.study import remove_killed_study, simulation_of, training_of
 
-_ELSEWHERE = (running, predicting)  # their import has put their commands on the app
+_ELSEWHERE = (running, predicting, evaluating)  # their import has put their commands on the app
 NEW_STUDY_PATIENTS = 80
 RUN_NAME, RUN_PATTERN = "%Y-%m-%d_%H%M%S", "[0-9]" * 4 + "-[0-9][0-9]-[0-9][0-9]_" + "[0-9]" * 6
 """Folder of a run of the examples."""
@@ -364,25 +364,6 @@ def validate(
     evaluation_page(metrics, output / "results.html", cases=gallery(cards.values(), output / "results.html"))
     console.print(f"Result page: {output / 'results.html'}", soft_wrap=True)
     refuse_failures(outcome, output)
-
-
-@app.command(name="evaluate")
-def evaluate_predictions(
-    predictions: Annotated[Path, typer.Option(help="Folder with predictions.json and the outputs of its jobs.")],
-    ground_truth: Annotated[Path, typer.Option(help="Folder with task.toml and reference.csv.")],
-    output: Annotated[Path, typer.Option(help="Folder for metrics.json and the result page.")],
-    engine: EngineOption = "auto",
-) -> None:
-    """Score predictions against their reference, as the evaluation of a challenge does."""
-    from preop.engines.submissions import evaluate
-    from preop.report import evaluation_page
-
-    judge = evaluation_program(repository.evaluation_folder())
-    judging = engine_told(judge, engine)
-    output.mkdir(parents=True, exist_ok=True)
-    metrics = evaluate(judging, judge, predictions, ground_truth, output)
-    evaluation_page(metrics, output / "results.html")
-    console.print(f"Result page: {output / 'results.html'}", soft_wrap=True)
 
 
 @app.command()
