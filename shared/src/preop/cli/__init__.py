@@ -13,7 +13,8 @@ def main() -> None:
     from preop.cli.interrupts import stopping_in_time
 
     with stopping_in_time("Stopped. What was finished is kept; the same command goes on from there.", INTERRUPTED):
-        from preop.cli.commands import app
+        import preop.cli.commands
+        from preop.cli.app import app
         from preop.errors import PreopError, unexpected
 
         try:

@@ -15,7 +15,7 @@ import typer
 from rich.progress import Progress
 from rich.table import Table
 
-from preop.cli import evaluating, predicting, repository, running
+from preop.cli import evaluating, predicting, proposing, repository, running
 from preop.cli.app import app, console
 from preop.cli.failures import refuse_failures
 from preop.cli.options import (
@@ -40,7 +40,7 @@ from preop.grandchallenge.runtime import ApiMethod
 from preop.radiomics.settings import Modality
 from preop.study import remove_killed_study, simulation_of, training_of
 
-_ELSEWHERE = (running, predicting, evaluating)  # their import has put their commands on the app
+_ELSEWHERE = (running, predicting, evaluating, proposing)  # their import has put their commands on the app
 NEW_STUDY_PATIENTS = 80
 RUN_NAME, RUN_PATTERN = "%Y-%m-%d_%H%M%S", "[0-9]" * 4 + "-[0-9][0-9]-[0-9][0-9]_" + "[0-9]" * 6
 """Folder of a run of the examples."""
