@@ -13,8 +13,7 @@ def main() -> None:
     from preop.cli.interrupts import stopping_in_time
 
     with stopping_in_time("Stopped. What was finished is kept; the same command goes on from there.", INTERRUPTED):
-        import preop.cli.commands
-        from preop.cli.app import app
+        from preop.cli.commands import app
         from preop.errors import PreopError, unexpected
 
         try:

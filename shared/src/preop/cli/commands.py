@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import Progress
 from rich.table import Table
 
 from preop.cli import evaluating, predicting, proposing, repository, running
@@ -37,9 +36,11 @@ from preop.engines.programs import algorithm_program, evaluation_program
 from preop.errors import InvalidInputError, InvalidOutputError
 from preop.grandchallenge.options import Options
 from preop.grandchallenge.runtime import ApiMethod
+from preop.progress import progress_bars
 from preop.radiomics.settings import Modality
 from preop.study import remove_killed_study, simulation_of, training_of
 
+__all__ = ["app"]
 _ELSEWHERE = (running, predicting, evaluating, proposing)  # their import has put their commands on the app
 NEW_STUDY_PATIENTS = 80
 RUN_NAME, RUN_PATTERN = "%Y-%m-%d_%H%M%S", "[0-9]" * 4 + "-[0-9][0-9]-[0-9][0-9]_" + "[0-9]" * 6
@@ -114,7 +115,7 @@ def _run_examples(folder: Path, engine: EngineChoice) -> None:
         bundled = find_test_cases(algorithm.folder)
         cases = {case.name: case.input for case in bundled}
         shows = {case.name: case.shows for case in bundled if case.shows is not None}
-        with Progress(console=console, transient=True) as progress:
+        with progress_bars() as progress:
             task = progress.add_task(algorithm.name, total=len(cases))
             runs = {}
             predictions = folder / algorithm.name / "predictions"
@@ -224,7 +225,7 @@ def simulate(
     Example: `preop simulate sarcoma_lung_metastasis --patients 100 --seed 1 --output simulated`
     """
     simulation = simulation_of(repository.find_algorithm(algorithm))
-    with Progress(console=console, transient=True) as progress:
+    with progress_bars() as progress:
         task = progress.add_task("Simulating", total=patients)
 
         def advance(done: int, _: int) -> None:
