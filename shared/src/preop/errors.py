@@ -39,6 +39,27 @@ def meant(word: str, known: Iterable[str]) -> str:
     return f" (did you mean {near[0]}?)" if near else ""
 
 
+def need_package(name: str, what: str, lock: str) -> None:
+    """Tell that a package is missing before it is needed.
+
+    Parameters
+    ----------
+    what
+        What it is for, as the beginning of a sentence.
+    lock
+        Of ``requirements/``, that holds it.
+
+    Raises
+    ------
+    MissingToolError
+        If it is not installed.
+    """
+    from importlib.util import find_spec
+
+    if find_spec(name) is None:
+        raise MissingToolError(f"{what} needs {name}, which is not installed: run requirements/install.sh {lock}.")
+
+
 def unexpected(error: BaseException) -> str:
     """Tell an error that nobody foresaw in one line; memory is blamed only by an error that says so itself."""
     detail = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
