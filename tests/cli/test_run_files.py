@@ -11,8 +11,9 @@ import pytest
 import SimpleITK as sitk
 from typer.testing import CliRunner
 
-from preop.cli.case_files import case_of_files, input_columns, input_options
+from preop.cli.case_files import input_options
 from preop.cli.commands import app
+from preop.cohort.inputs import case_of_inputs, input_columns
 from preop.errors import InvalidInputError
 from preop.grandchallenge.algorithm import Algorithm
 from preop.study import find_studies
@@ -61,7 +62,7 @@ def test_files_give_what_the_platforms_layout_gives(
         (["--input", "x", "--scan", "y", "--output", "a"], "A case is named by --input, or by its files: give one of both."),
         (["--scan", "no.nii", "--output", "a"], "scan: there is no file no.nii."),
         (["--scan", "scan.nii.gz", "--age", "old", "--output", "a"], "age of scan is 'old'; expected a number."),
-        (["--scan", "scan.nii.gz", "--mask-label", "2", "--output", "a"], "--mask-label names a region of a file that is not given."),
+        (["--scan", "scan.nii.gz", "--mask-label", "2", "--output", "a"], "mask_label names a region of a file that is not given."),
         (["--mask", "mask.nrrd", "--output", "a"], "The inputs mask are not a combination that toy accepts"),
     ],
 )  # fmt: skip
@@ -82,7 +83,7 @@ def test_an_option_that_is_not_the_algorithms_is_refused(ran: Ran) -> None:
 
 def test_the_values_and_the_region_reach_the_case(ran: Ran, toy: Algorithm) -> None:
     given = {"scan": "scan.nii.gz", "mask": "mask.nrrd", "mask_label": "2", "age": "61", "sex": "female"}
-    case = case_of_files(toy, given, mpp=0.25)
+    case = case_of_inputs(toy, given, mpp=0.25)
     assert case.value("facts") == {"age": 61, "sex": "female"}
     assert case.mask("mask").voxels.sum() == 6
     assert (case.name, case.um_per_pixel) == ("scan", 0.25)

@@ -13,10 +13,11 @@ import typer
 from preop.atomic import staging
 from preop.cli import repository
 from preop.cli.app import app, console
-from preop.cli.case_files import CaseCommand, case_of_files, given_inputs, how_to_name_a_case
+from preop.cli.case_files import CaseCommand, given_inputs, how_to_name_a_case
 from preop.cli.options import AlgorithmName, EngineOption, ModelOption, MppOption, TrustOption
 from preop.cli.printing import memory
 from preop.cli.programs import engine_told
+from preop.cohort.inputs import case_of_inputs
 from preop.engines.programs import algorithm_program
 from preop.engines.running import run
 from preop.engines.workspace import existing_folders
@@ -76,7 +77,7 @@ def _named_case(algorithm: Algorithm, folder: Path | None, given: Mapping[str, s
     if folder is not None and given:
         raise InvalidInputError("A case is named by --input, or by its files: give one of both.")
     if given:
-        return case_of_files(algorithm, given, mpp=mpp)
+        return case_of_inputs(algorithm, given, mpp=mpp)
     if folder is None:
         raise InvalidInputError(f"No case is named. Name its files: {how_to_name_a_case(algorithm)}.")
     return replace(read_case(algorithm, existing_folders({"input": folder})["input"]), um_per_pixel=mpp)
