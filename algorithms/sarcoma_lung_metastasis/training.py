@@ -119,7 +119,7 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
         validation=validation,
     )
     write_model(model, info, {WEIGHTS_FILE: content.encode(), **references_file(likeness)})
-    write_report(study.evidence, report, title=cohort.algorithm.title, source=cohort.source)
+    write_report(study.evidence, report, title=cohort.algorithm.title, source=cohort.source, model=model)
     shutil.rmtree(work, ignore_errors=True)
     return validation
 

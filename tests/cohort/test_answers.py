@@ -9,7 +9,9 @@ from preop.report import predictions_page
 from tests.cohort.test_validation import scan
 
 
-def test_each_patient_has_a_row_and_the_page_no_figure_of_performance(toy: Algorithm, tmp_path: Path) -> None:
+def test_each_patient_has_a_row_and_the_page_no_figure_of_performance(
+    toy: Algorithm, toy_model: Path, tmp_path: Path
+) -> None:
     scan(tmp_path, "1.mha", 0.5)
     scan(tmp_path, "2.mha", 0.7)
     (tmp_path / "cohort.csv").write_text("patient,scan,centre\n007,1.mha,A\nbroken,2.mha,B\n")
@@ -23,9 +25,11 @@ def test_each_patient_has_a_row_and_the_page_no_figure_of_performance(toy: Algor
         {"patient": "007", "centre": "A", "score": "1e-05", "error": ""},
         {"patient": "broken", "centre": "B", "score": "", "error": "It is <flat>."},
     ]
-    predictions_page(cohort, answers, {}, tmp_path / "predictions.csv", tmp_path / "index.html")
+    predictions_page(cohort, answers, {}, tmp_path / "predictions.csv", tmp_path / "index.html", model=toy_model)
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
     assert "1 patient could not be run" in page
     assert "It is &lt;flat&gt;." in page
     assert "0.00" in page
     assert "AUC" not in page
+    assert "toy 1.0.0, trained 2026-01-01, seed 0" in page
+    assert cohort.sha256 in page

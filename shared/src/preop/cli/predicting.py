@@ -44,7 +44,7 @@ def predict(
     answers.write(output / TABLE)
     cards, without = cohort_pages(patients, outcome.folders, output / "cases", model=used)
     tell([f"No case page of {name}: {reason}" for name, reason in without.items()])
-    predictions_page(patients, answers, cards, output / TABLE, output / PAGE)
+    predictions_page(patients, answers, cards, output / TABLE, output / PAGE, model=used)
     console.print(f"Table: {output / TABLE}", soft_wrap=True)
     console.print(f"Page: {output / PAGE}", soft_wrap=True)
     refuse_failures(outcome, output)

@@ -12,6 +12,7 @@ from preop.grandchallenge.algorithm import Kind, Socket
 from preop.report.blocks import capital, number
 from preop.report.case import Card, gallery
 from preop.report.sections import Block, Column, Links, Note, Page, Row, Section, Table, write_page
+from preop.study import model_provenance
 
 NO_REFERENCE = (
     "Without a reference standard nothing can be said about how often this is right: preop validate does so once pathology or "
@@ -19,7 +20,9 @@ NO_REFERENCE = (
 )
 
 
-def predictions_page(cohort: Cohort, answers: Answers, cards: Mapping[str, Card], table: Path, path: Path) -> None:
+def predictions_page(
+    cohort: Cohort, answers: Answers, cards: Mapping[str, Card], table: Path, path: Path, *, model: Path
+) -> None:
     """Write the page.
 
     Parameters
@@ -30,6 +33,8 @@ def predictions_page(cohort: Cohort, answers: Answers, cards: Mapping[str, Card]
         The file that holds the answers.
     path
         The HTML file to write.
+    model
+        Folder of the model.
     """
     failed = [row for row in answers.rows if "error" in row]
     unsure = [row for row in answers.rows if row.get("assessable", "yes") != "yes"]
@@ -47,6 +52,7 @@ def predictions_page(cohort: Cohort, answers: Answers, cards: Mapping[str, Card]
             *([Section("Case by case", [gallery(cards.values(), path)])] if cards else []),
             Section("Table", _table(cohort, answers, table, path)),
         ],
+        provenance=[*model_provenance(model), ("SHA-256 of the cohort table", cohort.sha256)],
     )
     write_page(page, path)
 
