@@ -47,13 +47,13 @@ class Predictions:
         Raises
         ------
         PatientFailedError
-            If the program failed, with its sentence and all that it said.
+            If the program failed, with its sentence, and apart from it all else that it said.
         """
         result = (
             self._by_server(patient, folder / "output") if self._start else self._by_itself(patient, folder / "output")
         )
         if result.error is not None:
-            raise PatientFailedError(result.error, result.stderr)
+            raise PatientFailedError(result.error, result.details)
 
     def map(
         self, function: Callable[[Item], None], items: Sequence[Item], *, description: str | None

@@ -34,7 +34,7 @@ def predict_cohort(
     model: Path,
     output: Path,
     *,
-    task: Path,
+    task: Path | None,
     engine: Engine,
     options: Options = DEFAULT_OPTIONS,
 ) -> Outcome:
@@ -49,7 +49,7 @@ def predict_cohort(
     output
         A new or empty folder, or one that the same algorithm and model began.
     task
-        ``task.toml`` of the evaluation for this algorithm.
+        ``task.toml`` of the evaluation for this algorithm; None where the patients have no reference standard.
     engine
         What runs the algorithm.
     options
@@ -71,7 +71,7 @@ def predict_cohort(
     refuse_to_start_again()
     algorithm = cohort.algorithm
     read_model_info(model, algorithm, None)
-    reference = _reference(cohort, task)
+    reference = None if task is None else _reference(cohort, task)
     with locked(output):
         contents = Contents(output / INDEX_FILE)
         open_resumable_run(output, {"algorithm": algorithm.name, "model": contents.of(model)})
@@ -81,7 +81,8 @@ def predict_cohort(
         results = Results(predictions, [patient.name for patient in cohort.patients])
         # Cases are told apart by the names of their images, in which neither folders nor endings survive.
         case_names = {patient.name: results[patient.name].name for patient in cohort.patients}
-        _write_ground_truth(cohort, reference, case_names, output / "ground_truth")
+        if reference is not None:
+            _write_ground_truth(cohort, reference, case_names, output / "ground_truth")
         common = {"the program": versions_digest(), "the algorithm": code_digest(algorithm.folder)}
         with predicting(engine, algorithm_program(algorithm), model, output, options=options) as ready:
             outcome = keep_up(

@@ -165,7 +165,9 @@ def _reported(action: Callable[[], None]) -> int:
 
 
 def _report(error: BaseException) -> None:
-    traceback.print_exception(error)
+    """Say why; where from is of use only if nobody foresaw it."""
+    if not isinstance(error, PreopError):
+        traceback.print_exception(error)
     print(describe_error(error), file=sys.stderr, flush=True)
 
 
