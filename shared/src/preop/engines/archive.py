@@ -318,36 +318,46 @@ def entries_of(path: Path) -> Iterator[tuple[tarfile.TarInfo, bytes]]:
         If it is damaged, or holds more in small files than an image or a model does.
     """
     kept = 0
-    for entry, file in streams_of(path):
-        small = file is not None and entry.size <= _LARGEST_METADATA_BYTES
-        kept += entry.size if small else 0
-        if kept > _MOST_METADATA_BYTES:
-            raise InvalidOutputError(f"{path.name} holds more than {_MOST_METADATA_BYTES / 1e6:.0f} MB in small files.")
-        yield entry, file.read() if file is not None and small else b""
+    with whole(path):
+        for entry, file in streams_of(path):
+            small = file is not None and entry.size <= _LARGEST_METADATA_BYTES
+            kept += entry.size if small else 0
+            if kept > _MOST_METADATA_BYTES:
+                raise InvalidOutputError(
+                    f"{path.name} holds more than {_MOST_METADATA_BYTES / 1e6:.0f} MB in small files."
+                )
+            yield entry, file.read() if file is not None and small else b""
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[None]:
+    """Refuse an archive that turns out to be damaged or cut off while it is read.
+
+    Raises
+    ------
+    InvalidOutputError
+        If it is.
+    """
+    try:
+        yield
+    except _DAMAGED as error:
+        raise InvalidOutputError(f"{path.name} is not a whole tar archive: it is damaged or cut off.") from error
 
 
 def streams_of(path: Path) -> Iterator[tuple[tarfile.TarInfo, IO[bytes] | None]]:
     """Go through an archive once, to its very end, so that the checksum of the compression is checked too.
 
-    Files come open, to be read before the next one is asked for.
-
-    Raises
-    ------
-    InvalidOutputError
-        If it is damaged.
+    Files come open, to be read before the next one is asked for, and under :func:`whole`.
     """
-    try:
-        with path.open("rb") as raw:
-            compressed = raw.read(2) == _GZIP_MAGIC
-            raw.seek(0)
-            stream: Any = gzip.GzipFile(fileobj=raw) if compressed else raw
-            with tarfile.open(fileobj=stream, mode="r|") as tar:
-                for entry in tar:
-                    yield entry, tar.extractfile(entry) if entry.isfile() else None
-            while stream.read(2**20):
-                pass
-    except _DAMAGED as error:
-        raise InvalidOutputError(f"{path.name} is not a whole tar archive: it is damaged or cut off.") from error
+    with path.open("rb") as raw, whole(path):
+        compressed = raw.read(2) == _GZIP_MAGIC
+        raw.seek(0)
+        stream: Any = gzip.GzipFile(fileobj=raw) if compressed else raw
+        with tarfile.open(fileobj=stream, mode="r|") as tar:
+            for entry in tar:
+                yield entry, tar.extractfile(entry) if entry.isfile() else None
+        while stream.read(2**20):
+            pass
 
 
 def _put(partial: Path, target: Path, content_of: Callable[[Path], str], *, force: bool) -> bool:

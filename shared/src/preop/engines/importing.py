@@ -26,6 +26,7 @@ from preop.engines.archive import (
     check_model_archive,
     entries_of,
     streams_of,
+    whole,
 )
 from preop.engines.containers import ContainerEngine
 from preop.engines.programs import Program
@@ -103,7 +104,7 @@ def _load(engine: ContainerEngine, archive: Path, described: ImageArchive) -> st
         process = subprocess.Popen([*engine.command, "load"], stdin=subprocess.PIPE, stdout=said, stderr=said)
         assert process.stdin is not None  # noqa: S101 - a pipe was asked for
         try:
-            with process.stdin as pipe, tarfile.open(fileobj=pipe, mode="w|") as tar:
+            with whole(archive), process.stdin as pipe, tarfile.open(fileobj=pipe, mode="w|") as tar:
                 for entry, file in streams_of(archive):
                     if entry.name in wanted:
                         tar.addfile(entry, file)
@@ -137,7 +138,7 @@ def unpack_model(archive: Path, output: Path) -> Path:
     if not folder.is_dir():
         try:
             check_model_archive(archive)
-            with replacing_folder(folder) as partial:
+            with replacing_folder(folder) as partial, whole(archive):
                 _unpack(archive, partial)
         except InvalidOutputError as error:
             raise InvalidInputError(str(error)) from None
