@@ -116,9 +116,7 @@ def program() -> str:
 def main() -> None:
     """Run R and write the figures."""
     if shutil.which("Rscript") is None:
-        sys.exit(
-            f"Rscript was not found; install R with {', '.join(PACKAGES)} (Debian: r-base-core, r-cran-...)."
-        )
+        sys.exit(f"Rscript was not found; install R with {', '.join(PACKAGES)} (Debian: r-base-core, r-cran-...).")
     done = subprocess.run(["Rscript", "--vanilla", "-"], input=program(), text=True, capture_output=True, check=False)
     if done.returncode:
         sys.exit(f"R stopped: {done.stderr}")

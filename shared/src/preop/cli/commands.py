@@ -329,41 +329,52 @@ def train(
 
 @app.command()
 def validate(
-    algorithm: AlgorithmName,
-    cohort: CohortOption,
-    output: Annotated[Path, typer.Option(help="A new folder, or one that the same call began.")],
-    model: ModelOption = None,
+    algorithm: Annotated[
+        str | None,
+        typer.Argument(metavar="[ALGORITHM]", help="Its name, or its folder; with --verify that of the record."),
+    ] = None,
+    cohort: Annotated[Path | None, typer.Option(help="cohort.csv: one row a patient.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="A new folder, or one that the same call began; with --verify by default one beside the record."
+        ),
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="Model folder or exported model.tar.gz; by default the one that comes with it.")
+    ] = None,
+    image: Annotated[
+        Path | None, typer.Option(help="Exported archive of an image, to validate what somebody else has built.")
+    ] = None,
     engine: EngineOption = "auto",
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Run the patients on a Dask cluster: its address or --scheduler-file."),
+    ] = None,
+    verify: Annotated[
+        Path | None, typer.Option(metavar="RECORD", help="Run the validation of this record.json again and compare.")
+    ] = None,
     trust_model: TrustOption = False,  # noqa: FBT002
 ) -> None:
-    """Run a model over another cohort and score it against its reference standard.
+    """Run a model over another cohort and score it against its reference standard; leave a record that others can verify.
 
-    Example: `preop validate sarcoma_lung_metastasis --cohort hospital/cohort.csv --output validation`
+    Examples: `preop validate sarcoma_lung_metastasis --cohort hospital/cohort.csv --output validation`;
+    `preop validate sarcoma_lung_metastasis --cohort hospital/cohort.csv --output validation --image sarcoma.tar.gz
+    --model model.tar.gz` runs what somebody else has exported; `preop validate --verify validation/record.json` runs it
+    again and compares every figure. docs/validation.md
     """
-    from preop.cohort import predict_cohort, read_cohort, tell
-    from preop.engines.submissions import evaluate
-    from preop.report import evaluation_page
-    from preop.report.case import cohort_pages, gallery
+    from preop.cli import validating
 
-    described = repository.find_algorithm(algorithm)
-    patients, used = read_cohort(cohort, described), model or described.folder / "model"
-    judge = evaluation_program(repository.evaluation_folder())
-    predicting = engine_told(algorithm_program(described), engine)
-    judging = engine_told(judge, engine)  # a missing image is told now, not after the last patient
-    outcome = predict_cohort(
-        patients,
-        used,
-        output,
-        task=repository.ground_truth_folder(described) / "task.toml",
-        engine=predicting,
-        options=Options(trust_model=trust_model),
+    described = repository.find_algorithm(algorithm) if algorithm else None
+    if verify is not None:
+        named = {"cohort": cohort, "output": output, "model": model, "image": image, "scheduler": scheduler}
+        validating.verify(verify, {**named, "algorithm": described, "engine": engine, "trust_model": trust_model})
+        return
+    if described is None or cohort is None or output is None:
+        raise typer.BadParameter("Name ALGORITHM, --cohort and --output; or --verify RECORD.")
+    outcome, _ = validating.validate(
+        validating.Asked(described, cohort, output, model, image, engine, scheduler, trust_model)
     )
-    tell(outcome.notes)
-    cards, without = cohort_pages(patients, outcome.folders, output / "cases", model=used)
-    tell([f"No case page of {name}: {reason}" for name, reason in without.items()])
-    metrics = evaluate(judging, judge, output / "predictions", output / "ground_truth", output / "evaluation")
-    evaluation_page(metrics, output / "results.html", cases=gallery(cards.values(), output / "results.html"))
-    console.print(f"Result page: {output / 'results.html'}", soft_wrap=True)
     refuse_failures(outcome, output)
 
 

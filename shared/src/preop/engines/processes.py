@@ -14,8 +14,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from preop.engines.base import DEFAULT_OPTIONS, Engine, Started, data_limit_bytes, spawn, succeeds
-from preop.engines.programs import Program
+from preop.engines.base import DEFAULT_OPTIONS, Engine, Identity, Started, data_limit_bytes, spawn, succeeds
+from preop.engines.programs import Program, sources_digest
+from preop.folders import package_versions
 from preop.grandchallenge.options import Options
 from preop.grandchallenge.roots import variable_of
 from preop.grandchallenge.runtime import API_METHOD_VARIABLE, ApiMethod
@@ -95,6 +96,10 @@ class ProcessEngine(Engine):
                 os.killpg(process.pid, number)
 
         return Started(process, send, lambda: [*self._enter(process.pid), sys.executable])
+
+    def identify(self, program: Program) -> Identity:
+        """Tell the sources in the checkout, and the versions of this machine."""
+        return Identity(self.name, None, sources_digest(program), package_versions())
 
     def share(self, folder: Path, work: Path) -> Path:  # noqa: ARG002 - the process runs as the caller
         """Give the folder itself: the process runs as the caller."""

@@ -33,6 +33,9 @@ class Program:
         The lock under ``requirements/`` that its image installs.
     memory_gb, time_limit_s, gpu
         What it may use.
+    imported
+        Identity of the image that somebody else has exported and that runs in place of one from these sources; None where
+        none does.
     """
 
     name: str
@@ -45,11 +48,12 @@ class Program:
     memory_gb: int
     time_limit_s: float
     gpu: bool = False
+    imported: str | None = None
 
     @property
     def image(self) -> str:
-        """Name and tag of its image."""
-        return f"preop/{self.name}:{self.version}"
+        """Name and tag of its image, or the identity of an imported one."""
+        return self.imported or f"preop/{self.name}:{self.version}"
 
 
 def algorithm_program(algorithm: Algorithm) -> Program:
