@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from preop.cli import repository
+from preop.cli import hospital, repository
 from preop.cli.options import (
     AlgorithmName,
     AlgorithmNames,
@@ -53,6 +53,11 @@ app = typer.Typer(
 )
 console = Console()
 NEW_STUDY_PATIENTS = 80
+app.command(
+    "case",
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": ["-h", "--help"]},
+)(hospital.case)
+app.command("import", no_args_is_help=True)(hospital.import_export)
 RUN_NAME, RUN_PATTERN = "%Y-%m-%d_%H%M%S", "[0-9]" * 4 + "-[0-9][0-9]-[0-9][0-9]_" + "[0-9]" * 6
 """Folder of a run of the examples."""
 
