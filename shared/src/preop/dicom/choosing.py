@@ -254,11 +254,10 @@ def _better(best: Series, other: Series, rule: SeriesRule) -> str:
 
 
 def _is_axial(series: Series) -> bool:
-    value = series.header.get("ImageOrientationPatient")
     try:
-        row, column = [float(each) for each in value[:3]], [float(each) for each in value[3:]] if value else []
-        return abs(row[0] * column[1] - row[1] * column[0]) > 0.7
-    except (TypeError, ValueError, IndexError):
+        turned = [float(each) for each in series.header["ImageOrientationPatient"]]
+        return abs(turned[0] * turned[4] - turned[1] * turned[3]) > 0.7
+    except (KeyError, ValueError, IndexError):
         return True
 
 
