@@ -32,7 +32,6 @@ from preop.engines.building import build_image
 from preop.engines.choosing import EngineChoice, find_engine
 from preop.engines.containers import ContainerEngine, image_problem
 from preop.engines.programs import algorithm_program, evaluation_program
-from preop.engines.running import run
 from preop.errors import InvalidInputError, InvalidOutputError
 from preop.grandchallenge.options import Options
 from preop.grandchallenge.runtime import ApiMethod
@@ -65,8 +64,17 @@ RUN_NAME, RUN_PATTERN = "%Y-%m-%d_%H%M%S", "[0-9]" * 4 + "-[0-9][0-9]-[0-9][0-9]
 @app.command(name="run")
 def run_case(
     algorithm: AlgorithmName,
-    input: Annotated[Path, typer.Option(help="Folder as the platform's /input: inputs.json and what it names.")],  # noqa: A002
-    output: Annotated[Path, typer.Option(help="A new or empty folder for the outputs.")],
+    input: Annotated[  # noqa: A002
+        Path | None, typer.Option(help="Folder as the platform's /input: inputs.json and what it names.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="A new or empty folder for the outputs.")] = None,
+    dicom_in: Annotated[
+        Path | None, typer.Option(help="Folder with the DICOM series of a patient, in place of --input.")
+    ] = None,
+    dicom_out: Annotated[
+        Path | None, typer.Option(help="A new folder for the results as DICOM: SEG, SR and the case page.")
+    ] = None,
+    patient: Annotated[str | None, typer.Option(help="Number of the patient, where --dicom-in holds several.")] = None,
     model: ModelOption = None,
     engine: EngineOption = "auto",
     mpp: MppOption = None,
@@ -74,32 +82,18 @@ def run_case(
 ) -> None:
     """Run an algorithm on one case, as the platform does.
 
-    Example: `preop run sarcoma_lung_metastasis --input case/input --output case/output`
+    Examples: `preop run sarcoma_lung_metastasis --input case/input --output case/output`;
+    `preop run lung_nodal_stage --dicom-in series --dicom-out results` goes from DICOM to DICOM
     """
-    from preop.cli.pages import page_told
-    from preop.folders import is_empty, locked
+    from preop.cli.running import Run
 
-    described = repository.find_algorithm(algorithm)
-    if not is_empty(output):
-        raise InvalidOutputError(f"{output} is not empty: name a new folder, so that nothing is overwritten.")
-    program = algorithm_program(described)
-    chosen = engine_told(program, engine)
-    with locked(output):
-        result = run(
-            chosen,
-            program,
-            input=input,
-            output=output,
-            model=model or described.folder / "model",
-            options=Options(mpp, trust_model),
-        )
-    if result.error is not None:
-        typer.echo(result.stderr, err=True)
-        raise InvalidInputError(result.error)
-    console.print(f"{result.seconds:.1f} s, {memory(result.peak_memory_mb)}. The outputs are in {output}")
-    page = page_told(described, input, output, output, model or described.folder / "model", mpp)
-    if page is not None:
-        console.print(f"Case page: {page.page}", soft_wrap=True)
+    chosen = Run(repository.find_algorithm(algorithm), engine, model, Options(mpp, trust_model))
+    if dicom_in is not None and dicom_out is not None and input is None:
+        chosen.on_series(dicom_in, dicom_out, output, patient)
+    elif input is not None and output is not None and dicom_in is dicom_out is None:
+        chosen.on_case(input, output)
+    else:
+        raise InvalidInputError("A run needs --input and --output, or --dicom-in and --dicom-out.")
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,12 @@ def write_results(
     InvalidOutputError
         If there is no series that results could refer to.
     """
+    with warnings.catch_warnings():  # of values in the original headers, which stay as they are
+        warnings.simplefilter("ignore")
+        return _written(outputs, sources, folder, pdf)
+
+
+def _written(outputs: CaseOutputs, sources: Mapping[str, Series], folder: Path, pdf: Path | None) -> list[Path]:
     algorithm = outputs.algorithm
     headers = {slug: headers_of(series) for slug, series in sources.items()}
     if not headers:
