@@ -57,6 +57,7 @@ app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": ["-h", "--help"]},
 )(hospital.case)
 app.command("import", no_args_is_help=True)(hospital.import_export)
+app.command("store")(hospital.store)
 RUN_NAME, RUN_PATTERN = "%Y-%m-%d_%H%M%S", "[0-9]" * 4 + "-[0-9][0-9]-[0-9][0-9]_" + "[0-9]" * 6
 """Folder of a run of the examples."""
 

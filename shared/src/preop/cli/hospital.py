@@ -62,6 +62,18 @@ def import_export(
         Path | None,
         typer.Option(help="Table (CSV, Excel) with a column patient: the hospital's number, or the pseudonym."),
     ] = None,
+    dicomweb: Annotated[
+        str | None, typer.Option(metavar="URL", help="Fetch from a PACS by DICOMweb in place of FOLDER.")
+    ] = None,
+    patient: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="With --dicomweb: number of a patient; * for all. May be repeated; by default those of --clinical."
+        ),
+    ] = None,
+    dates: Annotated[
+        str | None, typer.Option(metavar="FROM-TO", help="With --dicomweb: days of examinations, 20240101-20240630.")
+    ] = None,
     key: Annotated[
         Path | None,
         typer.Option(help="Key of the pseudonyms, outside the cohort; by default COHORT.private/pseudonyms.key."),
@@ -71,20 +83,65 @@ def import_export(
 
     What was chosen and why is in COHORT.private/choices.csv: correct the columns use and region, and run the command again.
 
-    Example: `preop import export/ --study sarcoma_lung_metastasis --output cohort`
+    Examples: `preop import export/ --study sarcoma_lung_metastasis --output cohort`;
+    `preop import --dicomweb https://pacs/dicom-web --clinical patients.csv --study lung_nodal_stage --output cohort`
     """
     from preop.cohort import tell
     from preop.cohort.importing import import_cohort
 
-    if folder is None or not study or output is None:
-        raise InvalidInputError("An import needs a folder, --study and --output.")
+    if not study or output is None or (folder is None) == (dicomweb is None):
+        raise InvalidInputError("An import needs --study, --output, and either a folder or --dicomweb.")
     described = repository.find_algorithm(study)
-    found = import_cohort(folder, described, output, key=key, clinical=clinical)
+    source = folder or _fetched(described, str(dicomweb), output, patient or _numbers(clinical), dates)
+    found = import_cohort(source, described, output, key=key, clinical=clinical)
     tell(found.notes)
     console.print(f"What was chosen and why: {found.choices}", soft_wrap=True)
     found.refuse_failures()
     if found.table is not None:
         console.print(f"The cohort is {found.table}", soft_wrap=True)
+
+
+def store(
+    folder: Annotated[Path, typer.Argument(help="Folder with DICOM objects, such as that of --dicom-out.")],
+    dicomweb: Annotated[str, typer.Option(metavar="URL", help="DICOMweb service of the PACS.")],
+) -> None:
+    """Store results on a PACS by DICOMweb (STOW).
+
+    Example: `preop store results --dicomweb https://pacs/dicom-web`
+    """
+    from preop.dicom.web import store as store_files
+
+    files = sorted(folder.glob("*.dcm")) if folder.is_dir() else []
+    if not files:
+        raise InvalidInputError(f"{folder} holds no DICOM objects (*.dcm); give the folder of preop run --dicom-out.")
+    store_files(dicomweb, files)
+    console.print(f"{len(files)} objects are stored on {dicomweb}", soft_wrap=True)
+
+
+def _fetched(algorithm: Algorithm, url: str, output: Path, patients: Sequence[str], dates: str | None) -> Path:
+    """Fetch what an algorithm may need into the private folder of a cohort."""
+    from preop.cohort.importing import private_folder
+    from preop.dicom.web import download
+
+    if not patients:
+        raise InvalidInputError(
+            "Whose series are wanted? Name patients by --patient or a table by --clinical; --patient '*' is all."
+        )
+    modalities = {modality for socket in algorithm.inputs if socket.series for modality in socket.series.modality}
+    folder = private_folder(output) / "dicom"
+    fetched = download(url, folder, patients=patients, modalities=modalities, dates=dates)
+    console.print(f"{fetched} series were fetched from {url}", soft_wrap=True)
+    return folder
+
+
+def _numbers(clinical: Path | None) -> list[str]:
+    from preop.tables import read_table
+
+    return (
+        []
+        if clinical is None
+        else [row["patient"] for row in read_table(clinical, key="patient", what="clinical table").rows]
+    )
 
 
 def _options(arguments: Sequence[str]) -> dict[str, str]:

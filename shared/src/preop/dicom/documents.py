@@ -31,17 +31,6 @@ def write_document(pdf: Path, headers: Sequence[Any], algorithm: Algorithm, titl
     document = Dataset()
     for tag, value in of_patient_and_study(headers[0]).items():
         setattr(document, tag, value)
-    for tag in (
-        "PatientBirthDate",
-        "PatientSex",
-        "ReferringPhysicianName",
-        "AccessionNumber",
-        "StudyID",
-        "StudyTime",
-        "StudyDate",
-    ):
-        if tag not in document:  # of type 2: there, even if empty
-            setattr(document, tag, "")
     document.SOPClassUID = EncapsulatedPDFStorage
     document.SOPInstanceUID = uid_of("object", headers[0].SeriesInstanceUID, algorithm.name, title, sha256(pdf))
     document.SeriesInstanceUID = uid_of(

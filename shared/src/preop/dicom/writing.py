@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 MANUFACTURER = "preop"
 SCHEME = "99PREOP"
 """Of codes that no standard has: the names of the inputs and outputs of algorithms."""
+_TYPE_2 = (
+    *("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID"),
+    *("AccessionNumber", "ReferringPhysicianName", "PositionReferenceIndicator"),
+)
+"""What objects of an examination have to have, if empty (DICOM PS3.3, C.7.1.1, C.7.2.1 and C.7.4.1)."""
 _LONGEST_CODE = 16  # DICOM PS3.5, SH
 _LONGEST_TEXT = 64  # LO
 
@@ -45,11 +50,18 @@ def code(value: str, meaning: str | None = None) -> CodedConcept:
 
 
 def headers_of(series: Series) -> list[Any]:
-    """Read the headers of a series, whole and without pixels, for objects that refer to it."""
+    """Read the headers of a series, whole and without pixels, for objects that refer to it; what has to be there is, if empty."""
     import pydicom
 
     with series.files() as files:
-        return [pydicom.dcmread(file, stop_before_pixels=True, force=True) for file in files]
+        headers = [pydicom.dcmread(file, stop_before_pixels=True, force=True) for file in files]
+    for header in headers:
+        for tag in _TYPE_2:
+            if tag not in header:
+                setattr(header, tag, "")
+        if not header.get("FrameOfReferenceUID"):
+            header.FrameOfReferenceUID = uid_of("frame", header.SeriesInstanceUID)
+    return headers
 
 
 def write_object(dataset: Any, path: Path) -> Path:
