@@ -76,8 +76,10 @@ class Run:
         patient
             Number of the patient, where the folder holds several.
         """
+        from preop.dicom.writing import require_writer
         from preop.folders import is_empty
 
+        require_writer()
         if not is_empty(target):
             raise InvalidOutputError(f"{target} is not empty: name a new folder, so that nothing is overwritten.")
         choices = _choices(source, self.algorithm, patient)

@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 IDENTIFYING = (
     "PatientName",
@@ -89,8 +89,8 @@ _SEQUENCES = (
 )
 TAGS = (*IDENTIFYING, *_DESCRIBING, *_SEQUENCES)
 _DIRECTORY = "1.2.840.10008.1.3.10"
-_START = 256 * 1024
-"""Of a packed file so much is unpacked at first: headers are shorter, as a rule."""
+_START = 64 * 1024
+"""So much of a file is read, or unpacked, at first: headers are shorter, as a rule."""
 _MOST = 4 * 2**30
 """A packed file may not claim to be larger."""
 
@@ -121,7 +121,7 @@ def read_header(place: Place) -> Header | str | None:
     try:
         if not place.member:
             with place.path.open("rb") as file:
-                return _parsed(file, place.path.name)
+                return _of_stream(file, place.path.name)
         with zipfile.ZipFile(place.path) as archive:
             return _of_member(archive, place.member)
     except (OSError, zipfile.BadZipFile, RuntimeError) as error:
@@ -146,15 +146,20 @@ def _of_member(archive: zipfile.ZipFile, name: str) -> Header | str | None:
         return f"it claims to be {archive.getinfo(name).file_size / 2**30:.0f} GiB large"
     try:
         with archive.open(name) as packed:
-            start = packed.read(_START)
-            if not _looks_like_dicom(start):
-                return None
-            found = _parsed(io.BytesIO(start), name)
-            if isinstance(found, str):
-                found = _parsed(io.BytesIO(start + packed.read()), name)
-            return found
+            return _of_stream(packed, name)
     except (RuntimeError, NotImplementedError, zipfile.BadZipFile, EOFError) as error:
         return f"it cannot be unpacked ({error})"
+
+
+def _of_stream(file: IO[bytes], name: str) -> Header | str | None:
+    """Read a header from the beginning of a file, and from all of it where that was too short."""
+    start = file.read(_START)
+    content = io.BytesIO(start)
+    found = _parsed(content, name)
+    # pydicom says nothing of a header that ends between two elements: the end was reached where it needed more.
+    if found is not None and content.tell() == len(start) == _START:
+        return _parsed(io.BytesIO(start + file.read()), name)
+    return found
 
 
 def _looks_like_dicom(start: bytes) -> bool:
@@ -162,7 +167,7 @@ def _looks_like_dicom(start: bytes) -> bool:
     return start[128:132] == b"DICM" or start[:2] == b"\x08\x00"
 
 
-def _parsed(file: BinaryIO, name: str) -> Header | str | None:
+def _parsed(file: io.BytesIO, name: str) -> Header | str | None:
     import pydicom
     from pydicom import config
 
@@ -196,10 +201,26 @@ def _tags() -> list[int]:
     return [number for tag in TAGS if (number := tag_for_keyword(tag)) is not None]
 
 
+@functools.cache
+def _texts() -> dict[int, str]:
+    """Keywords of those tags that are stored as text."""
+    from pydicom.datadict import dictionary_VR, keyword_for_tag
+
+    kinds = {"AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UI"}
+    return {tag: keyword_for_tag(tag) for tag in _tags() if dictionary_VR(tag) in kinds}
+
+
 def _plain(dataset: Any) -> Header:
     found: dict[str, Any] = {}
-    for element in dataset:
-        if element.VR != "SQ" and element.value not in (None, "", []):
+    texts = _texts()
+    for tag in dataset.keys():  # noqa: SIM118 - going through a data set itself reads every value
+        raw = dataset.get_item(tag)
+        if (keyword := texts.get(tag)) and isinstance(raw.value, bytes) and raw.value.isascii():
+            # As pydicom would, for a tenth of the time: nearly all values are short texts of plain letters.
+            value = raw.value.decode("ascii").rstrip("\0 ")
+            if value:
+                found[keyword] = [part.strip() for part in value.split("\\")] if "\\" in value else value.strip()
+        elif raw.VR != "SQ" and (element := dataset[tag]).VR != "SQ" and element.value not in (None, "", []):
             found[element.keyword] = _text(element.value)
     if "PerFrameFunctionalGroupsSequence" in dataset and "StructureSetROISequence" not in dataset:
         found["NumberOfFrames"] = str(len(dataset.PerFrameFunctionalGroupsSequence))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from preop.atomic import replacing
 from preop.dicom.series import Series
+from preop.errors import MissingToolError
 
 if TYPE_CHECKING:
     from highdicom.sr.coding import CodedConcept
@@ -24,6 +26,20 @@ _TYPE_2 = (
 """What objects of an examination have to have, if empty (DICOM PS3.3, C.7.1.1, C.7.2.1 and C.7.4.1)."""
 _LONGEST_CODE = 16  # DICOM PS3.5, SH
 _LONGEST_TEXT = 64  # LO
+
+
+def require_writer() -> None:
+    """Refuse to begin where what writes DICOM is not installed.
+
+    Raises
+    ------
+    MissingToolError
+        With what to type.
+    """
+    if importlib.util.find_spec("highdicom") is None:
+        raise MissingToolError(
+            "highdicom, which writes results as DICOM, is not installed: requirements/install.sh hospital"
+        )
 
 
 def equipment(name: str, algorithm_version: str) -> dict[str, Any]:
