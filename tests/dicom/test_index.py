@@ -5,18 +5,22 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from preop.cli.repository import find_algorithm
 from preop.dicom.choosing import Correction, choose
 from preop.dicom.headers import Place
 from preop.dicom.index import read_index
+from preop.dicom.inputs import read_volume, write_inputs
 from preop.dicom.privacy import Originals, cautions
 from preop.dicom.pseudonyms import person, pseudonym, read_key
 from preop.dicom.series import Content, Series, series_of
 from preop.errors import InvalidInputError
+from preop.slides import Slide, write_slide
 from tests.dicom.export import SHAPE, write_export
-from tests.dicom.made import MR, edit, file_of, volume_of, write_series
+from tests.dicom.made import MR, edit, file_of, volume_of, write_enhanced, write_series
+from tests.slides.dicom_slides import write_dicom_slide
 
 LIVER, LUNG, BLADDER = (
     find_algorithm(name) for name in ("liver_growth_pattern", "lung_nodal_stage", "bladder_lymph_nodes")
@@ -168,9 +172,9 @@ def test_the_pet_is_of_the_examination_of_the_ct_and_the_earliest_complete_one_i
 def test_a_person_overrules_the_rules() -> None:
     soft, sharp = scan(1, ContrastBolusAgent="x"), scan(2, ContrastBolusAgent="x", ConvolutionKernel="B70f")
     assert uses(BLADDER, soft, sharp)["1"] == "ct-image"
-    said = {sharp.name: Correction("ct-image")}
+    said = {sharp.name: Correction(("ct-image",))}
     assert uses(BLADDER, soft, sharp, corrections=said)["2"] == "ct-image"
-    assert uses(BLADDER, soft, sharp, corrections={soft.name: Correction("")})["1"] == "passed over by a person"
+    assert uses(BLADDER, soft, sharp, corrections={soft.name: Correction()})["1"] == "passed over by a person"
 
 
 def regions(number: int, on: Series, *names: str, **tags: object) -> Series:
@@ -200,7 +204,7 @@ def test_several_regions_are_nodes_of_one_input_and_too_many_for_another() -> No
     assert "none of its regions (Lung) fits" in uses(sarcoma, plain, regions(2, plain, "Lung"))["2"]
     other = scan(3, StudyInstanceUID="2", StudyDate="20250101")
     assert "drawn on another series" in uses(sarcoma, plain, other, regions(2, other, "GTV"))["2"]
-    said = {regions(2, plain).name: Correction("ct-tumour-segmentation", "GTV2")}
+    said = {regions(2, plain).name: Correction(("ct-tumour-segmentation",), ("GTV2",))}
     assert uses(sarcoma, plain, regions(2, plain, "GTV1", "GTV2"), corrections=said)["2"] == "ct-tumour-segmentation"
 
 
@@ -208,3 +212,46 @@ def test_faces_and_burned_in_words_are_cautioned_of() -> None:
     assert cautions(scan(1)) == []
     assert "face" in cautions(scan(1, BodyPartExamined="HEAD"))[0]
     assert "burned-in" in cautions(scan(1, BurnedInAnnotation="YES"))[0]
+
+
+def test_contours_on_two_scans_are_the_mask_of_each() -> None:
+    ct, pet = scan(1), scan(2, Modality="PT", CorrectedImage=["ATTN", "DECY"])
+    both = regions(3, ct, "GTV", References=["1.1", "1.2"])
+    sarcoma = find_algorithm("sarcoma_lung_metastasis")
+    found = {choice.use: choice.series for choice in choose(sarcoma, [ct, pet, both])}
+    assert found["ct-tumour-segmentation"] is found["pet-tumour-segmentation"] is both
+    said = {both.name: Correction(("ct-tumour-segmentation", "pet-tumour-segmentation"), ("GTV", "BTV"))}
+    by_person = {choice.use: choice.region for choice in choose(sarcoma, [ct, pet, both], said)}
+    assert (by_person["ct-tumour-segmentation"], by_person["pet-tumour-segmentation"]) == ("GTV", "BTV")
+
+
+def test_an_enhanced_image_is_one_volume_of_its_frames(tmp_path: Path) -> None:
+    write_enhanced(tmp_path / "enhanced.dcm", volume_of(), slopes=[1.0] * 8, order=range(8))
+    (found,) = series_of(read_index(tmp_path))
+    assert (found.slices, found.number("SliceThickness"), found.content) == (8, 3.0, Content.VOLUME)
+    assert np.array_equal(read_volume(found).voxels, volume_of())
+
+
+def test_slides_of_dicom_and_of_scanners_become_the_platforms_tiff(tmp_path: Path) -> None:
+    picture = np.full((300, 400, 3), 255, np.uint8)
+    picture[50:250, 100:300] = (200, 60, 120)
+    export = tmp_path / "export"
+    export.mkdir()
+    write_dicom_slide(export / "a", picture, series="1.2.3.1")
+    write_dicom_slide(export / "b", picture[:64, :64], series="1.2.3.1", flavour="LABEL")
+    for name in ("a", "b"):
+        edit(export / name, lambda each: setattr(each, "PatientID", "0815"))
+    write_slide([picture], picture.shape[:2], 0.5, export / "4711.tif")
+    primary = find_algorithm("primary_growth_pattern")
+    patients = {"0815": [], "4711": []}
+    for each in series_of(read_index(export)):
+        patients[each.text("PatientID")].append(each)
+    for number, series in patients.items():
+        choices = choose(primary, series)
+        assert [choice.use for choice in choices if choice.use] == ["primary-tumour-slide"]
+        paths, _ = write_inputs(primary, choices, tmp_path / number)
+        with Slide(paths["primary-tumour-slide"]) as slide:
+            assert slide.levels[0].shape == (300, 400)
+            assert slide.um_per_pixel == pytest.approx(0.5)
+            assert np.abs(slide.read_region((50, 100), (50, 50), 0.5).astype(int) - (200, 60, 120)).max() < 12
+    assert "fits *label*" in choose(primary, patients["0815"])[1].reason

@@ -39,6 +39,8 @@ COLUMNS = (
     "file",
 )
 _MADE = ".choices.json"
+_BETWEEN = ";"
+"""Between the inputs, and their regions, of a series that is several."""
 _BY_PERSON, _BY_RULE = "person", "rules"
 
 
@@ -67,14 +69,16 @@ def read_corrections(table: Path, algorithm: Algorithm) -> Corrections:
     patients: dict[str, str] = {}
     for row in rows:
         series, use, region, patient = (row.get(column, "") for column in ("series", "use", "region", "patient_id"))
-        if use and use not in slugs:
+        said = Correction(_parts(use), _parts(region))
+        unknown = next((each for each in said.uses if each not in slugs), None)
+        if unknown is not None:
             raise InvalidInputError(
-                f"{table.name} uses a series as {use!r}, which is no input of {algorithm.name}; expected one of "
+                f"{table.name} uses a series as {unknown!r}, which is no input of {algorithm.name}; expected one of "
                 f"{', '.join(sorted(slugs))}, or nothing."
             )
         before = made.get(series)
         if row.get("chosen_by") == _BY_PERSON or (before is not None and [use, region] != before[:2]):
-            uses[series] = Correction(use, region)
+            uses[series] = said
         if (before is not None and patient != before[2]) or (before is not None and len(before) > 3 and before[3]):
             patients[series] = patient
     return Corrections(uses, patients)
@@ -99,10 +103,13 @@ def write_choices(
     """
     rows, made = [], {}
     for name, of_patient in choices.items():
+        by_series: dict[str, list[Choice]] = {}
         for choice in of_patient:
-            rows.append(_row(name, choice, notes.get((name, choice.use), "")))
-            number = choice.series.text("PatientID")
-            made[choice.series.name] = [choice.use, choice.region, number, choice.series.name in patients]
+            by_series.setdefault(choice.series.name, []).append(choice)
+        for series, of_series in by_series.items():
+            row = _row(name, of_series, notes)
+            rows.append(row)
+            made[series] = [row["use"], row["region"], row["patient_id"], series in patients]
     with replacing(table) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
@@ -110,18 +117,24 @@ def write_choices(
     write_text(table.with_name(_MADE), json.dumps(made))
 
 
-def _row(patient: str, choice: Choice, notes: str) -> dict[str, object]:
-    series = choice.series
+def _parts(cell: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in cell.split(_BETWEEN)) if cell.strip() else ()
+
+
+def _row(patient: str, choices: Sequence[Choice], notes: Mapping[tuple[str, str], str]) -> dict[str, object]:
+    series, first = choices[0].series, choices[0]
+    regions = [choice.region for choice in choices]
+    found = [text for choice in choices if (text := notes.get((patient, choice.use)))]
     thickness = series.number("SliceThickness")
     return {
         "series": series.name,
         "patient": patient,
         "patient_id": series.text("PatientID"),
-        "use": choice.use,
-        "region": choice.region,
-        "chosen_by": _BY_PERSON if choice.by_person else _BY_RULE,
-        "reason": choice.reason,
-        "notes": notes,
+        "use": f"{_BETWEEN} ".join(choice.use for choice in choices),
+        "region": f"{_BETWEEN} ".join(regions) if any(regions) else "",
+        "chosen_by": _BY_PERSON if first.by_person else _BY_RULE,
+        "reason": first.reason,
+        "notes": " ".join(dict.fromkeys(found)),
         "modality": series.text("Modality"),
         "description": series.text("SeriesDescription"),
         "part": series.part,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -29,10 +30,15 @@ _MASKS = {"RTSTRUCT", "SEG"}
 
 @dataclass(frozen=True)
 class Correction:
-    """What a person says of a series: which input it is, "" for none, and which region of it is meant."""
+    """What a person says of a series: which inputs it is, none or several, and which region of it is meant by each."""
 
-    use: str
-    region: str = ""
+    uses: tuple[str, ...] = ()
+    regions: tuple[str, ...] = ()
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        """Give each input with its region; one region is that of all."""
+        regions = self.regions * len(self.uses) if len(self.regions) == 1 else self.regions
+        return itertools.zip_longest(self.uses, regions[: len(self.uses)], fillvalue="")
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,8 +74,8 @@ class _Patient:
 
     def __post_init__(self) -> None:
         for each in self.series:
-            if (said := self.corrections.get(each.name)) and said.use:
-                self.chosen[said.use] = Choice(each, said.use, said.region, "chosen by a person", by_person=True)
+            for use, region in self.corrections.get(each.name, ()):
+                self.chosen[use] = Choice(each, use, region, "chosen by a person", by_person=True)
 
     def free(self) -> list[Series]:
         """Series that no person has decided on."""
@@ -96,7 +102,7 @@ def choose(
 
     Returns
     -------
-    One choice a series, in their order.
+    One choice a series, in their order; more where a series is several inputs, such as contours on two scans.
     """
     patient = _Patient(algorithm, series, corrections or {})
     sockets = [socket for socket in algorithm.inputs if socket.kind.is_image and socket.series]
@@ -108,8 +114,10 @@ def choose(
     for socket in sockets:
         if _is_mask(socket) and socket.slug not in patient.chosen:
             _choose_regions(patient, socket)
-    used = {choice.series.name: choice for choice in patient.chosen.values()}
-    return [used.get(each.name) or _passed_over(patient, each) for each in series]
+    used: dict[str, list[Choice]] = {}
+    for choice in patient.chosen.values():
+        used.setdefault(choice.series.name, []).append(choice)
+    return [choice for each in series for choice in used.get(each.name) or [_passed_over(patient, each)]]
 
 
 def _is_mask(socket: Socket) -> bool:

@@ -23,6 +23,7 @@ from preop.imaging.dicom.files import RT_STRUCTURES, SEGMENTATIONS
 from preop.imaging.dicom.slices import PHASE_TAGS
 
 WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
+_WHOLE = "VOLUME"
 _TURNED = 2
 """Decimals to which directions of slices are compared."""
 _PLACED = 2
@@ -142,10 +143,19 @@ def _candidates(members: Sequence[tuple[Place, Header]]) -> Iterator[Series]:
     ]
     for place, header in regions:
         yield Series(Content.REGIONS, (place,), (header,))
-    if slides:
-        yield _series(Content.SLIDE, slides)
+    flavours: dict[str, list[tuple[Place, Header]]] = defaultdict(list)
+    for slide in slides:
+        flavours[_flavour(slide[1])].append(slide)
+    for flavour, levels in flavours.items():
+        yield _series(Content.SLIDE, levels, "" if flavour == _WHOLE else flavour.lower())
     if images:
         yield from _volumes(images)
+
+
+def _flavour(header: Header) -> str:
+    """What an image of a slide shows: VOLUME, LABEL, OVERVIEW or THUMBNAIL (DICOM PS3.3, C.8.12.4.1.1)."""
+    values = header.get("ImageType", [])
+    return str(values[2]) if not isinstance(values, str) and len(values) > 2 else ""
 
 
 def _series(content: Content, members: Sequence[tuple[Place, Header]], part: str = "") -> Series:
