@@ -18,7 +18,9 @@ compile training --constraint imaging.txt --constraint learning.txt --constraint
 compile review --constraint imaging.txt --constraint learning.txt --constraint pathology.txt --constraint training.txt
 compile cluster --constraint imaging.txt --constraint learning.txt --constraint pathology.txt --constraint training.txt \
     --constraint review.txt
+compile hospital --constraint imaging.txt --constraint learning.txt --constraint pathology.txt --constraint training.txt \
+    --constraint review.txt --constraint cluster.txt
 compile development --constraint training.txt --constraint learning.txt --constraint pathology.txt --constraint review.txt \
-    --constraint cluster.txt
+    --constraint cluster.txt --constraint hospital.txt
 compile docs --constraint development.txt
 compile supply_chain --constraint development.txt

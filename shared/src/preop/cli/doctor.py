@@ -24,6 +24,7 @@ LOCKS = {
     "training": "optuna",
     "learning": "nnunetv2",
     "pathology": "timm",
+    "hospital": "highdicom",
     "development": "pytest",
 }
 
