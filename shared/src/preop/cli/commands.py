@@ -28,7 +28,7 @@ from preop.cli.options import (
 )
 from preop.cli.printing import memory, shown, validation_table
 from preop.cli.programs import container_engine, engine_told, programs
-from preop.engines.building import build_image
+from preop.engines.building import build_image, check_api_method
 from preop.engines.choosing import EngineChoice, find_engine
 from preop.engines.containers import ContainerEngine, image_problem
 from preop.engines.programs import algorithm_program, evaluation_program
@@ -235,8 +235,11 @@ def build(
 
     PREOP_BUILD_OPTIONS adds options to the engine's build, PREOP_BASE_IMAGE replaces the base image: docs/containers.md.
     """
+    wanted = [program for program, _ in programs(algorithms)]
+    for program in wanted:  # told before the first is built
+        check_api_method(program, api_method)
     chosen = container_engine()
-    for program, _ in programs(algorithms):
+    for program in wanted:
         if if_needed and image_problem(chosen, program) is None:
             continue
         build_image(chosen, program, api_method=api_method)

@@ -21,7 +21,7 @@ from preop.engines.workspace import readable_by_all
 from preop.errors import MissingToolError
 from preop.grandchallenge.options import Options
 from preop.grandchallenge.roots import Roots
-from preop.grandchallenge.runtime import API_METHOD_VARIABLE, ApiMethod
+from preop.grandchallenge.runtime import API_METHOD_VARIABLE, END_EARLY_VARIABLE, ApiMethod
 
 PLATFORM = "linux/amd64"
 SOURCES_LABEL = "preop.sources"
@@ -86,6 +86,7 @@ class ContainerEngine(Engine):
                 *(self._gpu_options() if program.gpu else ()),
                 *volumes,
                 f"--env={API_METHOD_VARIABLE}={method}",
+                f"--env={END_EARLY_VARIABLE}=1",
                 *(f"--env={name}={value}" for name, value in options.environment().items()),
                 program.image,
             ],

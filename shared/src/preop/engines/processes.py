@@ -23,7 +23,7 @@ from preop.engines.sandbox import END_ALL, OWN_PROCESSES, SPACES, Specification
 from preop.engines.workspace import holds_links
 from preop.grandchallenge.options import Options
 from preop.grandchallenge.roots import Roots, variable_of
-from preop.grandchallenge.runtime import API_METHOD_VARIABLE, ApiMethod
+from preop.grandchallenge.runtime import API_METHOD_VARIABLE, END_EARLY_VARIABLE, ApiMethod
 
 _HOME, _TEMPORARY = "/home/preop", "/tmp"  # noqa: S108 - inside of the namespace
 _ALGORITHMS = "/opt/algorithms"
@@ -85,6 +85,7 @@ class ProcessEngine(Engine):
             "PYTHONUNBUFFERED": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
             API_METHOD_VARIABLE: method,
+            END_EARLY_VARIABLE: "1",
             **options.environment(),
         }
         specification = (
