@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from preop.cli import repository
+from preop.cli import platform, repository
 from preop.cli.options import (
     AlgorithmName,
     AlgorithmNames,
@@ -570,6 +570,9 @@ def doctor() -> None:
         console.print(f"{mark} [bold]{finding.what}[/]: {finding.found}", soft_wrap=True)
         if finding.remedy:
             console.print(f"      type: {finding.remedy}", soft_wrap=True, highlight=False)
+
+
+app.command()(platform.sockets)
 
 
 def _refuse_failures(outcome: Outcome, where: Path) -> None:

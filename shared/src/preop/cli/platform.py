@@ -1,0 +1,66 @@
+"""Commands for grand-challenge.org: what to ask for, and what to upload."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from preop.cli import repository
+from preop.cli.options import AlgorithmName
+from preop.errors import InvalidInputError, InvalidOutputError
+from preop.grandchallenge.algorithm import SOCKETS_FILE, with_stand_ins
+
+
+def sockets(
+    algorithm: AlgorithmName,
+    sockets: Annotated[
+        Path | None, typer.Option(help="sockets.toml: sockets of the platform that stand for some of ours.")
+    ] = None,
+    existing: Annotated[
+        Path | None, typer.Option(help="JSON of the platform's list of sockets: says which of ours are there.")
+    ] = None,
+    all_interfaces: Annotated[  # noqa: FBT002
+        bool, typer.Option("--all-interfaces", help="Every accepted combination of inputs, not only the core.")
+    ] = False,
+    output: Annotated[Path | None, typer.Option(help="Write the requests as JSON.")] = None,
+    keep: Annotated[  # noqa: FBT002
+        bool, typer.Option("--keep", help="Put sockets.toml beside algorithm.toml: images that are built hold it.")
+    ] = False,
+) -> None:
+    """Print what to ask grand-challenge.org for: each socket as its form takes it, and the interfaces.
+
+    Examples: `preop sockets sarcoma_lung_metastasis`;
+    `preop sockets sarcoma_lung_metastasis --sockets my-sockets.toml --existing list.json --keep`
+    """
+    from preop.atomic import write_text
+    from preop.grandchallenge.sockets import compare, describe, interface_requests, requests
+    from preop.grandchallenge.values import read_json, to_json
+
+    described = repository.find_algorithm(algorithm)
+    if sockets is not None:
+        described = with_stand_ins(described, sockets)
+    if existing is not None:
+        listed = read_json(existing)
+        found = listed.get("results") if isinstance(listed, dict) else listed
+        if not isinstance(found, list):
+            raise InvalidInputError(f"{existing} is no list of sockets; expected what the API gives, with its results.")
+        for sentence in compare(described, found):
+            typer.echo(sentence)
+    else:
+        typer.echo(describe(described, every=all_interfaces))
+    if output is not None:
+        content = {**requests(described), "interfaces": interface_requests(described, every=all_interfaces)}
+        if output.exists():
+            raise InvalidOutputError(f"{output} exists already: name another file.")
+        write_text(output, to_json(content))
+    if keep:
+        if sockets is None:
+            raise InvalidInputError("--keep needs the file to keep: --sockets my-sockets.toml.")
+        target = described.folder / SOCKETS_FILE
+        if target.exists() and target.read_bytes() != sockets.read_bytes():
+            raise InvalidOutputError(f"{target} exists already with other content: move it away first.")
+        shutil.copyfile(sockets, target)
+        typer.echo(f"{target} is in the images that are built from now on.")
