@@ -96,6 +96,20 @@ def test_large_lists_are_kept_as_files() -> None:
     )
 
 
+def test_what_is_only_counted_is_asked_for_as_a_segmentation() -> None:
+    algorithm = study("bladder_lymph_nodes")
+    request = request_of(algorithm, algorithm.input("lymph-node-segmentation"))
+    assert request["kind"] == "Segmentation"
+    assert [segment["voxel_value"] for segment in request["overlay_segments"]] == list(range(1, 256))
+    for kind in ("Segmentation", "Image"):
+        there = {
+            **request,
+            "kind": kind,
+            "overlay_segments": request["overlay_segments"] if kind == "Segmentation" else [],
+        }
+        assert "lymph-node-segmentation: exists and can be used." in compare(algorithm, [there])
+
+
 def test_titles_keep_the_capitals_of_the_field() -> None:
     assert [title_of(slug) for slug in ("ct-image", "t1-mri", "n-stage")] == ["CT image", "T1 MRI", "N stage"]
 

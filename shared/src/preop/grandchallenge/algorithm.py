@@ -25,7 +25,9 @@ SOCKETS_FILE = "sockets.toml"
 LARGEST_UPLOAD_BYTES = 10 * 10**9
 """Of an image, and of a model."""
 MAXIMUM_SEGMENTS = 256
-"""Of a 3D segmentation: the values of 8 bits (panimg 0.18.2, ``models.py``); of a TIFF the platform takes 64."""
+"""Of a 3D segmentation, the background among them: the values of 8 bits (panimg 0.18.2, ``models.py``)."""
+MAXIMUM_SEGMENTS_OF_TIFF = 64
+"""From the smallest value to the largest (panimg 0.18.2, ``image_builders/tiff.py``)."""
 
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 
@@ -76,6 +78,12 @@ class Socket(_Checked):
     description: str = Field(min_length=1)
     segmentation_of: str | None = Field(None, description="slug of the scan whose grid this image must share")
     overlay_segments: dict[str, int] = Field({}, description="name of each label of a segmentation, and its value")
+    instances: int | None = Field(
+        None,
+        ge=1,
+        lt=MAXIMUM_SEGMENTS,
+        description="an Image of one whole number for each structure: the platform is asked for a Segmentation with so many",
+    )
     minimum: float | None = Field(None, description="smallest value of a Float or Integer")
     maximum: float | None = Field(None, description="largest value of a Float or Integer")
     choices: tuple[str, ...] = Field((), description="the values a String may take")
@@ -100,6 +108,8 @@ class Socket(_Checked):
             raise ValueError(f"the relative_path of a {self.kind} is a {ending} file outside of images/")
         if (self.kind is Kind.SEGMENTATION) != bool(self.overlay_segments):
             raise ValueError("a segmentation, and nothing else, names its labels in overlay_segments")
+        if self.instances and not (self.kind is Kind.IMAGE and self.segmentation_of):
+            raise ValueError("instances are for an Image that is a segmentation_of a scan")
         labels = sorted({0, *self.overlay_segments.values()})
         if labels != list(range(labels[0], labels[0] + len(labels))) or len(labels) > MAXIMUM_SEGMENTS:
             raise ValueError(

@@ -32,11 +32,11 @@ def request_of(algorithm: Algorithm, socket: Socket) -> dict[str, JSON]:
         "title": title_of(socket.slug),
         "slug": socket.slug,
         "description": socket.description,
-        "kind": str(socket.kind),
+        "kind": str(_kind(socket)),
         "relative_path": socket.relative_path,
         "schema": _schema(algorithm, socket),
         "overlay_segments": [
-            {"name": name, "voxel_value": value, "visible": True} for name, value in socket.overlay_segments.items()
+            {"name": name, "voxel_value": value, "visible": True} for name, value in _segments(socket).items()
         ],
         "store_in_database": not socket.kind.is_image
         and socket.kind.file_ending == ".json"
@@ -131,6 +131,19 @@ def describe(algorithm: Algorithm, *, every: bool = False) -> str:
     return "\n".join(parts)
 
 
+def _kind(socket: Socket) -> Kind:
+    return Kind.SEGMENTATION if socket.instances else socket.kind
+
+
+def _segments(socket: Socket) -> dict[str, int]:
+    """Name the values of a segmentation; structures that are only counted are called by their numbers."""
+    return (
+        {str(number): number for number in range(1, socket.instances + 1)}
+        if socket.instances
+        else socket.overlay_segments
+    )
+
+
 def _schema(algorithm: Algorithm, socket: Socket) -> JSON:
     if socket.slug in algorithm.json_schemas:
         return algorithm.json_schemas[socket.slug]
@@ -140,13 +153,13 @@ def _schema(algorithm: Algorithm, socket: Socket) -> JSON:
 
 def _difference(socket: Socket, found: Mapping[str, Any]) -> str | None:
     """Say how a socket of the platform differs from ours, where it cannot be used for it."""
-    if found["kind"] != str(socket.kind):
-        return f"the kind {found['kind']}, not {socket.kind}: map {socket.slug} to another one in sockets.toml"
+    if found["kind"] not in {str(socket.kind), str(_kind(socket))}:
+        return f"the kind {found['kind']}, not {_kind(socket)}: map {socket.slug} to another one in sockets.toml"
     if found["relative_path"] != socket.relative_path:
         return f"the path {found['relative_path']}, not {socket.relative_path}: say so in sockets.toml"
     theirs = {each["name"]: each["voxel_value"] for each in found.get("overlay_segments") or []}
-    if not set(socket.overlay_segments.values()) <= set(theirs.values()):
-        return f"the segments {theirs}, not {dict(socket.overlay_segments)}: map {socket.slug} to another one in sockets.toml"
+    if found["kind"] == str(Kind.SEGMENTATION) and not set(_segments(socket).values()) <= set(theirs.values()):
+        return f"the segments {theirs}, not {_segments(socket)}: map {socket.slug} to another one in sockets.toml"
     return None
 
 
