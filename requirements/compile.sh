@@ -19,3 +19,4 @@ compile review --constraint imaging.txt --constraint learning.txt --constraint p
 compile development --constraint training.txt --constraint learning.txt --constraint pathology.txt --constraint review.txt
 compile docs --constraint development.txt
 compile supply_chain --constraint development.txt
+compile upload

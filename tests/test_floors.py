@@ -39,6 +39,7 @@ FLOORS = {
     "simulation": 7,
     "report": 7,
     "review": 8,
+    "upload": 8,
     "cli": 9,
 }
 PACKAGES = sorted(path.stem for path in LIBRARY.iterdir() if path.is_dir() or path.suffix == ".py")

@@ -573,6 +573,7 @@ def doctor() -> None:
 
 
 app.command()(platform.sockets)
+app.command()(platform.upload)
 
 
 def _refuse_failures(outcome: Outcome, where: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Annotated
@@ -9,9 +10,12 @@ from typing import Annotated
 import typer
 
 from preop.cli import repository
-from preop.cli.options import AlgorithmName
+from preop.cli.options import AlgorithmName, CohortOption
 from preop.errors import InvalidInputError, InvalidOutputError
 from preop.grandchallenge.algorithm import SOCKETS_FILE, with_stand_ins
+
+CLIENT_PYTHON = "requirements/.venv-upload/bin/python"
+"""Made by requirements/upload.sh."""
 
 
 def sockets(
@@ -64,3 +68,50 @@ def sockets(
             raise InvalidOutputError(f"{target} exists already with other content: move it away first.")
         shutil.copyfile(sockets, target)
         typer.echo(f"{target} is in the images that are built from now on.")
+
+
+def upload(
+    algorithm: AlgorithmName,
+    cohort: CohortOption,
+    archive: Annotated[str, typer.Option(help="Slug of the archive, as it stands in its address.")],
+    sockets: Annotated[
+        Path | None, typer.Option(help="sockets.toml: sockets of the platform that stand for some of ours.")
+    ] = None,
+    send: Annotated[  # noqa: FBT002
+        bool, typer.Option("--send", help="Send; without it, only say what would be sent.")
+    ] = False,
+    address: Annotated[
+        str | None, typer.Option(help="Address of the API; by default that of grand-challenge.org.")
+    ] = None,
+) -> None:
+    """Put the patients of a cohort into an archive of grand-challenge.org: one item each, by the platform's own client.
+
+    Titles are the names of the table: use pseudonyms. What is there already stays as it is; the same call goes on where an
+    earlier one was stopped. The token is read from GRAND_CHALLENGE_AUTHORIZATION.
+
+    Examples: `preop upload sarcoma_lung_metastasis --cohort hospital/cohort.csv --archive my-archive`, then with `--send`
+    """
+    from preop.cohort import FailedPatientsError, read_cohort, tell
+    from preop.upload import ADDRESS, TOKEN_VARIABLE, planned, send_cohort
+
+    described = repository.find_algorithm(algorithm)
+    if sockets is not None:
+        described = with_stand_ins(described, sockets)
+    patients = read_cohort(cohort, described)
+    tell(patients.notes)
+    plan = planned(patients)
+    total = sum(sum(sizes.values()) for sizes in plan.values()) / 1e6
+    slugs = sorted({slug for sizes in plan.values() for slug in sizes})
+    typer.echo(f"{len(plan)} patients, {total:.0f} MB of files as they lie here, for the sockets {', '.join(slugs)}.")
+    if not send:
+        typer.echo(f"Nothing was sent. The same call with --send adds what {archive} does not have yet.")
+        return
+    if not os.environ.get(TOKEN_VARIABLE):
+        raise InvalidInputError(
+            f"{TOKEN_VARIABLE} is not set: make a token at https://grand-challenge.org/settings/api-tokens/, and export it."
+        )
+    outcome = send_cohort(patients, repository.ROOT / CLIENT_PYTHON, archive, address or ADDRESS)
+    typer.echo(f"{outcome.sent} items added or completed, {outcome.kept} were there already.")
+    if outcome.failures:
+        reasons = "\n".join(f"{name}: {reason}" for name, reason in outcome.failures.items())
+        raise FailedPatientsError(f"{len(outcome.failures)} of {len(plan)} patients were not sent:\n{reasons}")

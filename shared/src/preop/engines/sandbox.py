@@ -285,11 +285,12 @@ def _enter_root(specification: Specification) -> None:
     _mount("tmpfs", root, "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=755,size=16m")
     for folder in ("proc", "dev", "tmp", "run", "etc"):
         Path(root, folder).mkdir()
-    for place in map(Path, (*_SYSTEM, *(f"/etc/{name}" for name in _SETTINGS))):
-        if place.is_symlink():
-            Path(f"{root}{place}").symlink_to(place.readlink())
-        elif place.exists():
-            _bind(str(place), f"{root}{place}", read_only=True)
+    for folder in (*_SYSTEM, *(f"/etc/{name}" for name in _SETTINGS)):
+        here = Path(folder)
+        if here.is_symlink():
+            Path(root + folder).symlink_to(here.readlink())
+        elif here.exists():
+            _bind(folder, root + folder, read_only=True)
     _make_devices(f"{root}/dev", specification)
     if OWN_PROCESSES in specification.spaces:
         _mount("proc", f"{root}/proc", "proc", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC)
