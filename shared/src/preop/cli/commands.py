@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import shutil
 import tempfile
@@ -15,7 +14,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from preop.cli import platform, repository
+from preop.cli import platform, repository, reviewing
 from preop.cli.options import (
     AlgorithmName,
     AlgorithmNames,
@@ -291,13 +290,27 @@ def simulate(
 def new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Small letters, digits and underscores.")],
     output: Annotated[
-        Path | None, typer.Option(help="Folder that gets algorithms/NAME and evaluation/ground_truth/NAME.")
+        Path | None,
+        typer.Option(help="Folder that gets algorithms/NAME and evaluation/ground_truth/NAME; of a pack: itself."),
     ] = None,
+    phase: Annotated[
+        str | None, typer.Option(metavar="ALGORITHM", help="Make a challenge pack for it instead.")
+    ] = None,
+    cohort: Annotated[
+        Path | None, typer.Option(help="Of a challenge pack: its patients, with their reference.")
+    ] = None,
+    debug: Annotated[
+        int, typer.Option(parser=whole(1), metavar="NUMBER", help="Of a challenge pack: patients of its first phase.")
+    ] = 5,
 ) -> None:
     """Make a new study that works: a small one to change into your own, trained on simulated patients, with its cases.
 
     Example: `preop new liver_fibrosis`. docs/studies.md goes on from there.
+    A challenge: `preop new my_challenge --phase lung_nodal_stage --cohort hospital/cohort.csv`, docs/grand-challenge.md.
     """
+    if phase is not None:
+        platform.write_phase(name, phase, cohort, output, debug)
+        return
     import runpy
 
     from preop.folders import locked
@@ -495,72 +508,6 @@ def radiomics(
 
 
 @app.command()
-def review(
-    cohort: Annotated[Path, typer.Argument(help="cohort.csv: one row a patient; a mask may be missing.")],
-    study: Annotated[
-        str | None, typer.Option(help="Algorithm whose columns the table has; found by them if not given.")
-    ] = None,
-    results: Annotated[
-        Path | None, typer.Option(help="Output of preop validate: its nodes, lesions and maps are shown.")
-    ] = None,
-    reader_study: Annotated[  # noqa: FBT002
-        bool, typer.Option("--reader-study", help="Results are shown to a reader after an answer of their own.")
-    ] = False,
-    network: Annotated[
-        list[Path] | None, typer.Option(help="Folder of an nnU-Net (plans.json) that proposes masks; may be repeated.")
-    ] = None,
-    masks: Annotated[Path | None, typer.Option(help="Where masks are saved; by default beside the originals.")] = None,
-    folder: Annotated[
-        Path | None, typer.Option(help="Folder of the review; by default cohort.review beside the table.")
-    ] = None,
-    database: Annotated[
-        str, typer.Option(help="Address, such as postgresql+psycopg://me@host/review; by default SQLite in the folder.")
-    ] = "",
-    host: Annotated[
-        str, typer.Option(help="Address to listen at; others than this machine need a token.")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8790,
-    write_cohort: Annotated[
-        Path | None, typer.Option(help="Write a cohort.csv of the approved patients with their masks, and end.")
-    ] = None,
-    write_agreement: Annotated[
-        Path | None, typer.Option(help="Write Dice and surface distance between reviewers, and end.")
-    ] = None,
-    write_readings: Annotated[
-        Path | None, typer.Option(help="Write the readers' answers before and after the result, and end.")
-    ] = None,
-    write_history: Annotated[Path | None, typer.Option(help="Write every change with who and when, and end.")] = None,
-) -> None:
-    """See the masks of a cohort in the browser; approve, correct or draw them.
-
-    Examples: `preop review hospital/cohort.csv` prints an address to open;
-    `preop review hospital/cohort.csv --results validation --reader-study` hides results until a reader has answered;
-    `preop review hospital/cohort.csv --write-cohort hospital/approved.csv` writes what `preop train` takes
-    """
-    from preop.review.start import Options, Tables, serve_review, write_tables
-
-    named = repository.find_algorithm(study) if study else None
-    options = Options(
-        study=named,
-        results=results,
-        reader_study=reader_study,
-        networks={path.name: path for path in network or ()},
-        masks=masks,
-        folder=folder,
-        database=database,
-    )
-    studies = repository.studies()
-    wanted = Tables(write_cohort, write_agreement, write_readings, write_history)
-    if wanted.any:
-        for sentence in write_tables(cohort, studies, options, wanted):
-            console.print(sentence, soft_wrap=True)
-    else:
-        serve_review(
-            cohort, studies, options, host=host, port=port, tell=functools.partial(console.print, soft_wrap=True)
-        )
-
-
-@app.command()
 def doctor() -> None:
     """Tell what works on this machine, what is missing, and what to type for it."""
     from preop.cli.doctor import examine
@@ -572,6 +519,7 @@ def doctor() -> None:
             console.print(f"      type: {finding.remedy}", soft_wrap=True, highlight=False)
 
 
+app.command()(reviewing.review)
 app.command()(platform.sockets)
 app.command()(platform.upload)
 

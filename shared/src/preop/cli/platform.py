@@ -77,6 +77,9 @@ def upload(
     sockets: Annotated[
         Path | None, typer.Option(help="sockets.toml: sockets of the platform that stand for some of ours.")
     ] = None,
+    only: Annotated[
+        Path | None, typer.Option(help="Text file with the names of the patients to take, one a line.")
+    ] = None,
     send: Annotated[  # noqa: FBT002
         bool, typer.Option("--send", help="Send; without it, only say what would be sent.")
     ] = False,
@@ -92,13 +95,15 @@ def upload(
     Examples: `preop upload sarcoma_lung_metastasis --cohort hospital/cohort.csv --archive my-archive`, then with `--send`
     """
     from preop.cohort import FailedPatientsError, read_cohort, tell
-    from preop.upload import ADDRESS, TOKEN_VARIABLE, planned, send_cohort
+    from preop.upload import ADDRESS, TOKEN_VARIABLE, only_named, planned, send_cohort
 
     described = repository.find_algorithm(algorithm)
     if sockets is not None:
         described = with_stand_ins(described, sockets)
     patients = read_cohort(cohort, described)
     tell(patients.notes)
+    if only is not None:
+        patients = only_named(patients, only)
     plan = planned(patients)
     total = sum(sum(sizes.values()) for sizes in plan.values()) / 1e6
     slugs = sorted({slug for sizes in plan.values() for slug in sizes})
@@ -115,3 +120,18 @@ def upload(
     if outcome.failures:
         reasons = "\n".join(f"{name}: {reason}" for name, reason in outcome.failures.items())
         raise FailedPatientsError(f"{len(outcome.failures)} of {len(plan)} patients were not sent:\n{reasons}")
+
+
+def write_phase(name: str, algorithm: str, cohort: Path | None, output: Path | None, debug: int) -> None:
+    """Make the pack of a challenge (``preop new NAME --phase ALGORITHM``)."""
+    from preop.cohort import read_cohort, tell
+    from preop.upload import write_pack
+
+    if cohort is None:
+        raise InvalidInputError("A challenge needs its patients: --cohort cohort.csv, with the reference standard.")
+    described = repository.find_algorithm(algorithm)
+    patients = read_cohort(cohort, described)
+    tell(patients.notes)
+    task = repository.ground_truth_folder(described) / "task.toml"
+    page = write_pack(name, patients, task, output or Path(name), debug=debug)
+    typer.echo(f"The pack is in {page.parent}; {page} leads through it.")

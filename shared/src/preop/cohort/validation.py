@@ -71,7 +71,7 @@ def predict_cohort(
     refuse_to_start_again()
     algorithm = cohort.algorithm
     read_model_info(model, algorithm, None)
-    reference = _reference(cohort, task)
+    reference = reference_of(cohort, task)
     with locked(output):
         contents = Contents(output / INDEX_FILE)
         open_resumable_run(output, {"algorithm": algorithm.name, "model": contents.of(model)})
@@ -81,7 +81,7 @@ def predict_cohort(
         results = Results(predictions, [patient.name for patient in cohort.patients])
         # Cases are told apart by the names of their images, in which neither folders nor endings survive.
         case_names = {patient.name: results[patient.name].name for patient in cohort.patients}
-        _write_ground_truth(cohort, reference, case_names, output / "ground_truth")
+        write_ground_truth(cohort, reference, case_names, output / "ground_truth")
         common = {"the program": versions_digest(), "the algorithm": code_digest(algorithm.folder)}
         with predicting(engine, algorithm_program(algorithm), model, output, options=options) as ready:
             outcome = keep_up(
@@ -105,8 +105,14 @@ def predict_cohort(
     return replace(outcome, notes=(*cohort.notes, *outcome.notes))
 
 
-def _reference(cohort: Cohort, task: Path) -> dict[str, Any]:
-    """Describe the task with these patients, each of whom must have the reference standard."""
+def reference_of(cohort: Cohort, task: Path) -> dict[str, Any]:
+    """Describe the task of the evaluation with these patients, each of whom must have the reference standard.
+
+    Raises
+    ------
+    InvalidInputError
+        If one has none.
+    """
     described = tomllib.loads(task.read_text(encoding="utf-8"))
     column = described["reference_column"]
     if missing := [patient.name for patient in cohort.patients if not patient.row.get(column)]:
@@ -116,7 +122,7 @@ def _reference(cohort: Cohort, task: Path) -> dict[str, Any]:
     return described | {"simulated": cohort.source.simulated, "source": cohort.source.description}
 
 
-def _write_ground_truth(cohort: Cohort, task: dict[str, Any], case_names: Mapping[str, str], folder: Path) -> None:
+def write_ground_truth(cohort: Cohort, task: dict[str, Any], case_names: Mapping[str, str], folder: Path) -> None:
     """Make the evaluation's ground truth from the reference columns of the cohort table.
 
     Patients whose names cannot name a case have theirs in a column of its own.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +53,26 @@ def planned(cohort: Cohort) -> dict[str, dict[str, int]]:
         sizes = {slug: _size(path) for slug, path in case.image_paths.items()} | dict.fromkeys(case.values, 0)
         plan[patient.name] = {case.algorithm.platform_slug(slug): size for slug, size in sizes.items()}
     return plan
+
+
+def only_named(cohort: Cohort, path: Path) -> Cohort:
+    """Take the patients that a text file names, one a line.
+
+    Raises
+    ------
+    InvalidInputError
+        If it cannot be read, names nobody, or somebody whom the table does not have.
+    """
+    try:
+        names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInputError(f"{path} cannot be read: expected the names of patients, one a line.") from error
+    known = {patient.name for patient in cohort.patients}
+    if not names or (unknown := [name for name in names if name not in known]):
+        raise InvalidInputError(
+            f"{path} names {unknown[0] if names else 'nobody'}; expected patients of {cohort.path.name}, one a line."
+        )
+    return replace(cohort, patients=tuple(patient for patient in cohort.patients if patient.name in names))
 
 
 def item_of(patient: Patient, folder: Path, *, wanted: Collection[str] | None = None) -> Item:
