@@ -41,6 +41,7 @@ FLOORS = {
     "review": 8,
     "upload": 8,
     "cli": 9,
+    "api": 10,
 }
 PACKAGES = sorted(path.stem for path in LIBRARY.iterdir() if path.is_dir() or path.suffix == ".py")
 STUDIES = sorted(path.name for path in (ROOT / "algorithms").iterdir() if (path / "algorithm.toml").is_file())

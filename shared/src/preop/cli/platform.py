@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from preop.cli import repository
+from preop.cli.app import app
 from preop.cli.options import AlgorithmName, CohortOption
 from preop.errors import InvalidInputError, InvalidOutputError
 from preop.grandchallenge.algorithm import SOCKETS_FILE, with_stand_ins
@@ -18,6 +19,7 @@ CLIENT_PYTHON = "requirements/.venv-upload/bin/python"
 """Made by requirements/upload.sh."""
 
 
+@app.command()
 def sockets(
     algorithm: AlgorithmName,
     sockets: Annotated[
@@ -70,6 +72,7 @@ def sockets(
         typer.echo(f"{target} is in the images that are built from now on.")
 
 
+@app.command()
 def upload(
     algorithm: AlgorithmName,
     cohort: CohortOption,

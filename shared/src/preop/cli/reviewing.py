@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from preop.cli import repository
+from preop.cli.app import app, console
 
-console = Console()
 
-
+@app.command()
 def review(
     cohort: Annotated[Path, typer.Argument(help="cohort.csv: one row a patient; a mask may be missing.")],
     study: Annotated[

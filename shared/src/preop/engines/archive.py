@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any
 
 from preop.atomic import PARTIAL
 from preop.engines.containers import PLATFORM, ContainerEngine, image_problem
@@ -36,6 +36,7 @@ GROUND_TRUTH_ARCHIVE = "ground_truth.tar.gz"
 CHECKSUMS = "SHA256SUMS"
 
 _LARGEST_METADATA_BYTES = 4 * 2**20
+_MOST_METADATA_BYTES = 512 * 2**20
 _COMPRESSION_LEVEL = 6
 _GZIP_MAGIC = b"\x1f\x8b"
 _DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile, tarfile.TarError)
@@ -55,12 +56,16 @@ class ImageArchive:
         ``exec`` or ``invoke``.
     size_bytes
         Size of the archive.
+    config, layers
+        Names of what makes up the image, in the archive.
     """
 
     sha256: str
     user: str
     api_method: str
     size_bytes: int
+    config: str
+    layers: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -215,7 +220,7 @@ def check_archive(path: Path) -> ImageArchive:
         raise InvalidOutputError(
             f"{path.name} is {size / 1e9:.1f} GB; the platform takes {LARGEST_UPLOAD_BYTES / 1e9:.0f} GB at most."
         )
-    metadata = {entry.name: content for entry, content in _entries(path)}
+    metadata = {entry.name: content for entry, content in entries_of(path)}
     manifest = _parsed(metadata, "manifest.json", path)
     if not isinstance(manifest, list) or len(manifest) != 1:
         count = len(manifest) if isinstance(manifest, list) else 0
@@ -233,6 +238,8 @@ def check_archive(path: Path) -> ImageArchive:
         user=_checked_user(settings.get("User"), path),
         api_method=api_method,
         size_bytes=size,
+        config=str(config_name),
+        layers=tuple(map(str, manifest[0].get("Layers") or ())),
     )
 
 
@@ -245,7 +252,7 @@ def check_model_archive(path: Path) -> None:
         If it does not.
     """
     names = set()
-    for entry, _ in _entries(path):
+    for entry, _ in streams_of(path):
         name = PurePosixPath(entry.name)
         if name.is_absolute() or ".." in name.parts or not (entry.isfile() or entry.isdir()):
             raise InvalidOutputError(f"{path.name} holds {entry.name!r}; expected plain files below its top only.")
@@ -318,24 +325,57 @@ def _parsed(metadata: dict[str, bytes], name: str, path: Path) -> Any:
         raise InvalidOutputError(f"{path.name} holds a damaged {name}; make the archive anew.") from None
 
 
-def _entries(path: Path) -> Iterator[tuple[tarfile.TarInfo, bytes]]:
-    """Go through an archive once, to its very end, so that the checksum of the compression is checked too.
+def entries_of(path: Path) -> Iterator[tuple[tarfile.TarInfo, bytes]]:
+    """Go through an archive once; small files come with their content.
 
-    Small files come with their content: the layers of an image are large, what describes them is not.
+    The layers of an image are large, what describes them is not.
+
+    Raises
+    ------
+    InvalidOutputError
+        If it is damaged, or holds more in small files than an image or a model does.
+    """
+    kept = 0
+    with whole(path):
+        for entry, file in streams_of(path):
+            small = file is not None and entry.size <= _LARGEST_METADATA_BYTES
+            kept += entry.size if small else 0
+            if kept > _MOST_METADATA_BYTES:
+                raise InvalidOutputError(
+                    f"{path.name} holds more than {_MOST_METADATA_BYTES / 1e6:.0f} MB in small files."
+                )
+            yield entry, file.read() if file is not None and small else b""
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[None]:
+    """Refuse an archive that turns out to be damaged or cut off while it is read.
+
+    Raises
+    ------
+    InvalidOutputError
+        If it is.
     """
     try:
-        with path.open("rb") as raw:
-            compressed = raw.read(2) == _GZIP_MAGIC
-            raw.seek(0)
-            stream: Any = gzip.GzipFile(fileobj=raw) if compressed else raw
-            with tarfile.open(fileobj=stream, mode="r|") as tar:
-                for entry in tar:
-                    file = tar.extractfile(entry) if entry.isfile() else None
-                    yield entry, file.read() if file and entry.size <= _LARGEST_METADATA_BYTES else b""
-            while stream.read(2**20):
-                pass
+        yield
     except _DAMAGED as error:
         raise InvalidOutputError(f"{path.name} is not a whole tar archive: it is damaged or cut off.") from error
+
+
+def streams_of(path: Path) -> Iterator[tuple[tarfile.TarInfo, IO[bytes] | None]]:
+    """Go through an archive once, to its very end, so that the checksum of the compression is checked too.
+
+    Files come open, to be read before the next one is asked for, and under :func:`whole`.
+    """
+    with path.open("rb") as raw, whole(path):
+        compressed = raw.read(2) == _GZIP_MAGIC
+        raw.seek(0)
+        stream: Any = gzip.GzipFile(fileobj=raw) if compressed else raw
+        with tarfile.open(fileobj=stream, mode="r|") as tar:
+            for entry in tar:
+                yield entry, tar.extractfile(entry) if entry.isfile() else None
+        while stream.read(2**20):
+            pass
 
 
 def _put(partial: Path, target: Path, content_of: Callable[[Path], str], *, force: bool) -> bool:

@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import preop
-from preop.engines.base import DEFAULT_OPTIONS, Engine, Started, data_limit_bytes, spawn
-from preop.engines.programs import Program
+from preop.engines.base import DEFAULT_OPTIONS, Engine, Identity, Started, data_limit_bytes, spawn
+from preop.engines.programs import Program, sources_digest
 from preop.engines.sandbox import END_ALL, OWN_PROCESSES, SPACES, Specification
 from preop.engines.workspace import holds_links
+from preop.folders import package_versions
 from preop.grandchallenge.options import Options
 from preop.grandchallenge.roots import Roots, variable_of
 from preop.grandchallenge.runtime import API_METHOD_VARIABLE, END_EARLY_VARIABLE, ApiMethod
@@ -103,6 +104,10 @@ class ProcessEngine(Engine):
                     os.killpg(process.pid, number)
 
         return Started(process, send, lambda: [*self._enter(process.pid), sys.executable])
+
+    def identify(self, program: Program) -> Identity:
+        """Tell the sources in the checkout, and the versions of this machine."""
+        return Identity(self.name, None, sources_digest(program), package_versions())
 
     def share(self, folder: Path, work: Path) -> Path:
         """Give the folder itself, for the process runs as the caller; a copy where links lead out of what it will see."""

@@ -35,6 +35,9 @@ class Program:
         What it may use.
     serves
         Whether it can also run as a server (``invoke``).
+    imported
+        Identity of the image that somebody else has exported and that runs in place of one from these sources; None where
+        none does.
     """
 
     name: str
@@ -48,11 +51,12 @@ class Program:
     time_limit_s: float
     gpu: bool = False
     serves: bool = True
+    imported: str | None = None
 
     @property
     def image(self) -> str:
-        """Name and tag of its image."""
-        return f"preop/{self.name}:{self.version}"
+        """Name and tag of its image, or the identity of an imported one."""
+        return self.imported or f"preop/{self.name}:{self.version}"
 
 
 def algorithm_program(algorithm: Algorithm) -> Program:

@@ -203,7 +203,9 @@ def _failure_of(action: Callable[[], None]) -> str | None:
 
 
 def _report(error: BaseException) -> str:
-    traceback.print_exception(error)
+    """Say why; where from is of use only if nobody foresaw it."""
+    if not isinstance(error, PreopError):
+        traceback.print_exception(error)
     sentence = describe_error(error)
     print(sentence, file=sys.stderr, flush=True)
     return sentence

@@ -52,7 +52,13 @@ _BINARY_FIGURES = {
 
 
 def evaluation_page(
-    metrics: Json, path: Path, *, cases: Gallery | None = None, shows: Mapping[str, str] | None = None
+    metrics: Json,
+    path: Path,
+    *,
+    cases: Gallery | None = None,
+    shows: Mapping[str, str] | None = None,
+    on_training: str = "",
+    remarks: Sequence[str] = (),
 ) -> None:
     """Write the page of an evaluation.
 
@@ -67,6 +73,11 @@ def evaluation_page(
     shows
         What there is to see in each case, by its name, where cases were chosen to illustrate: then no figure is given, for
         they are no sample of patients.
+    on_training
+        Says that patients are ones the model was trained on, where they are: said before all else, and the figures are
+        called so.
+    remarks
+        What else a reader should know of how the figures came about.
 
     Raises
     ------
@@ -87,16 +98,17 @@ def evaluation_page(
     page = Page(
         kicker=f"Evaluation of {task['study']}",
         title=task["title"],
-        lead=_summary(task, results),
-        warnings=_unscored(aggregates["cases"]),
+        lead=f"{on_training} {_summary(task, results)}".lstrip(),
+        warnings=[*([on_training] if on_training else []), *_unscored(aggregates["cases"])],
         simulated=task["simulated"],
         sections=[
-            Section("Results", [Figures(figures)]),
+            Section("Results on training patients" if on_training else "Results", [Figures(figures)]),
             *([Section("Case by case", [cases])] if cases is not None else []),
             Section("Charts", [Charts(charts)]),
             Section("Cases", [_cases(task, results)]),
             Section(
-                "How to read this", [*_METHOD[task["kind"]], f"Source of patients and reference: {task['source']}"]
+                "How to read this",
+                [*_METHOD[task["kind"]], *remarks, f"Source of patients and reference: {task['source']}"],
             ),
         ],
     )
