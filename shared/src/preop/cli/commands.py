@@ -41,6 +41,9 @@ from preop.study import remove_killed_study, simulation_of, training_of
 __all__ = ["app"]
 # The import of these has put their commands on the app.
 _ELSEWHERE = (running, predicting, evaluating, proposing, reviewing, platform)
+NEW_STUDY_PATIENTS = 80
+RUN_NAME, RUN_PATTERN = "%Y-%m-%d_%H%M%S", "[0-9]" * 4 + "-[0-9][0-9]-[0-9][0-9]_" + "[0-9]" * 6
+"""Folder of a run of the examples."""
 
 
 @app.command()
