@@ -24,3 +24,4 @@ compile development --constraint training.txt --constraint learning.txt --constr
     --constraint cluster.txt --constraint hospital.txt
 compile docs --constraint development.txt
 compile supply_chain --constraint development.txt
+compile upload

@@ -107,7 +107,7 @@ def predict_cohort(
     info = read_model_info(model, algorithm, None)
     program = program or algorithm_program(algorithm)
     mapped = map_patients if cluster is None else cluster.map
-    reference = None if task is None else _reference(cohort, task)
+    reference = None if task is None else reference_of(cohort, task)
     with locked(output):
         contents = Contents(output / INDEX_FILE)
         open_resumable_run(output, {"algorithm": algorithm.name, "model": contents.of(model)})
@@ -127,7 +127,7 @@ def predict_cohort(
         # Cases are told apart by the names of their images, in which neither folders nor endings survive.
         case_names = {patient.name: results[patient.name].name for patient in cohort.patients}
         if reference is not None:
-            _write_ground_truth(cohort, reference, case_names, output / "ground_truth")
+            write_ground_truth(cohort, reference, case_names, output / "ground_truth")
         common = _program_key(engine, program, algorithm) | {"the options": digest_of([asdict(options)])}
         with (
             predicting(engine, program, model, output, options=options)
@@ -191,8 +191,14 @@ def _content_of(cohort: Cohort, contents: Contents, *, column: str) -> str:
     return digest_of(of(patient) for patient in cohort.patients)
 
 
-def _reference(cohort: Cohort, task: Path) -> dict[str, Any]:
-    """Describe the task with these patients, each of whom must have the reference standard."""
+def reference_of(cohort: Cohort, task: Path) -> dict[str, Any]:
+    """Describe the task of the evaluation with these patients, each of whom must have the reference standard.
+
+    Raises
+    ------
+    InvalidInputError
+        If one has none.
+    """
     described = tomllib.loads(task.read_text(encoding="utf-8"))
     column = described["reference_column"]
     if missing := [patient.name for patient in cohort.patients if not patient.row.get(column)]:
@@ -202,7 +208,7 @@ def _reference(cohort: Cohort, task: Path) -> dict[str, Any]:
     return described | {"simulated": cohort.source.simulated, "source": cohort.source.description}
 
 
-def _write_ground_truth(cohort: Cohort, task: dict[str, Any], case_names: Mapping[str, str], folder: Path) -> None:
+def write_ground_truth(cohort: Cohort, task: dict[str, Any], case_names: Mapping[str, str], folder: Path) -> None:
     """Make the evaluation's ground truth from the reference columns of the cohort table.
 
     Patients whose names cannot name a case have theirs in a column of its own.

@@ -27,6 +27,7 @@ from preop.engines.programs import Program
 from preop.errors import InvalidInputError, InvalidOutputError, MissingToolError
 from preop.folders import locked, sha256
 from preop.grandchallenge.algorithm import LARGEST_UPLOAD_BYTES
+from preop.grandchallenge.runtime import API_METHOD_VARIABLE
 
 API_METHOD_LABEL = "org.grand-challenge.api-method"
 API_METHODS = ("exec", "invoke")
@@ -133,6 +134,10 @@ def _export(
     with _in_the_making(image_path) as partial:
         save_image(engine, program, partial)
         image = check_archive(partial)
+        if image.api_method == "invoke" and not program.serves:
+            raise InvalidOutputError(
+                f"The image of {program.name} is labelled {API_METHOD_LABEL}=invoke, and it cannot serve: build it again."
+            )
         if _put(partial, image_path, lambda path: check_archive(path).sha256, force=force):
             written.append(image_path)
 
@@ -226,10 +231,12 @@ def check_archive(path: Path) -> ImageArchive:
     if not isinstance(settings, dict):
         raise InvalidOutputError(f"{path.name} does not say how its image is run; was it made with docker save?")
     _check_architecture(config.get("architecture"), path)
+    api_method = _checked_api_method(settings.get("Labels") or {}, path)
+    _check_promise(api_method, settings.get("Env") or [], path)
     return ImageArchive(
         sha256=_digest_in(str(config_name), path),
         user=_checked_user(settings.get("User"), path),
-        api_method=_checked_api_method(settings.get("Labels") or {}, path),
+        api_method=api_method,
         size_bytes=size,
         config=str(config_name),
         layers=tuple(map(str, manifest[0].get("Layers") or ())),
@@ -289,6 +296,17 @@ def _checked_api_method(labels: dict[str, Any], path: Path) -> str:
                 )
             return method
     return API_METHODS[0]
+
+
+def _check_promise(api_method: str, environment: list[str], path: Path) -> None:
+    """Refuse an image whose program does another thing than its label says to the platform."""
+    variables = dict(variable.split("=", 1) for variable in environment if "=" in variable)
+    does = variables.get(API_METHOD_VARIABLE, api_method)  # programs of others know no such variable
+    if does != api_method:
+        raise InvalidOutputError(
+            f"{path.name} has the label {API_METHOD_LABEL}={api_method}, but its program runs as {does} "
+            f"({API_METHOD_VARIABLE}): the platform would wait for it in vain; build it with --api-method {api_method}."
+        )
 
 
 def _digest_in(config_name: str, path: Path) -> str:

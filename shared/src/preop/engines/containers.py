@@ -22,7 +22,7 @@ from preop.errors import MissingToolError
 from preop.folders import PACKAGES
 from preop.grandchallenge.options import Options
 from preop.grandchallenge.roots import Roots
-from preop.grandchallenge.runtime import API_METHOD_VARIABLE, ApiMethod
+from preop.grandchallenge.runtime import API_METHOD_VARIABLE, END_EARLY_VARIABLE, ApiMethod
 
 PLATFORM = "linux/amd64"
 SOURCES_LABEL = "preop.sources"
@@ -94,6 +94,7 @@ class ContainerEngine(Engine):
                 *(self._gpu_options() if program.gpu else ()),
                 *volumes,
                 f"--env={API_METHOD_VARIABLE}={method}",
+                f"--env={END_EARLY_VARIABLE}=1",
                 *(f"--env={name}={value}" for name, value in options.environment().items()),
                 program.image,
             ],

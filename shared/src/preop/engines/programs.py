@@ -33,6 +33,8 @@ class Program:
         The lock under ``requirements/`` that its image installs.
     memory_gb, time_limit_s, gpu
         What it may use.
+    serves
+        Whether it can also run as a server (``invoke``).
     imported
         Identity of the image that somebody else has exported and that runs in place of one from these sources; None where
         none does.
@@ -48,6 +50,7 @@ class Program:
     memory_gb: int
     time_limit_s: float
     gpu: bool = False
+    serves: bool = True
     imported: str | None = None
 
     @property
@@ -84,6 +87,7 @@ def evaluation_program(folder: Path) -> Program:
         requirements="imaging",
         memory_gb=EVALUATION_MEMORY_GB,
         time_limit_s=EVALUATION_LIMIT_S,
+        serves=False,
     )
 
 
