@@ -180,6 +180,9 @@ def groups_of(cells: Sequence[str], edges: Sequence[float], numbers: Sequence[fl
         *(f"{low:g} to below {high:g}" for low, high in itertools.pairwise(edges)),
     ]
     names.append(f"{edges[-1]:g} or more")
-    parts = {name: (values >= low) & (values < high) for name, low, high in zip(names, ends, ends[1:], strict=True)}
+    parts = {
+        name: (values >= low) & (values < high)
+        for name, (low, high) in zip(names, itertools.pairwise(ends), strict=True)
+    }
     parts[""] = np.isnan(values)
     return {name: chosen for name, chosen in parts.items() if chosen.any()}

@@ -194,7 +194,7 @@ class JudgedBinary(Judged):
     @property
     def _one_class(self) -> str:
         events = self.predictions.events
-        return f"All {self.cases} cases are {'positive' if events else 'negative'}, so nothing can be told apart."
+        return f"All cases are {'positive' if events else 'negative'}, so nothing can be told apart."
 
     def _decisions(self, found: Figures, names: Sequence[str]) -> None:
         for name in names:

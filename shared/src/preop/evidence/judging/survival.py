@@ -17,7 +17,6 @@ from preop.statistics import (
     concordance_estimate,
     event_share,
     horizon_calibration,
-    kaplan_meier,
     owners_of,
 )
 
@@ -87,12 +86,8 @@ class JudgedSurvival(Judged):
         return found
 
     def curves(self) -> Json:
-        """Observed against expected at the horizon, and who is free of the event over time."""
-        curve = kaplan_meier(self.times, self.events)
-        shown = np.unique(np.linspace(0, curve.times.size - 1, 400).round().astype(np.intp))
-        found: Json = {
-            "free_of_event": {"times": curve.times[shown].tolist(), "free": curve.free[shown].tolist()},
-        }
+        """Observed against expected share with the event at the horizon."""
+        found: Json = {}
         groups = min(self.cases // CASES_OF_A_CALIBRATION_GROUP, _MAX_CALIBRATION_GROUPS)
         if self.horizon is not None and groups > 1:
             points = horizon_calibration(self.times, self.events, self.risks, self.horizon, groups=groups)
