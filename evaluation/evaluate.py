@@ -127,11 +127,20 @@ def _count_status(predictions: Sequence[Prediction]) -> dict[str, int]:
     return {"all": len(predictions), **{status: counted[status] for status in get_args(Status)}}
 
 
+def charts(metrics: Mapping[str, Any], ground_truth: Path) -> dict[str, Any]:
+    """Draw the charts that the task asks for, by the files of their sockets; one that the cases do not determine is empty."""
+    from preop.report.evaluation import charts_of, empty_chart
+
+    wanted = read_task(ground_truth / TASK_FILE).charts
+    drawn = charts_of(metrics) if wanted else {}
+    return {file: drawn.get(name) or empty_chart(name) for name, file in wanted.items()}
+
+
 def main() -> None:
     """Evaluate what lies in the platform's folders."""
     from preop.grandchallenge.runtime import run_evaluation
 
-    run_evaluation(evaluate)
+    run_evaluation(evaluate, charts)
 
 
 if __name__ == "__main__":

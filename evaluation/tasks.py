@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from preop.errors import InvalidInputError
 from preop.evidence.judging import Resampling
 from preop.evidence.wording import enumeration
+from preop.report.evaluation import CHARTS, GROUPS
 from preop.toml import first_validation_error
 
 TASK_FILE = "task.toml"
@@ -64,6 +65,9 @@ class Task(_Declared):
         None, description="Output slug of the JSON object that says whether the case could be assessed"
     )
     assessable_key: str = Field("assessable", description="Key in that object that holds yes, limited or no")
+    charts: dict[str, Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*\.json$")]] = Field(
+        default_factory=dict, description="Chart outputs of the phase: by the name of a chart, the file of its socket"
+    )
     resamples: int = Field(2000, ge=200, le=100_000, description="Resamples of the intervals that no formula gives")
     seed: int = Field(0, ge=0, description="Of the resampling: the same submission gives the same figures")
 
@@ -74,6 +78,20 @@ class Task(_Declared):
             if edges != sorted(set(edges)):
                 raise ValueError(f"{column} has the edges {edges}; expected numbers that rise")
         return subgroups
+
+    @field_validator("charts")
+    @classmethod
+    def _are_charts(cls, charts: dict[str, str]) -> dict[str, str]:
+        for name, file in charts.items():
+            if name not in CHARTS and not name.startswith(GROUPS):
+                near = difflib.get_close_matches(name, CHARTS, n=1)
+                hint = (
+                    f"did you mean '{near[0]}'?" if near else f"expected one of {', '.join(CHARTS)}, or {GROUPS}COLUMN"
+                )
+                raise ValueError(f"there is no chart '{name}' ({hint})")
+            if file == "metrics.json" or list(charts.values()).count(file) > 1:
+                raise ValueError(f"{file} is the file of another output")
+        return charts
 
     @property
     def truth_columns(self) -> tuple[str, ...]:

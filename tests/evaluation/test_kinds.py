@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from evaluation.evaluate import evaluate
+from evaluation.evaluate import evaluate, main
 from preop.errors import InvalidInputError
 from preop.grandchallenge.values import to_json
 from preop.report import evaluation_page
 from preop.report.evaluation import charts_of
-from tests.evaluation.test_evaluate import BINARY, ORDINAL, FakeJob, ground_truth, likelihood, stage
+from tests.evaluation.test_evaluate import BINARY, CASES, ORDINAL, FakeJob, ground_truth, likelihood, stage
 from tests.report.reading import Page
 
 HEAD = """
@@ -179,6 +179,29 @@ def test_named_instances_are_judged_by_patient_and_by_name(judge):
         "false_negatives": 1,
     }
     assert aggregates["subgroups"]["instance"]["7"]["cases"] == 2
+
+
+def test_charts_are_written_where_the_sockets_of_the_phase_want_them(tmp_path, monkeypatch):
+    bundled = CASES / "binary"
+    asked = 'charts = { roc = "roc-curve.json", calibration = "calibration-curve.json" }\n'
+    task = (bundled / "ground_truth" / "task.toml").read_text(encoding="utf-8") + asked
+    truth = ground_truth(
+        tmp_path / "truth", task, (bundled / "ground_truth" / "reference.csv").read_text(encoding="utf-8")
+    )
+    (tmp_path / "output").mkdir()
+    for name, folder in {"INPUT": bundled / "input", "GROUND_TRUTH": truth, "OUTPUT": tmp_path / "output"}.items():
+        monkeypatch.setenv(f"PREOP_{name}", str(folder))
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    written = {path.name: json.loads(path.read_text(encoding="utf-8")) for path in (tmp_path / "output").iterdir()}
+    assert set(written) == {"metrics.json", "roc-curve.json", "calibration-curve.json"}
+    for name in ("roc-curve.json", "calibration-curve.json"):
+        assert "vega-lite/v5" in written[name]["$schema"]
+    # Nine cases are too few for a calibration curve: the output is there, and says so.
+    assert written["calibration-curve.json"]["title"]["subtitle"] == "the cases do not determine it"
+    with pytest.raises(InvalidInputError, match=r"there is no chart 'rok' \(did you mean 'roc'"):
+        evaluate([], ground_truth(truth, task.replace("roc =", "rok ="), "case,lung_metastasis\na,1\n"))
 
 
 def test_a_converted_slide_that_lost_its_name_is_told(tmp_path):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from preop.evidence import Figure as StatedFigure
+from preop.report.blocks import capital
 from preop.report.charts import (
     ScoredCase,
     Spec,
@@ -24,6 +25,7 @@ from preop.report.charts import (
     score_chart,
     strip_chart,
 )
+from preop.report.charts.base import spec_of
 from preop.statistics import (
     Agreement,
     CalibrationPoint,
@@ -36,6 +38,8 @@ from preop.statistics import (
 
 Json = Mapping[str, Any]
 
+CHARTS = ("roc", "precision", "scores", "calibration", "net-benefit", "confusion", "froc")
+"""Names of the charts that there may be, beside those of groups."""
 GROUPS = "groups-"
 """What the names of charts of groups begin with."""
 # More dots than these hide each other: then groups of fine marks are drawn.
@@ -61,8 +65,7 @@ def charts_of(metrics: Json) -> dict[str, Spec]:
 
     Returns
     -------
-    Complete Vega-Lite 5 specifications: ``roc``, ``precision``, ``scores``, ``calibration``, ``net-benefit``, ``confusion``,
-    ``froc``, and ``groups-COLUMN`` for each column that divides the cases.
+    Complete Vega-Lite 5 specifications: those of ``CHARTS``, and ``groups-COLUMN`` for each column that divides the cases.
     """
     task, aggregates, curves = metrics["task"], metrics["aggregates"], metrics.get("curves", {})
     found: dict[str, Spec] = {}
@@ -104,6 +107,14 @@ def charts_of(metrics: Json) -> dict[str, Spec]:
         if forest := _forest(task, column, groups):
             found[f"{GROUPS}{column}"] = forest
     return found
+
+
+def empty_chart(name: str) -> Spec:
+    """Say in the place of a chart that the cases do not determine it: the platform wants each output of a phase."""
+    import altair as alt
+
+    base = alt.Chart().mark_text()
+    return spec_of([base], [], capital(words(name)), "the cases do not determine it", width=300, height=20)
 
 
 def estimate(content: Json) -> Estimate:
@@ -172,4 +183,4 @@ def _forest(task: Json, column: str, groups: Mapping[str, Json]) -> Spec | None:
 
 def words(column: str) -> str:
     """Write the name of a column as words."""
-    return column.replace("_", " ")
+    return column.replace("_", " ").replace("-", " ")

@@ -125,7 +125,13 @@ _SECTIONS = {
 
 
 def evaluation_page(
-    metrics: Json, path: Path, *, cases: Gallery | None = None, shows: Mapping[str, str] | None = None
+    metrics: Json,
+    path: Path,
+    *,
+    cases: Gallery | None = None,
+    shows: Mapping[str, str] | None = None,
+    on_training: str = "",
+    remarks: Sequence[str] = (),
 ) -> None:
     """Write the page of an evaluation.
 
@@ -140,6 +146,11 @@ def evaluation_page(
     shows
         What there is to see in each case, by its name, where cases were chosen to illustrate: then no figure is given, for
         they are no sample of patients.
+    on_training
+        Says that patients are ones the model was trained on, where they are: said before all else, and the figures are
+        called so.
+    remarks
+        What else a reader should know of how the figures came about.
 
     Raises
     ------
@@ -172,17 +183,19 @@ def evaluation_page(
             _WORST,
             *([_DECLINED] if "assessable" in aggregates else []),
             _INTERVALS,
+            *remarks,
             f"Source of patients and reference: {task['source']}",
         ],
     }
-    sections = [Section(_SECTIONS[name], blocks, name=name) for name, blocks in content.items() if blocks]
+    titles = _SECTIONS | ({"results": "Results on training patients"} if on_training else {})
+    sections = [Section(titles[name], blocks, name=name) for name, blocks in content.items() if blocks]
     if cases is not None:
         sections.insert(1, Section("Case by case", [cases]))
     page = Page(
         kicker=f"Evaluation of {task['study']}",
         title=task["title"],
-        lead=_summary(task, results, aggregates),
-        warnings=_unscored(aggregates["cases"]),
+        lead=f"{on_training} {_summary(task, results, aggregates)}".lstrip(),
+        warnings=[*([on_training] if on_training else []), *_unscored(aggregates["cases"])],
         simulated=task["simulated"],
         sections=[*sections, _checklists({section.name for section in sections})],
     )
