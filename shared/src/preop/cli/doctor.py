@@ -25,6 +25,7 @@ LOCKS = {
     "training": "optuna",
     "learning": "nnunetv2",
     "pathology": "timm",
+    "hospital": "highdicom",
     "development": "pytest",
 }
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from preop.report.charts import Spec
+from preop.report.grouping import Group, grouped
 from preop.report.html import render
 
 DASH = "\N{EN DASH}"
@@ -203,6 +204,12 @@ class Page:
         What a reader has to know before trusting it.
     simulated
         Whether the patients are simulated: then no figure says anything about patients.
+    figure
+        The chart to see first.
+    summary
+        How many sections are printed unless the reader asks for all; None for all.
+    provenance
+        What a reader needs to say where the figures come from: names and values.
     """
 
     kicker: str
@@ -212,6 +219,18 @@ class Page:
     verdict: Sequence[str] = ()
     warnings: Sequence[str] = ()
     simulated: bool = False
+    figure: Spec | None = None
+    summary: int | None = None
+    provenance: Sequence[tuple[str, str]] = ()
+
+    @property
+    def grouped_warnings(self) -> list[Group]:
+        """The warnings, those that say the same of several things together."""
+        return grouped(self.warnings)
+
+    def is_detail(self, section: Section) -> bool:
+        """Whether a section is printed only where all is asked for."""
+        return self.summary is not None and section not in list(self.sections)[: self.summary]
 
 
 def write_page(page: Page, path: Path) -> None:

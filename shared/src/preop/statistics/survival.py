@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from preop.errors import InvalidInputError, MissingToolError
+from preop.errors import InvalidInputError, need_package
 from preop.statistics.checks import as_labels, as_names, as_numbers, as_probabilities, as_scores
 from preop.statistics.intervals import Estimate
 
@@ -58,10 +58,9 @@ def kaplan_meier(times: ArrayLike, events: ArrayLike) -> SurvivalCurve:
         If lifelines is not installed.
     """
     durations, happened = _checked(times, events)
-    try:
-        from lifelines import KaplanMeierFitter
-    except ImportError as error:
-        raise _missing() from error
+    need_package("lifelines", "Time to event", "training")
+    from lifelines import KaplanMeierFitter
+
     fitter = KaplanMeierFitter().fit(durations, happened)
     interval = fitter.confidence_interval_.to_numpy(np.float64)
     return SurvivalCurve(
@@ -89,10 +88,9 @@ def log_rank(times: ArrayLike, events: ArrayLike, groups: Sequence[str]) -> floa
         raise InvalidInputError(
             f"There are {np.unique(names).size} groups of {len(groups)} patients; expected at least two."
         )
-    try:
-        from lifelines.statistics import multivariate_logrank_test
-    except ImportError as error:
-        raise _missing() from error
+    need_package("lifelines", "Time to event", "training")
+    from lifelines.statistics import multivariate_logrank_test
+
     return float(multivariate_logrank_test(durations, names, happened).p_value)
 
 
@@ -107,10 +105,9 @@ def concordance(times: ArrayLike, events: ArrayLike, risks: ArrayLike) -> float:
         If lifelines is not installed.
     """
     durations, happened = _checked(times, events)
-    try:
-        from lifelines.utils import concordance_index
-    except ImportError as error:
-        raise _missing() from error
+    need_package("lifelines", "Time to event", "training")
+    from lifelines.utils import concordance_index
+
     try:
         return float(concordance_index(durations, -as_scores(risks, happened), happened))
     except ZeroDivisionError:
@@ -243,9 +240,3 @@ def _checked(times: ArrayLike, events: ArrayLike) -> tuple[NDArray[np.float64], 
             "expected one finite time of at least 0 for each."
         )
     return durations, happened
-
-
-def _missing() -> MissingToolError:
-    return MissingToolError(
-        "Time to event needs lifelines, which is not installed: run requirements/install.sh training."
-    )

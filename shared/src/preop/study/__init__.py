@@ -2,6 +2,7 @@
 
 from preop.evidence import Comparison, Figure, ModelFigures, Stored, ValidationFigures
 from preop.study.assessability import Assessability, Assessable, supported
+from preop.study.case_folder import lay_out_case
 from preop.study.cases import Illustration, describe_case, is_like_the_training, write_case
 from preop.study.contract import (
     Inference,
@@ -28,6 +29,7 @@ from preop.study.provenance import (
     NoDetails,
     TrainingData,
     model_info,
+    model_provenance,
     put_into_model,
     read_model_info,
     register,
@@ -64,9 +66,11 @@ __all__ = [
     "importable_studies",
     "inference_of",
     "is_like_the_training",
+    "lay_out_case",
     "make_importable",
     "model_entry",
     "model_info",
+    "model_provenance",
     "page_of",
     "plausibility_of",
     "put_into_model",
