@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from evaluation.reference import REFERENCE_FILE, ReferenceCase
@@ -24,6 +25,8 @@ from preop.errors import InvalidInputError
 if TYPE_CHECKING:
     from preop.grandchallenge.predictions import Job
 
+Read = Callable[[str], Any]
+"""Gives the JSON output of a job by its slug."""
 Status = Literal["valid", "invalid", "failed", "missing"]
 Assessable = Literal["yes", "limited", "no", "not stated"]
 NOT_STATED: Assessable = "not stated"
@@ -91,10 +94,11 @@ def predict(job: Job | None, task: Task) -> Prediction:
         return Prediction("missing", "There is no job for this case.")
     if not job.succeeded:
         return Prediction("failed", job.error_message or "The algorithm failed on this case.")
-    assessable = _assessable(job, task)
+    read = cache(job.value)  # several things may stand in one file
+    assessable = _assessable(read, task)
     try:
-        value = _value(job, task)
-        threshold = _threshold(job, task) if isinstance(task, BinaryTask) else None
+        value = _value(read, task)
+        threshold = _threshold(read, task) if isinstance(task, BinaryTask) else None
         return Prediction("valid", value=value, threshold=threshold, assessable=assessable)
     except InvalidInputError as error:
         # The same submission gives the same bytes wherever its files lie.
@@ -102,21 +106,21 @@ def predict(job: Job | None, task: Task) -> Prediction:
         return Prediction("invalid", reason, assessable=assessable)
 
 
-def _assessable(job: Job, task: Task) -> Assessable:
+def _assessable(read: Read, task: Task) -> Assessable:
     """What the algorithm says of the case; an object that cannot be read says nothing."""
     if task.assessable_socket is None:
         return NOT_STATED
     try:
-        stated = job.value(task.assessable_socket)
+        stated = read(task.assessable_socket)
     except InvalidInputError:
         return NOT_STATED
     said = stated.get(task.assessable_key) if isinstance(stated, dict) else None
     return said if said in ("yes", "limited", "no") else NOT_STATED
 
 
-def _value(job: Job, task: Task) -> Any:
+def _value(read: Read, task: Task) -> Any:
     """Take the value of a job, checked and in the form that its kind of task is scored in."""
-    value, what = job.value(task.prediction_socket), task.prediction_socket
+    value, what = read(task.prediction_socket), task.prediction_socket
     for key in task.prediction_key.split("/") if task.prediction_key else ():
         if not isinstance(value, dict) or key not in value:
             raise InvalidInputError(f"{what} does not state '{key}'.")
@@ -138,8 +142,8 @@ def _risk(value: object, what: str, task: SurvivalTask) -> float:
     return _between_0_and_1(value, what) if task.horizon else _finite(value, what)
 
 
-def _threshold(job: Job, task: BinaryTask) -> float:
-    stated = job.value(task.threshold_socket)
+def _threshold(read: Read, task: BinaryTask) -> float:
+    stated = read(task.threshold_socket)
     if not isinstance(stated, dict) or task.threshold_key not in stated:
         raise InvalidInputError(f"{task.threshold_socket} does not state '{task.threshold_key}'.")
     return _between_0_and_1(stated[task.threshold_key], f"{task.threshold_key} of {task.threshold_socket}")

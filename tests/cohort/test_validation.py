@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from preop.cohort import Cohort, predict_cohort, read_cohort
+from evaluation.evaluate import evaluate
+from evaluation.tasks import read_task
+from preop.cohort import Cohort, predict_cohort, read_cohort, reference_of, write_ground_truth
 from preop.engines.base import Engine
 from preop.engines.choosing import find_engine
 from preop.engines.processes import ProcessEngine
@@ -215,3 +217,21 @@ def test_without_namespaces_each_patient_is_a_program_of_its_own(
     assert outcome.log is not None
     assert "raise ZeroDivisionError" in outcome.log.read_text()
     assert scores(tmp_path / "v") == {"a": 0.0, "broken": None}
+
+
+def test_centres_persons_and_what_the_task_names_go_into_the_ground_truth(
+    write: Write, toy: Algorithm, task: Path, tmp_path: Path
+) -> None:
+    write()
+    rows = "patient;scan;outcome;centre;group;reader;weight\na;0.mha;0;B;p;1;40\nb;1.mha;1;A;p;;60\nc;2.mha;1;A;;0;70\n"
+    (tmp_path / "cohort.csv").write_text(rows)
+    extra = 'subgroups = { weight = [50], sex = [] }\ncomparators = [{ name = "reader", column = "reader" }]\n'
+    task.write_text(task.read_text() + extra)
+    cohort = read_cohort(tmp_path / "cohort.csv", toy)
+    write_ground_truth(cohort, reference_of(cohort, task), {name: name for name in "abc"}, tmp_path / "truth")
+    read = read_task(tmp_path / "truth" / "task.toml")
+    assert (read.subgroups, read.patient_column) == ({"centre": [], "weight": [50]}, "group")
+    table = (tmp_path / "truth" / "reference.csv").read_text().splitlines()
+    assert table[:2] == ["case,outcome,centre,weight,reader,group", "a,0,B,40,1,p"]
+    found = evaluate([], tmp_path / "truth")["aggregates"]
+    assert (found["patients"], found["comparisons"]["reader"]["cases"]) == (2, 2)

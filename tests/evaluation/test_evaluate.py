@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from evaluation.evaluate import evaluate, main
 from preop.errors import InvalidInputError
 from preop.grandchallenge.predictions import read_predictions
+from preop.grandchallenge.values import to_json
 
 EVALUATION = Path(__file__).parents[2] / "evaluation"
 CASES = EVALUATION / "test"
@@ -100,9 +101,9 @@ def approximately(value):
     return pytest.approx(value, abs=1e-9) if isinstance(value, float) else value
 
 
-@pytest.mark.parametrize("case", ["binary", "separated", "ordinal"])
+@pytest.mark.parametrize("case", ["binary", "separated", "ordinal", "detection", "survival"])
 def test_bundled_case_gives_what_is_expected(case):
-    metrics = evaluate(read_predictions(CASES / case / "input"), CASES / case / "ground_truth")
+    metrics = json.loads(to_json(evaluate(read_predictions(CASES / case / "input"), CASES / case / "ground_truth")))
     expected = json.loads((CASES / case / "expected" / "metrics.json").read_text(encoding="utf-8"))
     assert metrics == approximately(expected)
 
@@ -127,6 +128,22 @@ def test_expected_figures_of_the_ordinal_case_are_those_worked_out_by_hand():
     assert aggregates["accuracy"]["value"] == 6 / 10
     assert aggregates["quadratic_weighted_kappa"]["value"] == pytest.approx(1 - 12 / 28)
     assert aggregates["confusion"]["N3"] == {"N0": 1, "N1": 0, "N2": 0, "N3": 1}
+
+
+def test_expected_figures_of_the_detection_case_are_those_worked_out_by_hand():
+    # Lesions are found at .95, .9 and .4, the one of the missing case never; false marks at .8, .7 and .6.
+    aggregates = json.loads((CASES / "detection" / "expected" / "metrics.json").read_text())["aggregates"]
+    assert aggregates["average_precision"]["value"] == pytest.approx((1 + 1 + 3 / 6) / 4)
+    assert aggregates["sensitivity_at_0_5_false_marks"]["value"] == 2 / 4
+    assert aggregates["sensitivity_at_1_false_marks"]["value"] == 3 / 4
+
+
+def test_expected_figures_of_the_survival_case_are_those_worked_out_by_hand():
+    # Events at 3, 6, 8 (missing: risk 0) and 20: 5 of 5, 3 of 4, 0 of 3 and 0 of 1 pairs are in order; 3 of 6 by month 12.
+    aggregates = json.loads((CASES / "survival" / "expected" / "metrics.json").read_text())["aggregates"]
+    assert aggregates["concordance"]["value"] == pytest.approx(8 / 13)
+    assert aggregates["calibration"]["observed_share"]["value"] == pytest.approx(1 / 2)
+    assert aggregates["calibration"]["expected_share"] == pytest.approx(2.3 / 6)
 
 
 def test_main_writes_the_metrics_where_the_platform_looks(tmp_path, monkeypatch):

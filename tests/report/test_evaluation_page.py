@@ -29,7 +29,7 @@ def rows_from(page, headings):
     return page.rows[page.rows.index(headings) :]
 
 
-@pytest.mark.parametrize("case", ["binary", "separated", "ordinal"])
+@pytest.mark.parametrize("case", ["binary", "separated", "ordinal", "detection", "survival"])
 def test_page_stands_alone_and_is_the_same_every_time(case, tmp_path):
     first, second = tmp_path / "first.html", tmp_path / "second.html"
     evaluation_page(metrics_of(case), first)

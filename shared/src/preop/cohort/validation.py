@@ -20,7 +20,7 @@ from preop.cohort.measuring import INDEX_FILE, Outcome, keep_up, patient_key
 from preop.cohort.overlap import Overlap, find_overlap
 from preop.cohort.running import Mapped, map_patients, refuse_to_start_again
 from preop.cohort.serving import predicting
-from preop.cohort.table import CENTRE_COLUMN, PATIENT_COLUMN, Cohort, Patient
+from preop.cohort.table import CENTRE_COLUMN, GROUP_COLUMN, PATIENT_COLUMN, Cohort, Patient
 from preop.engines.base import DEFAULT_OPTIONS, Engine
 from preop.engines.containers import ContainerEngine
 from preop.engines.programs import Program, algorithm_program
@@ -205,7 +205,23 @@ def reference_of(cohort: Cohort, task: Path) -> dict[str, Any]:
         raise InvalidInputError(
             f"{cohort.path.name} has no {column} for {missing[0]}, and a validation needs the reference standard of all."
         )
-    return described | {"simulated": cohort.source.simulated, "source": cohort.source.description}
+    known = {"simulated": cohort.source.simulated, "source": cohort.source.description}
+    return {
+        key: value for key, value in (described | _divided(cohort, described) | known).items() if value not in ({}, [])
+    }
+
+
+def _divided(cohort: Cohort, described: Mapping[str, Any]) -> dict[str, Any]:
+    """Say by what the evaluation divides and compares: centres and persons, and what the task names and the table has."""
+    there = set(cohort.patients[0].row)
+    centres = {patient.centre for patient in cohort.patients} - {""}
+    groups = {column: edges for column, edges in described.get("subgroups", {}).items() if column in there}
+    several = len({patient.group for patient in cohort.patients}) < len(cohort.patients)
+    return {
+        "subgroups": ({CENTRE_COLUMN: []} if len(centres) > 1 else {}) | groups,
+        "comparators": [each for each in described.get("comparators", []) if each["column"] in there],
+        **({"patient_column": GROUP_COLUMN} if several else {}),
+    }
 
 
 def write_ground_truth(cohort: Cohort, task: dict[str, Any], case_names: Mapping[str, str], folder: Path) -> None:
@@ -216,10 +232,14 @@ def write_ground_truth(cohort: Cohort, task: dict[str, Any], case_names: Mapping
     folder.mkdir(exist_ok=True)
     write_text(folder / "task.toml", to_toml(task))
     column = task["reference_column"]
+    named = [*task.get("subgroups", {}), *(each["column"] for each in task.get("comparators", []))]
+    others = [each for each in dict.fromkeys(named) if each not in {CENTRE_COLUMN, column}]
+    persons = [GROUP_COLUMN] if task.get("patient_column") == GROUP_COLUMN else []
     renamed = any(case != name for name, case in case_names.items())
     with replacing(folder / "reference.csv") as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(("case", column, CENTRE_COLUMN, *([PATIENT_COLUMN] if renamed else [])))
+        writer.writerow(("case", column, CENTRE_COLUMN, *others, *persons, *([PATIENT_COLUMN] if renamed else [])))
         for patient in cohort.patients:
-            cells = (case_names[patient.name], patient.row[column], patient.centre)
+            cells = [case_names[patient.name], patient.row[column], patient.centre, *map(patient.row.get, others)]
+            cells += [patient.group] if persons else []
             writer.writerow((*cells, *([patient.name] if renamed else [])))

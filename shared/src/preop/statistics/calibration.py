@@ -157,8 +157,8 @@ def _logistic_coefficient(
     from statsmodels.genmod.generalized_linear_model import GLM
 
     by_patient = {} if owners is None else {"cov_type": "cluster", "cov_kwds": {"groups": owners}}
-    # On the way to its answer the fit may pass through log odds without bounds.
-    with np.errstate(over="ignore"):
+    # On the way to its answer the fit may pass through log odds without bounds, and chances of 0 and 1.
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         fit = GLM(labels.astype(np.float64), design, family=Binomial(), offset=offset).fit(**by_patient)
     lower, upper = fit.conf_int()[0]
     return Estimate(float(fit.params[0]), float(lower), float(upper))

@@ -87,6 +87,9 @@ class Ranking:
     ----------
     labels, scores
         0 or 1, and finite numbers, higher for positives, (n,).
+    most_levels
+        Neighbouring scores are taken for equal where there are more distinct ones, so that many resamples of many cases
+        stay fast; by default none are.
 
     Raises
     ------
@@ -94,24 +97,27 @@ class Ranking:
         If the arrays do not fit, or only one class is present.
     """
 
-    def __init__(self, labels: ArrayLike, scores: ArrayLike) -> None:
+    def __init__(self, labels: ArrayLike, scores: ArrayLike, *, most_levels: int | None = None) -> None:
         truth = as_labels(labels)
         values = as_scores(scores, truth)
         by_class(truth, values)
         self._order = np.argsort(-values, kind="stable")
         self._truth = truth[self._order]
         ordered = values[self._order]
-        # The last case of each group of equal scores.
-        self._ends = np.append(np.flatnonzero(np.diff(ordered)), ordered.size - 1)
+        # The first case of each group of equal scores.
+        starts = np.append(0, np.flatnonzero(np.diff(ordered)) + 1)
+        if most_levels is not None and starts.size > most_levels:
+            starts = starts[np.linspace(0, starts.size - 1, most_levels).round().astype(np.intp)]
+        self._starts = starts
 
     def curves(self, weights: Floats | None = None) -> WeightedCurves:
         """Count under weights (rows, n); without them, each case once, in one row."""
         ordered = np.ones((1, self._order.size)) if weights is None else weights[:, self._order]
-        positives = np.cumsum(ordered * self._truth, axis=1)
-        called = np.cumsum(ordered, axis=1)
-        if self._ends.size < self._order.size:
-            positives, called = positives[:, self._ends], called[:, self._ends]
-        return WeightedCurves(positives, called - positives)
+        positives, called = ordered * self._truth, ordered
+        if self._starts.size < self._order.size:
+            positives, called = (np.add.reduceat(part, self._starts, axis=1) for part in (positives, called))
+        true = np.cumsum(positives, axis=1)
+        return WeightedCurves(true, np.cumsum(called, axis=1) - true)
 
 
 def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:

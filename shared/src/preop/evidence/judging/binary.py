@@ -33,6 +33,8 @@ RATIOS = ("positive_likelihood_ratio", "negative_likelihood_ratio")
 GRID = np.linspace(0, 1, 101)
 """Rates of false positives at which the band of the ROC curve is drawn."""
 _CURVE_POINTS = 400
+# Of more distinct scores, neighbours are taken for equal in resamples: their intervals are wider than that by far.
+_RESAMPLED_LEVELS = 5000
 _NO_CALL = {
     "sensitivity": "No case is positive.",
     "specificity": "No case is negative.",
@@ -120,7 +122,7 @@ class JudgedBinary(Judged):
     def curves(self) -> Json:
         """ROC curve with its band, precision against sensitivity, calibration, net benefit."""
         found: Json = {}
-        if self.predictions.has_both_outcomes:
+        if self._ranking is not None:
             curve = self._ranking.curves()
             sensitivity, false_rate = curve.sensitivities[0], curve.false_positive_rates[0]
             called = curve.true_positives[0] + curve.false_positives[0]
@@ -230,15 +232,21 @@ class JudgedBinary(Judged):
         found.stated["calibration"] = part.as_dict()
 
     @cached_property
-    def _ranking(self) -> Ranking:
-        return Ranking(self.predictions.labels, self.predictions.scores)
+    def _ranking(self) -> Ranking | None:
+        """The cases in their order; None where all have the same outcome."""
+        predictions = self.predictions
+        return Ranking(predictions.labels, predictions.scores) if predictions.has_both_outcomes else None
 
     @cached_property
     def _resampled(self) -> dict[str, Estimate]:
         """Figures with their percentile intervals, all from the same resamples."""
-        names, values = self._values(np.ones((1, self.cases)))
+        names, values = self._values(np.ones((1, self.cases)), self._ranking)
+        predictions = self.predictions
+        coarse = None
+        if predictions.has_both_outcomes:
+            coarse = Ranking(predictions.labels, predictions.scores, most_levels=_RESAMPLED_LEVELS)
         draws = bootstrap(
-            lambda weights: self._values(weights)[1],
+            lambda weights: self._values(weights, coarse)[1],
             self.cases,
             seed=self.resampling.seed,
             repeats=self.resampling.repeats,
@@ -249,13 +257,13 @@ class JudgedBinary(Judged):
             for name, value, column in zip(names, values[0], draws.T, strict=True)
         }
 
-    def _values(self, weights: Floats) -> tuple[list[str], Floats]:
+    def _values(self, weights: Floats, ranking: Ranking | None) -> tuple[list[str], Floats]:
         """Figures of weighted cases, (rows, m), with their names."""
         predictions, settings = self.predictions, self.settings
         labels, scores = predictions.labels, predictions.scores
         columns: dict[str, Floats] = {}
-        if predictions.has_both_outcomes:
-            curves = self._ranking.curves(weights)
+        if ranking is not None:
+            curves = ranking.curves(weights)
             columns["average_precision"] = curves.average_precision
             if settings.from_sensitivity is not None:
                 columns["partial_auc"] = curves.mean_specificity(settings.from_sensitivity)

@@ -91,9 +91,10 @@ def groups_tables(aggregates: Json) -> list[Block]:
 def comparisons_tables(aggregates: Json) -> list[Block]:
     """The algorithm beside each reader, clinical stage or other algorithm, on the same cases."""
     blocks: list[Block] = []
-    columns = [Column("Figure", "name"), *(Column(name, "value") for name in ("This", "Other", "Difference", "p"))]
     for comparison in aggregates.get("comparisons", {}).values():
         blocks.append(Heading(f"Beside {comparison['name']} ({comparison['cases']} cases)"))
+        headings = ("Algorithm", capital(comparison["name"]), "Difference", "p")
+        columns = [Column("Figure", "name"), *(Column(name, "value") for name in headings)]
         rows = [Row([name, *cells]) for name, cells in _compared(comparison)]
         blocks.append(Table(columns, rows) if rows else Note("There is nothing to compare with."))
     if blocks:
