@@ -4,21 +4,38 @@ from __future__ import annotations
 
 import csv
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from preop.cli.repository import find_algorithm
-from preop.cohort import FailedPatientsError, read_cohort
+from preop.cohort import FailedPatientsError, map_patients, read_cohort
 from preop.cohort.importing import Imported, import_cohort, private_folder
-from preop.errors import InvalidInputError, InvalidOutputError
+from preop.errors import InvalidInputError, InvalidOutputError, PreopError
 from preop.imaging import Geometry, read_image, read_mask
 from tests.dicom.export import ANNA, BERND, SHAPE, STUDY_DATE, write_export
 from tests.dicom.made import file_of, volume_of
 
-pytestmark = pytest.mark.slow
 SARCOMA = find_algorithm("sarcoma_lung_metastasis")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _in_this_process() -> Iterator[None]:
+    """Write patients here: starting processes takes longer than all of these small images."""
+
+    def mapped(function: Any, jobs: Any, *, description: str) -> Iterator[Any]:
+        for job in jobs:
+            try:
+                yield job, function(job)
+            except PreopError as error:
+                yield job, error
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("preop.cohort.importing.map_patients", mapped)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -158,8 +175,12 @@ def test_an_original_name_in_what_was_written_is_found(
     assert "Kowalczyk" not in str(raised.value)
 
 
-def test_a_real_patient_agrees_with_the_published_images_in_space(data: Path, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_real_patient_agrees_with_the_published_images_in_space(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The published images are crops: compared where they lie."""
+    monkeypatch.setattr("preop.cohort.importing.map_patients", map_patients)
     found = import_cohort(data / "dicom", SARCOMA, tmp_path / "cohort")
     assert found.table is not None
     (patient,) = read_cohort(found.table, SARCOMA).patients
