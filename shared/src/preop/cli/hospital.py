@@ -38,12 +38,13 @@ def case(
 
     Example: `preop case lung_nodal_stage --chest-ct ct_folder --fdg-pet pet.nii.gz --output case`
     """
+    from preop.cohort import tell
     from preop.study import lay_out_case
 
     described = repository.find_algorithm(algorithm)
     given = _options(context.args)
     images, values = _sorted(described, given)
-    lay_out_case(described, output, images, values, labels=_labels(described, label or ()), um_per_pixel=mpp)
+    tell(lay_out_case(described, output, images, values, labels=_labels(described, label or ()), um_per_pixel=mpp))
     console.print(
         f"The case is in {output}. Run it by: preop run {described.name} --input {output} --output RESULTS",
         soft_wrap=True,
