@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from preop.cli.repository import find_algorithm
+from preop.dicom.choices import read_corrections, write_choices
 from preop.dicom.choosing import Correction, choose
 from preop.dicom.headers import Place
 from preop.dicom.index import read_index
@@ -18,7 +19,7 @@ from preop.dicom.pseudonyms import person, pseudonym, read_key
 from preop.dicom.series import Content, Series, series_of
 from preop.errors import InvalidInputError
 from preop.slides import Slide, write_slide
-from tests.dicom.export import SHAPE, write_export
+from tests.dicom.export import BERND, SHAPE, write_export
 from tests.dicom.made import MR, edit, file_of, volume_of, write_enhanced, write_series
 from tests.slides.dicom_slides import write_dicom_slide
 
@@ -61,6 +62,7 @@ def test_headers_are_remembered_and_an_object_in_two_places_counts_once(export: 
 def test_members_of_an_archive_are_found_wherever_their_names_lead(export: Path) -> None:
     (mr,) = [each for each in series_of(read_index(export)) if each.text("Modality") == "MR"]
     assert mr.slices == SHAPE[0]
+    assert mr.text("PatientName") == BERND[1]
     with mr.files() as files:
         assert len({file.parent for file in files}) == 1
         assert all(file.name.count("/") == 0 and file.is_file() for file in files)
@@ -255,3 +257,10 @@ def test_slides_of_dicom_and_of_scanners_become_the_platforms_tiff(tmp_path: Pat
             assert slide.um_per_pixel == pytest.approx(0.5)
             assert np.abs(slide.read_region((50, 100), (50, 50), 0.5).astype(int) - (200, 60, 120)).max() < 12
     assert "fits *label*" in choose(primary, patients["0815"])[1].reason
+
+
+def test_a_description_is_no_formula_in_a_spreadsheet(tmp_path: Path) -> None:
+    one = scan(1, SeriesDescription="=HYPERLINK(1)", PatientID="0815")
+    write_choices(tmp_path / "choices.csv", {"P1": choose(BLADDER, [one])}, {}, {})
+    assert "'=HYPERLINK(1)" in (tmp_path / "choices.csv").read_text()
+    assert read_corrections(tmp_path / "choices.csv", BLADDER).uses == {}

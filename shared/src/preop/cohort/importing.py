@@ -24,7 +24,7 @@ from preop.dicom.index import Index, read_index
 from preop.dicom.inputs import inputs_of, write_inputs
 from preop.dicom.privacy import Originals, leaks
 from preop.dicom.pseudonyms import person, pseudonym, read_key
-from preop.dicom.series import Content, Series, series_of
+from preop.dicom.series import Series, series_of
 from preop.errors import InvalidInputError, InvalidOutputError, PreopError
 from preop.folders import Key, Results, changes_told, digest_of, is_empty, locked, versions_digest
 from preop.grandchallenge.algorithm import Algorithm
@@ -240,7 +240,7 @@ def _write_choices(run: _Run, notes: Mapping[tuple[str, str], str]) -> None:
 
 def _key(choice: Choice, secret: bytes) -> str:
     """What an image is made of: UIDs, which never change; of slides, size and time of the file. Nobody can try UIDs out."""
-    if choice.series.content is Content.SLIDE and "SOPInstanceUID" not in choice.series.header:
+    if not choice.series.is_dicom:
         stat = choice.series.places[0].path.stat()
         return digest_of([secret.hex(), choice.series.name, stat.st_size, stat.st_mtime_ns])
     return digest_of(
@@ -358,7 +358,8 @@ def _known_words(algorithm: Algorithm) -> tuple[str, ...]:
 
 
 def _originals(run: _Run, columns: Sequence[str]) -> Originals:
-    return Originals(run.index.objects.values(), (*_known_words(run.algorithm), *columns))
+    of_slides = [series.header for group in run.patients.values() for series in group if not series.is_dicom]
+    return Originals([*run.index.objects.values(), *of_slides], (*_known_words(run.algorithm), *columns))
 
 
 def _search(run: _Run, columns: Sequence[str]) -> None:

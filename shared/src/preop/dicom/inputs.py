@@ -85,7 +85,7 @@ def write_slide_of(series: Series, path: Path) -> None:
 def _slide_file(series: Series) -> Iterator[Path]:
     """Give what opens a slide: its file, or a folder with the files of a DICOM slide alone."""
     with series.files() as files:
-        if "SOPClassUID" in series.header:
+        if series.is_dicom:
             with _together(files) as folder:
                 yield folder
         else:
