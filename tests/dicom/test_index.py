@@ -45,6 +45,14 @@ def test_two_echoes_of_one_series_are_two_candidates(tmp_path: Path) -> None:
     assert [(each.part, each.slices) for each in found] == [("echo time 2.3", 8), ("echo time 4.6", 8)]
 
 
+def test_two_orientations_of_one_series_are_two_volumes(tmp_path: Path) -> None:
+    for number, orientation in enumerate(((1, 0, 0, 0, 1, 0), (1, 0, 0, 0, 0, -1))):
+        write_series(tmp_path / f"{number}", volume_of(seed=number), orientation=orientation)
+    found = series_of(read_index(tmp_path))
+    assert [each.part for each in found] == ["orientation 1", "orientation 2"]
+    assert {read_volume(each).voxels.tobytes() for each in found} == {volume_of(seed=n).tobytes() for n in range(2)}
+
+
 def test_headers_are_remembered_and_an_object_in_two_places_counts_once(export: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(export, tmp_path / "export")
     shutil.copytree(folder / "1", folder / "backup" / "1")

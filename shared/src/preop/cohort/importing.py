@@ -309,19 +309,27 @@ def _clinical(run: _Run, table: Path | None) -> tuple[list[str], dict[str, dict[
 
 
 def _rows(run: _Run, clinical: Mapping[str, Mapping[str, str]]) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
-    """Sort patients into those whose images the study accepts, and those who lack one, such as a mask that is to be drawn."""
-    done, undone = [], []
+    """Sort patients into those whose images the study accepts, and those who lack a mask for that or for one of their scans."""
+    done, undone, lacking = [], [], []
     for name, paths in run.paths.items():
         row = dict(clinical.get(name, {})) | {PATIENT_COLUMN: name}
         relative = {slug: path.relative_to(run.output).as_posix() for slug, path in paths.items()}
         accepted = inputs_of(paths, run.algorithm)
-        if accepted is None or set(accepted) != set(paths):
-            undone.append(row | relative)
+        drawn = [socket.slug for socket in run.algorithm.inputs if socket.segmentation_of in paths]
+        with_masks = inputs_of([*paths, *drawn], run.algorithm)
         if accepted is not None:
             done.append(row | {slug: relative[slug] for slug in accepted})
+        if with_masks is not None and (set(with_masks) & set(paths)) > set(accepted or ()):
+            undone.append(row | relative)
+        elif accepted is None:
+            lacking.append(f"{name} ({', '.join(paths)})")
     if undone:
+        told = f"Masks are missing of {_counted(len(undone), 'patient')}: draw them by preop review {run.output / UNFINISHED}"
+        run.notes.append(told)
+    if lacking:
+        more = f" and {len(lacking) - _MOST_TOLD} more" if len(lacking) > _MOST_TOLD else ""
         run.notes.append(
-            f"Without an input that goes with their others: {_counted(len(undone), 'patient')}; draw masks by: preop review {run.output / UNFINISHED}"
+            f"Left out, for {run.algorithm.name} needs more inputs: {', '.join(lacking[:_MOST_TOLD])}{more}."
         )
     return done, undone
 

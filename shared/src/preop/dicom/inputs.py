@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -107,7 +107,7 @@ def _together(files: Sequence[Path]) -> Iterator[Path]:
         yield folder
 
 
-def inputs_of(paths: Mapping[str, Path], algorithm: Algorithm) -> tuple[str, ...] | None:
+def inputs_of(paths: Collection[str], algorithm: Algorithm) -> tuple[str, ...] | None:
     """Give the largest combination of inputs that an algorithm accepts of those there are, values aside; None without any."""
     images = {socket.slug for socket in algorithm.inputs if socket.kind.is_image}
     fitting = [tuple(slug for slug in interface if slug in images) for interface in algorithm.interfaces]
