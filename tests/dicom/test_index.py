@@ -146,6 +146,7 @@ def test_the_liver_takes_the_portal_venous_phase_of_soft_thin_slices() -> None:
         scan(5, SeriesDescription="Abdomen portalvenous", ContrastBolusAgent="Ultravist", ConvolutionKernel="Br64d"),
         scan(6, SeriesDescription="Abdomen", ContrastBolusAgent="Ultravist", ConvolutionKernel="Br40d"),
         scan(7, SeriesDescription="portal venous MIP", ContrastBolusAgent="Ultravist"),
+        scan(8, SeriesDescription="portal venous", ContrastBolusAgent="x", SOPClassUID="1.2.840.10008.5.1.4.1.1.7.4"),
     )
     assert found["4"] == "ct-image"
     for number, words in (
@@ -155,6 +156,7 @@ def test_the_liver_takes_the_portal_venous_phase_of_soft_thin_slices() -> None:
         ("5", "sharp one"),
         ("6", "is described better"),
         ("7", "fits *mip*"),
+        ("8", "secondary capture"),
     ):
         assert words in found[number]
 

@@ -98,8 +98,11 @@ def import_export(
     tell(found.notes)
     console.print(f"What was chosen and why: {found.choices}", soft_wrap=True)
     found.refuse_failures()
-    if found.table is not None:
-        console.print(f"The cohort is {found.table}", soft_wrap=True)
+    if found.table is None and found.unfinished is None:
+        raise InvalidInputError(
+            f"No patient has all inputs that {described.name} needs; what each has stands in {found.choices}."
+        )
+    console.print(f"The cohort is {found.table or found.unfinished}", soft_wrap=True)
 
 
 def store(

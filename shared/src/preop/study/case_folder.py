@@ -14,7 +14,7 @@ from preop.folders import is_empty
 from preop.grandchallenge.algorithm import Algorithm, Kind, Socket
 from preop.grandchallenge.cases import INPUTS_FILE, check_interface, item_of, read_case
 from preop.grandchallenge.values import JSON, check_value, to_json
-from preop.imaging import Geometry, Image, check_mm, read_image, read_labels, read_mask, write_image
+from preop.imaging import Geometry, Image, check_mm, read_image, read_labels, read_mask, region_names, write_image
 from preop.imaging.tiff import TIFF_SUFFIXES
 from preop.slides import convert_slide
 
@@ -107,8 +107,11 @@ def _write(
 def _volume(socket: Socket, source: Path, grid: Geometry | None, label: str | None) -> Image:
     if grid is None:
         return read_image(source)
-    if socket.kind is Kind.SEGMENTATION and (label or len(socket.overlay_segments) == 1):
+    one = socket.kind is Kind.SEGMENTATION and len(socket.overlay_segments) == 1
+    if one or (
+        label and not region_names(source)
+    ):  # a pattern of several regions is known of contours and segments alone
         mask = read_mask(source, label=label, like=grid)
-        value = np.uint8(min(socket.overlay_segments.values()))
+        value = np.uint8(min(socket.overlay_segments.values(), default=1))
         return Image(mask.voxels.astype(np.uint8) * value, mask.geometry, mask.notes)
     return read_labels(source, label=label, like=grid, scan=str(socket.segmentation_of))
