@@ -168,9 +168,9 @@ def test_the_pet_is_of_the_examination_of_the_ct_and_the_earliest_complete_one_i
     found = uses(
         LUNG,
         of("a", "20240101", 1),
-        of("b", "20240201", 2),
-        of("b", "20240201", 3, Modality="PT", CorrectedImage=["ATTN", "DECY"]),
-        of("b", "20240201", 4, Modality="PT", CorrectedImage=["DECY"]),
+        of("z", "20240201", 2),
+        of("z", "20240201", 3, Modality="PT", CorrectedImage=["ATTN", "DECY"]),
+        of("z", "20240201", 4, Modality="PT", CorrectedImage=["DECY"]),
         of("c", "20240601", 5),
         of("c", "20240601", 6, Modality="PT", CorrectedImage=["ATTN", "DECY"]),
         of("c", "20240601", 7, Modality="US"),
@@ -216,6 +216,12 @@ def test_several_regions_are_nodes_of_one_input_and_too_many_for_another() -> No
     assert "none of its regions (Lung) fits" in uses(sarcoma, plain, regions(2, plain, "Lung"))["2"]
     other = scan(3, StudyInstanceUID="2", StudyDate="20250101")
     assert "drawn on another series" in uses(sarcoma, plain, other, regions(2, other, "GTV"))["2"]
+    # The series that they refer to was not exported: the frame of reference tells, where it is one.
+    framed = scan(4, FrameOfReferenceUID="1.9")
+    unknown = regions(5, other, "GTV", References=["9.9"], FrameOfReferenceUID="1.9")
+    assert uses(sarcoma, framed, unknown)["5"] == "ct-tumour-segmentation"
+    elsewhere = regions(6, other, "GTV", References=["9.9"], FrameOfReferenceUID="1.8")
+    assert "drawn on another series" in uses(sarcoma, framed, elsewhere)["6"]
     said = {regions(2, plain).name: Correction(("ct-tumour-segmentation",), ("GTV2",))}
     assert uses(sarcoma, plain, regions(2, plain, "GTV1", "GTV2"), corrections=said)["2"] == "ct-tumour-segmentation"
 
