@@ -53,7 +53,7 @@ def case(
 
 def import_export(
     folder: Annotated[
-        Path | None, typer.Argument(metavar="[FOLDER]", help="Export of a PACS, in any layout; also zip archives.")
+        Path | None, typer.Argument(metavar="FOLDER", help="Export of a PACS, in any layout; also zip archives.")
     ] = None,
     study: Annotated[str, typer.Option(help="Algorithm whose inputs are wanted.")] = "",
     output: Annotated[
