@@ -10,8 +10,7 @@ from __future__ import annotations
 import csv
 import math
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,8 +18,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.progress import Progress
 
 from preop import tables
 from preop.cohort import Cohort, learning_folder, measure_patients
@@ -31,6 +28,7 @@ from preop.folders import open_resumable_run
 from preop.grandchallenge.values import read_json, to_json
 from preop.likeness import LIKENESS, references_file
 from preop.mil import stratified_folds
+from preop.progress import progress_bar
 from preop.report import write_report
 from preop.staging import REPORTS, Pattern, Shares
 from preop.study import Range, TrainingData, model_info, write_model
@@ -88,7 +86,7 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
     learned = learning_folder(work, cohort, folders, tables=(SHARES_FILE,))
     folds = stratified_folds([each.patient.bag for each in prepared], settings.folds, settings.training.seed + 1)
     inner = settings.training.folds
-    with _progress(settings.training.epochs * inner * (len(folds) + 1)) as advance:
+    with progress_bar("Training", settings.training.epochs * inner * (len(folds) + 1)) as advance:
         rows: dict[int, dict[str, Any]] = {}
         for name, held_out in folds.items():
             place = learned / f"fold_{name}"
@@ -133,7 +131,7 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
         validation=validation,
     )
     write_model(model, info, files, Details)
-    write_report(evidence, report, title=cohort.algorithm.title, source=cohort.source)
+    write_report(evidence, report, title=cohort.algorithm.title, source=cohort.source, model=model)
     shutil.rmtree(work, ignore_errors=True)
     return validation
 
@@ -341,10 +339,3 @@ def _description(prepared: Sequence[Prepared], fitted: Fitted, settings: Setting
         liver_hu=Range.of([lesion["liver_hu"] for lesion in lesions], digits=0),
         slice_mm=Range.of([each.content["slice_mm"] for each in prepared]),
     )
-
-
-@contextmanager
-def _progress(epochs: int) -> Iterator[Any]:
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("Training", total=epochs)
-        yield lambda done: progress.advance(task, done)

@@ -189,7 +189,7 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
         if source is not None:
             files |= {f"{name}/{path}": file for path, file in files_in(source).items()}
     write_model(model, info, files, Details)
-    write_report(evidence, report, title=cohort.algorithm.title, source=cohort.source)
+    write_report(evidence, report, title=cohort.algorithm.title, source=cohort.source, model=model)
     shutil.rmtree(work, ignore_errors=True)
     return validation
 

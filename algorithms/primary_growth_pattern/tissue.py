@@ -393,7 +393,7 @@ def main() -> None:
 
     What is done is kept in OUTPUT/work until the networks are complete: a run that was stopped goes on from there.
     """
-    import rich.progress
+    from preop.progress import progress_bar, progress_bars
 
     from .annotations import read_regions
     from .simulation import SOURCE
@@ -433,9 +433,11 @@ def main() -> None:
     made_of |= {"patients": len(drawn), "code": code_digest(Path(__file__).parent)}
     open_resumable_run(work, made_of)
     regions = []
-    for name, of_patient in rich.progress.track(drawn.items(), "Regions"):
-        regions.extend(_keeping(of_patient, work / "regions" / f"{name}.npz"))
-    with rich.progress.Progress() as bar:
+    with progress_bar("Regions", len(drawn)) as advance:
+        for name, of_patient in drawn.items():
+            regions.extend(_keeping(of_patient, work / "regions" / f"{name}.npz"))
+            advance(1)
+    with progress_bars() as bar:
         task = bar.add_task("Training", total=None)
         networks = fit_networks(
             regions,

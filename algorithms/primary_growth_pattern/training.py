@@ -165,7 +165,7 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
         validation=validation,
     )
     write_model(model, info, files, Details)
-    write_report(evidence, report, title=cohort.algorithm.title, source=cohort.source)
+    write_report(evidence, report, title=cohort.algorithm.title, source=cohort.source, model=model)
     shutil.rmtree(work, ignore_errors=True)
     return validation
 

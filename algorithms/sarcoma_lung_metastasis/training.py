@@ -15,10 +15,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from preop.cohort import Cohort, Patient, learning_folder, measure_patients
-from preop.errors import InvalidInputError
+from preop.errors import InvalidInputError, need_package
 from preop.evidence import FEWEST_PERMUTATIONS, ValidationFigures
 from preop.folders import open_resumable_run
 from preop.grandchallenge.values import read_json, to_json
@@ -83,6 +84,7 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
     """
     if Classifier.LOGISTIC not in settings.pipeline.classifiers:  # told now, not after hours
         raise _not_explained("No classifier of pipeline.classifiers is a logistic regression")
+    _refuse_what_is_missing(cohort, settings)
     open_resumable_run(report, {"settings": settings.model_dump_json()})
     work = report / "work"
     measured = measure_tumours(cohort, settings, work / "patients")
@@ -95,7 +97,7 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
         settings=settings.pipeline.model_copy(update={"kept": (*settings.pipeline.kept, *clinical)}),
         splits=RepeatedSplits(settings.splits, seed=settings.pipeline.seed),
         permutations=PermutationTest(settings.permutations, seed=settings.pipeline.seed),
-        follow_up=_follow_up(cohort, table) if settings.time_to_event else None,
+        follow_up=_follow_up(cohort) if settings.time_to_event else None,
         folder=learning_folder(work, cohort, measured),
     )
     validation = study.evidence.validation
@@ -117,7 +119,7 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
         validation=validation,
     )
     write_model(model, info, {WEIGHTS_FILE: content.encode(), **references_file(likeness)})
-    write_report(study.evidence, report, title=cohort.algorithm.title, source=cohort.source)
+    write_report(study.evidence, report, title=cohort.algorithm.title, source=cohort.source, model=model)
     shutil.rmtree(work, ignore_errors=True)
     return validation
 
@@ -159,10 +161,7 @@ def feature_table(cohort: Cohort, measured: Mapping[str, Path]) -> FeatureTable:
     measured
         Folder of each patient's measurements, by name, in the order of the cohort.
     """
-    outcome = np.array([patient.reference_number(OUTCOME) for patient in cohort.patients])
-    if not np.isin(outcome, (0, 1)).all():
-        raise InvalidInputError(f"{OUTCOME} holds other values than 0 and 1.")
-
+    outcome = _outcomes(cohort)
     rows = [read_json(folder / MEASUREMENTS_FILE) for folder in measured.values()]
     names = [patient.name for patient in cohort.patients]
     tables = [pd.DataFrame([each[number] for each in rows], names, dtype=float) for number in range(len(rows[0]))]
@@ -233,9 +232,29 @@ def _described(cohort: Cohort) -> dict[str, list[float | str | None]]:
     return described
 
 
-def _follow_up(cohort: Cohort, table: FeatureTable) -> FollowUp:
+def _refuse_what_is_missing(cohort: Cohort, settings: Settings) -> None:
+    """Tell before the long work of what would end it: packages, and columns of the table."""
+    need_package("tableone", "The table of the cohort", "training")
+    if settings.pipeline.search == "optuna":
+        need_package("optuna", "A free search", "training")
+    if len({patient.centre for patient in cohort.patients}) > 1:
+        need_package("neuroHarmonize", "Harmonisation of several centres", "training")
+    _outcomes(cohort)
+    if settings.time_to_event:
+        need_package("lifelines", "Time to event", "training")
+        _follow_up(cohort)
+
+
+def _outcomes(cohort: Cohort) -> NDArray[np.float64]:
+    outcome = np.array([patient.reference_number(OUTCOME) for patient in cohort.patients])
+    if not np.isin(outcome, (0, 1)).all():
+        raise InvalidInputError(f"{OUTCOME} holds other values than 0 and 1.")
+    return outcome
+
+
+def _follow_up(cohort: Cohort) -> FollowUp:
     """Time to lung metastasis, or to when the patient was last seen without."""
-    return FollowUp.of([patient.reference_number(FOLLOW_UP) for patient in cohort.patients], table.outcome)
+    return FollowUp.of([patient.reference_number(FOLLOW_UP) for patient in cohort.patients], _outcomes(cohort))
 
 
 def _is_interface(name: str, cohort: Cohort) -> bool:

@@ -1,4 +1,4 @@
-"""Ctrl-C ends a command in time, whatever it is doing."""
+"""Ctrl-C, or SIGTERM, ends a command in time, whatever it is doing."""
 
 import signal
 import subprocess
@@ -24,18 +24,25 @@ with stopping_in_time("Stopped.", 130):
 """
 
 
-@pytest.mark.parametrize("what", WAITING)
-def test_a_command_ends_within_two_seconds_of_ctrl_c(what: str) -> None:
+@pytest.mark.parametrize(
+    ("what", "sent"),
+    [
+        *((what, signal.SIGINT) for what in WAITING),
+        ("Python", signal.SIGTERM),
+        ("a library that knows no signals", signal.SIGTERM),
+    ],
+)
+def test_a_command_ends_within_two_seconds_of_ctrl_c_or_sigterm(what: str, sent: signal.Signals) -> None:
     program = PROGRAM.format(WAITING[what].replace("\n", "\n    "))
     run = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert run.stdout is not None
     assert run.stdout.readline() == "at work\n"
     time.sleep(0.2)
     start = time.monotonic()
-    run.send_signal(signal.SIGINT)
+    run.send_signal(sent)
     _, stderr = run.communicate(timeout=30)
     assert time.monotonic() - start < 2
-    assert (run.returncode, stderr) == (130, "Stopped.\n")
+    assert (run.returncode, stderr) == (128 + sent, "Stopped.\n")
 
 
 def test_other_ends_are_left_alone() -> None:

@@ -3,6 +3,10 @@
 What nobody foresaw is told in a sentence of one form, so that it can be found, reported and mended.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+
 _OUT_OF_MEMORY = ("can't allocate memory", "Failed to allocate memory", "CUDA out of memory")
 """Of torch and ITK, which raise a RuntimeError."""
 
@@ -25,6 +29,35 @@ class InvalidOutputError(PreopError):
 
 class MissingToolError(PreopError):
     """A program or a permission that this machine lacks."""
+
+
+def meant(word: str, known: Iterable[str]) -> str:
+    """Name the known word that is nearest to an unknown one, as a question to put into a sentence; "" where none is near."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(word, list(known), n=1)
+    return f" (did you mean {near[0]}?)" if near else ""
+
+
+def need_package(name: str, what: str, lock: str) -> None:
+    """Tell that a package is missing before it is needed.
+
+    Parameters
+    ----------
+    what
+        What it is for, as the beginning of a sentence.
+    lock
+        Of ``requirements/``, that holds it.
+
+    Raises
+    ------
+    MissingToolError
+        If it is not installed.
+    """
+    from importlib.util import find_spec
+
+    if find_spec(name) is None:
+        raise MissingToolError(f"{what} needs {name}, which is not installed: run requirements/install.sh {lock}.")
 
 
 def unexpected(error: BaseException) -> str:

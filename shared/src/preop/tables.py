@@ -28,6 +28,10 @@ _WITH_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?", re.ASCII)
 _MAYBE_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}", re.ASCII)
 
 
+class MissingColumnError(InvalidInputError):
+    """A table without the column that names its rows."""
+
+
 @dataclass(frozen=True)
 class Table:
     """The rows of a table as text.
@@ -79,6 +83,8 @@ def read_table(path: Path, *, key: str, expected: Collection[str] = (), what: st
 
     Raises
     ------
+    MissingColumnError
+        If it has no such column.
     InvalidInputError
         If it is missing, empty, no table, or can be read in more than one way; with the line and column.
     """
@@ -97,7 +103,7 @@ def _read_table(path: Path, key: str, expected: Collection[str], what: str) -> T
     columns = _column_names(header, raw, path.name, [key, *expected])
     if key not in columns:
         named = ", ".join(column for column in columns if column) or "none"
-        raise InvalidInputError(f"{path.name} has no column {key}; its columns are {named}.")
+        raise MissingColumnError(f"{path.name} has no column {key}; its columns are {named}.")
     rows, lines = _rows(columns, raw, path.name)
     _check_names(rows, lines, key, path.name)
     _read_decimal_commas(rows, columns, key, raw.notes)

@@ -1,5 +1,6 @@
 """Training on simulated and on the real patients, from the table to a model that runs."""
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 from preop.cohort import predict_cohort, read_cohort
 from preop.engines.base import Engine
 from preop.engines.choosing import find_engine
-from preop.errors import InvalidInputError, InvalidOutputError
+from preop.errors import InvalidInputError, InvalidOutputError, PreopError
 from preop.grandchallenge.algorithm import read_algorithm
 from preop.grandchallenge.predictions import read_predictions
 from preop.tabular import Classifier, FeatureTable, PipelineSettings
@@ -216,3 +217,19 @@ def test_a_folder_that_is_not_the_public_cohort_is_refused(tmp_path: Path) -> No
     done = subprocess.run(command, cwd=ROOT / "algorithms", capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "holds no clinical.csv" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("missing", "sentence"),
+    [("follow_up_days", "has no column follow_up_days"), ("lifelines", "needs lifelines, which is not installed")],
+)
+def test_what_is_missing_is_told_before_anything_is_measured(
+    simulated: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, missing: str, sentence: str
+) -> None:
+    monkeypatch.setattr(training, "measure_tumours", lambda *_: pytest.fail("a patient was measured"))
+    if missing == "lifelines":
+        found = importlib.util.find_spec
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == missing else found(name))
+    timed = QUICK.model_copy(update={"time_to_event": True})
+    with pytest.raises(PreopError, match=sentence):
+        fit(read_cohort(simulated, ALGORITHM), tmp_path / "m", tmp_path / "r", timed)

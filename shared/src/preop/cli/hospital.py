@@ -2,55 +2,51 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from preop.cli import repository
+from preop.cli.app import app, console
+from preop.cli.case_files import CaseCommand, given_inputs
 from preop.cli.options import AlgorithmName, MppOption
 from preop.errors import InvalidInputError
 from preop.grandchallenge.algorithm import Algorithm
 
-console = Console()
 
-LabelOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--label", metavar="SLUG=NAME", help="Which region of a mask is meant: number, name, or a pattern with *."
-    ),
-]
-
-
+@app.command("case", cls=CaseCommand)
 def case(
     context: typer.Context,
     algorithm: AlgorithmName,
     output: Annotated[Path, typer.Option(help="A new or empty folder for the case.")],
-    label: LabelOption = None,
     mpp: MppOption = None,
 ) -> None:
-    """Make a case in the platform's layout, with its inputs.json, from images of any format.
+    """Make a case in the platform's layout, with its inputs.json, from files of any format.
 
-    Each input of the algorithm is an option, --SLUG FILE; clinical columns are --COLUMN VALUE.
+    Each algorithm takes its own files, by options of their own: `preop case ALGORITHM --help` lists them.
 
     Example: `preop case lung_nodal_stage --chest-ct ct_folder --fdg-pet pet.nii.gz --output case`
     """
     from preop.cohort import tell
+    from preop.cohort.inputs import case_of_inputs
     from preop.study import lay_out_case
 
     described = repository.find_algorithm(algorithm)
-    given = _options(context.args)
-    images, values = _sorted(described, given)
-    tell(lay_out_case(described, output, images, values, labels=_labels(described, label or ()), um_per_pixel=mpp))
+    made = case_of_inputs(described, given_inputs(context, described), mpp=mpp)
+    tell(
+        lay_out_case(
+            described, output, made.image_paths, made.values, labels=made.labels, um_per_pixel=made.um_per_pixel
+        )
+    )
     console.print(
         f"The case is in {output}. Run it by: preop run {described.name} --input {output} --output RESULTS",
         soft_wrap=True,
     )
 
 
+@app.command("import", no_args_is_help=True)
 def import_export(
     folder: Annotated[
         Path | None, typer.Argument(metavar="FOLDER", help="Export of a PACS, in any layout; also zip archives.")
@@ -105,6 +101,7 @@ def import_export(
     console.print(f"The cohort is {found.table or found.unfinished}", soft_wrap=True)
 
 
+@app.command("store")
 def store(
     folder: Annotated[Path, typer.Argument(help="Folder with DICOM objects, such as that of --dicom-out.")],
     dicomweb: Annotated[str, typer.Option(metavar="URL", help="DICOMweb service of the PACS.")],
@@ -146,67 +143,3 @@ def _numbers(clinical: Path | None) -> list[str]:
         if clinical is None
         else [row["patient"] for row in read_table(clinical, key="patient", what="clinical table").rows]
     )
-
-
-def _options(arguments: Sequence[str]) -> dict[str, str]:
-    """Read ``--name value`` and ``--name=value``."""
-    found: dict[str, str] = {}
-    waiting = list(arguments)
-    while waiting:
-        name, equals, value = waiting.pop(0).partition("=")
-        if not name.startswith("--"):
-            raise InvalidInputError(f"{name} stands alone; expected --INPUT before it.")
-        if not equals and (not waiting or waiting[0].startswith("--")):
-            raise InvalidInputError(f"{name} has no value; expected a file or a value after it.")
-        if name[2:] in found:
-            raise InvalidInputError(f"{name} is given twice.")
-        found[name[2:]] = value if equals else waiting.pop(0)
-    return found
-
-
-def _sorted(algorithm: Algorithm, given: Mapping[str, str]) -> tuple[dict[str, Path], dict[str, Any]]:
-    """Tell images from values."""
-    images: dict[str, Path] = {}
-    values: dict[str, Any] = {}
-    known = {socket.slug: socket for socket in algorithm.inputs}
-    columns = {name.replace("_", "-"): (socket, name) for socket in algorithm.inputs for name in socket.columns}
-    for name, value in given.items():
-        if name in known and known[name].kind.is_image:
-            images[name] = Path(value)
-        elif name in known:
-            values[name] = _json(Path(value))
-        elif name.replace("_", "-") in columns:
-            socket, column = columns[name.replace("_", "-")]
-            values.setdefault(socket.slug, {})[column] = _typed(algorithm, socket.slug, column, value)
-        else:
-            expected = ", ".join(f"--{each}" for each in (*known, *columns))
-            raise InvalidInputError(f"{algorithm.name} has no input --{name}; it takes {expected}.")
-    return images, values
-
-
-def _typed(algorithm: Algorithm, slug: str, column: str, value: str) -> Any:
-    from preop.tables import number
-
-    schema: Any = algorithm.json_schemas.get(slug, {})
-    kind = schema.get("properties", {}).get(column, {}).get("type")
-    return number(value, f"--{column.replace('_', '-')}") if kind in {"number", "integer"} else value
-
-
-def _json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InvalidInputError(f"{path} cannot be read as JSON ({error}).") from error
-
-
-def _labels(algorithm: Algorithm, given: Sequence[str]) -> dict[str, str]:
-    slugs = {socket.slug for socket in algorithm.inputs if socket.kind.is_image}
-    found: dict[str, str] = {}
-    for each in given:
-        slug, equals, name = each.partition("=")
-        if not equals or slug not in slugs or not name:
-            raise InvalidInputError(
-                f"--label {each} names no region; expected SLUG=NAME with one of {', '.join(sorted(slugs))}."
-            )
-        found[slug] = name
-    return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import typer
@@ -11,31 +10,14 @@ import typer
 from preop.engines.running import Run
 from preop.errors import PreopError
 from preop.grandchallenge.algorithm import Algorithm
-from preop.grandchallenge.cases import read_case
+from preop.grandchallenge.cases import Case, read_case
 from preop.report.case import PAGE_FILE, Card, case_page_file
 
 
-def write_page(
-    algorithm: Algorithm, case: Path, outputs: Path, folder: Path, model: Path | None, mpp: float | None = None
-) -> Card:
-    """Write the page of a case into a folder.
-
-    Raises
-    ------
-    InvalidInputError
-        If an input or output cannot be read, or they do not belong together.
-    """
-    given = read_case(algorithm, case)
-    given = given if mpp is None else replace(given, um_per_pixel=mpp)
-    return case_page_file(given, outputs, folder / PAGE_FILE, model=model)
-
-
-def page_told(
-    algorithm: Algorithm, case: Path, outputs: Path, folder: Path, model: Path, mpp: float | None = None
-) -> Card | None:
-    """Write the page of a case; the outputs stand without it, so a failure is told and nothing more."""
+def page_told(case: Case, outputs: Path, folder: Path, model: Path) -> Card | None:
+    """Write the page of a case into a folder; the outputs stand without it, so a failure is told and nothing more."""
     try:
-        return write_page(algorithm, case, outputs, folder, model, mpp)
+        return case_page_file(case, outputs, folder / PAGE_FILE, model=model)
     except PreopError as error:
         typer.echo(f"No case page: {error}", err=True)
         return None
@@ -46,7 +28,7 @@ def pages_told(
 ) -> list[Card]:
     """Write the pages of the cases of a submission that ran to their end, each above its outputs."""
     told = [
-        page_told(algorithm, cases[name], predictions / name / "output", predictions / name, model)
+        page_told(read_case(algorithm, cases[name]), predictions / name / "output", predictions / name, model)
         for name, result in runs.items()
         if result.error is None
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import preop
-from preop.errors import InvalidInputError
+from preop.errors import InvalidInputError, meant
 from preop.grandchallenge.algorithm import DESCRIPTION_FILE, Algorithm, read_algorithm
 from preop.grandchallenge.results import are_outputs_of
 from preop.study import find_studies
@@ -37,8 +37,10 @@ def find_algorithm(name_or_folder: str) -> Algorithm:
         return read_algorithm(folder)
     named = ROOT / "algorithms" / name_or_folder
     if "/" in name_or_folder or not (named / DESCRIPTION_FILE).is_file():
-        known = ", ".join(study.name for study in studies())
-        raise InvalidInputError(f"There is no algorithm {name_or_folder}; there are: {known}.")
+        known = [study.name for study in studies()]
+        raise InvalidInputError(
+            f"There is no algorithm {name_or_folder}{meant(name_or_folder, known)}; there are: {', '.join(known)}."
+        )
     return read_algorithm(named)
 
 

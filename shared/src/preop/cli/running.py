@@ -1,42 +1,53 @@
-"""``preop run``: one case through an algorithm, from the platform's layout or from DICOM series, back to where it came from."""
+"""Commands on one case: ``preop run``."""
 
 from __future__ import annotations
 
-import tempfile
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
+from preop.atomic import staging
+from preop.cli import repository
+from preop.cli.app import app, console
+from preop.cli.case_files import CaseCommand, given_inputs, how_to_name_a_case
+from preop.cli.options import AlgorithmName, EngineOption, ModelOption, MppOption, TrustOption
 from preop.cli.printing import memory
 from preop.cli.programs import engine_told
+from preop.cohort.inputs import case_of_inputs
 from preop.engines.choosing import EngineChoice
 from preop.engines.programs import algorithm_program
 from preop.engines.running import run
-from preop.errors import InvalidInputError, InvalidOutputError, PreopError
+from preop.engines.workspace import existing_folders
+from preop.errors import InvalidInputError, InvalidOutputError
 from preop.grandchallenge.algorithm import Algorithm
+from preop.grandchallenge.cases import Case, read_case
+from preop.grandchallenge.handing_over import hand_over
 from preop.grandchallenge.options import Options
 
 if TYPE_CHECKING:
-    from preop.dicom.choosing import Choice
     from preop.report.case import Card
-
-console = Console()
 
 
 @dataclass(frozen=True)
-class Run:
-    """How an algorithm is run: where, by which model, and what the user says of it."""
+class Chosen:
+    """How an algorithm is run: by which engine and model, and what the user says of it."""
 
     algorithm: Algorithm
     engine: EngineChoice
     model: Path | None
     options: Options
 
-    def on_case(self, given: Path, output: Path) -> Card | None:
-        """Run one case of the platform's layout, and write its page where that can be done.
+    def run(self, case: Case, folder: Path | None, output: Path) -> Card | None:
+        """Run one case, and write its page where that can be done.
+
+        Parameters
+        ----------
+        folder
+            Where the case lies as the platform's ``/input``; None where its files lie anywhere.
 
         Raises
         ------
@@ -50,114 +61,88 @@ class Run:
 
         if not is_empty(output):
             raise InvalidOutputError(f"{output} is not empty: name a new folder, so that nothing is overwritten.")
-        program = algorithm_program(self.algorithm)
-        chosen = engine_told(program, self.engine)
-        model = self.model or self.algorithm.folder / "model"
-        with locked(output):
-            result = run(chosen, program, input=given, output=output, model=model, options=self.options)
+        program, model = algorithm_program(self.algorithm), self.model or self.algorithm.folder / "model"
+        engine = engine_told(program, self.engine)
+        with locked(output), _input_folder(case, folder, output) as given:
+            result = run(engine, program, input=given, output=output, model=model, options=self.options)
         if result.error is not None:
-            typer.echo(result.stderr, err=True)
+            if result.details:
+                typer.echo(result.details, err=True)
             raise InvalidInputError(result.error)
-        console.print(f"{result.seconds:.1f} s, {memory(result.peak_memory_mb)}. The outputs are in {output}")
-        page = page_told(self.algorithm, given, output, output, model, self.options.um_per_pixel)
+        console.print(
+            f"{result.seconds:.1f} s, {memory(result.peak_memory_mb)}. The outputs are in {output}", soft_wrap=True
+        )
+        page = page_told(case, output, output, model)
         if page is not None:
             console.print(f"Case page: {page.page}", soft_wrap=True)
         return page
 
-    def on_series(self, source: Path, target: Path, output: Path | None, patient: str | None) -> None:
-        """Run the one patient of a folder of DICOM files, and write what was found as DICOM.
 
-        Parameters
-        ----------
-        target
-            A new or empty folder for the objects.
-        output
-            Folder for the outputs as files; without it they are not kept.
-        patient
-            Number of the patient, where the folder holds several.
-        """
-        from preop.dicom.writing import require_writer
-        from preop.folders import is_empty
+@app.command(name="run", cls=CaseCommand)
+def run_case(
+    context: typer.Context,
+    algorithm: AlgorithmName,
+    output: Annotated[Path | None, typer.Option(help="A new or empty folder for the outputs.")] = None,
+    input: Annotated[  # noqa: A002
+        Path | None,
+        typer.Option(help="Folder as the platform's /input, instead of files: inputs.json and what it names."),
+    ] = None,
+    dicom_in: Annotated[
+        Path | None, typer.Option(help="Folder with the DICOM series of a patient, instead of files.")
+    ] = None,
+    dicom_out: Annotated[
+        Path | None, typer.Option(help="A new folder for the results as DICOM: SEG, SR and the case page.")
+    ] = None,
+    patient: Annotated[str | None, typer.Option(help="Number of the patient, where --dicom-in holds several.")] = None,
+    model: ModelOption = None,
+    engine: EngineOption = "auto",
+    mpp: MppOption = None,
+    trust_model: TrustOption = False,  # noqa: FBT002
+) -> None:
+    """Run an algorithm on one case: its files as they are, a folder as the platform lays it out, or the series of a PACS.
 
-        require_writer()
-        if not is_empty(target):
-            raise InvalidOutputError(f"{target} is not empty: name a new folder, so that nothing is overwritten.")
-        choices = _choices(source, self.algorithm, patient)
-        with tempfile.TemporaryDirectory(prefix="preop-run-") as folder:
-            case, outputs = Path(folder) / "input", output or Path(folder) / "output"
-            _lay_out(self.algorithm, choices, case)
-            page = self.on_case(case, outputs)
-            self._write(choices, case, outputs, page, target)
-        console.print(f"The results as DICOM are in {target}", soft_wrap=True)
+    Each algorithm takes its own files, by options of their own: `preop run ALGORITHM --help` lists them. A file is NIfTI, MHA,
+    MHD, NRRD, a folder of DICOM slices, DICOM contours or segmentations, or a slide.
 
-    def _write(self, choices: list[Choice], case: Path, outputs: Path, page: Card | None, target: Path) -> None:
-        from preop.atomic import replacing_folder
-        from preop.dicom.results import write_results
-        from preop.grandchallenge.cases import read_case
-        from preop.grandchallenge.results import CaseOutputs
-        from preop.report.case import print_page
-
-        pdf = None
-        if page is not None:
-            try:
-                pdf = case.with_name("page.pdf")
-                print_page(page.page, pdf)
-            except PreopError as error:
-                pdf = None
-                typer.echo(f"The case page is not among the results: {error}", err=True)
-        sources = {
-            choice.use: choice.series
-            for choice in choices
-            if choice.use and self.algorithm.input(choice.use).segmentation_of is None
-        }
-        with replacing_folder(target) as partial:
-            write_results(CaseOutputs(read_case(self.algorithm, case), outputs), sources, partial, pdf=pdf)
-
-
-def _choices(source: Path, algorithm: Algorithm, patient: str | None) -> list[Choice]:
-    """Share the series of the one patient out among the inputs of an algorithm.
-
-    Raises
-    ------
-    InvalidInputError
-        If the folder holds several patients and none is named, or no combination of inputs that the algorithm accepts.
+    Examples: `preop run sarcoma_lung_metastasis --ct-image ct.nii.gz --ct-tumour-segmentation tumour.nii.gz --age-years 61 --output result`;
+    `preop run lung_nodal_stage --dicom-in series --dicom-out results` goes from DICOM to DICOM
     """
-    from preop.cohort import tell
-    from preop.dicom.choosing import choose
-    from preop.dicom.index import read_index
-    from preop.dicom.series import series_of
+    described = repository.find_algorithm(algorithm)
+    chosen = Chosen(described, engine, model, Options(mpp, trust_model))
+    given = given_inputs(context, described)
+    if dicom_in is not None or dicom_out is not None:
+        from preop.cli.series import run_series
 
-    index = read_index(source)
-    series = series_of(index)
-    tell(index.notes)
-    numbers = sorted({each.text("PatientID") for each in series})
-    if patient is not None:
-        series = [each for each in series if each.text("PatientID") == patient]
-    elif len(numbers) > 1:
-        raise InvalidInputError(
-            f"{source} holds {len(numbers)} patients ({', '.join(numbers[:5])}); name one by --patient, or make a cohort of all "
-            "by preop import."
-        )
-    if not series:
-        raise InvalidInputError(f"{source} holds no DICOM series{f' of the patient {patient}' if patient else ''}.")
-    choices = choose(algorithm, series)
-    for choice in choices:
-        name = choice.series.text("SeriesDescription") or choice.series.name
-        typer.echo(f"{name}: {choice.use or 'not used'} ({choice.reason})", err=True)
-    return choices
-
-
-def _lay_out(algorithm: Algorithm, choices: list[Choice], case: Path) -> None:
-    from preop.cohort import tell
-    from preop.dicom.inputs import inputs_of, write_inputs
-    from preop.study import lay_out_case
-
-    with tempfile.TemporaryDirectory(prefix="preop-images-") as folder:
-        accepted = inputs_of({choice.use: Path() for choice in choices if choice.use}, algorithm)
-        if accepted is None:
+        if dicom_in is None or dicom_out is None or input is not None or given:
             raise InvalidInputError(
-                f"These series are no combination of inputs that {algorithm.name} accepts; why each was passed over stands above."
+                "--dicom-in and --dicom-out go together, and take the place of --input and of files."
             )
-        paths, notes = write_inputs(algorithm, [each for each in choices if each.use in accepted], Path(folder))
-        tell([f"{slug}: {note}" for slug, of in notes.items() for note in of])
-        lay_out_case(algorithm, case, paths)
+        run_series(chosen, dicom_in, dicom_out, output, patient)
+        return
+    case = _named_case(described, input, given, mpp)
+    if output is None:
+        raise InvalidInputError("Name a new folder for the outputs: --output FOLDER.")
+    chosen.run(case, input, output)
+
+
+def _named_case(algorithm: Algorithm, folder: Path | None, given: Mapping[str, str], mpp: float | None) -> Case:
+    """Read the case that the user named: by a folder, or by its files."""
+    if folder is not None and given:
+        raise InvalidInputError("A case is named by --input, or by its files: give one of both.")
+    if given:
+        return case_of_inputs(algorithm, given, mpp=mpp)
+    if folder is None:
+        raise InvalidInputError(f"No case is named. Name its files: {how_to_name_a_case(algorithm)}.")
+    return replace(read_case(algorithm, existing_folders({"input": folder})["input"]), um_per_pixel=mpp)
+
+
+@contextmanager
+def _input_folder(case: Case, folder: Path | None, output: Path) -> Iterator[Path]:
+    """Give what the program finds as ``/input``: the user's folder, or one into which the files were laid."""
+    if folder is not None:
+        yield folder
+        return
+    with staging(output.absolute()) as made:
+        made.chmod(0o755)
+        hand_over(case, made)
+        yield made

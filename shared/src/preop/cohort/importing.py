@@ -249,7 +249,7 @@ def _key(choice: Choice, secret: bytes) -> str:
 
 
 def _write_patient(job: _Job) -> None:
-    with job.results.making(job.name, job.key) as partial:
+    with job.results.place(job.name).making(job.key) as partial:
         _, notes = write_inputs(job.algorithm, job.choices, partial)
     job.notes.parent.mkdir(exist_ok=True)
     with replacing(job.notes) as noted, noted.open("w", newline="", encoding="utf-8") as file:

@@ -136,25 +136,43 @@ def read_source(path: Path) -> DataSource:
 
 def _patient(row: Mapping[str, str], table: Path, algorithm: Algorithm) -> Patient:
     name = row[PATIENT_COLUMN]
-    images: dict[str, Path] = {}
-    values: dict[str, JSON] = {}
     try:
-        for socket in algorithm.inputs:
-            if socket.kind.is_image:
-                if row.get(socket.slug):
-                    images[socket.slug] = _existing(table.parent / row[socket.slug], socket)
-            else:
-                value = _object(row, socket, algorithm, name)
-                if value:
-                    values[socket.slug] = value
-        check_interface(algorithm, (*images, *values))
+        case = case_of_row(row, table.parent, algorithm, name)
     except InvalidInputError as error:
         raise InvalidInputError(f"{table.name}, patient {name}: {error}") from None
+    return Patient(name, row.get(CENTRE_COLUMN, ""), case, row)
+
+
+def case_of_row(row: Mapping[str, str], folder: Path, algorithm: Algorithm, name: str) -> Case:
+    """Make the case of the cells of a row, by column; images are not opened yet.
+
+    Parameters
+    ----------
+    folder
+        What the paths of files are relative to.
+    name
+        Of the case.
+
+    Raises
+    ------
+    InvalidInputError
+        If a file is missing, a value is none that its input allows, or the inputs are not an interface.
+    """
+    images: dict[str, Path] = {}
+    values: dict[str, JSON] = {}
+    for socket in algorithm.inputs:
+        if socket.kind.is_image:
+            if row.get(socket.slug):
+                images[socket.slug] = _existing(folder / row[socket.slug], socket)
+        else:
+            value = _object(row, socket, algorithm, name)
+            if value:
+                values[socket.slug] = value
+    check_interface(algorithm, (*images, *values))
     labels = {slug: row[slug + LABEL_ENDING] for slug in images if row.get(slug + LABEL_ENDING)}
     written = row.get(MPP_COLUMN)
     um_per_pixel = number(written, f"{MPP_COLUMN} of {name}") if written else None
-    case = Case(algorithm, name, images, values, labels=labels, um_per_pixel=um_per_pixel)
-    return Patient(name, row.get(CENTRE_COLUMN, ""), case, row)
+    return Case(algorithm, name, images, values, labels=labels, um_per_pixel=um_per_pixel)
 
 
 def _existing(path: Path, socket: Socket) -> Path:

@@ -36,6 +36,11 @@ class Run:
     stdout: str
     stderr: str
 
+    @property
+    def details(self) -> str:
+        """What the program said on stderr beside its sentence: for who mends it."""
+        return self.stderr.strip().removesuffix(self.error or "").strip()
+
 
 def run(
     engine: Engine,

@@ -23,6 +23,7 @@ from preop.report.charts import (
 )
 from preop.report.evaluation import evaluation_page
 from preop.report.index import StudyEntry, index_page
+from preop.report.predictions import predictions_page
 from preop.report.sections import Page, Section, write_page
 from preop.report.training import training_report, write_report
 
@@ -43,6 +44,7 @@ __all__ = [
     "forest_chart",
     "found_chart",
     "index_page",
+    "predictions_page",
     "roc_band_chart",
     "roc_chart",
     "roc_comparison_chart",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from preop.report.charts import Spec
+from preop.report.grouping import Group, grouped
 from preop.report.html import render
 
 DASH = "\N{EN DASH}"
@@ -152,7 +153,24 @@ class Links:
     kind: ClassVar = "links"
 
 
-Block = str | Note | Heading | Figures | Table | Charts | Gallery | Links
+@dataclass(frozen=True)
+class FlowStep:
+    """A stage that cases pass: how many reach it, in words what they are, and what is said beside it."""
+
+    count: int
+    words: str
+    beside: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Flow:
+    """How many cases reach which stage, from the top."""
+
+    steps: Sequence[FlowStep]
+    kind: ClassVar = "flow"
+
+
+Block = str | Note | Heading | Figures | Table | Charts | Gallery | Links | Flow
 """A part of a section; a text is a paragraph."""
 
 
@@ -186,6 +204,12 @@ class Page:
         What a reader has to know before trusting it.
     simulated
         Whether the patients are simulated: then no figure says anything about patients.
+    figure
+        The chart to see first.
+    summary
+        How many sections are printed unless the reader asks for all; None for all.
+    provenance
+        What a reader needs to say where the figures come from: names and values.
     """
 
     kicker: str
@@ -195,6 +219,18 @@ class Page:
     verdict: Sequence[str] = ()
     warnings: Sequence[str] = ()
     simulated: bool = False
+    figure: Spec | None = None
+    summary: int | None = None
+    provenance: Sequence[tuple[str, str]] = ()
+
+    @property
+    def grouped_warnings(self) -> list[Group]:
+        """The warnings, those that say the same of several things together."""
+        return grouped(self.warnings)
+
+    def is_detail(self, section: Section) -> bool:
+        """Whether a section is printed only where all is asked for."""
+        return self.summary is not None and section not in list(self.sections)[: self.summary]
 
 
 def write_page(page: Page, path: Path) -> None:

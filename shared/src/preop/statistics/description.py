@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from preop.errors import InvalidInputError, MissingToolError
+from preop.errors import InvalidInputError, need_package
 from preop.statistics.association import mann_whitney, table_test
 from preop.statistics.checks import as_labels, by_class
 
@@ -65,14 +65,9 @@ def cohort_table(labels: ArrayLike, variables: Mapping[str, Sequence[float | str
     MissingToolError
         If tableone is not installed.
     """
+    need_package("tableone", "A cohort table", "training")
     import pandas as pd
-
-    try:
-        from tableone import TableOne
-    except ImportError as error:
-        raise MissingToolError(
-            "A cohort table needs tableone, which is not installed: run requirements/install.sh training."
-        ) from error
+    from tableone import TableOne
 
     truth = as_labels(labels)
     by_class(truth, truth)

@@ -19,7 +19,7 @@ from typing import Any, Protocol, cast
 from pydantic import BaseModel
 
 from preop.anatomy import PlausibleRange
-from preop.errors import InvalidInputError
+from preop.errors import InvalidInputError, MissingToolError
 from preop.evidence import ValidationFigures
 from preop.grandchallenge.algorithm import DESCRIPTION_FILE, Algorithm, read_algorithm
 from preop.grandchallenge.cases import Case
@@ -186,12 +186,23 @@ def _part(algorithm: Algorithm, name: str) -> ModuleType:
     ------
     InvalidInputError
         If the study has no such part, or it lacks a function or takes other parameters.
+    MissingToolError
+        If a package that it needs is not installed.
     """
     folder = algorithm.folder
     if not (folder / f"{name}.py").is_file() and not (folder / name / "__init__.py").is_file():
         raise InvalidInputError(f"{algorithm.name} has no {name}.py.")
     make_importable(folder)
-    module = importlib.import_module(f"{algorithm.name}.{name}")
+    try:
+        module = importlib.import_module(f"{algorithm.name}.{name}")
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in {"", algorithm.name, "preop"}:
+            raise
+        raise MissingToolError(
+            f"The {name} of {algorithm.name} needs the Python package {package}, which is not installed: run "
+            f"requirements/install.sh {algorithm.requirements if name == 'inference' else 'development'}."
+        ) from error
     for function, parameters in _PARAMETERS[name].items():
         found = getattr(module, function, None)
         if found is None:

@@ -141,6 +141,26 @@ def _read_info(folder: Path, algorithm: Algorithm) -> ModelInfo:
     return info
 
 
+def model_provenance(folder: Path) -> list[tuple[str, str]]:
+    """Say of a model where its figures come from: names and values for the foot of a page.
+
+    Raises
+    ------
+    InvalidInputError
+        If it has no ``model.json``, or a broken one.
+    """
+    info = read_json(folder / MODEL_FILE)
+    trained = info["training_data"]
+    patients = f"{trained['patients']} {'simulated ' if trained.get('simulated') else ''}patients"
+    software = ", ".join(f"{name} {number}" for name, number in info["software"].items())
+    return [
+        ("Model", f"{info['algorithm']} {info['algorithm_version']}, trained {info['created']}, seed {info['seed']}"),
+        ("Training data", f"{patients}; SHA-256 of their table: {trained['cohort_sha256']}"),
+        ("Versions", software),
+        ("SHA-256 of model.json", sha256(folder / MODEL_FILE)),
+    ]
+
+
 def write_model(
     folder: Path, info: Mapping[str, Any], files: Mapping[str, bytes | Path], details: type[BaseModel] = NoDetails
 ) -> None:

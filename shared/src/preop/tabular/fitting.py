@@ -16,7 +16,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from preop.errors import InvalidInputError, MissingToolError
+from preop.errors import InvalidInputError, need_package
 from preop.statistics import youden_threshold
 from preop.tabular.classifiers import CAPACITIES, Classifier, Fitted, fit_classifier
 from preop.tabular.model import Member, Recipe, TabularModel
@@ -206,12 +206,8 @@ def _grid_search(
 def _optuna_search(
     settings: PipelineSettings, sizes: list[int], fewest: int, run_test_case: Callable[[Recipe], _Candidate]
 ) -> None:
-    try:
-        import optuna
-    except ImportError as error:
-        raise MissingToolError(
-            "A free search needs optuna, which is not installed: run requirements/install.sh training."
-        ) from error
+    need_package("optuna", "A free search", "training")
+    import optuna
 
     def objective(trial: optuna.Trial) -> float:
         classifier = Classifier(trial.suggest_categorical("classifier", [str(kind) for kind in settings.classifiers]))

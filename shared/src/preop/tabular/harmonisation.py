@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from preop.errors import MissingToolError
+from preop.errors import need_package
 
 # With fewer rows, the spread of a centre's measurements is mostly chance.
 ROWS_OF_A_CENTRE = 5
@@ -52,13 +52,9 @@ def learn_combat(values: NDArray[np.float64], centres: NDArray[np.str_]) -> dict
     known = names[(counts >= ROWS_OF_A_CENTRE) & (names != "")]
     if known.size < 2 or values.shape[1] == 0:
         return {}
-    try:
-        from neuroHarmonize import harmonizationLearn
-    except ImportError as error:
-        raise MissingToolError(
-            "Harmonisation needs neuroHarmonize, which is not installed: run requirements/install.sh training."
-        ) from error
+    need_package("neuroHarmonize", "Harmonisation", "training")
     import pandas as pd
+    from neuroHarmonize import harmonizationLearn
 
     rows = np.isin(centres, known)
     # Empirical Bayes shares what it learns between columns; with one column there is nothing to share.

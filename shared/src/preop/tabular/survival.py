@@ -15,7 +15,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from preop.errors import InvalidInputError, MissingToolError
+from preop.errors import InvalidInputError, need_package
 from preop.statistics import concordance
 from preop.statistics.checks import as_labels
 from preop.tabular.preparation import Preparation, kept_columns, learn_preparation
@@ -162,13 +162,9 @@ class _Prepared:
         self.follow_up = follow_up
 
     def fit(self, penalty: float) -> CoxModel:
-        try:
-            from lifelines import CoxPHFitter
-        except ImportError as error:
-            raise MissingToolError(
-                "Cox regression needs lifelines, which is not installed: run requirements/install.sh training."
-            ) from error
+        need_package("lifelines", "Cox regression", "training")
         import pandas as pd
+        from lifelines import CoxPHFitter
 
         frame = pd.DataFrame(self.values, columns=[str(number) for number in range(self.values.shape[1])])
         frame["days"], frame["event"] = self.follow_up.days, self.follow_up.event

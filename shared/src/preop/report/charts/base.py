@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from preop.report.charts.lettering import with_widths
+
 if TYPE_CHECKING:
     import altair as alt
 
@@ -19,10 +21,12 @@ VEGA_LITE_VERSION = "5.20"
 # Blue and orange stay apart for readers with any common colour blindness.
 BLUE, ORANGE = "#2b6a99", "#c8591c"
 SAND = "#8f8250"
+FONT = "Helvetica, Arial, sans-serif"
+"""As charts are laid out: ``preop.report.charts.lettering``."""
 INK, MUTED, LINE = "#1f2937", "#64748b", "#e2e8f0"
 _CONFIG: dict[str, Any] = {
     "background": "white",
-    "font": "Helvetica, Arial, sans-serif",
+    "font": FONT,
     "view": {"stroke": None},
     "axis": {
         "domainColor": "#94a3b8",
@@ -63,7 +67,8 @@ def to_svg(spec: Spec) -> str:
     """Draw a chart as an SVG element; nothing is fetched."""
     import vl_convert
 
-    return str(vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE_VERSION, allowed_base_urls=[]))
+    drawn = vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE_VERSION, allowed_base_urls=[])
+    return with_widths(str(drawn))
 
 
 def two_colours(
@@ -105,7 +110,9 @@ def rule(*, dashed: bool, **places: float) -> alt.Chart:
     return mark.encode(**{channel: alt.datum(place) for channel, place in places.items()})
 
 
-def spec_of(layers: list[alt.Chart], rows: Rows, title: str, subtitle: str, *, width: int, height: int) -> Spec:
+def spec_of(
+    layers: list[alt.Chart], rows: Rows, title: str, subtitle: str | list[str], *, width: int, height: int
+) -> Spec:
     """Join layers that share their data; every part of the result is checked against the Vega-Lite 5 schema."""
     import altair as alt
 

@@ -82,7 +82,7 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
     )
     description = Description(logistic=logistic)
     write_model(model, info, {DESCRIPTION_FILE: to_json(description.model_dump()).encode()}, NoDetails)
-    write_report(study.evidence, report, title=cohort.algorithm.title, source=cohort.source)
+    write_report(study.evidence, report, title=cohort.algorithm.title, source=cohort.source, model=model)
     return validation
 
 
