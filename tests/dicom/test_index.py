@@ -78,6 +78,7 @@ def test_members_of_an_archive_are_found_wherever_their_names_lead(export: Path)
     assert not folder.exists()
 
 
+@pytest.mark.slow
 def test_more_processes_find_the_same(export: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     alone = read_index(export)
     monkeypatch.setattr("preop.dicom.index._FEW", 0)
