@@ -14,9 +14,12 @@ from preop.cli.commands import app
 from preop.cli.repository import find_algorithm
 from preop.errors import InvalidInputError, InvalidOutputError
 from preop.grandchallenge.cases import read_case
+from preop.imaging import read_image, write_image
+from preop.study import lay_out_case
 from tests.dicom.export import ball, write_export
 from tests.dicom.made import volume_of, write_series, write_structures
 
+NODES = "lymph-node-segmentation"
 SARCOMA = find_algorithm("sarcoma_lung_metastasis")
 
 
@@ -49,6 +52,19 @@ def test_a_case_of_dicom_contours_and_clinical_values(scan: tuple[Path, Path], t
     }
     with pytest.raises(InvalidOutputError, match="is not empty"):
         preop("case", "sarcoma_lung_metastasis", *given, "--output", tmp_path / "case")
+
+
+def test_a_label_of_a_label_map_is_one_structure_of_many(tmp_path: Path) -> None:
+    ct = write_series(tmp_path / "ct", volume_of((44, 10, 12)))
+    voxels = np.zeros((44, 10, 12), np.uint8)
+    voxels[3, 3, 3], voxels[5, 5, 5] = 1, 2
+    write_image(read_image(ct).with_voxels(voxels), tmp_path / "nodes.nii.gz")
+    bladder, images = find_algorithm("bladder_lymph_nodes"), {"ct-image": ct, NODES: tmp_path / "nodes.nii.gz"}
+    lay_out_case(bladder, tmp_path / "all", images)
+    lay_out_case(bladder, tmp_path / "one", images, labels={NODES: "2"})
+    every, one = (read_case(bladder, tmp_path / each).image(NODES).voxels for each in ("all", "one"))
+    assert np.array_equal(every, voxels)
+    assert np.argwhere(one).tolist() == [[5, 5, 5]]
 
 
 @pytest.mark.parametrize(

@@ -4,21 +4,38 @@ from __future__ import annotations
 
 import csv
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from preop.cli.repository import find_algorithm
-from preop.cohort import FailedPatientsError, read_cohort
+from preop.cohort import FailedPatientsError, map_patients, read_cohort
 from preop.cohort.importing import Imported, import_cohort, private_folder
-from preop.errors import InvalidInputError, InvalidOutputError
+from preop.errors import InvalidInputError, InvalidOutputError, PreopError
 from preop.imaging import Geometry, read_image, read_mask
-from tests.dicom.export import ANNA, BERND, SHAPE, STUDY_DATE, write_export
-from tests.dicom.made import file_of, volume_of
+from tests.dicom.export import ANNA, BERND, SHAPE, STUDY_DATE, of_patient, write_export
+from tests.dicom.made import file_of, volume_of, write_series
 
-pytestmark = pytest.mark.slow
 SARCOMA = find_algorithm("sarcoma_lung_metastasis")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _in_this_process() -> Iterator[None]:
+    """Write patients here: starting processes takes longer than all of these small images."""
+
+    def mapped(function: Any, jobs: Any, *, description: str) -> Iterator[Any]:
+        for job in jobs:
+            try:
+                yield job, function(job)
+            except PreopError as error:
+                yield job, error
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("preop.cohort.importing.map_patients", mapped)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +83,18 @@ def test_who_lacks_a_mask_is_laid_out_for_the_review(cohort: tuple[Path, Importe
     (bernd,) = rows_of(found.unfinished)
     assert np.array_equal(read_image(folder / bernd["t1-mri"]).voxels, volume_of(SHAPE))
     assert bernd["age_years"] == "75"
+
+
+def test_who_lacks_a_scan_is_left_out_and_named(export: Path, tmp_path: Path) -> None:
+    lung = find_algorithm("lung_nodal_stage")
+    with pytest.raises(InvalidInputError, match="none is an input of lung_nodal_stage"):
+        import_cohort(export / "1", lung, tmp_path / "none")
+    (row,) = rows_of(private_folder(tmp_path / "none") / "choices.csv")
+    assert "no chest-ct: it has 12 slices, expected 40 or more" in row["reason"]
+    write_series(tmp_path / "ct", volume_of((44, 6, 6)), change=of_patient(ANNA, "1.2.840.1111.1", "2", "Thorax"))
+    found = import_cohort(tmp_path / "ct", lung, tmp_path / "cohort")
+    assert (found.table, found.unfinished) == (None, None)
+    assert any("lung_nodal_stage needs more inputs: P" in note and "(chest-ct)" in note for note in found.notes)
 
 
 def test_the_table_says_of_each_series_why(cohort: tuple[Path, Imported]) -> None:
@@ -158,8 +187,12 @@ def test_an_original_name_in_what_was_written_is_found(
     assert "Kowalczyk" not in str(raised.value)
 
 
-def test_a_real_patient_agrees_with_the_published_images_in_space(data: Path, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_real_patient_agrees_with_the_published_images_in_space(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The published images are crops: compared where they lie."""
+    monkeypatch.setattr("preop.cohort.importing.map_patients", map_patients)
     found = import_cohort(data / "dicom", SARCOMA, tmp_path / "cohort")
     assert found.table is not None
     (patient,) = read_cohort(found.table, SARCOMA).patients

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from preop.cli.repository import find_algorithm
+from preop.dicom.choices import read_corrections, write_choices
 from preop.dicom.choosing import Correction, choose
 from preop.dicom.headers import Place
 from preop.dicom.index import read_index
@@ -18,7 +19,7 @@ from preop.dicom.pseudonyms import person, pseudonym, read_key
 from preop.dicom.series import Content, Series, series_of
 from preop.errors import InvalidInputError
 from preop.slides import Slide, write_slide
-from tests.dicom.export import SHAPE, write_export
+from tests.dicom.export import BERND, SHAPE, write_export
 from tests.dicom.made import MR, edit, file_of, volume_of, write_enhanced, write_series
 from tests.slides.dicom_slides import write_dicom_slide
 
@@ -44,6 +45,14 @@ def test_two_echoes_of_one_series_are_two_candidates(tmp_path: Path) -> None:
     assert [(each.part, each.slices) for each in found] == [("echo time 2.3", 8), ("echo time 4.6", 8)]
 
 
+def test_two_orientations_of_one_series_are_two_volumes(tmp_path: Path) -> None:
+    for number, orientation in enumerate(((1, 0, 0, 0, 1, 0), (1, 0, 0, 0, 0, -1))):
+        write_series(tmp_path / f"{number}", volume_of(seed=number), orientation=orientation)
+    found = series_of(read_index(tmp_path))
+    assert [each.part for each in found] == ["orientation 1", "orientation 2"]
+    assert {read_volume(each).voxels.tobytes() for each in found} == {volume_of(seed=n).tobytes() for n in range(2)}
+
+
 def test_headers_are_remembered_and_an_object_in_two_places_counts_once(export: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(export, tmp_path / "export")
     shutil.copytree(folder / "1", folder / "backup" / "1")
@@ -61,6 +70,7 @@ def test_headers_are_remembered_and_an_object_in_two_places_counts_once(export: 
 def test_members_of_an_archive_are_found_wherever_their_names_lead(export: Path) -> None:
     (mr,) = [each for each in series_of(read_index(export)) if each.text("Modality") == "MR"]
     assert mr.slices == SHAPE[0]
+    assert mr.text("PatientName") == BERND[1]
     with mr.files() as files:
         assert len({file.parent for file in files}) == 1
         assert all(file.name.count("/") == 0 and file.is_file() for file in files)
@@ -68,6 +78,7 @@ def test_members_of_an_archive_are_found_wherever_their_names_lead(export: Path)
     assert not folder.exists()
 
 
+@pytest.mark.slow
 def test_more_processes_find_the_same(export: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     alone = read_index(export)
     monkeypatch.setattr("preop.dicom.index._FEW", 0)
@@ -136,6 +147,7 @@ def test_the_liver_takes_the_portal_venous_phase_of_soft_thin_slices() -> None:
         scan(5, SeriesDescription="Abdomen portalvenous", ContrastBolusAgent="Ultravist", ConvolutionKernel="Br64d"),
         scan(6, SeriesDescription="Abdomen", ContrastBolusAgent="Ultravist", ConvolutionKernel="Br40d"),
         scan(7, SeriesDescription="portal venous MIP", ContrastBolusAgent="Ultravist"),
+        scan(8, SeriesDescription="portal venous", ContrastBolusAgent="x", SOPClassUID="1.2.840.10008.5.1.4.1.1.7.4"),
     )
     assert found["4"] == "ct-image"
     for number, words in (
@@ -145,6 +157,7 @@ def test_the_liver_takes_the_portal_venous_phase_of_soft_thin_slices() -> None:
         ("5", "sharp one"),
         ("6", "is described better"),
         ("7", "fits *mip*"),
+        ("8", "secondary capture"),
     ):
         assert words in found[number]
 
@@ -156,9 +169,9 @@ def test_the_pet_is_of_the_examination_of_the_ct_and_the_earliest_complete_one_i
     found = uses(
         LUNG,
         of("a", "20240101", 1),
-        of("b", "20240201", 2),
-        of("b", "20240201", 3, Modality="PT", CorrectedImage=["ATTN", "DECY"]),
-        of("b", "20240201", 4, Modality="PT", CorrectedImage=["DECY"]),
+        of("z", "20240201", 2),
+        of("z", "20240201", 3, Modality="PT", CorrectedImage=["ATTN", "DECY"]),
+        of("z", "20240201", 4, Modality="PT", CorrectedImage=["DECY"]),
         of("c", "20240601", 5),
         of("c", "20240601", 6, Modality="PT", CorrectedImage=["ATTN", "DECY"]),
         of("c", "20240601", 7, Modality="US"),
@@ -204,6 +217,12 @@ def test_several_regions_are_nodes_of_one_input_and_too_many_for_another() -> No
     assert "none of its regions (Lung) fits" in uses(sarcoma, plain, regions(2, plain, "Lung"))["2"]
     other = scan(3, StudyInstanceUID="2", StudyDate="20250101")
     assert "drawn on another series" in uses(sarcoma, plain, other, regions(2, other, "GTV"))["2"]
+    # The series that they refer to was not exported: the frame of reference tells, where it is one.
+    framed = scan(4, FrameOfReferenceUID="1.9")
+    unknown = regions(5, other, "GTV", References=["9.9"], FrameOfReferenceUID="1.9")
+    assert uses(sarcoma, framed, unknown)["5"] == "ct-tumour-segmentation"
+    elsewhere = regions(6, other, "GTV", References=["9.9"], FrameOfReferenceUID="1.8")
+    assert "drawn on another series" in uses(sarcoma, framed, elsewhere)["6"]
     said = {regions(2, plain).name: Correction(("ct-tumour-segmentation",), ("GTV2",))}
     assert uses(sarcoma, plain, regions(2, plain, "GTV1", "GTV2"), corrections=said)["2"] == "ct-tumour-segmentation"
 
@@ -255,3 +274,10 @@ def test_slides_of_dicom_and_of_scanners_become_the_platforms_tiff(tmp_path: Pat
             assert slide.um_per_pixel == pytest.approx(0.5)
             assert np.abs(slide.read_region((50, 100), (50, 50), 0.5).astype(int) - (200, 60, 120)).max() < 12
     assert "fits *label*" in choose(primary, patients["0815"])[1].reason
+
+
+def test_a_description_is_no_formula_in_a_spreadsheet(tmp_path: Path) -> None:
+    one = scan(1, SeriesDescription="=HYPERLINK(1)", PatientID="0815")
+    write_choices(tmp_path / "choices.csv", {"P1": choose(BLADDER, [one])}, {}, {})
+    assert "'=HYPERLINK(1)" in (tmp_path / "choices.csv").read_text()
+    assert read_corrections(tmp_path / "choices.csv", BLADDER).uses == {}

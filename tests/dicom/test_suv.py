@@ -42,7 +42,7 @@ def decayed() -> float:
     return DOSE_BQ * 2 ** (-WAITED_S / HALF_LIFE_S)
 
 
-def usual(number: int, dataset: Dataset, *, began: datetime = BEGAN, bed: int = 0) -> None:
+def usual(number: int, dataset: Dataset, *, began: datetime = BEGAN) -> None:
     """Write what all vendors have in common; three slices a bed."""
     bed = number // 3
     acquired = began + timedelta(seconds=BED_S * bed)
@@ -71,6 +71,17 @@ def mean_time_s() -> float:
 
 def made_later(number: int, dataset: Dataset) -> None:
     usual(number, dataset)
+    dataset.SeriesTime = clock(BEGAN + timedelta(hours=3))
+
+
+def made_meanwhile(number: int, dataset: Dataset) -> None:
+    """Write a time of the series between the first and the second bed."""
+    usual(number, dataset)
+    dataset.SeriesTime = clock(BEGAN + timedelta(seconds=100))
+
+
+def without_first_bed(number: int, dataset: Dataset) -> None:
+    usual(number + 3, dataset)
     dataset.SeriesTime = clock(BEGAN + timedelta(hours=3))
 
 
@@ -132,6 +143,8 @@ TO_BECQUEREL = decayed() / (WEIGHT_KG * 1000)
     [
         pytest.param(usual, TO_BECQUEREL, id="Siemens"),
         pytest.param(made_later, TO_BECQUEREL, id="Siemens, made again later"),
+        pytest.param(made_meanwhile, TO_BECQUEREL, id="Siemens, made while it was scanned"),
+        pytest.param(without_first_bed, TO_BECQUEREL, id="Siemens, made again later without its first bed"),
         pytest.param(ge, TO_BECQUEREL, id="GE, its own time of the scan"),
         pytest.param(philips(0x00, 1 / 300, "CNTS"), 300.0, id="Philips, counts to SUV"),
         pytest.param(philips(0x09, 2.5, "CNTS"), TO_BECQUEREL / 2.5, id="Philips, counts to Bq/ml"),

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from preop.cli.repository import find_algorithm
+from preop.cohort import read_cohort
 from preop.dicom.index import read_index
 from preop.dicom.segmentations import write_segmentation
 from preop.dicom.series import series_of
@@ -23,6 +24,7 @@ from preop.dicom.web import download, store
 from preop.dicom.writing import headers_of
 from preop.errors import InvalidInputError
 from preop.imaging import read_image, read_mask
+from tests.cli.test_hospital import preop
 from tests.dicom.export import ANNA, BERND, SHAPE, write_export
 from tests.dicom.made import volume_of
 
@@ -109,6 +111,18 @@ def test_a_stored_segmentation_comes_back_as_the_mask(filled: str, tmp_path: Pat
     download(filled, tmp_path / "back", patients=[BERND[0]], modalities={"SEG"})
     (back,) = (tmp_path / "back").rglob("*.dcm")
     assert np.array_equal(read_mask(back, like=scan.geometry).voxels, labels > 0)
+
+
+def test_from_a_server_to_a_cohort_and_back_by_commands(filled: str, tmp_path: Path) -> None:
+    clinical = tmp_path / "patients.csv"
+    clinical.write_text(f"patient;age_years\n{ANNA[0]};68\n")
+    study = ("--study", "sarcoma_lung_metastasis", "--clinical", clinical, "--output", tmp_path / "cohort")
+    preop("import", "--dicomweb", filled, *study)
+    (anna,) = read_cohort(tmp_path / "cohort" / "cohort.csv", find_algorithm("sarcoma_lung_metastasis")).patients
+    assert set(anna.case.image_paths) == {"ct-image", "ct-tumour-segmentation", "pet-image", "pet-tumour-segmentation"}
+    assert "0 series were fetched" in preop("import", "--dicomweb", filled, *study)
+    scan = next(path.parent for path in (tmp_path / "cohort.private" / "dicom").rglob("*.dcm"))
+    assert "objects are stored" in preop("store", scan, "--dicomweb", filled)
 
 
 @pytest.mark.parametrize(

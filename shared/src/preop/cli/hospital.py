@@ -29,12 +29,17 @@ def case(
 
     Example: `preop case lung_nodal_stage --chest-ct ct_folder --fdg-pet pet.nii.gz --output case`
     """
+    from preop.cohort import tell
     from preop.cohort.inputs import case_of_inputs
     from preop.study import lay_out_case
 
     described = repository.find_algorithm(algorithm)
     made = case_of_inputs(described, given_inputs(context, described), mpp=mpp)
-    lay_out_case(described, output, made.image_paths, made.values, labels=made.labels, um_per_pixel=made.um_per_pixel)
+    tell(
+        lay_out_case(
+            described, output, made.image_paths, made.values, labels=made.labels, um_per_pixel=made.um_per_pixel
+        )
+    )
     console.print(
         f"The case is in {output}. Run it by: preop run {described.name} --input {output} --output RESULTS",
         soft_wrap=True,
@@ -44,7 +49,7 @@ def case(
 @app.command("import", no_args_is_help=True)
 def import_export(
     folder: Annotated[
-        Path | None, typer.Argument(metavar="[FOLDER]", help="Export of a PACS, in any layout; also zip archives.")
+        Path | None, typer.Argument(metavar="FOLDER", help="Export of a PACS, in any layout; also zip archives.")
     ] = None,
     study: Annotated[str, typer.Option(help="Algorithm whose inputs are wanted.")] = "",
     output: Annotated[
@@ -89,8 +94,11 @@ def import_export(
     tell(found.notes)
     console.print(f"What was chosen and why: {found.choices}", soft_wrap=True)
     found.refuse_failures()
-    if found.table is not None:
-        console.print(f"The cohort is {found.table}", soft_wrap=True)
+    if found.table is None and found.unfinished is None:
+        raise InvalidInputError(
+            f"No patient has all inputs that {described.name} needs; what each has stands in {found.choices}."
+        )
+    console.print(f"The cohort is {found.table or found.unfinished}", soft_wrap=True)
 
 
 @app.command("store")

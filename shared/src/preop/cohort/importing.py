@@ -24,7 +24,7 @@ from preop.dicom.index import Index, read_index
 from preop.dicom.inputs import inputs_of, write_inputs
 from preop.dicom.privacy import Originals, leaks
 from preop.dicom.pseudonyms import person, pseudonym, read_key
-from preop.dicom.series import Content, Series, series_of
+from preop.dicom.series import Series, series_of
 from preop.errors import InvalidInputError, InvalidOutputError, PreopError
 from preop.folders import Key, Results, changes_told, digest_of, is_empty, locked, versions_digest
 from preop.grandchallenge.algorithm import Algorithm
@@ -240,7 +240,7 @@ def _write_choices(run: _Run, notes: Mapping[tuple[str, str], str]) -> None:
 
 def _key(choice: Choice, secret: bytes) -> str:
     """What an image is made of: UIDs, which never change; of slides, size and time of the file. Nobody can try UIDs out."""
-    if choice.series.content is Content.SLIDE and "SOPInstanceUID" not in choice.series.header:
+    if not choice.series.is_dicom:
         stat = choice.series.places[0].path.stat()
         return digest_of([secret.hex(), choice.series.name, stat.st_size, stat.st_mtime_ns])
     return digest_of(
@@ -309,19 +309,27 @@ def _clinical(run: _Run, table: Path | None) -> tuple[list[str], dict[str, dict[
 
 
 def _rows(run: _Run, clinical: Mapping[str, Mapping[str, str]]) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
-    """Sort patients into those whose images the study accepts, and those who lack one, such as a mask that is to be drawn."""
-    done, undone = [], []
+    """Sort patients into those whose images the study accepts, and those who lack a mask for that or for one of their scans."""
+    done, undone, lacking = [], [], []
     for name, paths in run.paths.items():
         row = dict(clinical.get(name, {})) | {PATIENT_COLUMN: name}
         relative = {slug: path.relative_to(run.output).as_posix() for slug, path in paths.items()}
         accepted = inputs_of(paths, run.algorithm)
-        if accepted is None or set(accepted) != set(paths):
-            undone.append(row | relative)
+        drawn = [socket.slug for socket in run.algorithm.inputs if socket.segmentation_of in paths]
+        with_masks = inputs_of([*paths, *drawn], run.algorithm)
         if accepted is not None:
             done.append(row | {slug: relative[slug] for slug in accepted})
+        if with_masks is not None and (set(with_masks) & set(paths)) > set(accepted or ()):
+            undone.append(row | relative)
+        elif accepted is None:
+            lacking.append(f"{name} ({', '.join(paths)})")
     if undone:
+        told = f"Masks are missing of {_counted(len(undone), 'patient')}: draw them by preop review {run.output / UNFINISHED}"
+        run.notes.append(told)
+    if lacking:
+        more = f" and {len(lacking) - _MOST_TOLD} more" if len(lacking) > _MOST_TOLD else ""
         run.notes.append(
-            f"Without an input that goes with their others: {_counted(len(undone), 'patient')}; draw masks by: preop review {run.output / UNFINISHED}"
+            f"Left out, for {run.algorithm.name} needs more inputs: {', '.join(lacking[:_MOST_TOLD])}{more}."
         )
     return done, undone
 
@@ -358,7 +366,8 @@ def _known_words(algorithm: Algorithm) -> tuple[str, ...]:
 
 
 def _originals(run: _Run, columns: Sequence[str]) -> Originals:
-    return Originals(run.index.objects.values(), (*_known_words(run.algorithm), *columns))
+    of_slides = [series.header for group in run.patients.values() for series in group if not series.is_dicom]
+    return Originals([*run.index.objects.values(), *of_slides], (*_known_words(run.algorithm), *columns))
 
 
 def _search(run: _Run, columns: Sequence[str]) -> None:

@@ -17,26 +17,19 @@ from preop.grandchallenge.algorithm import Algorithm
 from preop.tables import read_table
 
 COLUMNS = (
-    "series",
-    "patient",
-    "patient_id",
-    "use",
-    "region",
-    "chosen_by",
-    "reason",
-    "notes",
-    "modality",
-    "description",
-    "part",
-    "regions",
-    "date",
-    "slices",
-    "thickness_mm",
-    "kernel",
-    "contrast",
-    "manufacturer",
-    "caution",
-    "file",
+    *(
+        "patient",
+        "patient_id",
+        "modality",
+        "description",
+        "part",
+        "date",
+        "slices",
+        "thickness_mm",
+        "kernel",
+        "contrast",
+    ),
+    *("regions", "use", "region", "chosen_by", "reason", "notes", "caution", "manufacturer", "file", "series"),
 )
 _MADE = ".choices.json"
 _BETWEEN = ";"
@@ -121,6 +114,11 @@ def _parts(cell: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in cell.split(_BETWEEN)) if cell.strip() else ()
 
 
+def _harmless(text: str) -> str:
+    """Text of a header as a spreadsheet shows it: it may not be taken for a formula."""
+    return f"'{text}" if text[:1] in {"=", "+", "-", "@"} else text
+
+
 def _row(patient: str, choices: Sequence[Choice], notes: Mapping[tuple[str, str], str]) -> dict[str, object]:
     series, first = choices[0].series, choices[0]
     regions = [choice.region for choice in choices]
@@ -136,15 +134,15 @@ def _row(patient: str, choices: Sequence[Choice], notes: Mapping[tuple[str, str]
         "reason": first.reason,
         "notes": " ".join(dict.fromkeys(found)),
         "modality": series.text("Modality"),
-        "description": series.text("SeriesDescription"),
+        "description": _harmless(series.text("SeriesDescription")),
         "part": series.part,
-        "regions": ", ".join(series.regions.values()),
+        "regions": _harmless(", ".join(series.regions.values())),
         "date": series.text("StudyDate"),
         "slices": series.slices,
         "thickness_mm": "" if thickness is None else f"{thickness:g}",
-        "kernel": series.text("ConvolutionKernel"),
-        "contrast": series.text("ContrastBolusAgent"),
-        "manufacturer": series.text("Manufacturer"),
+        "kernel": _harmless(series.text("ConvolutionKernel")),
+        "contrast": _harmless(series.text("ContrastBolusAgent")),
+        "manufacturer": _harmless(series.text("Manufacturer")),
         "caution": "; ".join(cautions(series)),
         "file": str(series.places[0]),
     }

@@ -25,6 +25,7 @@ _WITH = (
     "*post*gd*",
 )
 _WITHOUT = ("*unenhanced*", "*non*contrast*", "*without*contrast*", "*nati*", "*plain*", "*ohne*km*", "*-c*", "*c-*")
+_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7."
 _MASKS = {"RTSTRUCT", "SEG"}
 
 
@@ -209,6 +210,8 @@ def _broken(series: Series, rule: SeriesRule) -> Iterator[str]:
     kernel = _kernel(series)
     if kernel and _fits(kernel, rule.not_kernels):
         yield f"its kernel {kernel} is a sharp one"
+    if f"{series.text('SOPClassUID')}.".startswith(_SECONDARY_CAPTURE):
+        yield "it is a secondary capture: a picture of a screen"
     if "LOCALIZER" in series.text("ImageType").upper():
         yield "it is a localizer"
     if rule.contrast is not None and has_contrast(series) is not rule.contrast:

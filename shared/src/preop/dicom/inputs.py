@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -85,7 +85,7 @@ def write_slide_of(series: Series, path: Path) -> None:
 def _slide_file(series: Series) -> Iterator[Path]:
     """Give what opens a slide: its file, or a folder with the files of a DICOM slide alone."""
     with series.files() as files:
-        if "SOPClassUID" in series.header:
+        if series.is_dicom:
             with _together(files) as folder:
                 yield folder
         else:
@@ -107,7 +107,7 @@ def _together(files: Sequence[Path]) -> Iterator[Path]:
         yield folder
 
 
-def inputs_of(paths: Mapping[str, Path], algorithm: Algorithm) -> tuple[str, ...] | None:
+def inputs_of(paths: Collection[str], algorithm: Algorithm) -> tuple[str, ...] | None:
     """Give the largest combination of inputs that an algorithm accepts of those there are, values aside; None without any."""
     images = {socket.slug for socket in algorithm.inputs if socket.kind.is_image}
     fitting = [tuple(slug for slug in interface if slug in images) for interface in algorithm.interfaces]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import re
 import unicodedata
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ _HEAD_WORDS = re.compile(
     r"head|brain|skull|face|kopf|sch.?del|neck|hals|orbit|sinus|whole ?body|wb\b|ganzk", re.IGNORECASE
 )
 _DATES = re.compile(r"(?<!\d)(?:(\d{4})([-./]?)(\d{2})\2(\d{2})|(\d{2})([-./])(\d{2})\6(\d{4}))(?!\d)")
+_UIDS = re.compile(r"\d+(?:\.\d+)+")
 _DATE_TAGS = {tag for tag in IDENTIFYING if tag.endswith("Date")}
 _PUBLIC = {"CT", "MR", "PET", "NONE", "ANONYMOUS", "ANONYMIZED", "UNKNOWN", "HOSPITAL", "SCANNER"}
 
@@ -61,7 +63,8 @@ class Originals:
 
     def __init__(self, headers: Iterable[Header], known: Collection[str] = ()) -> None:
         self._words: dict[str, str] = {}
-        self._texts: dict[str, str] = {}
+        # By their first word: of hundreds of thousands only those are compared that can stand in a text.
+        self._texts: dict[str, dict[str, str]] = defaultdict(dict)
         self._dates: dict[str, str] = {}
         public = {word for text in (*known, *_PUBLIC) for word in _words(text)}
         for header in headers:
@@ -79,14 +82,15 @@ class Originals:
                 if len(word) >= SHORTEST and word not in public:
                     self._words.setdefault(word, tag)
         elif sum(map(len, words)) >= SHORTEST and not set(words) <= set(public):
-            self._texts.setdefault(_folded(value), tag)
+            self._texts[words[0] if "UID" not in tag else value].setdefault(_folded(value), tag)
 
     def in_text(self, text: str) -> set[str]:
         """Tags of the values that a text holds."""
-        folded = _folded(text)
-        found = {self._words[word] for word in _words(text) if word in self._words}
+        folded, words = _folded(text), set(_words(text))
+        found = {self._words[word] for word in words if word in self._words}
         found |= {self._dates[day] for day in _days(folded) if day in self._dates}
-        found |= {tag for value, tag in self._texts.items() if value in folded and _stands_alone(value, folded)}
+        for start in words.union(_UIDS.findall(folded)):
+            found |= {tag for value, tag in self._texts.get(start, {}).items() if _stands_alone(value, folded)}
         return found
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import zipfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -69,6 +69,11 @@ class Series:
         if self.content is Content.REGIONS:  # a series may hold several sets of contours
             return self.text("SOPInstanceUID")
         return f"{uid} {self.part}".strip()
+
+    @property
+    def is_dicom(self) -> bool:
+        """Whether it is DICOM: slides of scanners are not."""
+        return "SOPInstanceUID" in self.header
 
     def text(self, tag: str) -> str:
         """Value of a tag as text, "" where it is not there."""
@@ -216,11 +221,14 @@ def _where(header: Header) -> str:
 
 def _on_disk(places: Sequence[Place], folder: Path) -> Iterator[Path]:
     """Give files as they are, and unpack members under names of their own: theirs may lead anywhere."""
-    for number, place in enumerate(places):
-        if not place.member:
-            yield place.path
-            continue
-        target = folder / f"{number:06d}.dcm"
-        with zipfile.ZipFile(place.path) as archive:
-            target.write_bytes(archive.read(place.member))
-        yield target
+    with ExitStack() as stack:
+        opened: dict[Path, zipfile.ZipFile] = {}
+        for number, place in enumerate(places):
+            if not place.member:
+                yield place.path
+                continue
+            if place.path not in opened:
+                opened[place.path] = stack.enter_context(zipfile.ZipFile(place.path))
+            target = folder / f"{number:06d}.dcm"
+            target.write_bytes(opened[place.path].read(place.member))
+            yield target
