@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from preop import tables
-from preop.cohort import Cohort, learning_folder, measure_patients
+from preop.cohort import Cohort, learning_folder, measure_patients, training_images_file
 from preop.cohort import Patient as CohortPatient
 from preop.errors import InvalidInputError
 from preop.evidence import SharesEvidence, ValidationFigures
@@ -132,6 +132,7 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
         packages=_SOFTWARE,
         validation=validation,
     )
+    files |= training_images_file(cohort, report)
     write_model(model, info, files, Details)
     write_report(evidence, report, title=cohort.algorithm.title, source=cohort.source)
     shutil.rmtree(work, ignore_errors=True)
