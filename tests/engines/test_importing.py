@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import json
+import subprocess
 import tarfile
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -121,7 +122,9 @@ def test_an_image_under_a_wrong_name_or_of_another_program_is_refused(
 
 
 def test_only_the_image_reaches_the_engine_and_none_of_its_names(tmp_path: Path, program: Program) -> None:
-    files = {**image_files(config()), "evil": b"x", "repositories": b'{"python": {"3.11": "x"}}'}
+    layer = hashlib.sha256(b"\0" * 10240).hexdigest()
+    image = {**config(), "rootfs": {"diff_ids": [f"sha256:{layer}"]}}
+    files = {**image_files(image), "evil": b"x", "repositories": b'{"python": {"3.11": "x"}}'}
     digest = next(file for file in files if file.endswith(".json") and file != "manifest.json").removesuffix(".json")
     script = tmp_path / "docker"
     script.write_text(
@@ -135,6 +138,12 @@ def test_only_the_image_reaches_the_engine_and_none_of_its_names(tmp_path: Path,
         assert sorted(tar.getnames()) == sorted(["layer.tar", f"{digest}.json", "manifest.json"])
         manifest = json.load(tar.extractfile("manifest.json"))  # type: ignore[arg-type]
     assert manifest == [{"Config": f"{digest}.json", "RepoTags": None, "Layers": ["layer.tar"]}]
+    (tmp_path / "loaded.tar").unlink()
+    forged = listed(write_tar(tmp_path / "image.tar.gz", {**files, "layer.tar": b"\1" * 10240}))
+    with pytest.raises(InvalidInputError, match=r"image\.tar\.gz holds other layers than its image was made with"):
+        imported_program(engine, program, forged)
+    zipped = {**files, "layer.tar": gzip.compress(b"\0" * 10240)}
+    imported_program(engine, program, listed(write_tar(tmp_path / "image.tar.gz", zipped)))
     script.write_text("#!/bin/sh\ncat > /dev/null\necho 'no space left' >&2\nexit 1\n")
     with pytest.raises(MissingToolError, match=r"does not take the image in image\.tar\.gz: no space left"):
         imported_program(engine, program, tmp_path / "image.tar.gz")
@@ -143,12 +152,20 @@ def test_only_the_image_reaches_the_engine_and_none_of_its_names(tmp_path: Path,
 def test_an_exported_image_runs_in_place_of_the_one_built_here(
     container: ContainerEngine, program: Program, tmp_path: Path
 ) -> None:
-    """Saved, taken in and run, with an identity that is the digest of its archive; one with another layer is refused."""
+    """Saved, removed, taken in and run, with an identity that is the digest of its archive."""
     path = tmp_path / "probe.tar.gz"
     save_image(container, program, path)
-    imported, described = imported_program(container, replace(program, version="99"), listed(path))
+    built = container.identify(program)
+    remove = [*container.command, "rmi", "--force", program.image]
+    subprocess.run(remove, capture_output=True, check=True)
+    imported, described = imported_program(container, program, listed(path))
+    subprocess.run(
+        [*container.command, "tag", imported.image.removeprefix("sha256:"), program.image],
+        capture_output=True,
+        check=True,
+    )
     identity = container.identify(imported)
-    assert identity.image_sha256 == described.sha256
+    assert (identity.image_sha256, identity.layers_sha256) == (described.sha256, built.layers_sha256)
     assert identity.versions["python"].startswith("3.")
     done = run(container, imported, input=case(tmp_path, "write"), output=tmp_path / "output")
     assert done.error is None

@@ -99,7 +99,7 @@ class ProcessEngine(Engine):
 
     def identify(self, program: Program) -> Identity:
         """Tell the sources in the checkout, and the versions of this machine."""
-        return Identity(self.name, None, sources_digest(program), package_versions())
+        return Identity(self.name, None, None, sources_digest(program), package_versions())
 
     def share(self, folder: Path, work: Path) -> Path:  # noqa: ARG002 - the process runs as the caller
         """Give the folder itself: the process runs as the caller."""
