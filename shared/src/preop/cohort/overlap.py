@@ -68,7 +68,7 @@ class Overlap:
         are = "is one" if len(self.patients) == 1 else "are ones"
         return (
             f"{len(self.patients)} of {self.all} patients {are} the model was trained on: these are figures partly on "
-            "training patients, and better than those on others would be."
+            "training patients, and likely better than on others."
         )
 
     @property

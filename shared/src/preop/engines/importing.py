@@ -142,7 +142,7 @@ def _load(engine: ContainerEngine, archive: Path, described: ImageArchive, layer
                 for entry, file in streams_of(archive):
                     if entry.name in wanted:
                         hashed = None if file is None else _Hashed(file)
-                        tar.addfile(entry, hashed)  # type: ignore[arg-type] - it only reads
+                        tar.addfile(entry, hashed)  # of a file it only needs read
                         if hashed is not None:
                             found[entry.name] = hashed.digest
                         elif entry.issym():  # one layer twice, as docker before version 25 writes it

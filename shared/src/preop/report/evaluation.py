@@ -99,7 +99,7 @@ def evaluation_page(
         kicker=f"Evaluation of {task['study']}",
         title=task["title"],
         lead=f"{on_training} {_summary(task, results)}".lstrip(),
-        warnings=[*([on_training] if on_training else []), *_unscored(aggregates["cases"])],
+        warnings=_unscored(aggregates["cases"]),
         simulated=task["simulated"],
         sections=[
             Section("Results on training patients" if on_training else "Results", [Figures(figures)]),
