@@ -4,7 +4,8 @@
 workers, event by event: images that are read from one shared disk (once for their checksums, once for the prediction), a
 model that each worker loads, patients of different length, slow workers, and workers that die. The table is in
 docs/validation.md. ``python benchmarks/validation.py speed COHORT --study NAME`` measures two workers against one on a cohort
-of your own, on local processes.
+of your own, on local processes; ``python benchmarks/validation.py waiting`` does so for patients that wait for half a second and
+need no processor: what the cluster itself takes, also on a machine that is busy.
 """
 
 from __future__ import annotations
@@ -245,6 +246,26 @@ def measure_speed(table: Path, study: str, most: int) -> None:
         )
 
 
+def measure_waiting(patients: int) -> None:
+    """Let patients wait on one local worker, then on two, and print how much faster these are."""
+    from distributed import LocalCluster
+
+    from preop.cohort.cluster import cluster_at
+
+    alone = 0.0
+    for workers in (1, 2):
+        with (
+            LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) as local,
+            cluster_at(local.scheduler_address) as cluster,
+        ):
+            list(cluster.map(time.sleep, [0.0] * 2 * workers, description="Warming up"))
+            begin = time.monotonic()
+            list(cluster.map(time.sleep, [0.5] * patients, description="Waiting"))
+            seconds = time.monotonic() - begin
+        alone = alone or seconds
+        print(f"{workers} workers: {seconds:.1f} s for {patients} patients, {alone / seconds:.2f} times as fast")
+
+
 def main() -> None:
     """Simulate schedules, or measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -257,9 +278,14 @@ def main() -> None:
     speed.add_argument("cohort", type=Path)
     speed.add_argument("--study", required=True)
     speed.add_argument("--workers", type=int, default=2)
+    commands.add_parser("waiting", help="measure with patients that wait").add_argument(
+        "--patients", type=int, default=60
+    )
     arguments = parser.parse_args()
     if arguments.command == "schedule":
         print_schedules(arguments.patients, arguments.workers, arguments.seed)
+    elif arguments.command == "waiting":
+        measure_waiting(arguments.patients)
     else:
         measure_speed(arguments.cohort, arguments.study, arguments.workers)
 
