@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
-from preop.cohort import Cohort, Patient, learning_folder, measure_patients
+from preop.cohort import Cohort, Patient, learning_folder, measure_patients, training_images_file
 from preop.errors import InvalidInputError
 from preop.evidence import BagEvidence, ValidationFigures
 from preop.folders import open_resumable_run
@@ -140,6 +140,7 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
         packages=_SOFTWARE,
         validation=validation,
     )
+    files |= training_images_file(cohort, report)
     write_model(model, info, files, Details)
     write_report(evidence, report, title=cohort.algorithm.title, source=cohort.source, model=model)
     shutil.rmtree(work, ignore_errors=True)

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from preop import tables
-from preop.cohort import Cohort, learning_folder, measure_patients
+from preop.cohort import Cohort, learning_folder, measure_patients, training_images_file
 from preop.cohort import Patient as CohortPatient
 from preop.errors import InvalidInputError
 from preop.evidence import SharesEvidence, ValidationFigures
@@ -130,6 +130,7 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
         packages=_SOFTWARE,
         validation=validation,
     )
+    files |= training_images_file(cohort, report)
     write_model(model, info, files, Details)
     write_report(evidence, report, title=cohort.algorithm.title, source=cohort.source, model=model)
     shutil.rmtree(work, ignore_errors=True)

@@ -19,7 +19,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from preop import tables
-from preop.cohort import Cohort, Patient, learning_folder, measure_patients
+from preop.cohort import Cohort, Patient, learning_folder, measure_patients, training_images_file
 from preop.errors import InvalidInputError
 from preop.evidence import NodeRecord, StagedPatient, StageEvidence, ValidationFigures
 from preop.folders import open_resumable_run
@@ -188,6 +188,7 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
     for source, name in ((networks.organs, ORGANS_FOLDER), (networks.lesions, LESIONS_FOLDER)):
         if source is not None:
             files |= {f"{name}/{path}": file for path, file in files_in(source).items()}
+    files |= training_images_file(cohort, report)
     write_model(model, info, files, Details)
     write_report(evidence, report, title=cohort.algorithm.title, source=cohort.source, model=model)
     shutil.rmtree(work, ignore_errors=True)

@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from preop.cohort import Cohort, Patient, learning_folder, measure_patients
+from preop.cohort import Cohort, Patient, learning_folder, measure_patients, training_images_file
 from preop.errors import InvalidInputError, need_package
 from preop.evidence import FEWEST_PERMUTATIONS, ValidationFigures
 from preop.folders import open_resumable_run
@@ -118,7 +118,8 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
         packages=_SOFTWARE,
         validation=validation,
     )
-    write_model(model, info, {WEIGHTS_FILE: content.encode(), **references_file(likeness)})
+    files = {WEIGHTS_FILE: content.encode(), **references_file(likeness), **training_images_file(cohort, report)}
+    write_model(model, info, files)
     write_report(study.evidence, report, title=cohort.algorithm.title, source=cohort.source, model=model)
     shutil.rmtree(work, ignore_errors=True)
     return validation

@@ -73,15 +73,14 @@ def test_a_record_is_verified_and_tells_what_is_not_as_it_was(
 def test_what_is_handed_on_holds_nothing_of_a_patient(validated: Path, asked: Asked, tmp_path: Path) -> None:
     """The record and the model: no name or part of one, no date, identifier, centre, path, voxel, prediction or checksum
     of a patient's own file."""
-    from preop.cohort import read_cohort
-    from preop.cohort.overlap import training_images_file
-    from preop.folders import Contents, sha256
+    from preop.cohort import read_cohort, training_images_file
+    from preop.cohort.copies import voxel_digest
+    from preop.folders import sha256
     from preop.study import put_into_model
 
-    contents = Contents()
     cohort = read_cohort(asked.cohort, asked.algorithm)
     shared = asked.model or tmp_path
-    put_into_model(shared, asked.algorithm, training_images_file(cohort, contents))
+    put_into_model(shared, asked.algorithm, training_images_file(cohort, tmp_path))
     handed_on = [validated, *(path for path in shared.rglob("*") if path.is_file())]
     assert {path.name for path in handed_on} == {"record.json", "model.json", "weights.json", "training-images.json"}
     forbidden = {"Mueller", "Hans", "Okafor", "Zoe", "Lind", "MRN0048213", "Ward 7", str(tmp_path), "simulated_"}
@@ -89,10 +88,9 @@ def test_what_is_handed_on_holds_nothing_of_a_patient(validated: Path, asked: As
         forbidden |= {born.isoformat(), born.strftime("%Y%m%d"), born.strftime("%d.%m.%Y"), born.strftime("%m/%d/%Y")}
     for patient in cohort.patients:
         path = patient.case.image_paths["scan"]
-        forbidden |= {sha256(path), contents.of(path)}
+        forbidden |= {sha256(path), voxel_digest(path)}
         folder = next(asked.output.glob(f"predictions/*{patient.name[:4]}*"))
         forbidden.add((folder / "output" / "score.json").read_text().strip())
-    forbidden |= {digest for digest in contents._derived.values() if len(digest) == 64}
     voxels = np.random.default_rng(0).uniform(0, 1, GRID.shape).astype(np.float32)
     for path in handed_on:
         content = path.read_bytes()
@@ -102,14 +100,12 @@ def test_what_is_handed_on_holds_nothing_of_a_patient(validated: Path, asked: As
 
 
 def test_training_patients_are_told_first(asked: Asked, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from preop.cohort import read_cohort
-    from preop.cohort.overlap import training_images_file
-    from preop.folders import Contents
+    from preop.cohort import read_cohort, training_images_file
     from preop.study import put_into_model
 
     assert asked.model is not None
     cohort = read_cohort(asked.cohort, asked.algorithm)
-    put_into_model(asked.model, asked.algorithm, training_images_file(cohort, Contents()))
+    put_into_model(asked.model, asked.algorithm, training_images_file(cohort, tmp_path))
     _, record = validate(asked)
     sentence = "All 3 patients are ones the model was trained on: these are figures on training patients"
     assert record.cohort.training_patients == 3

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from preop.cohort import Cohort, read_cohort
+from preop.cohort.copies import voxel_digest
 from preop.cohort.overlap import TRAINING_IMAGES_FILE, Overlap, find_overlap, training_images_file
 from preop.errors import InvalidModelError
 from preop.folders import Contents
@@ -43,7 +44,7 @@ def scan(path: Path, seed: int) -> Path:
 
 
 def images_file(cohort: Cohort) -> dict[str, bytes]:
-    return training_images_file(cohort, Contents(), mapped=here)
+    return training_images_file(cohort, cohort.path.parent, mapped=here)
 
 
 def trained_on(cohort: Cohort, model: Path) -> None:
@@ -86,10 +87,9 @@ def test_a_model_that_does_not_say_what_it_has_learned_from_says_so(
 def test_a_model_gives_nothing_of_its_training_patients_away(write: Write, toy_model: Path, tmp_path: Path) -> None:
     """No name, no place in the table, and no checksum that could be compared with that of an image or another model."""
     cohort = write("training.csv", Mueller=scan(tmp_path / "a.mha", 1), Zoe=scan(tmp_path / "b.mha", 2))
-    contents = Contents()
-    content = json.loads(training_images_file(cohort, contents, mapped=here)[TRAINING_IMAGES_FILE])
+    content = json.loads(images_file(cohort)[TRAINING_IMAGES_FILE])
     assert content["images"] == sorted(content["images"])
-    known = {contents.of(tmp_path / "a.mha"), *json.loads(json.dumps(contents._derived)).values()}
+    known = {Contents().of(tmp_path / "a.mha"), voxel_digest(tmp_path / "a.mha"), voxel_digest(tmp_path / "b.mha")}
     other = write("second.csv", x=tmp_path / "a.mha", y=tmp_path / "b.mha")
     others = json.loads(images_file(other)[TRAINING_IMAGES_FILE])["images"]
     assert not {*content["images"]} & {*known, *others}

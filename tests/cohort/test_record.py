@@ -22,6 +22,7 @@ PROGRAM = ProgramRecord(
     version="1.0.0",
     engine="process",
     image_sha256=None,
+    layers_sha256=None,
     sources_sha256="a" * 64,
     commit="c" * 40,
     versions={"python": "3.11.7", "numpy": "2.4.6"},
@@ -36,6 +37,10 @@ COHORT = CohortRecord(
     patients=3, failed=0, training_patients=0, simulated=True, table_sha256="d" * 64, content_sha256="e" * 64
 )
 FIGURES = {"auc.value": 0.75, "auc.lower": None, "counts.true_positives": 2, "perfect": True}
+
+
+def image_of(digit: str) -> dict[str, str]:
+    return {"image_sha256": digit * 64, "layers_sha256": digit * 64}
 
 
 def record(**changed: object) -> ValidationRecord:
@@ -114,15 +119,15 @@ def test_a_figure_that_differs_in_its_sixth_digit_is_not_rounding() -> None:
 
 def test_it_is_told_what_differs_beside_the_figures() -> None:
     versions = {"python": "3.12.0", "numpy": "2.4.6"}
-    image = PROGRAM.model_copy(update={"engine": "podman", "image_sha256": "1" * 64, "versions": versions})
-    other = image.model_copy(update={"image_sha256": "2" * 64, "sources_sha256": "3" * 64, "commit": "4" * 40})
+    image = PROGRAM.model_copy(update={"engine": "podman", **image_of("1"), "versions": versions})
+    other = image.model_copy(update={**image_of("2"), "sources_sha256": "3" * 64, "commit": "4" * 40})
     assert verify(record(), record()).differences == []
     assert verify(record(), record(algorithm=image)).differences == [
         "The algorithm ran in podman; in the record it ran in process.",
         "Versions below the algorithm differ: python 3.12.0 instead of 3.11.7.",
     ]
     assert verify(record(evaluation=image), record(evaluation=other)).differences == [
-        "The image of the evaluation is 222222222222; in the record it is 111111111111.",
+        "The image of the evaluation is another one: its digest is 222222222222 and not 111111111111.",
         f"The sources of the evaluation are not those of the record (the record was made at commit {'c' * 40}).",
     ]
     fewer = COHORT.model_copy(update={"patients": 2, "content_sha256": "0" * 64})
@@ -136,7 +141,10 @@ def test_another_model_or_image_is_refused_before_it_is_run() -> None:
     other = MODEL.model_copy(update={"files": {**MODEL.files, "weights.json": "0" * 64}})
     with pytest.raises(InvalidInputError, match=r"The model is not that of the record: weights\.json differs"):
         refuse_others(record(), other, None)
-    imported = record(algorithm=PROGRAM.model_copy(update={"image_sha256": "1" * 64}))
-    refuse_others(imported, MODEL, "1" * 64)
+    imported = record(algorithm=PROGRAM.model_copy(update=image_of("1")))
+    rewritten = PROGRAM.model_copy(
+        update={**image_of("1"), "image_sha256": "3" * 64}
+    )  # OCI's form in place of docker's
+    refuse_others(imported, MODEL, rewritten)
     with pytest.raises(InvalidInputError, match="its digest is 222222222222 and not 111111111111"):
-        refuse_others(imported, MODEL, "2" * 64)
+        refuse_others(imported, MODEL, PROGRAM.model_copy(update=image_of("2")))

@@ -104,7 +104,7 @@ def validate(asked: Asked, *, expected: ValidationRecord | None = None) -> tuple
     model = _model_folder(asked)
     info = read_model_info(model, algorithm, None)
     if expected is not None:
-        refuse_others(expected, model_record(model, info), ran.image_sha256 if asked.image else None)
+        refuse_others(expected, model_record(model, info), ran if asked.image else None)
     options = Options(trust_model=asked.trust_model)
     with _cluster(asked) as cluster:
         mapped = map_patients if cluster is None else cluster.map

@@ -4,6 +4,7 @@ from preop.cohort.answers import Answers, answers_of
 from preop.cohort.copies import refuse_copies
 from preop.cohort.extraction import extract_cohort, write_extraction
 from preop.cohort.measuring import FailedPatientsError, Outcome, failures_told, learning_folder, measure_patients, tell
+from preop.cohort.overlap import training_images_file
 from preop.cohort.running import PatientFailedError, map_patients
 from preop.cohort.table import Cohort, Patient, read_cohort, write_source
 from preop.cohort.validation import Predicted, predict_cohort, reference_of, write_ground_truth
@@ -27,6 +28,7 @@ __all__ = [
     "reference_of",
     "refuse_copies",
     "tell",
+    "training_images_file",
     "write_extraction",
     "write_ground_truth",
     "write_source",

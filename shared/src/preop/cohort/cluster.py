@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 
+CONNECT_S = 10
+"""How long to wait for the scheduler."""
 WORKERS_JOIN_S = 120
 """How long to wait for the first worker: a batch system may have to start it."""
 IDLE_S = 120
@@ -182,10 +184,12 @@ def cluster_at(scheduler: str) -> Iterator[Cluster]:
         ) from None
     by_file = Path(scheduler).is_file()
     try:
-        client = Client(scheduler_file=scheduler) if by_file else Client(scheduler)
-    except (OSError, ValueError) as error:
+        client = (
+            Client(scheduler_file=scheduler, timeout=CONNECT_S) if by_file else Client(scheduler, timeout=CONNECT_S)
+        )
+    except (OSError, ValueError):
         raise MissingToolError(
-            f"No Dask scheduler answers at {scheduler} ({error}); start one with: dask scheduler --scheduler-file FILE"
+            f"No Dask scheduler answers at {scheduler}; start one with: dask scheduler --scheduler-file FILE"
         ) from None
     with client:
         try:

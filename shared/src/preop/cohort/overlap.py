@@ -15,6 +15,7 @@ from typing import Annotated
 from pydantic import Field
 
 from preop.cohort.copies import image_digests
+from preop.cohort.measuring import INDEX_FILE
 from preop.cohort.running import Mapped, map_patients
 from preop.cohort.table import Cohort
 from preop.evidence import Stored
@@ -67,7 +68,7 @@ class Overlap:
         are = "is one" if len(self.patients) == 1 else "are ones"
         return (
             f"{len(self.patients)} of {self.all} patients {are} the model was trained on: these are figures partly on "
-            "training patients, and better than those on others would be."
+            "training patients, and likely better than on others."
         )
 
     @property
@@ -84,17 +85,18 @@ class Overlap:
         )
 
 
-def training_images_file(cohort: Cohort, contents: Contents, *, mapped: Mapped = map_patients) -> dict[str, bytes]:
+def training_images_file(cohort: Cohort, folder: Path, *, mapped: Mapped = map_patients) -> dict[str, bytes]:
     """Give the file for a model folder that says which images the model has learned from, by its name.
 
     Parameters
     ----------
-    contents
-        Checksums that are known already.
+    folder
+        Of the training's report, where checksums are remembered.
     mapped
         What reads the images; by default processes of this machine.
     """
     salt = hashlib.sha256(f"training images of {cohort.sha256}".encode()).hexdigest()
+    contents = Contents(folder / INDEX_FILE)
     digests = {digest for each in image_digests(cohort, contents, mapped=mapped).values() for digest in each}
     content = TrainingImages(salt=salt, images=sorted(_salted(salt, digest) for digest in digests))
     return {TRAINING_IMAGES_FILE: to_json(content.model_dump()).encode()}

@@ -45,6 +45,9 @@ class ProgramRecord(Stored):
     version: str
     engine: str = Field(description="docker, podman or process")
     image_sha256: Digest | None = Field(description="digest of the image; null where it ran without")
+    layers_sha256: Digest | None = Field(
+        description="of the checksums of its layers, the same in every form of an image"
+    )
     sources_sha256: Digest | None = Field(description="of the files that the image is made of")
     commit: str | None = Field(description="of the checkout; -dirty where files differ from it")
     versions: dict[str, str] = Field(description="of Python and of the packages that numbers come from")
@@ -96,6 +99,7 @@ def program_record(program: Program, identity: Identity) -> ProgramRecord:
         version=program.version,
         engine=identity.engine,
         image_sha256=identity.image_sha256,
+        layers_sha256=identity.layers_sha256,
         sources_sha256=identity.sources_sha256,
         commit=None if program.imported else _commit(program.repository),
         versions=dict(identity.versions),
@@ -112,13 +116,13 @@ def model_record(folder: Path, info: ModelInfo) -> ModelRecord:
     )
 
 
-def refuse_others(record: ValidationRecord, model: ModelRecord, image_sha256: str | None) -> None:
+def refuse_others(record: ValidationRecord, model: ModelRecord, image: ProgramRecord | None) -> None:
     """Refuse another model or image than those of a record, before they are run for hours.
 
     Parameters
     ----------
-    image_sha256
-        Digest of an image that somebody else has exported; None where what runs was built here.
+    image
+        An image that somebody else has exported; None where what runs was built here.
 
     Raises
     ------
@@ -130,11 +134,8 @@ def refuse_others(record: ValidationRecord, model: ModelRecord, image_sha256: st
             f"The model is not that of the record: {_files_told(record.model.files, model.files)}. Name its folder or archive "
             "by --model."
         )
-    wanted = record.algorithm.image_sha256
-    if image_sha256 is not None and wanted is not None and image_sha256 != wanted:
-        raise InvalidInputError(
-            f"The image is not that of the record: its digest is {image_sha256[:12]} and not {wanted[:12]}."
-        )
+    if image is not None and (told := _images_told(record.algorithm, image)):
+        raise InvalidInputError(f"The image is not that of the record: {told}.")
 
 
 def validation_record(
@@ -305,10 +306,8 @@ def _of_program(what: str, one: ProgramRecord, other: ProgramRecord) -> list[str
         found.append(f"The {what} is {other.name} {other.version}; in the record it is {one.name} {one.version}.")
     if one.engine != other.engine:
         found.append(f"The {what} ran in {other.engine}; in the record it ran in {one.engine}.")
-    if one.image_sha256 is not None and other.image_sha256 is not None and one.image_sha256 != other.image_sha256:
-        found.append(
-            f"The image of the {what} is {other.image_sha256[:12]}; in the record it is {one.image_sha256[:12]}."
-        )
+    if told := _images_told(one, other):
+        found.append(f"The image of the {what} is another one: {told}.")
     if one.sources_sha256 != other.sources_sha256:
         commits = {one.commit, other.commit} - {None}
         at = f" (the record was made at commit {one.commit})" if one.commit and len(commits) > 1 else ""
@@ -316,6 +315,13 @@ def _of_program(what: str, one: ProgramRecord, other: ProgramRecord) -> list[str
     if one.versions != other.versions:
         found.append(f"Versions below the {what} differ: {_parts_told(one.versions, other.versions)}.")
     return found
+
+
+def _images_told(one: ProgramRecord, other: ProgramRecord) -> str:
+    """Tell two images apart by their layers; empty where they are the same, or one ran without."""
+    if None in {one.layers_sha256, other.layers_sha256} or one.layers_sha256 == other.layers_sha256:
+        return ""
+    return f"its digest is {str(other.image_sha256)[:12]} and not {str(one.image_sha256)[:12]}"
 
 
 def _verdict(name: str, recorded: Mapping[str, FigureValue], found: Mapping[str, FigureValue]) -> Verdict:

@@ -33,6 +33,9 @@ class Identity:
         docker, podman or process.
     image_sha256
         Digest of its image; None where it runs without.
+    layers_sha256
+        Digest of the checksums of the layers of its image, which stays the same where an engine writes the description of an
+        image in another form, and its digest does not; None where it runs without.
     sources_sha256
         Digest of its sources (``sources_digest``), as its image states it or as they lie in the checkout; None where an
         image states none.
@@ -42,6 +45,7 @@ class Identity:
 
     engine: str
     image_sha256: str | None
+    layers_sha256: str | None
     sources_sha256: str | None
     versions: Mapping[str, str]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import os
 import re
@@ -137,13 +138,16 @@ class ContainerEngine(Engine):
             raise MissingToolError(_no_image(self, program))
         stated = labels.get(SOURCES_LABEL, "")
         sources = stated if re.fullmatch("[0-9a-f]{64}", stated) else None
-        return Identity(self.name, self.image_of(program), sources, self._versions(program))
+        layers = hashlib.sha256(self._inspect(program, "{{json .RootFS.Layers}}").encode()).hexdigest()
+        return Identity(self.name, self.image_of(program), layers, sources, self._versions(program))
 
     def image_of(self, program: Program) -> str | None:
         """Give the digest of the program's image (SHA-256, hexadecimal), or None if there is no such image."""
-        command = [*self.command, "image", "inspect", "--format={{.Id}}", program.image]
-        said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
-        return said.strip().removeprefix("sha256:") or None
+        return self._inspect(program, "{{.Id}}").removeprefix("sha256:") or None
+
+    def _inspect(self, program: Program, what: str) -> str:
+        command = [*self.command, "image", "inspect", f"--format={what}", program.image]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
     def _versions(self, program: Program) -> dict[str, str]:
         """Ask the image for its packages; it may be anyone's, and its answer is taken for nothing but versions."""

@@ -10,13 +10,17 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import posixpath
 import re
 import shutil
 import subprocess
 import tarfile
 import tempfile
+import zlib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import IO, Any
 
 from preop.atomic import replacing_folder
 from preop.engines.archive import (
@@ -87,17 +91,46 @@ def imported_program(engine: ContainerEngine, program: Program, archive: Path) -
         raise InvalidInputError(
             f"{archive.name} calls its image {described.sha256[:12]}, and that is not its checksum."
         )
-    title = (json.loads(config)["config"].get("Labels") or {}).get(TITLE_LABEL)
+    stated = json.loads(config)
+    title = (stated["config"].get("Labels") or {}).get(TITLE_LABEL)
     if title is not None and title != program.title:
         raise InvalidInputError(f"{archive.name} holds {str(title)[:80]!r}; expected an image of {program.title}.")
     imported = replace(program, imported=f"sha256:{described.sha256}")
     if engine.labels_of(imported) is None:
-        imported = replace(imported, imported=_load(engine, archive, described))
+        imported = replace(imported, imported=_load(engine, archive, described, _layers_of(stated)))
     return imported, described
 
 
-def _load(engine: ContainerEngine, archive: Path, described: ImageArchive) -> str:
-    """Hand the image alone to the engine, which compares its layers with their checksums; give its identity there."""
+def _layers_of(config: dict[str, Any]) -> list[str]:
+    """Checksums of the layers, as the description of an image states them."""
+    found = (config.get("rootfs") or {}).get("diff_ids") or []
+    return [str(each).removeprefix("sha256:") for each in found]
+
+
+class _Hashed:
+    """A file that is hashed while somebody else reads it, as it is when uncompressed."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._hash = hashlib.sha256()
+        self._expand: Any = None
+        self._begun = False
+
+    def read(self, size: int = -1) -> bytes:
+        content = self._file.read(size)
+        if not self._begun:
+            self._begun = True
+            self._expand = zlib.decompressobj(31) if content.startswith(b"\x1f\x8b") else None
+        self._hash.update(content if self._expand is None else self._expand.decompress(content))
+        return content
+
+    @property
+    def digest(self) -> str:
+        return self._hash.hexdigest()
+
+
+def _load(engine: ContainerEngine, archive: Path, described: ImageArchive, layers: Sequence[str]) -> str:
+    """Hand the image alone to the engine, and what makes it one only if its layers are right; give its identity there."""
     wanted = {described.config, *described.layers}
     manifest = json.dumps([{"Config": described.config, "RepoTags": None, "Layers": list(described.layers)}]).encode()
     with tempfile.TemporaryFile() as said:
@@ -105,9 +138,19 @@ def _load(engine: ContainerEngine, archive: Path, described: ImageArchive) -> st
         assert process.stdin is not None  # noqa: S101 - a pipe was asked for
         try:
             with whole(archive), process.stdin as pipe, tarfile.open(fileobj=pipe, mode="w|") as tar:
+                found: dict[str, str] = {}
                 for entry, file in streams_of(archive):
                     if entry.name in wanted:
-                        tar.addfile(entry, file)
+                        hashed = None if file is None else _Hashed(file)
+                        tar.addfile(entry, hashed)  # of a file it only needs read
+                        if hashed is not None:
+                            found[entry.name] = hashed.digest
+                        elif entry.issym():  # one layer twice, as docker before version 25 writes it
+                            target = posixpath.normpath(posixpath.join(posixpath.dirname(entry.name), entry.linkname))
+                            found[entry.name] = found.get(target, "")
+                if [found.get(name) for name in described.layers] != list(layers):
+                    process.kill()
+                    raise InvalidInputError(f"{archive.name} holds other layers than its image was made with.")
                 entry = tarfile.TarInfo("manifest.json")
                 entry.size = len(manifest)
                 tar.addfile(entry, io.BytesIO(manifest))
@@ -121,8 +164,8 @@ def _load(engine: ContainerEngine, archive: Path, described: ImageArchive) -> st
         raise MissingToolError(
             f"{engine.name} does not take the image in {archive.name}: {''.join(last) or 'no reason given'}"
         )
-    identity = re.search("sha256:[0-9a-f]{64}", text)
-    return identity[0] if identity else f"sha256:{described.sha256}"
+    identity = re.search("Loaded image.*(sha256:[0-9a-f]{64})", text)
+    return identity[1] if identity else f"sha256:{described.sha256}"
 
 
 def unpack_model(archive: Path, output: Path) -> Path:

@@ -107,7 +107,7 @@ class ProcessEngine(Engine):
 
     def identify(self, program: Program) -> Identity:
         """Tell the sources in the checkout, and the versions of this machine."""
-        return Identity(self.name, None, sources_digest(program), package_versions())
+        return Identity(self.name, None, None, sources_digest(program), package_versions())
 
     def share(self, folder: Path, work: Path) -> Path:
         """Give the folder itself, for the process runs as the caller; a copy where links lead out of what it will see."""

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
-from preop.cohort import Cohort
+from preop.cohort import Cohort, training_images_file
 from preop.errors import InvalidInputError
 from preop.evidence import FEWEST_PERMUTATIONS, ValidationFigures
 from preop.folders import open_resumable_run
@@ -81,7 +81,8 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
         validation=validation,
     )
     description = Description(logistic=logistic)
-    write_model(model, info, {DESCRIPTION_FILE: to_json(description.model_dump()).encode()}, NoDetails)
+    files = {DESCRIPTION_FILE: to_json(description.model_dump()).encode(), **training_images_file(cohort, report)}
+    write_model(model, info, files, NoDetails)
     write_report(study.evidence, report, title=cohort.algorithm.title, source=cohort.source, model=model)
     return validation
 
