@@ -8,7 +8,7 @@ cd "$(dirname "$0")"
 compile() {
     echo "compiling $1.txt"
     uv pip compile --quiet --universal --python-version 3.11 --no-config --no-sources --generate-hashes \
-        --no-emit-index-url --no-emit-find-links --no-header "${@:2}" "$1.in" --output-file "$1.txt"
+        --no-emit-index-url --no-emit-find-links --no-header --excludes unused.in "${@:2}" "$1.in" --output-file "$1.txt"
 }
 
 compile imaging

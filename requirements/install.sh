@@ -32,6 +32,6 @@ if [ ! -x .venv/bin/pip ] && ! "$python" -m venv .venv; then
     echo "$python cannot make a virtual environment: on Debian and Ubuntu, sudo apt install python3-venv" >&2
     exit 1
 fi
-.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement "$lock"
+.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement "$lock"
 .venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 wanted "$1" >".venv/installed-$1"
