@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes the hashed locks (*.txt) anew from the inputs (*.in). Needs uv: pip install uv.
 # Every package has one version in all locks: imaging is resolved first and holds the others.
+# What nothing here uses stays out (unused.in); where each lock installs, platforms.py asks at the end.
 # A lock names no index and no download address, so that it works behind any mirror.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -19,3 +20,4 @@ compile review --constraint imaging.txt --constraint learning.txt --constraint p
 compile development --constraint training.txt --constraint learning.txt --constraint pathology.txt --constraint review.txt
 compile docs --constraint development.txt
 compile supply_chain --constraint development.txt
+python3 platforms.py
