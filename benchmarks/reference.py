@@ -1,4 +1,4 @@
-"""Makes the figures of R that ours are compared with: ``python benchmarks/reference.py`` (needs R, pROC, survival, vcd, psych).
+"""Makes the figures of R that ours are compared with: ``python benchmarks/reference.py`` (needs R with the packages named below).
 
 Writes ``tests/statistics/reference.json``: versions, and for each figure the call in R that gave it and its numbers. The data
 are those that scikit-learn, statsmodels and lifelines bring, handed to R as vectors; the test loads them again
@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT))
 from tests.statistics.data_sets import data_sets  # noqa: E402
 
 TARGET = ROOT / "tests" / "statistics" / "reference.json"
-PACKAGES = ("pROC", "survival", "vcd", "psych")
+PACKAGES = ("pROC", "survival", "vcd", "psych", "brglm2")
 
 # By data set (tests/statistics/data_sets.py): what is computed, as R says it.
 CALLS: dict[str, dict[str, str]] = {
@@ -57,6 +57,12 @@ CALLS: dict[str, dict[str, str]] = {
         "profile interval of gpa": "exp(sapply(list(c(0, 2), c(3, 9)), function(within) uniroot(function(slope) "
         "deviance(glm(grade ~ offset(slope * gpa), family = binomial)) - deviance(glm(grade ~ gpa, family = binomial)) - "
         "qchisq(0.95, 1), within, tol = 1e-12)$root))",
+    },
+    "separated": {  # brglm2's bias reduction of the mean is Firth's in a logistic regression (Kosmidis 2021)
+        "firth odds ratios": "exp(coef(glm(outcome ~ marker + age, family = binomial, method = 'brglmFit', "
+        "type = 'AS_mean', epsilon = 1e-13, maxit = 10000)))[-1]",
+        "firth intercept": "coef(glm(outcome ~ marker + age, family = binomial, method = 'brglmFit', "
+        "type = 'AS_mean', epsilon = 1e-13, maxit = 10000))[1]",
     },
     "lung": {
         "kaplan-meier at 180 and 365 days": "summary(survfit(Surv(days, died) ~ 1, conf.type = 'log-log'), "
@@ -110,9 +116,7 @@ def program() -> str:
 def main() -> None:
     """Run R and write the figures."""
     if shutil.which("Rscript") is None:
-        sys.exit(
-            "Rscript was not found; install R with pROC, survival, vcd and psych (Debian: r-base-core, r-cran-...)."
-        )
+        sys.exit(f"Rscript was not found; install R with {', '.join(PACKAGES)} (Debian: r-base-core, r-cran-...).")
     done = subprocess.run(["Rscript", "--vanilla", "-"], input=program(), text=True, capture_output=True, check=False)
     if done.returncode:
         sys.exit(f"R stopped: {done.stderr}")

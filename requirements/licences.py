@@ -2,7 +2,7 @@
 """Licences of all locked packages: ``requirements/licences.py`` writes licences.csv anew from what is installed here.
 
 Run it after ``compile.sh`` as ``.venv/bin/python requirements/licences.py``, with the development lock installed and the
-environments of ``docs/build.sh`` and ``supply_chain.sh`` made. What a package says of itself is written in the terms of
+environments of ``docs/build.sh``, ``supply_chain.sh`` and ``upload.sh`` made. What a package says of itself is written in the terms of
 SPDX; what is installed nowhere, because it is for another system, keeps its line, and a new one has to be looked up and
 written by hand.
 """
@@ -67,7 +67,6 @@ _READ_BY_HAND = {
     # Their metadata says less, or something else, than the licence that they bring along.
     "cuda-toolkit": "LicenseRef-NVIDIA",
     "docutils": "LicenseRef-Public-Domain AND BSD-2-Clause AND PSF-2.0",
-    "evalutils": "MIT",
     "nvidia-nvtx": "Apache-2.0 WITH LLVM-exception",
     "pylibjpeg-libjpeg": "GPL-3.0-only",
     "skops": "MIT",
@@ -107,7 +106,7 @@ def stated(name: str) -> str | None:
 
 def _places() -> list[str]:
     """Where packages are installed: here, and in the environments of the documentation and of the supply chain."""
-    beside = [*FOLDER.glob(".venv/lib/*/site-packages"), *FOLDER.parent.glob("docs/.venv/lib/*/site-packages")]
+    beside = [*FOLDER.glob(".venv*/lib/*/site-packages"), *FOLDER.parent.glob("docs/.venv/lib/*/site-packages")]
     return [*sys.path, *map(str, beside)]
 
 

@@ -30,6 +30,7 @@ FLOORS = {
     "mil": 3,
     "staging": 3,
     "anatomy": 4,
+    "dicom": 4,
     "engines": 4,
     "evidence": 4,
     "study": 5,
@@ -39,6 +40,7 @@ FLOORS = {
     "simulation": 7,
     "report": 7,
     "review": 8,
+    "upload": 8,
     "cli": 9,
     "api": 10,
 }
@@ -140,7 +142,8 @@ def test_images_without_deep_learning_hold_no_torch(lock: str) -> None:
 
 def test_all_locks_agree_on_every_version() -> None:
     versions: dict[tuple[str, str], set[str]] = {}
-    for lock in (ROOT / "requirements").glob("*.txt"):
+    apart = "upload"  # the platform's client holds others back, and has an environment of its own
+    for lock in {*(ROOT / "requirements").glob("*.txt")} - {ROOT / f"requirements/{apart}.txt"}:
         for line in lock.read_text().splitlines():
             if "==" in line and not line.startswith((" ", "#")):
                 requirement, _, marker = line.removesuffix("\\").strip().partition(" ; ")

@@ -27,7 +27,7 @@ MENTIONED = 0.02
 """Probability of being a nodule from which a node is said to be one or the other."""
 
 MAX_DRAWN = 63
-"""The platform takes 64 labels of a segmentation, the background among them."""
+"""As many labels as the socket of the drawn lesions names."""
 
 
 def explain(

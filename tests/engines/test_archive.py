@@ -112,6 +112,15 @@ def test_another_value_of_the_label_is_refused(make, value):
         check_archive(make(config(Labels={LABEL: value})))
 
 
+def test_a_program_does_what_its_label_promises(make):
+    served = config(Labels={LABEL: "invoke"}, Env=["PATH=/usr/bin", "PREOP_API_METHOD=invoke"])
+    assert check_archive(make(served)).api_method == "invoke"
+    with pytest.raises(InvalidOutputError, match=r"label .*=invoke, but its program runs as exec"):
+        check_archive(make(config(Labels={LABEL: "invoke"}, Env=["PREOP_API_METHOD=exec"])))
+    with pytest.raises(InvalidOutputError, match=r"label .*=exec, but its program runs as invoke"):
+        check_archive(make(config(Env=["PREOP_API_METHOD=invoke"])))
+
+
 def test_an_archive_that_is_too_large_is_refused(make, monkeypatch):
     path = make(config())
     monkeypatch.setattr(archive, "LARGEST_UPLOAD_BYTES", path.stat().st_size)

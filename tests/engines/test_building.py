@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from preop.engines.building import build_image
@@ -34,3 +36,9 @@ def test_build_options_with_an_open_quote_are_refused(recorder, program, monkeyp
     monkeypatch.setenv("PREOP_BUILD_OPTIONS", "--secret 'id")
     with pytest.raises(InvalidInputError, match="PREOP_BUILD_OPTIONS"):
         build_image(recorder, program)
+
+
+def test_the_evaluation_is_no_server_and_says_so_before_anything_is_built(recorder, program, tmp_path):
+    with pytest.raises(InvalidInputError, match="probe runs once for a submission and cannot serve"):
+        build_image(recorder, dataclasses.replace(program, serves=False), api_method="invoke", options=[])
+    assert not (tmp_path / "called").exists()

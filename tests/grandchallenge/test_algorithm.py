@@ -35,6 +35,11 @@ def test_every_algorithm_of_the_house_is_described() -> None:
         (lambda toml: toml.replace("score.json", "../score.json"), "without '..'"),
         (lambda toml: toml.replace("three = 3", "three = 4"), "consecutive numbers with the background 0"),
         (lambda toml: toml.replace("overlay_segments = { inside = 1 }", ""), "names its labels in overlay_segments"),
+        (
+            lambda toml: toml.replace('description = "A scan."', 'description = "A scan."\ninstances = 9'),
+            "instances are for an Image that is a segmentation_of a scan",
+        ),
+        (lambda toml: toml.replace("images/heat", "images/regions"), "a relative_path stands twice"),
         (lambda toml: toml.replace('["scan"],', '["skan"],'), "an interface names the unknown input skan"),
         (lambda toml: toml.replace('"Heat Map"', '"Heatmap"'), "outputs.2.kind"),
         (lambda toml: toml.replace('slug = "heat"', 'slug = "score"'), "a slug stands twice"),

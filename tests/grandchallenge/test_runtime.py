@@ -1,5 +1,6 @@
 """Both ways of running, as processes of their own: exit codes, the last line of stderr, nothing half-written."""
 
+import dataclasses
 import http.client
 import json
 import os
@@ -17,7 +18,7 @@ import pytest
 
 from preop.grandchallenge.algorithm import Algorithm
 from preop.grandchallenge.roots import Roots
-from preop.grandchallenge.runtime import INVOKE_PORT, describe_error, parse_usage, with_notes
+from preop.grandchallenge.runtime import END_EARLY_VARIABLE, INVOKE_PORT, describe_error, parse_usage, with_notes
 from tests.conftest import ROOT, scan_of
 
 LayOut = Callable[..., Path]
@@ -173,6 +174,60 @@ def test_a_server_loads_once_answers_201_and_survives_a_bad_case(
     assert server.returncode == 0
     assert stdout.count("loading the model") == 1
     assert "inputs.json is missing" in last_line(stderr)
+
+
+@pytest.mark.usefixtures("alone")
+def test_a_server_without_its_model_answers_each_case_with_the_reason(
+    toy: Algorithm, roots: Roots, lay_out: LayOut, request: pytest.FixtureRequest
+) -> None:
+    (roots.model / "model.json").unlink()
+    process = request.getfixturevalue("server")
+    assert status("GET", "/health") == 200
+    lay_out(toy, scan=scan_of())
+    connection = http.client.HTTPConnection("127.0.0.1", INVOKE_PORT, timeout=30)
+    connection.request("POST", "/invoke")
+    answer = connection.getresponse()
+    assert answer.status == 500
+    assert "There is no model in" in answer.read().decode()
+    process.send_signal(signal.SIGTERM)
+    _, stderr = process.communicate(timeout=5)
+    assert "There is no model in" in last_line(stderr)
+
+
+def test_a_server_without_its_model_ends_at_once_where_somebody_here_waits_for_it(
+    toy: Algorithm, roots: Roots, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (roots.model / "model.json").unlink()
+    monkeypatch.setenv(END_EARLY_VARIABLE, "1")
+    done = run(toy, roots, "invoke")
+    assert done.returncode == 1
+    assert "There is no model in" in last_line(done.stderr)
+
+
+EVALUATION = """
+from preop.grandchallenge.runtime import run_evaluation
+run_evaluation(lambda jobs, ground_truth: {"jobs": len(jobs)})
+"""
+
+
+def evaluate(roots: Roots, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, **roots.environment(), "PYTHONPATH": str(ROOT / "shared/src"), **variables}
+    return subprocess.run(
+        [sys.executable, "-c", EVALUATION], env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def test_an_evaluation_says_what_it_cannot_do(roots: Roots, tmp_path: Path) -> None:
+    (roots.input / "predictions.json").write_text("[]")
+    truth = tmp_path / "truth"
+    roots = dataclasses.replace(roots, ground_truth=truth)
+    (truth / "packed").mkdir(parents=True)
+    done = evaluate(roots)
+    assert done.returncode == 1
+    assert "holds only the folder packed; expected the files themselves at its top" in last_line(done.stderr)
+    assert "an evaluation does not serve" in last_line(evaluate(roots, PREOP_API_METHOD="invoke").stderr)
+    (truth / "task.toml").touch()
+    assert evaluate(roots).returncode == 0
 
 
 def test_notes_of_reading_come_before_the_warnings_or_else_go_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:

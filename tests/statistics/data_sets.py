@@ -13,7 +13,8 @@ def data_sets() -> dict[str, dict[str, NDArray[np.generic]]]:
     """By name: columns by name.
 
     ``cancer`` is Wisconsin's of breast cancer and ``iris`` Fisher's (scikit-learn), ``spector`` on teaching economics
-    (statsmodels), ``lung`` of the North Central Cancer Treatment Group (lifelines). ``stages`` and ``p values`` are ours.
+    (statsmodels), ``lung`` of the North Central Cancer Treatment Group (lifelines). ``separated``, ``stages``
+    and ``p values`` are ours.
     """
     from lifelines.datasets import load_lung
     from sklearn.datasets import load_breast_cancer, load_iris
@@ -48,6 +49,11 @@ def data_sets() -> dict[str, dict[str, NDArray[np.generic]]]:
                 name: iris.data[:, number]
                 for number, name in enumerate(("sepal_length", "sepal_width", "petal_length"))
             },
+        },
+        "separated": {  # nobody below the cut has the outcome, and everybody above it
+            "outcome": np.array([0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1], np.float64),
+            "marker": np.array([0.2, 0.9, 1.4, 1.1, 0.5, 1.9, 2.2, 3.1, 2.8, 4.0, 2.4, 3.3]),
+            "age": np.array([61, 45, 70, 58, 66, 52, 49, 73, 64, 55, 68, 60], np.float64),
         },
         "stages": {
             "first": np.array([1, 1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4, 4, 1, 2, 3, 4, 2, 3], np.float64),

@@ -49,6 +49,12 @@ def logistic(data: SimpleNamespace) -> Any:
     return logistic_regression(data.malignant, scaled, ["texture", "smoothness"], firth=False)
 
 
+def firth(data: SimpleNamespace) -> Any:
+    found = logistic_regression(data.outcome, np.column_stack([data.marker, data.age]), ["marker", "age"])
+    assert found.firth
+    return found
+
+
 def agreement(first: Column, second: Column) -> Agreement:
     names = [f"{value:g}" for value in np.unique([*first, *second])]
     return Agreement.of([f"{value:g}" for value in first], [f"{value:g}" for value in second], names)
@@ -97,6 +103,8 @@ OURS: dict[tuple[str, str], Callable[[SimpleNamespace], float | Sequence[float] 
         getattr(logistic_regression(d.grade, d.gpa[:, None], ["gpa"], firth=False).variables[0].odds_ratio, end)
         for end in ("lower", "upper")
     ],
+    ("separated", "firth odds ratios"): lambda d: [each.odds_ratio.value for each in firth(d).variables],
+    ("separated", "firth intercept"): lambda d: firth(d).intercept,
     ("lung", "kaplan-meier at 180 and 365 days"): lambda d: curve_at(d, "free"),
     ("lung", "kaplan-meier lower"): lambda d: curve_at(d, "lower"),
     ("lung", "kaplan-meier upper"): lambda d: curve_at(d, "upper"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import shutil
 import tempfile
@@ -14,7 +13,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from preop.cli import evaluating, predicting, proposing, repository, running
+from preop.cli import evaluating, hospital, platform, predicting, proposing, repository, reviewing, running
 from preop.cli.app import app, console
 from preop.cli.failures import refuse_failures
 from preop.cli.options import (
@@ -22,14 +21,13 @@ from preop.cli.options import (
     AlgorithmNames,
     CohortOption,
     EngineOption,
-    ModelOption,
     MppOption,
     TrustOption,
     whole,
 )
 from preop.cli.printing import memory, shown, validation_table
 from preop.cli.programs import container_engine, engine_told, programs
-from preop.engines.building import build_image
+from preop.engines.building import build_image, check_api_method
 from preop.engines.choosing import EngineChoice, find_engine
 from preop.engines.containers import ContainerEngine, image_problem
 from preop.engines.programs import algorithm_program, evaluation_program
@@ -41,7 +39,8 @@ from preop.radiomics.settings import Modality
 from preop.study import remove_killed_study, simulation_of, training_of
 
 __all__ = ["app"]
-_ELSEWHERE = (running, predicting, evaluating, proposing)  # their import has put their commands on the app
+# The import of these has put their commands on the app.
+_ELSEWHERE = (running, predicting, evaluating, hospital, proposing, reviewing, platform)
 NEW_STUDY_PATIENTS = 80
 RUN_NAME, RUN_PATTERN = "%Y-%m-%d_%H%M%S", "[0-9]" * 4 + "-[0-9][0-9]-[0-9][0-9]_" + "[0-9]" * 6
 """Folder of a run of the examples."""
@@ -186,8 +185,11 @@ def build(
 
     PREOP_BUILD_OPTIONS adds options to the engine's build, PREOP_BASE_IMAGE replaces the base image: docs/containers.md.
     """
+    wanted = [program for program, _ in programs(algorithms)]
+    for program in wanted:  # told before the first is built
+        check_api_method(program, api_method)
     chosen = container_engine()
-    for program, _ in programs(algorithms):
+    for program in wanted:
         if if_needed and image_problem(chosen, program) is None:
             continue
         build_image(chosen, program, api_method=api_method)
@@ -239,13 +241,27 @@ def simulate(
 def new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Small letters, digits and underscores.")],
     output: Annotated[
-        Path | None, typer.Option(help="Folder that gets algorithms/NAME and evaluation/ground_truth/NAME.")
+        Path | None,
+        typer.Option(help="Folder that gets algorithms/NAME and evaluation/ground_truth/NAME; of a pack: itself."),
     ] = None,
+    phase: Annotated[
+        str | None, typer.Option(metavar="ALGORITHM", help="Make a challenge pack for it instead.")
+    ] = None,
+    cohort: Annotated[
+        Path | None, typer.Option(help="Of a challenge pack: its patients, with their reference.")
+    ] = None,
+    debug: Annotated[
+        int, typer.Option(parser=whole(1), metavar="NUMBER", help="Of a challenge pack: patients of its first phase.")
+    ] = 5,
 ) -> None:
     """Make a new study that works: a small one to change into your own, trained on simulated patients, with its cases.
 
     Example: `preop new liver_fibrosis`. docs/studies.md goes on from there.
+    A challenge: `preop new my_challenge --phase lung_nodal_stage --cohort hospital/cohort.csv`, docs/grand-challenge.md.
     """
+    if phase is not None:
+        platform.write_phase(name, phase, cohort, output, debug)
+        return
     import runpy
 
     from preop.folders import locked
@@ -329,41 +345,52 @@ def train(
 
 @app.command()
 def validate(
-    algorithm: AlgorithmName,
-    cohort: CohortOption,
-    output: Annotated[Path, typer.Option(help="A new folder, or one that the same call began.")],
-    model: ModelOption = None,
+    algorithm: Annotated[
+        str | None,
+        typer.Argument(metavar="[ALGORITHM]", help="Its name, or its folder; with --verify that of the record."),
+    ] = None,
+    cohort: Annotated[Path | None, typer.Option(help="cohort.csv: one row a patient.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="A new folder, or one that the same call began; with --verify by default one beside the record."
+        ),
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="Model folder or exported model.tar.gz; by default the one that comes with it.")
+    ] = None,
+    image: Annotated[
+        Path | None, typer.Option(help="Exported archive of an image, to validate what somebody else has built.")
+    ] = None,
     engine: EngineOption = "auto",
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Run the patients on a Dask cluster: its address or --scheduler-file."),
+    ] = None,
+    verify: Annotated[
+        Path | None, typer.Option(metavar="RECORD", help="Run the validation of this record.json again and compare.")
+    ] = None,
     trust_model: TrustOption = False,  # noqa: FBT002
 ) -> None:
-    """Run a model over another cohort and score it against its reference standard.
+    """Run a model over another cohort and score it against its reference standard; leave a record that others can verify.
 
-    Example: `preop validate sarcoma_lung_metastasis --cohort hospital/cohort.csv --output validation`
+    Examples: `preop validate sarcoma_lung_metastasis --cohort hospital/cohort.csv --output validation`;
+    `preop validate sarcoma_lung_metastasis --cohort hospital/cohort.csv --output validation --image sarcoma.tar.gz
+    --model model.tar.gz` runs what somebody else has exported; `preop validate --verify validation/record.json` runs it
+    again and compares every figure. docs/validation.md
     """
-    from preop.cohort import predict_cohort, read_cohort, tell
-    from preop.engines.submissions import evaluate
-    from preop.report import evaluation_page
-    from preop.report.case import cohort_pages, gallery
+    from preop.cli import validating
 
-    described = repository.find_algorithm(algorithm)
-    patients, used = read_cohort(cohort, described), model or described.folder / "model"
-    judge = evaluation_program(repository.evaluation_folder())
-    predicting = engine_told(algorithm_program(described), engine)
-    judging = engine_told(judge, engine)  # a missing image is told now, not after the last patient
-    outcome = predict_cohort(
-        patients,
-        used,
-        output,
-        task=repository.ground_truth_folder(described) / "task.toml",
-        engine=predicting,
-        options=Options(trust_model=trust_model),
+    described = repository.find_algorithm(algorithm) if algorithm else None
+    if verify is not None:
+        named = {"cohort": cohort, "output": output, "model": model, "image": image, "scheduler": scheduler}
+        validating.verify(verify, {**named, "algorithm": described, "engine": engine, "trust_model": trust_model})
+        return
+    if described is None or cohort is None or output is None:
+        raise typer.BadParameter("Name ALGORITHM, --cohort and --output; or --verify RECORD.")
+    outcome, _ = validating.validate(
+        validating.Asked(described, cohort, output, model, image, engine, scheduler, trust_model)
     )
-    tell(outcome.notes)
-    cards, without = cohort_pages(patients, outcome.folders, output / "cases", model=used)
-    tell([f"No case page of {name}: {reason}" for name, reason in without.items()])
-    metrics = evaluate(judging, judge, output / "predictions", output / "ground_truth", output / "evaluation")
-    evaluation_page(metrics, output / "results.html", cases=gallery(cards.values(), output / "results.html"))
-    console.print(f"Result page: {output / 'results.html'}", soft_wrap=True)
     refuse_failures(outcome, output)
 
 
@@ -421,72 +448,6 @@ def radiomics(
         write_extraction(extraction, target)
         tell((*extraction.notes, *extraction.warnings))
         console.print(f"The features are in {target}", soft_wrap=True)
-
-
-@app.command()
-def review(
-    cohort: Annotated[Path, typer.Argument(help="cohort.csv: one row a patient; a mask may be missing.")],
-    study: Annotated[
-        str | None, typer.Option(help="Algorithm whose columns the table has; found by them if not given.")
-    ] = None,
-    results: Annotated[
-        Path | None, typer.Option(help="Output of preop validate: its nodes, lesions and maps are shown.")
-    ] = None,
-    reader_study: Annotated[  # noqa: FBT002
-        bool, typer.Option("--reader-study", help="Results are shown to a reader after an answer of their own.")
-    ] = False,
-    network: Annotated[
-        list[Path] | None, typer.Option(help="Folder of an nnU-Net (plans.json) that proposes masks; may be repeated.")
-    ] = None,
-    masks: Annotated[Path | None, typer.Option(help="Where masks are saved; by default beside the originals.")] = None,
-    folder: Annotated[
-        Path | None, typer.Option(help="Folder of the review; by default cohort.review beside the table.")
-    ] = None,
-    database: Annotated[
-        str, typer.Option(help="Address, such as postgresql+psycopg://me@host/review; by default SQLite in the folder.")
-    ] = "",
-    host: Annotated[
-        str, typer.Option(help="Address to listen at; others than this machine need a token.")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8790,
-    write_cohort: Annotated[
-        Path | None, typer.Option(help="Write a cohort.csv of the approved patients with their masks, and end.")
-    ] = None,
-    write_agreement: Annotated[
-        Path | None, typer.Option(help="Write Dice and surface distance between reviewers, and end.")
-    ] = None,
-    write_readings: Annotated[
-        Path | None, typer.Option(help="Write the readers' answers before and after the result, and end.")
-    ] = None,
-    write_history: Annotated[Path | None, typer.Option(help="Write every change with who and when, and end.")] = None,
-) -> None:
-    """See the masks of a cohort in the browser; approve, correct or draw them.
-
-    Examples: `preop review hospital/cohort.csv` prints an address to open;
-    `preop review hospital/cohort.csv --results validation --reader-study` hides results until a reader has answered;
-    `preop review hospital/cohort.csv --write-cohort hospital/approved.csv` writes what `preop train` takes
-    """
-    from preop.review.start import Options, Tables, serve_review, write_tables
-
-    named = repository.find_algorithm(study) if study else None
-    options = Options(
-        study=named,
-        results=results,
-        reader_study=reader_study,
-        networks={path.name: path for path in network or ()},
-        masks=masks,
-        folder=folder,
-        database=database,
-    )
-    studies = repository.studies()
-    wanted = Tables(write_cohort, write_agreement, write_readings, write_history)
-    if wanted.any:
-        for sentence in write_tables(cohort, studies, options, wanted):
-            console.print(sentence, soft_wrap=True)
-    else:
-        serve_review(
-            cohort, studies, options, host=host, port=port, tell=functools.partial(console.print, soft_wrap=True)
-        )
 
 
 @app.command()

@@ -35,7 +35,7 @@ def engine_told(program: Program, choice: EngineChoice) -> Engine:
     return chosen
 
 
-def container_engine() -> ContainerEngine:
+def container_engine(choice: EngineChoice = "auto") -> ContainerEngine:
     """Give what runs and builds images.
 
     Raises
@@ -43,7 +43,7 @@ def container_engine() -> ContainerEngine:
     InvalidInputError
         If neither docker nor podman works.
     """
-    chosen = find_engine("auto")
+    chosen = find_engine(choice)
     if not isinstance(chosen, ContainerEngine):
         raise InvalidInputError("Images need docker or podman, and neither works on this machine: see preop doctor.")
     return chosen

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from preop.cohort.running import map_patients
+from preop.cohort.running import Mapped, map_patients
 from preop.cohort.table import GROUP_COLUMN, Cohort
 from preop.errors import InvalidInputError, PreopError
 from preop.folders import Contents
@@ -26,11 +26,16 @@ _Place = tuple[str, str]
 """A patient and an input."""
 
 
-def refuse_copies(cohort: Cohort, contents: Contents) -> None:
+def refuse_copies(cohort: Cohort, contents: Contents, *, mapped: Mapped = map_patients) -> None:
     """Refuse patients who share an image, unless the column ``group`` says that they are the same person.
 
     Images are the same if they hold the same voxels, whatever their format, the order of their axes, their name or their
     place in space. Segmentations are not compared: those without a finding are all alike.
+
+    Parameters
+    ----------
+    mapped
+        What reads images; by default processes of this machine.
 
     Raises
     ------
@@ -38,15 +43,9 @@ def refuse_copies(cohort: Cohort, contents: Contents) -> None:
         If two patients of different groups share an image, with both names.
     """
     group_of = {patient.name: patient.group for patient in cohort.patients}
-    images = {
-        (patient.name, slug): path
-        for patient in cohort.patients
-        for slug, path in patient.case.image_paths.items()
-        if _is_scan(cohort, slug)
-    }
-    readable = {place: path for place, path in images.items() if _content(path, contents)}
+    readable = _readable_scans(cohort, contents)
     pairs = _shared(((place, contents.of(path)) for place, path in readable.items()), group_of)
-    pairs = pairs or _shared(_voxels(readable, contents), group_of)
+    pairs = pairs or _shared(_alike_in_voxels(readable, contents, mapped), group_of)
     contents.save()
     if pairs:
         told = "; ".join(f"{one} and {other} ({slug})" for one, other, slug in pairs[:_MAX_TOLD])
@@ -55,6 +54,41 @@ def refuse_copies(cohort: Cohort, contents: Contents) -> None:
             f"{cohort.path.name} has the same image under several patients: {told}{more}. Leave the copies out; or, if they "
             f"are the same person, give them the same name in a column {GROUP_COLUMN}."
         )
+
+
+def image_digests(cohort: Cohort, contents: Contents, *, mapped: Mapped = map_patients) -> dict[str, list[str]]:
+    """Give the checksums of what each patient's images hold: the voxels of scans, the files of slides.
+
+    Segmentations are left out, and so is what cannot be read.
+
+    Parameters
+    ----------
+    mapped
+        What reads images; by default processes of this machine.
+
+    Returns
+    -------
+    Checksums of each patient, by name, in the order of the cohort.
+    """
+    readable = _readable_scans(cohort, contents)
+    volumes = {place: path for place, path in readable.items() if _is_volume(path)}
+    digests = {place: contents.of(path) for place, path in readable.items() if place not in volumes}
+    digests |= _voxels(volumes, contents, mapped, "Reading images")
+    contents.save()
+    found: dict[str, list[str]] = {patient.name: [] for patient in cohort.patients}
+    for (name, _), digest in digests.items():
+        found[name].append(digest)
+    return found
+
+
+def _readable_scans(cohort: Cohort, contents: Contents) -> dict[_Place, Path]:
+    images = {
+        (patient.name, slug): path
+        for patient in cohort.patients
+        for slug, path in patient.case.image_paths.items()
+        if _is_scan(cohort, slug)
+    }
+    return {place: path for place, path in images.items() if _content(path, contents)}
 
 
 def _is_scan(cohort: Cohort, slug: str) -> bool:
@@ -81,20 +115,30 @@ def _shared(digests: Iterable[tuple[_Place, str]], group_of: Mapping[str, str]) 
     return pairs
 
 
-def _voxels(images: Mapping[_Place, Path], contents: Contents) -> list[tuple[_Place, str]]:
+def _is_volume(path: Path) -> bool:
+    return path.is_dir() or path.name.lower().endswith(VOLUME_SUFFIXES)
+
+
+def _alike_in_voxels(images: Mapping[_Place, Path], contents: Contents, mapped: Mapped) -> Iterable[tuple[_Place, str]]:
     """Digests of voxels of those images that could be the same, for their shapes are."""
     by_shape: dict[str, list[_Place]] = defaultdict(list)
     for place, path in images.items():
-        if path.is_dir() or path.name.lower().endswith(VOLUME_SUFFIXES):
+        if _is_volume(path):
             with suppress(PreopError):
                 by_shape[contents.derived(path, "shape", _shape)].append(place)
-    alike = [place for places in by_shape.values() if len(places) > 1 for place in places]
-    todo = [images[place] for place in alike if contents.known(images[place], _VOXELS) is None]
-    with closing(map_patients(voxel_digest, list(dict.fromkeys(todo)), description="Looking for copies")) as found:
+    alike = {place: images[place] for places in by_shape.values() if len(places) > 1 for place in places}
+    return _voxels(alike, contents, mapped, "Looking for copies").items()
+
+
+def _voxels(images: Mapping[_Place, Path], contents: Contents, mapped: Mapped, description: str) -> dict[_Place, str]:
+    """Digests of the voxels of images, as far as they can be read; each content is read once."""
+    todo = [path for path in images.values() if contents.known(path, _VOXELS) is None]
+    with closing(mapped(voxel_digest, list(dict.fromkeys(todo)), description=description)) as found:
         for path, result in found:
             if isinstance(result, str):
                 contents.note(path, _VOXELS, result)
-    return [(place, digest) for place in alike if (digest := contents.known(images[place], _VOXELS))]
+    digests = {place: contents.known(path, _VOXELS) for place, path in images.items()}
+    return {place: digest for place, digest in digests.items() if digest is not None}
 
 
 def _shape(path: Path) -> str:

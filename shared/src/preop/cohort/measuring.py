@@ -6,7 +6,7 @@ import functools
 import json
 import shutil
 import sys
-from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +14,10 @@ from typing import Any
 
 from preop.atomic import remove_leftovers, write_text
 from preop.cohort.copies import refuse_copies
-from preop.cohort.running import PatientFailedError, map_patients, refuse_to_start_again
+from preop.cohort.running import Mapped, PatientFailedError, map_patients, refuse_to_start_again
 from preop.cohort.table import Cohort, Patient
 from preop.errors import InvalidInputError, PreopError
-from preop.folders import Contents, Results, changes_told, code_digest, digest_of, locked, versions_digest
-
-Mapped = Callable[..., Generator[tuple[Any, Any], None, None]]
-"""As ``map_patients``."""
+from preop.folders import Contents, Place, Results, changes_told, code_digest, digest_of, locked, versions_digest
 
 INDEX_FILE = ".checksums.json"
 LOG_FILE = "failures.log"
@@ -136,7 +133,7 @@ def keep_up(
     key_of: Callable[[Any], Mapping[str, str]],
     description: str,
     contents: Contents,
-    mapped: Mapped | None = None,
+    mapped: Mapped = map_patients,
 ) -> Outcome:
     """Do those of a folder of results that are missing or made of something else; the caller holds its lock.
 
@@ -147,7 +144,7 @@ def keep_up(
     key_of
         Checksums of all that goes into a result.
     mapped
-        What calls the function for all that is to be done; by default ``map_patients``.
+        What calls the function for all that is to be done; by default processes of this machine.
     """
     results.tidy()
     failures: dict[str, str] = {}
@@ -166,11 +163,11 @@ def keep_up(
             changed[name] = differences
             results.drop(name)
         if differences is None or differences:
-            todo.append(_Task(name, item, keys[name]))
+            todo.append(_Task(name, item, keys[name], results.place(name)))
     contents.save()
     log, unforeseen = "", False
-    run = functools.partial(_make, results=results, function=function)
-    with closing((mapped or map_patients)(run, todo, description=description)) as finished:
+    run = functools.partial(_make, function=function)
+    with closing(mapped(run, todo, description=description)) as finished:
         for task, result in finished:
             if isinstance(result, PreopError):
                 failures[task.name] = str(result)
@@ -217,10 +214,11 @@ class _Task:
     name: str
     item: Any
     key: Mapping[str, str]
+    place: Place
 
 
-def _make(task: _Task, *, results: Results, function: Callable[[Any, Path], None]) -> None:
-    with results.making(task.name, task.key) as folder:
+def _make(task: _Task, *, function: Callable[[Any, Path], None]) -> None:
+    with task.place.making(task.key) as folder:
         function(task.item, folder)
 
 

@@ -25,6 +25,9 @@ from preop.study import importable_studies, make_importable
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+Mapped = Callable[..., Generator[tuple[Any, Any], None, None]]
+"""What calls a function for each of many, as :func:`map_patients` does."""
+
 _UNGUARDED = 78
 """Exit code of a worker that found itself running the script that had started it."""
 _READY = b"ready"
@@ -199,7 +202,7 @@ def _done(task: bytes) -> bytes:
         function, patient = pickle.loads(task)  # noqa: S301 - from the process that started this one
         return pickle.dumps(function(patient))
     except BaseException as error:  # noqa: BLE001 - a library may raise anything, SystemExit too
-        return _dumped(told(error))
+        return dumped(told(error))
 
 
 def told(error: BaseException) -> PreopError:
@@ -209,13 +212,14 @@ def told(error: BaseException) -> PreopError:
     return PatientFailedError(unexpected(error), "".join(traceback.format_exception(error)))
 
 
-def _dumped(error: PreopError) -> bytes:
+def dumped(error: PreopError) -> bytes:
+    """Pickle an error such that it can be loaded elsewhere."""
     try:
-        dumped = pickle.dumps(error)
-        pickle.loads(dumped)  # noqa: S301 - just made; errors whose constructors take more cannot be loaded
+        content = pickle.dumps(error)
+        pickle.loads(content)  # noqa: S301 - just made; errors whose constructors take more cannot be loaded
     except Exception:  # noqa: BLE001
-        dumped = pickle.dumps(PatientFailedError(str(error)))
-    return dumped
+        content = pickle.dumps(PatientFailedError(str(error)))
+    return content
 
 
 def _loaded(message: bytes) -> Any:

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from preop.cohort.running import PatientFailedError, cores, told
 from preop.cohort.table import Patient
-from preop.engines.base import Engine
+from preop.engines.base import DEFAULT_OPTIONS, Engine
 from preop.engines.programs import Program
 from preop.engines.running import Run, run
 from preop.engines.serving import Server, serve
@@ -104,7 +104,8 @@ def predicting(
     model: Path,
     work: Path,
     *,
-    options: Options = Options(),  # noqa: B008 - frozen
+    options: Options = DEFAULT_OPTIONS,
+    workers: int | None = None,
 ) -> Iterator[Predictions]:
     """Keep programs ready that predict the patients of a cohort, and end them all when the block ends.
 
@@ -112,8 +113,9 @@ def predicting(
     ----------
     work
         Folder for their files, on the disk of the outputs; the caller holds its lock.
+    workers
+        Programs at a time; by default one for each core.
     """
-    workers = cores()
     lock = threading.Lock()
     options = replace(options, threads=1)  # the patients share the cores already
     with ExitStack() as servers:
@@ -131,4 +133,4 @@ def predicting(
         def alone(folder: Path, output: Path) -> Run:
             return run(engine, program, input=folder, output=output, model=model, options=options)
 
-        yield Predictions(start if engine.own_network else None, alone, workers)
+        yield Predictions(start if engine.own_network else None, alone, workers or cores())

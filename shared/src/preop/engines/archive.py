@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any
 
 from preop.atomic import PARTIAL
 from preop.engines.containers import PLATFORM, ContainerEngine, image_problem
@@ -27,6 +27,7 @@ from preop.engines.programs import Program
 from preop.errors import InvalidInputError, InvalidOutputError, MissingToolError
 from preop.folders import locked, sha256
 from preop.grandchallenge.algorithm import LARGEST_UPLOAD_BYTES
+from preop.grandchallenge.runtime import API_METHOD_VARIABLE
 
 API_METHOD_LABEL = "org.grand-challenge.api-method"
 API_METHODS = ("exec", "invoke")
@@ -35,6 +36,7 @@ GROUND_TRUTH_ARCHIVE = "ground_truth.tar.gz"
 CHECKSUMS = "SHA256SUMS"
 
 _LARGEST_METADATA_BYTES = 4 * 2**20
+_MOST_METADATA_BYTES = 512 * 2**20
 _COMPRESSION_LEVEL = 6
 _GZIP_MAGIC = b"\x1f\x8b"
 _DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile, tarfile.TarError)
@@ -54,12 +56,16 @@ class ImageArchive:
         ``exec`` or ``invoke``.
     size_bytes
         Size of the archive.
+    config, layers
+        Names of what makes up the image, in the archive.
     """
 
     sha256: str
     user: str
     api_method: str
     size_bytes: int
+    config: str
+    layers: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -128,6 +134,10 @@ def _export(
     with _in_the_making(image_path) as partial:
         save_image(engine, program, partial)
         image = check_archive(partial)
+        if image.api_method == "invoke" and not program.serves:
+            raise InvalidOutputError(
+                f"The image of {program.name} is labelled {API_METHOD_LABEL}=invoke, and it cannot serve: build it again."
+            )
         if _put(partial, image_path, lambda path: check_archive(path).sha256, force=force):
             written.append(image_path)
 
@@ -210,7 +220,7 @@ def check_archive(path: Path) -> ImageArchive:
         raise InvalidOutputError(
             f"{path.name} is {size / 1e9:.1f} GB; the platform takes {LARGEST_UPLOAD_BYTES / 1e9:.0f} GB at most."
         )
-    metadata = {entry.name: content for entry, content in _entries(path)}
+    metadata = {entry.name: content for entry, content in entries_of(path)}
     manifest = _parsed(metadata, "manifest.json", path)
     if not isinstance(manifest, list) or len(manifest) != 1:
         count = len(manifest) if isinstance(manifest, list) else 0
@@ -221,11 +231,15 @@ def check_archive(path: Path) -> ImageArchive:
     if not isinstance(settings, dict):
         raise InvalidOutputError(f"{path.name} does not say how its image is run; was it made with docker save?")
     _check_architecture(config.get("architecture"), path)
+    api_method = _checked_api_method(settings.get("Labels") or {}, path)
+    _check_promise(api_method, settings.get("Env") or [], path)
     return ImageArchive(
         sha256=_digest_in(str(config_name), path),
         user=_checked_user(settings.get("User"), path),
-        api_method=_checked_api_method(settings.get("Labels") or {}, path),
+        api_method=api_method,
         size_bytes=size,
+        config=str(config_name),
+        layers=tuple(map(str, manifest[0].get("Layers") or ())),
     )
 
 
@@ -238,7 +252,7 @@ def check_model_archive(path: Path) -> None:
         If it does not.
     """
     names = set()
-    for entry, _ in _entries(path):
+    for entry, _ in streams_of(path):
         name = PurePosixPath(entry.name)
         if name.is_absolute() or ".." in name.parts or not (entry.isfile() or entry.isdir()):
             raise InvalidOutputError(f"{path.name} holds {entry.name!r}; expected plain files below its top only.")
@@ -284,6 +298,17 @@ def _checked_api_method(labels: dict[str, Any], path: Path) -> str:
     return API_METHODS[0]
 
 
+def _check_promise(api_method: str, environment: list[str], path: Path) -> None:
+    """Refuse an image whose program does another thing than its label says to the platform."""
+    variables = dict(variable.split("=", 1) for variable in environment if "=" in variable)
+    does = variables.get(API_METHOD_VARIABLE, api_method)  # programs of others know no such variable
+    if does != api_method:
+        raise InvalidOutputError(
+            f"{path.name} has the label {API_METHOD_LABEL}={api_method}, but its program runs as {does} "
+            f"({API_METHOD_VARIABLE}): the platform would wait for it in vain; build it with --api-method {api_method}."
+        )
+
+
 def _digest_in(config_name: str, path: Path) -> str:
     digest = config_name.rsplit("/", maxsplit=1)[-1].removesuffix(".json").removeprefix("sha256:")
     if not re.fullmatch("[0-9a-f]{64}", digest):
@@ -300,24 +325,57 @@ def _parsed(metadata: dict[str, bytes], name: str, path: Path) -> Any:
         raise InvalidOutputError(f"{path.name} holds a damaged {name}; make the archive anew.") from None
 
 
-def _entries(path: Path) -> Iterator[tuple[tarfile.TarInfo, bytes]]:
-    """Go through an archive once, to its very end, so that the checksum of the compression is checked too.
+def entries_of(path: Path) -> Iterator[tuple[tarfile.TarInfo, bytes]]:
+    """Go through an archive once; small files come with their content.
 
-    Small files come with their content: the layers of an image are large, what describes them is not.
+    The layers of an image are large, what describes them is not.
+
+    Raises
+    ------
+    InvalidOutputError
+        If it is damaged, or holds more in small files than an image or a model does.
+    """
+    kept = 0
+    with whole(path):
+        for entry, file in streams_of(path):
+            small = file is not None and entry.size <= _LARGEST_METADATA_BYTES
+            kept += entry.size if small else 0
+            if kept > _MOST_METADATA_BYTES:
+                raise InvalidOutputError(
+                    f"{path.name} holds more than {_MOST_METADATA_BYTES / 1e6:.0f} MB in small files."
+                )
+            yield entry, file.read() if file is not None and small else b""
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[None]:
+    """Refuse an archive that turns out to be damaged or cut off while it is read.
+
+    Raises
+    ------
+    InvalidOutputError
+        If it is.
     """
     try:
-        with path.open("rb") as raw:
-            compressed = raw.read(2) == _GZIP_MAGIC
-            raw.seek(0)
-            stream: Any = gzip.GzipFile(fileobj=raw) if compressed else raw
-            with tarfile.open(fileobj=stream, mode="r|") as tar:
-                for entry in tar:
-                    file = tar.extractfile(entry) if entry.isfile() else None
-                    yield entry, file.read() if file and entry.size <= _LARGEST_METADATA_BYTES else b""
-            while stream.read(2**20):
-                pass
+        yield
     except _DAMAGED as error:
         raise InvalidOutputError(f"{path.name} is not a whole tar archive: it is damaged or cut off.") from error
+
+
+def streams_of(path: Path) -> Iterator[tuple[tarfile.TarInfo, IO[bytes] | None]]:
+    """Go through an archive once, to its very end, so that the checksum of the compression is checked too.
+
+    Files come open, to be read before the next one is asked for, and under :func:`whole`.
+    """
+    with path.open("rb") as raw, whole(path):
+        compressed = raw.read(2) == _GZIP_MAGIC
+        raw.seek(0)
+        stream: Any = gzip.GzipFile(fileobj=raw) if compressed else raw
+        with tarfile.open(fileobj=stream, mode="r|") as tar:
+            for entry in tar:
+                yield entry, tar.extractfile(entry) if entry.isfile() else None
+        while stream.read(2**20):
+            pass
 
 
 def _put(partial: Path, target: Path, content_of: Callable[[Path], str], *, force: bool) -> bool:

@@ -24,6 +24,29 @@ DEFAULT_OPTIONS = Options()
 
 
 @dataclass(frozen=True)
+class Identity:
+    """What a program is made of, to tell whether another run had the same.
+
+    Attributes
+    ----------
+    engine
+        docker, podman or process.
+    image_sha256
+        Digest of its image; None where it runs without.
+    sources_sha256
+        Digest of its sources (``sources_digest``), as its image states it or as they lie in the checkout; None where an
+        image states none.
+    versions
+        Of Python and of the packages that numbers come from.
+    """
+
+    engine: str
+    image_sha256: str | None
+    sources_sha256: str | None
+    versions: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Started:
     """A program that has been started."""
 
@@ -72,6 +95,10 @@ class Engine(ABC):
         options: Options = DEFAULT_OPTIONS,
     ) -> Started:
         """Start a program on folders named as in ``Roots``; its standard streams go to two files below ``work``."""
+
+    @abstractmethod
+    def identify(self, program: Program) -> Identity:
+        """Tell what the program is made of that would be started."""
 
     @abstractmethod
     def share(self, folder: Path, work: Path) -> Path:

@@ -42,13 +42,14 @@ def build_image(
     Raises
     ------
     InvalidInputError
-        If there is no Dockerfile, or PREOP_BUILD_OPTIONS is not written as for a shell.
+        If there is no Dockerfile, the program cannot serve and is to, or PREOP_BUILD_OPTIONS is not written as for a shell.
     MissingToolError
         If the build fails.
     """
     dockerfile = program.folder / "Dockerfile"
     if not dockerfile.is_file():
         raise InvalidInputError(f"{program.folder} holds no Dockerfile to build an image from.")
+    check_api_method(program, api_method)
     base_image = base_image or os.environ.get(BASE_IMAGE_VARIABLE)
     command = [
         *(*engine.command, "build", f"--platform={PLATFORM}", f"--file={dockerfile}", f"--tag={program.image}"),
@@ -69,6 +70,21 @@ def build_image(
         raise MissingToolError(
             f"{engine.name} could not build {program.image} (exit code {code}); its last lines above say why. "
             f"{BUILD_OPTIONS_VARIABLE} and {BASE_IMAGE_VARIABLE} adapt a build to a network behind a proxy."
+        )
+
+
+def check_api_method(program: Program, api_method: ApiMethod) -> None:
+    """Refuse to make a server of a program that is none.
+
+    Raises
+    ------
+    InvalidInputError
+        If the program cannot serve and is to.
+    """
+    if api_method == "invoke" and not program.serves:
+        raise InvalidInputError(
+            f"{program.name} runs once for a submission and cannot serve: name the algorithms that shall, as in "
+            "preop build --api-method invoke ALGORITHM."
         )
 
 

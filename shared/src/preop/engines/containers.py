@@ -15,16 +15,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from preop.engines.base import DEFAULT_OPTIONS, Engine, Started, data_limit_bytes, spawn, succeeds
+from preop.engines.base import DEFAULT_OPTIONS, Engine, Identity, Started, data_limit_bytes, spawn, succeeds
 from preop.engines.programs import Program, sources_digest
 from preop.engines.workspace import readable_by_all
 from preop.errors import MissingToolError
+from preop.folders import PACKAGES
 from preop.grandchallenge.options import Options
 from preop.grandchallenge.roots import Roots
-from preop.grandchallenge.runtime import API_METHOD_VARIABLE, ApiMethod
+from preop.grandchallenge.runtime import API_METHOD_VARIABLE, END_EARLY_VARIABLE, ApiMethod
 
 PLATFORM = "linux/amd64"
 SOURCES_LABEL = "preop.sources"
+_PACKAGES = """
+import json, platform
+from importlib.metadata import distributions
+found = {each.metadata["Name"]: each.version for each in distributions()}
+print(json.dumps({"python": platform.python_version(), **found}))
+"""
+_VERSION = re.compile(r"[0-9][0-9A-Za-z.+!-]{0,40}")
 _PROCESS_LIMIT = 4096
 _OPEN_FILES_LIMIT = 1024
 
@@ -86,6 +94,7 @@ class ContainerEngine(Engine):
                 *(self._gpu_options() if program.gpu else ()),
                 *volumes,
                 f"--env={API_METHOD_VARIABLE}={method}",
+                f"--env={END_EARLY_VARIABLE}=1",
                 *(f"--env={name}={value}" for name, value in options.environment().items()),
                 program.image,
             ],
@@ -114,6 +123,45 @@ class ContainerEngine(Engine):
             "--tmpfs=/tmp",
             *self.run_options,
         ]
+
+    def identify(self, program: Program) -> Identity:
+        """Tell the image, the sources that its label states, and the versions inside of it.
+
+        Raises
+        ------
+        MissingToolError
+            If there is no such image.
+        """
+        labels = self.labels_of(program)
+        if labels is None:
+            raise MissingToolError(_no_image(self, program))
+        stated = labels.get(SOURCES_LABEL, "")
+        sources = stated if re.fullmatch("[0-9a-f]{64}", stated) else None
+        return Identity(self.name, self.image_of(program), sources, self._versions(program))
+
+    def image_of(self, program: Program) -> str | None:
+        """Give the digest of the program's image (SHA-256, hexadecimal), or None if there is no such image."""
+        command = [*self.command, "image", "inspect", "--format={{.Id}}", program.image]
+        said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+        return said.strip().removeprefix("sha256:") or None
+
+    def _versions(self, program: Program) -> dict[str, str]:
+        """Ask the image for its packages; it may be anyone's, and its answer is taken for nothing but versions."""
+        run = [
+            *self.command,
+            "run",
+            "--rm",
+            *self.restrictions(program.memory_gb),
+            "--entrypoint=python",
+            program.image,
+        ]
+        done = subprocess.run([*run, "-c", _PACKAGES], capture_output=True, text=True, check=False, errors="replace")
+        try:
+            told = json.loads(done.stdout)
+            found = {name: str(told[name]) for name in ("python", *PACKAGES) if name in told}
+        except (ValueError, TypeError):
+            return {}
+        return {name: version for name, version in found.items() if _VERSION.fullmatch(version)}
 
     def share(self, folder: Path, work: Path) -> Path:
         """Copy the folder if the container's user could not read all of it, or if links lead out of it."""
@@ -178,6 +226,8 @@ def image_problem(engine: ContainerEngine, program: Program) -> str | None:
     labels = engine.labels_of(program)
     if labels is None:
         return _no_image(engine, program)
+    if program.imported:
+        return None
     if labels.get(SOURCES_LABEL) == sources_digest(program):
         return None
     return (

@@ -1,11 +1,13 @@
-"""A process of this machine as an engine: as isolated as the kernel lets an ordinary user have it."""
+"""A process of this machine as an engine: in namespaces of its own where the kernel lets an ordinary user have them."""
 
 from __future__ import annotations
 
 import functools
+import json
 import os
-import shlex
+import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -14,21 +16,28 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from preop.engines.base import DEFAULT_OPTIONS, Engine, Started, data_limit_bytes, spawn, succeeds
-from preop.engines.programs import Program
+import preop
+from preop.engines.base import DEFAULT_OPTIONS, Engine, Identity, Started, data_limit_bytes, spawn
+from preop.engines.programs import Program, sources_digest
+from preop.engines.sandbox import END_ALL, OWN_PROCESSES, SPACES, Specification
+from preop.engines.workspace import holds_links
+from preop.folders import package_versions
 from preop.grandchallenge.options import Options
-from preop.grandchallenge.roots import variable_of
-from preop.grandchallenge.runtime import API_METHOD_VARIABLE, ApiMethod
+from preop.grandchallenge.roots import Roots, variable_of
+from preop.grandchallenge.runtime import API_METHOD_VARIABLE, END_EARLY_VARIABLE, ApiMethod
+
+_HOME, _TEMPORARY = "/home/preop", "/tmp"  # noqa: S108 - inside of the namespace
+_ALGORITHMS = "/opt/algorithms"
 
 
 @dataclass(frozen=True)
 class ProcessEngine(Engine):
-    """A process of this machine's own Python, in its own mount and network namespaces where the kernel allows them.
+    """A process of this machine's own Python, with a root of its own where the kernel allows it namespaces.
 
     Attributes
     ----------
     namespaces
-        The call of ``unshare`` that works here; empty where none does.
+        Those of ``preop.engines.sandbox.SPACES`` that it gets here; empty where there are none.
     reason
         Why a program runs here and not in a container; empty where that was the user's wish.
     """
@@ -46,14 +55,17 @@ class ProcessEngine(Engine):
     def isolation(self) -> str:
         """What is shut off and what is not, in words."""
         if self.namespaces:
+            seen = "" if OWN_PROCESSES in self.namespaces else "it can see that other processes are there, and "
             words = (
-                "isolated process: no network, no capabilities, read-only input and model, limited data segment; "
-                "but the rest of this machine's files can be seen, and it runs as you"
+                "isolated process: no network, none of your other files or sockets, no capabilities, read-only input and "
+                f"model, memory and processes watched; but {seen}it runs as you, on this machine's Python and kernel"
             )
         else:
+            watched = "memory watched" if sys.platform == "linux" else "its memory as a whole is not limited"
             words = (
-                "plain process: limited data segment and a clean environment; but this machine allows no namespaces, "
-                "so that the network is open and the input is not protected from being changed"
+                f"plain process: limited data segment, {watched} and a clean environment; but this machine allows no "
+                "namespaces, so that the network is open, and it can read, change and talk to whatever you can, the input "
+                "and your other programs included"
             )
         return f"{words} ({self.reason})" if self.reason else words
 
@@ -71,37 +83,77 @@ class ProcessEngine(Engine):
         environment = {
             "PATH": os.environ.get("PATH", os.defpath),
             "LANG": "C.UTF-8",
-            "HOME": str(home),
-            "TMPDIR": str(temporary),
             "PYTHONUNBUFFERED": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
-            "PYTHONPATH": str(program.folder.parent),
             API_METHOD_VARIABLE: method,
+            END_EARLY_VARIABLE: "1",
             **options.environment(),
-            # A folder that the platform would not fill must not be found by accident on this machine.
-            **{variable_of(name): str(work / "nothing") for name in ("model", "ground_truth")},
-            **{variable_of(name): str(folder) for name, folder in folders.items()},
         }
-        setup = _setup_script(
-            [sys.executable, "-m", program.module],
-            memory_gb=program.memory_gb,
-            read_only=[folder for name, folder in folders.items() if name != "output"] if self.namespaces else [],
-            isolated=bool(self.namespaces),
+        specification = (
+            self._inside(program, folders, work, environment, home, temporary)
+            if self.namespaces
+            else _outside(program, folders, work, environment, home, temporary)
         )
-        process = spawn([*self.namespaces, "sh", "-c", setup], work, environment=environment, cwd=home)
+        process = spawn(specification.launcher(sys.executable), work, environment={}, cwd=home)
 
         def send(number: signal.Signals) -> None:
             with suppress(ProcessLookupError):
-                os.killpg(process.pid, number)
+                if number is signal.SIGKILL and not self.namespaces:
+                    os.kill(process.pid, END_ALL)  # a session does not hold all that a program may have started
+                else:
+                    os.killpg(process.pid, number)
 
         return Started(process, send, lambda: [*self._enter(process.pid), sys.executable])
 
-    def share(self, folder: Path, work: Path) -> Path:  # noqa: ARG002 - the process runs as the caller
-        """Give the folder itself: the process runs as the caller."""
-        return folder
+    def identify(self, program: Program) -> Identity:
+        """Tell the sources in the checkout, and the versions of this machine."""
+        return Identity(self.name, None, sources_digest(program), package_versions())
+
+    def share(self, folder: Path, work: Path) -> Path:
+        """Give the folder itself, for the process runs as the caller; a copy where links lead out of what it will see."""
+        if not self.namespaces or not holds_links(folder):
+            return folder
+        copy = Path(tempfile.mkdtemp(dir=work)) / folder.name
+        shutil.copytree(folder, copy, copy_function=shutil.copyfile)
+        return copy
 
     def reclaim(self, folder: Path, program: Program) -> None:
         """Do nothing: the process runs as the caller."""
+
+    def _inside(
+        self,
+        program: Program,
+        folders: Mapping[str, Path],
+        work: Path,
+        environment: Mapping[str, str],
+        home: Path,
+        temporary: Path,
+    ) -> Specification:
+        """Describe a run in namespaces: everything lies where it does in a container."""
+        root = Path(tempfile.mkdtemp(dir=work))
+        places = {str(getattr(Roots(), name)): str(folder) for name, folder in folders.items()}
+        output = str(Roots().output)
+        return Specification(
+            command=[sys.executable, "-m", program.module],
+            environment={**environment, "HOME": _HOME, "TMPDIR": _TEMPORARY, "PYTHONPATH": _ALGORITHMS},
+            directory=_HOME,
+            data_limit_bytes=data_limit_bytes(program.memory_gb),
+            memory_limit_bytes=program.memory_gb * 2**30,
+            spaces=list(self.namespaces),
+            root=str(root),
+            read_only={
+                **{folder: folder for folder in _python_folders()},
+                **{place: folder for place, folder in places.items() if place != output},
+                f"{_ALGORITHMS}/{program.folder.name}": str(program.folder),
+            },
+            writable={
+                **_compiled_loops(work),
+                output: places[output],
+                _HOME: str(home),
+                _TEMPORARY: str(temporary),
+            },
+            devices=[str(path) for path in sorted(Path("/dev").glob("nvidia*"))] if program.gpu else [],
+        )
 
     def _enter(self, pid: int) -> list[str]:
         """How to get into the network namespace of a process, once it has one of its own."""
@@ -110,35 +162,84 @@ class ProcessEngine(Engine):
         own = Path("/proc/self/ns/net").readlink()
         while (space := Path(f"/proc/{pid}/ns/net")).exists() and space.readlink() == own:
             time.sleep(0.01)
-        users = ["--user", "--preserve-credentials"] if "--user" in self.namespaces else []
+        users = ["--user", "--preserve-credentials"] if "user" in self.namespaces else []
         return ["nsenter", f"--target={pid}", "--net", *users]
+
+
+def _outside(
+    program: Program,
+    folders: Mapping[str, Path],
+    work: Path,
+    environment: Mapping[str, str],
+    home: Path,
+    temporary: Path,
+) -> Specification:
+    """Describe a run without namespaces: variables say where everything is."""
+    return Specification(
+        command=[sys.executable, "-m", program.module],
+        environment={
+            **environment,
+            "HOME": str(home),
+            "TMPDIR": str(temporary),
+            "PYTHONPATH": str(program.folder.parent),
+            # A folder that the platform would not fill must not be found by accident on this machine.
+            **{variable_of(name): str(work / "nothing") for name in ("model", "ground_truth")},
+            **{variable_of(name): str(folder) for name, folder in folders.items()},
+        },
+        directory=str(home),
+        data_limit_bytes=data_limit_bytes(program.memory_gb),
+        memory_limit_bytes=program.memory_gb * 2**30,
+    )
 
 
 @functools.cache
 def working_namespaces() -> tuple[str, ...]:
-    """Find the call of ``unshare`` that works here by trying: root needs no namespace of users, others do."""
-    spaces = ("unshare", "--mount", "--net")
-    for call in (spaces, (*spaces, "--user", "--map-root-user")):
+    """Find the namespaces that work here by trying; root may need none of users, and some containers lend no ``/proc``."""
+    without_users = {name for name in SPACES if name != "user"}
+    for spaces in (set(SPACES), without_users, set(SPACES) - {OWN_PROCESSES}, without_users - {OWN_PROCESSES}):
         with tempfile.TemporaryDirectory() as folder:
-            unwritable = ["test", "!", "-w", folder]
-            setup = _setup_script(unwritable, memory_gb=2, read_only=[Path(folder)], isolated=True)
-            if succeeds([*call, "sh", "-c", setup]):
-                return call
+            trial = Specification(
+                command=["/bin/sh", "-c", f"! test -w {_ALGORITHMS} && test -w {_HOME} && ! test -e {folder}"],
+                environment={},
+                directory=_HOME,
+                data_limit_bytes=2**30,
+                memory_limit_bytes=2**30,
+                spaces=sorted(spaces),
+                root=folder,
+                read_only={_ALGORITHMS: folder},
+                writable={_HOME: folder},
+            )
+            done = subprocess.run(trial.launcher(sys.executable), capture_output=True, check=False)
+        if sys.platform == "linux" and done.returncode == 0 and shutil.which("nsenter"):
+            return tuple(sorted(spaces))
     return ()
 
 
-# SIOCSIFFLAGS with IFF_UP: a new network namespace has a loopback device, but it is down.
-_RAISE_LOOPBACK = "import fcntl, socket, struct; fcntl.ioctl(socket.socket(), 0x8914, struct.pack('16sH22x', b'lo', 1))"
+@functools.cache
+def _python_folders() -> tuple[str, ...]:
+    """Find what this Python and its packages, this library among them, are made of; what the system brings is there."""
+    said = subprocess.run(
+        [sys.executable, "-I", "-c", "import json, sys; print(json.dumps([sys.prefix, sys.base_prefix, *sys.path]))"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    interpreter = Path(sys.executable).resolve().parents[1]
+    folders = [*map(Path, json.loads(said)), interpreter, Path(preop.__file__).parents[1]]
+    found: list[Path] = []
+    for folder in sorted({each for each in folders if each.is_dir()}):
+        if not any(folder.is_relative_to(parent) for parent in (Path("/usr"), *found)):
+            found.append(folder)
+    return tuple(map(str, found))
 
 
-def _setup_script(command: list[str], *, memory_gb: int, read_only: list[Path], isolated: bool) -> str:
-    """Write what a shell does before it becomes the program."""
-    lines = ["set -e", f"ulimit -d {data_limit_bytes(memory_gb) // 1024}"]
-    for folder in read_only:
-        place = shlex.quote(str(folder))
-        lines += [f"mount --bind {place} {place}", f"mount -o remount,bind,ro {place}"]
-    if isolated:
-        lines.append(shlex.join([sys.executable, "-I", "-S", "-c", _RAISE_LOOPBACK]))
-        command = ["setpriv", "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all", *command]
-        command[1:1] = ["--pdeathsig=KILL"]  # a program that was started by a killed run ends with it
-    return "\n".join([*lines, f"exec {shlex.join(command)}"])
+def _compiled_loops(work: Path) -> dict[str, str]:
+    """Copy what numba has compiled of this library, by the folders where it is looked for.
+
+    A program that ran could otherwise change what is loaded outside of its namespace later.
+    """
+    package = Path(preop.__file__).parent
+    copies = {}
+    for cache in sorted({path.parent for path in package.rglob("__pycache__/*.nbi")}):
+        copies[str(cache)] = str(shutil.copytree(cache, Path(tempfile.mkdtemp(dir=work)) / cache.name))
+    return copies

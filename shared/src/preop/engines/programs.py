@@ -33,6 +33,11 @@ class Program:
         The lock under ``requirements/`` that its image installs.
     memory_gb, time_limit_s, gpu
         What it may use.
+    serves
+        Whether it can also run as a server (``invoke``).
+    imported
+        Identity of the image that somebody else has exported and that runs in place of one from these sources; None where
+        none does.
     """
 
     name: str
@@ -45,11 +50,13 @@ class Program:
     memory_gb: int
     time_limit_s: float
     gpu: bool = False
+    serves: bool = True
+    imported: str | None = None
 
     @property
     def image(self) -> str:
-        """Name and tag of its image."""
-        return f"preop/{self.name}:{self.version}"
+        """Name and tag of its image, or the identity of an imported one."""
+        return self.imported or f"preop/{self.name}:{self.version}"
 
 
 def algorithm_program(algorithm: Algorithm) -> Program:
@@ -77,9 +84,10 @@ def evaluation_program(folder: Path) -> Program:
         module=f"{folder.name}.evaluate",
         folder=folder.absolute(),
         repository=folder.absolute().parent,
-        requirements="imaging",
+        requirements="evaluation",
         memory_gb=EVALUATION_MEMORY_GB,
         time_limit_s=EVALUATION_LIMIT_S,
+        serves=False,
     )
 
 

@@ -93,6 +93,11 @@ def readable_by_all(folder: Path) -> bool:
     return True
 
 
+def holds_links(folder: Path) -> bool:
+    """Whether a folder holds a link, which may lead to what a program does not see."""
+    return any(path.is_symlink() for path in folder.rglob("*"))
+
+
 class Log:
     """The standard streams of a program, as far as they have not been read yet."""
 

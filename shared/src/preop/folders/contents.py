@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -99,6 +99,16 @@ class Contents:
     def note(self, path: Path, what: str, value: str) -> None:
         """Remember what was computed from an image elsewhere."""
         self._derived[f"{what} {self.of(path)}"] = value
+        self._changed = True
+
+    @property
+    def files(self) -> dict[str, list[object]]:
+        """What is remembered of files, for :meth:`learn` of another machine that sees them at the same places."""
+        return dict(self._known)
+
+    def learn(self, files: Mapping[str, list[object]]) -> None:
+        """Take over what was remembered elsewhere; it counts only where a file has the same size, times and inode here."""
+        self._known |= files
         self._changed = True
 
     def save(self) -> None:

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from preop.atomic import remove_leftovers, replacing_folder, write_text
@@ -81,22 +82,34 @@ class Results:
             return None
         return changed_parts(noted, key) if isinstance(noted, dict) else None
 
-    @contextmanager
-    def making(self, name: str, key: Key) -> Iterator[Path]:
-        """Give an empty folder that becomes the result, with its key, when the block ends well."""
-        self._key_file(name).parent.mkdir(parents=True, exist_ok=True)
-        with replacing_folder(self[name]) as partial:
-            yield partial
-            self._key_file(name).unlink(missing_ok=True)  # never a new key on an old result, nor the other way round
-        write_text(self._key_file(name), json.dumps(dict(key), sort_keys=True))
-
     def drop(self, name: str) -> None:
         """Remove a result that is no longer true."""
         self._key_file(name).unlink(missing_ok=True)
         shutil.rmtree(self[name], ignore_errors=True)
 
+    def place(self, name: str) -> Place:
+        """Give the place of one result, for who makes it in another process."""
+        return Place(self[name], self._key_file(name))
+
     def _key_file(self, name: str) -> Path:
         return self.folder / KEYS_FOLDER / f"{self._names[name]}.key"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one result goes, and its key."""
+
+    folder: Path
+    key_file: Path
+
+    @contextmanager
+    def making(self, key: Key) -> Iterator[Path]:
+        """Give an empty folder that becomes the result, with its key, when the block ends well."""
+        self.key_file.parent.mkdir(parents=True, exist_ok=True)
+        with replacing_folder(self.folder) as partial:
+            yield partial
+            self.key_file.unlink(missing_ok=True)  # never a new key on an old result, nor the other way round
+        write_text(self.key_file, json.dumps(dict(key), sort_keys=True))
 
 
 def changed_parts(before: Mapping[str, object], now: Key) -> list[str]:

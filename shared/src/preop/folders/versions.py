@@ -5,8 +5,11 @@ from __future__ import annotations
 import functools
 import hashlib
 import platform
+from collections.abc import Mapping
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import MappingProxyType
 
 PACKAGES = ("numpy", "scipy", "SimpleITK", "numba", "PyWavelets", "scikit-learn", "torch", "nnunetv2", "timm")
 """Packages that numbers come from, where they are installed."""
@@ -17,13 +20,19 @@ def versions_digest() -> str:
     """Tell this library's code and the versions of Python and the packages below it by one checksum."""
     import preop
 
-    lines = [f"python {platform.python_version()}", code_digest(Path(preop.__file__).parent)]
-    for package in PACKAGES:
-        try:
-            lines.append(f"{package} {version(package)}")
-        except PackageNotFoundError:
-            continue
+    code = code_digest(Path(preop.__file__).parent)
+    lines = [code, *(f"{name} {number}" for name, number in package_versions().items())]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+@functools.cache
+def package_versions() -> Mapping[str, str]:
+    """Versions of Python and of the packages that numbers come from, by name; those that are not installed are left out."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return MappingProxyType(found)
 
 
 @functools.cache

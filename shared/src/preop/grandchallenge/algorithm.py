@@ -1,25 +1,34 @@
 """What an algorithm takes and gives: the typed content of its ``algorithm.toml``.
 
 The kinds of sockets are those of grand-challenge.org (2025-11); only the ones the five studies use are known here.
+
+Slugs and paths of sockets are unique over the whole platform. Where one exists there already under another name, a file
+``sockets.toml`` beside ``algorithm.toml`` lets it stand for ours: the algorithm reads and writes what the platform calls so.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError, field_validator, model_validator
 
 from preop.errors import InvalidInputError
-from preop.toml import read_toml
+from preop.grandchallenge.series_rules import SeriesRule
+from preop.toml import first_validation_error, read_toml
 
 DESCRIPTION_FILE = "algorithm.toml"
+SOCKETS_FILE = "sockets.toml"
 LARGEST_UPLOAD_BYTES = 10 * 10**9
 """Of an image, and of a model."""
-MAXIMUM_SEGMENTS = 64  # panimg_models.MAXIMUM_SEGMENTS_LENGTH
+MAXIMUM_SEGMENTS = 256
+"""Of a 3D segmentation, the background among them: the values of 8 bits (panimg 0.18.2, ``models.py``)."""
+MAXIMUM_SEGMENTS_OF_TIFF = 64
+"""From the smallest value to the largest (panimg 0.18.2, ``image_builders/tiff.py``)."""
 
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 
@@ -70,11 +79,18 @@ class Socket(_Checked):
     description: str = Field(min_length=1)
     segmentation_of: str | None = Field(None, description="slug of the scan whose grid this image must share")
     overlay_segments: dict[str, int] = Field({}, description="name of each label of a segmentation, and its value")
+    instances: int | None = Field(
+        None,
+        ge=1,
+        lt=MAXIMUM_SEGMENTS,
+        description="an Image of one whole number for each structure: the platform is asked for a Segmentation with so many",
+    )
     minimum: float | None = Field(None, description="smallest value of a Float or Integer")
     maximum: float | None = Field(None, description="largest value of a Float or Integer")
     choices: tuple[str, ...] = Field((), description="the values a String may take")
     json_schema: str | None = Field(None, description="file beside algorithm.toml with the JSON schema of an Anything")
     columns: tuple[str, ...] = Field((), description="columns of cohort.csv that together make this JSON object")
+    series: SeriesRule | None = Field(None, description="which DICOM series an import takes for it")
 
     @field_validator("relative_path")
     @classmethod
@@ -94,12 +110,21 @@ class Socket(_Checked):
             raise ValueError(f"the relative_path of a {self.kind} is a {ending} file outside of images/")
         if (self.kind is Kind.SEGMENTATION) != bool(self.overlay_segments):
             raise ValueError("a segmentation, and nothing else, names its labels in overlay_segments")
+        if self.instances and not (self.kind is Kind.IMAGE and self.segmentation_of):
+            raise ValueError("instances are for an Image that is a segmentation_of a scan")
         labels = sorted({0, *self.overlay_segments.values()})
         if labels != list(range(labels[0], labels[0] + len(labels))) or len(labels) > MAXIMUM_SEGMENTS:
             raise ValueError(
                 f"overlay_segments are consecutive numbers with the background 0, at most {MAXIMUM_SEGMENTS}"
             )
         return self
+
+
+class StandIn(_Checked):
+    """A socket that exists on the platform and is used in place of one of ours."""
+
+    slug: Slug = Field(description="what the platform calls it")
+    relative_path: str | None = Field(None, description="where its folder or file lies; left out where it is as ours")
 
 
 class Algorithm(_Checked):
@@ -117,6 +142,10 @@ class Algorithm(_Checked):
     inputs: tuple[Socket, ...]
     outputs: tuple[Socket, ...]
     interfaces: tuple[tuple[Slug, ...], ...] = Field(description="accepted combinations of input slugs")
+    core: tuple[tuple[Slug, ...], ...] = Field(
+        (), description="those of the interfaces to ask the platform for first; all of them if left out"
+    )
+    stand_ins: Mapping[str, StandIn] = Field({}, description="sockets of the platform in place of ours, by our slugs")
     networks: dict[str, str] = Field(
         {}, description="folders of segmentation networks that may be put into a model, and what each of them does"
     )
@@ -127,18 +156,38 @@ class Algorithm(_Checked):
             slugs = [socket.slug for socket in sockets]
             if len(set(slugs)) < len(slugs):
                 raise ValueError(f"a slug stands twice among {', '.join(slugs)}")
+            paths = [socket.relative_path for socket in sockets]
+            if len(set(paths)) < len(paths):
+                raise ValueError(f"a relative_path stands twice among {', '.join(paths)}")
         known = {socket.slug for socket in self.inputs}
         for socket in self.inputs:
             if socket.kind is Kind.THUMBNAIL:
                 raise ValueError(f"{socket.slug} is a thumbnail, which can only be an output")
         for slug in {slug for interface in self.interfaces for slug in interface} - known:
             raise ValueError(f"an interface names the unknown input {slug}")
+        accepted = {frozenset(interface) for interface in self.interfaces}
+        for interface in self.core:
+            if frozenset(interface) not in accepted:
+                raise ValueError(f"core names {', '.join(interface)}, which is none of the interfaces")
         for socket in (*self.inputs, *self.outputs):
             if socket.segmentation_of and socket.segmentation_of not in known:
                 raise ValueError(f"{socket.slug} is a segmentation of the unknown input {socket.segmentation_of}")
         if self.folder.name != self.name:
             raise ValueError(f"the folder is called {self.folder.name}, not {self.name}")
         return self
+
+    @property
+    def core_interfaces(self) -> tuple[tuple[Slug, ...], ...]:
+        """The combinations of inputs to ask the platform for first."""
+        return self.core or self.interfaces
+
+    def platform_slug(self, slug: str) -> str:
+        """Tell what the platform calls one of our sockets."""
+        return self.stand_ins[slug].slug if slug in self.stand_ins else slug
+
+    def own_slug(self, platform_slug: str) -> str:
+        """Tell which of our sockets the platform means; our own names are understood as well."""
+        return next((ours for ours, theirs in self.stand_ins.items() if theirs.slug == platform_slug), platform_slug)
 
     def input(self, slug: str) -> Socket:
         """Give the input socket called ``slug``."""
@@ -169,4 +218,48 @@ def read_algorithm(folder: Path) -> Algorithm:
     path = folder.absolute() / DESCRIPTION_FILE
     if not path.is_file():
         raise InvalidInputError(f"{folder} is not the folder of an algorithm: it holds no {DESCRIPTION_FILE}.")
-    return read_toml(path, Algorithm, folder=path.parent)
+    described = read_toml(path, Algorithm, folder=path.parent)
+    sockets = path.with_name(SOCKETS_FILE)
+    return with_stand_ins(described, sockets) if sockets.is_file() else described
+
+
+def with_stand_ins(algorithm: Algorithm, path: Path) -> Algorithm:
+    """Let sockets of the platform stand for some of an algorithm's, as a ``sockets.toml`` says.
+
+    Raises
+    ------
+    InvalidInputError
+        If the file is not right, names a socket that the algorithm does not have, or makes two sockets one.
+    """
+    stand_ins = read_toml(path, _StandIns).root
+    try:
+        return _replaced(algorithm, stand_ins)
+    except ValidationError as error:
+        raise InvalidInputError(f"{path} is not right: {first_validation_error(error)}.") from None
+    except ValueError as error:
+        raise InvalidInputError(f"{path} is not right: {error}.") from None
+
+
+class _StandIns(RootModel[dict[str, StandIn]]):
+    """Content of ``sockets.toml``."""
+
+
+def _replaced(algorithm: Algorithm, stand_ins: Mapping[str, StandIn]) -> Algorithm:
+    sockets = {socket.slug: socket for socket in (*algorithm.inputs, *algorithm.outputs)}
+    for slug in stand_ins.keys() - sockets.keys():
+        raise ValueError(f"{algorithm.name} has no socket {slug}")
+    names = [stand_ins[slug].slug if slug in stand_ins else slug for slug in sockets]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"two sockets of {algorithm.name} would be called {name}")
+
+    def placed(socket: Socket) -> Socket:
+        path = stand_ins[socket.slug].relative_path if socket.slug in stand_ins else None
+        return socket if path is None else Socket.model_validate({**dict(socket), "relative_path": path})
+
+    replaced = {
+        "inputs": tuple(map(placed, algorithm.inputs)),
+        "outputs": tuple(map(placed, algorithm.outputs)),
+        "stand_ins": stand_ins,
+    }
+    return Algorithm.model_validate({**{name: getattr(algorithm, name) for name in Algorithm.model_fields}, **replaced})

@@ -29,7 +29,26 @@ from preop.imaging import (
 
 INPUTS_FILE = "inputs.json"
 FEW_INTERFACES = 3
-IMAGE_SUFFIXES = (".mha", ".mhd", ".nii.gz", ".nii", ".nrrd", ".tiff", ".tif", ".dcm")
+# Longer endings before those that they end in.
+IMAGE_SUFFIXES = (
+    *(".mha", ".mhd", ".nii.gz", ".nii", ".nrrd", ".dcm"),
+    *(
+        ".ome.tiff",
+        ".ome.tif",
+        ".tiff",
+        ".tif",
+        ".svs",
+        ".ndpi",
+        ".mrxs",
+        ".scn",
+        ".bif",
+        ".vms",
+        ".vmu",
+        ".isyntax",
+        ".czi",
+    ),
+    *(".png", ".jpeg", ".jpg"),
+)
 
 Opened = TypeVar("Opened")
 
@@ -187,7 +206,7 @@ def read_case(algorithm: Algorithm, root: Path) -> Case:
         If ``inputs.json`` is missing or broken, the set of slugs is none of the algorithm's interfaces,
         an image folder does not hold exactly one image, or a value breaks its schema.
     """
-    items = _items(read_json(root / INPUTS_FILE))
+    items = _items(read_json(root / INPUTS_FILE), algorithm)
     check_interface(algorithm, tuple(items))
     image_paths: dict[str, Path] = {}
     values: dict[str, JSON] = {}
@@ -298,13 +317,13 @@ def item_of(algorithm: Algorithm, slug: str, *, image_name: str | None = None, v
     }
 
 
-def _items(content: JSON) -> dict[str, Any]:
-    """Sort the items of ``inputs.json`` by slug."""
+def _items(content: JSON, algorithm: Algorithm) -> dict[str, Any]:
+    """Sort the items of ``inputs.json`` by our slugs."""
     if not isinstance(content, list):
         raise InvalidInputError(f"{INPUTS_FILE} is not a list of inputs.")
     items: dict[str, Any] = {}
     for item in content:
-        slug = _description(item)["slug"]
+        slug = algorithm.own_slug(_description(item)["slug"])
         if slug in items:
             raise InvalidInputError(f"{INPUTS_FILE} names {slug} twice.")
         items[slug] = item

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from preop.atomic import PARTIAL, move_all
 from preop.errors import InvalidInputError, InvalidOutputError
-from preop.grandchallenge.algorithm import Algorithm, Kind, Socket
+from preop.grandchallenge.algorithm import MAXIMUM_SEGMENTS_OF_TIFF, Algorithm, Kind, Socket
 from preop.grandchallenge.cases import Case
 from preop.grandchallenge.values import JSON, check_value, to_json
 from preop.imaging import Image, write_image, write_tiff
@@ -126,6 +126,12 @@ def _check_labels(segmentation: Image, socket: Socket) -> None:
     """Refuse what the platform does not take for a segmentation (panimg 0.18 ``models.py``, the socket's labels)."""
     if segmentation.voxels.dtype not in (np.uint8, np.int8):
         raise InvalidOutputError(f"{socket.slug} holds {segmentation.voxels.dtype} voxels; expected 8-bit integers.")
+    voxels = segmentation.voxels
+    if voxels.ndim == 2 and voxels.size and int(voxels.max()) - int(voxels.min()) >= MAXIMUM_SEGMENTS_OF_TIFF:
+        raise InvalidOutputError(
+            f"{socket.slug} holds the labels {voxels.min()} to {voxels.max()}; expected a span below {MAXIMUM_SEGMENTS_OF_TIFF} "
+            "in a flat segmentation."
+        )
     if unknown := sorted(set(np.unique(segmentation.voxels).tolist()) - {0, *socket.overlay_segments.values()}):
         raise InvalidOutputError(f"{socket.slug} holds the label {unknown[0]}, which its overlay_segments do not name.")
 

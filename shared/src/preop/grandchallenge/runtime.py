@@ -22,14 +22,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
-from preop.errors import PreopError, unexpected
+from preop.atomic import move_all, staging
+from preop.errors import InvalidInputError, PreopError, unexpected
 from preop.grandchallenge.algorithm import Algorithm, read_algorithm
 from preop.grandchallenge.cases import Case
 from preop.grandchallenge.handing_over import read_input
 from preop.grandchallenge.outputs import Output, write_outputs
 from preop.grandchallenge.predictions import Job, read_predictions
 from preop.grandchallenge.roots import Roots
-from preop.grandchallenge.values import to_json
+from preop.grandchallenge.values import JSON, to_json
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 ApiMethod = Literal["exec", "invoke"]
 
 API_METHOD_VARIABLE = "PREOP_API_METHOD"
+END_EARLY_VARIABLE = "PREOP_END_IF_NOT_READY"
+"""Lets a server end that cannot load its model: who started it here sees that. The platform would wait for it (see serve)."""
 INVOKE_PORT = 4743
 METRICS_FILE = "metrics.json"
 _USAGE_PREFIX = "usage: "
@@ -85,7 +88,21 @@ def run_algorithm(
 
     def serve() -> None:
         algorithm = read_algorithm(folder)
-        model = load_model(roots.model, algorithm)
+        try:
+            model = load_model(roots.model, algorithm)
+        except Exception as error:
+            if os.environ.get(END_EARLY_VARIABLE):
+                raise
+            # The platform asks a program that is not there for its health for 300 s, and then names no reason. A server
+            # that answers each case with the reason fails at once, and the reason is in the log.
+            _report(error)
+            reason = error
+
+            def fail() -> None:
+                raise reason
+
+            _serve(fail)
+            return
 
         def run_next() -> None:
             case = read_input(algorithm, roots.input)
@@ -119,21 +136,46 @@ def _has_warnings(output: Mapping[str, Any]) -> bool:
     return isinstance(output.get("warnings"), list)
 
 
-def run_evaluation(evaluate: Callable[[list[Job], Path], Mapping[str, Any]]) -> NoReturn:
-    """Run an evaluation: ``evaluate(jobs, ground_truth)`` makes the content of ``metrics.json``."""
+def run_evaluation(
+    evaluate: Callable[[list[Job], Path], Mapping[str, Any]],
+    outputs: Callable[[Mapping[str, Any], Path], Mapping[str, JSON]],
+) -> NoReturn:
+    """Run an evaluation, once for a submission; it never serves, and says so where it is asked to.
+
+    Parameters
+    ----------
+    evaluate
+        Takes the jobs and the ground truth, and makes the content of ``metrics.json``.
+    outputs
+        Takes that content and the ground truth, and gives what else is written, by file name.
+    """
     _end_in_order_when_asked_to(128 + signal.SIGTERM)
     roots = Roots.from_environment()
 
     def evaluate_all() -> None:
-        metrics = to_json(evaluate(read_predictions(roots.input), roots.ground_truth))
-        partial = roots.output / f".{METRICS_FILE}"
-        try:
-            partial.write_text(metrics, encoding="utf-8")
-            partial.replace(roots.output / METRICS_FILE)
-        finally:
-            partial.unlink(missing_ok=True)
+        if (method := os.environ.get(API_METHOD_VARIABLE, "exec")) != "exec":
+            raise InvalidInputError(
+                f"{API_METHOD_VARIABLE} is {method!r}, and an evaluation does not serve: build its image with exec."
+            )
+        _check_packing(roots.ground_truth)
+        metrics = evaluate(read_predictions(roots.input), roots.ground_truth)
+        files = {name: to_json(content) for name, content in outputs(metrics, roots.ground_truth).items()}
+        with staging(roots.output) as partial:
+            for name, content in (files | {METRICS_FILE: to_json(metrics)}).items():
+                (partial / name).write_text(content, encoding="utf-8")
+            move_all([(path, roots.output / path.name) for path in sorted(partial.iterdir())])
 
     sys.exit(_reported(evaluate_all))
+
+
+def _check_packing(ground_truth: Path) -> None:
+    """Refuse a ground truth that was packed with a folder around it: nothing would be found where it is looked for."""
+    content = list(ground_truth.iterdir()) if ground_truth.is_dir() else []
+    if len(content) == 1 and content[0].is_dir():
+        raise InvalidInputError(
+            f"The ground truth holds only the folder {content[0].name}; expected the files themselves at its top: pack it "
+            f"with tar -czf ground_truth.tar.gz -C {content[0].name} ."
+        )
 
 
 def parse_usage(stdout: str) -> Usage | None:
@@ -153,22 +195,28 @@ def describe_error(error: BaseException) -> str:
 
 def _reported(action: Callable[[], None]) -> int:
     """Do something, say what it took or why it failed, and give the exit code."""
+    return 0 if _failure_of(action) is None else 1
+
+
+def _failure_of(action: Callable[[], None]) -> str | None:
+    """Do something, say what it took or why it failed, and give the sentence if it did."""
     start = time.monotonic()
     try:
         action()
     except Exception as error:  # noqa: BLE001 - whatever it is, the platform needs one sentence
-        _report(error)
-        return 1
+        return _report(error)
     usage = Usage(round(time.monotonic() - start, 2), round(_peak_memory_mb(), 1))
     print(_USAGE_PREFIX + json.dumps(asdict(usage)), flush=True)
-    return 0
+    return None
 
 
-def _report(error: BaseException) -> None:
+def _report(error: BaseException) -> str:
     """Say why; where from is of use only if nobody foresaw it."""
     if not isinstance(error, PreopError):
         traceback.print_exception(error)
-    print(describe_error(error), file=sys.stderr, flush=True)
+    sentence = describe_error(error)
+    print(sentence, file=sys.stderr, flush=True)
+    return sentence
 
 
 def _peak_memory_mb() -> float:
@@ -190,7 +238,7 @@ def _end_in_order_when_asked_to(exit_code: int) -> None:
 def _serve(run_next: Callable[[], None]) -> None:
     """Answer ``GET /health`` with 200 and each ``POST /invoke`` with 201 once its case is done, until SIGTERM.
 
-    A case that fails is answered with 500, its sentence stands on stderr, and the server goes on.
+    A case that fails is answered with 500 and its sentence, which stands on stderr too, and the server goes on.
     """
     one_at_a_time = threading.Lock()
 
@@ -211,13 +259,19 @@ def _serve(run_next: Callable[[], None]) -> None:
                 self._answer(HTTPStatus.NOT_FOUND)
                 return
             with one_at_a_time:
-                failed = _reported(run_next)
-            self._answer(HTTPStatus.INTERNAL_SERVER_ERROR if failed else HTTPStatus.CREATED)
+                failure = _failure_of(run_next)
+            if failure is None:
+                self._answer(HTTPStatus.CREATED)
+            else:
+                self._answer(HTTPStatus.INTERNAL_SERVER_ERROR, failure)
 
-        def _answer(self, status: HTTPStatus) -> None:
+        def _answer(self, status: HTTPStatus, said: str = "") -> None:
+            content = said.encode(errors="replace")
             self.send_response(status)
-            self.send_header("Content-Length", "0")
+            self.send_header("Content-Type", "text/plain; charset=utf-8")
+            self.send_header("Content-Length", str(len(content)))
             self.end_headers()
+            self.wfile.write(content)
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - overrides the base class
             """Keep stderr for errors: its last line is what users see."""

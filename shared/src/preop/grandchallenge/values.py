@@ -178,8 +178,8 @@ def non_finite_place(value: JSON) -> str | None:
     return None
 
 
-def _schema_of(socket: Socket) -> Any:
-    """Give the schema of the socket's kind, narrowed by the socket's own limits."""
+def limits_of(socket: Socket) -> dict[str, Any]:
+    """Give the socket's own limits as parts of a JSON schema."""
     limits: dict[str, Any] = {}
     if socket.minimum is not None:
         limits["minimum"] = socket.minimum
@@ -187,7 +187,12 @@ def _schema_of(socket: Socket) -> Any:
         limits["maximum"] = socket.maximum
     if socket.choices:
         limits["enum"] = list(socket.choices)
-    return _SCHEMAS[socket.kind] | limits
+    return limits
+
+
+def _schema_of(socket: Socket) -> Any:
+    """Give the schema of the socket's kind, narrowed by the socket's own limits."""
+    return _SCHEMAS[socket.kind] | limits_of(socket)
 
 
 def _refuse_constant(name: str) -> None:

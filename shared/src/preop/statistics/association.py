@@ -310,9 +310,7 @@ class _Likelihood:
             residual = self.outcome - probabilities
             if self.firth:
                 weights = probabilities * (1 - probabilities)
-                leverage = weights * np.einsum(
-                    "ij,jk,ik->i", self.design, np.linalg.pinv(information), self.design, optimize=True
-                )
+                leverage = weights * ((self.design @ np.linalg.pinv(information)) * self.design).sum(axis=1)
                 residual = residual + leverage * (0.5 - probabilities)
             score = (self.design.T @ residual)[free]
             step = np.zeros(columns)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from preop.cohort import Cohort, Patient
 from preop.cohort.measuring import INDEX_FILE, keep_up, patient_key
+from preop.cohort.running import Mapped, map_patients
 from preop.folders import Contents, Results, code_digest, locked, versions_digest
 from preop.report.case.cards import Card
 from preop.report.case.writing import PAGE_FILE, case_page_file
@@ -20,7 +21,13 @@ class _Predicted(NamedTuple):
 
 
 def cohort_pages(
-    cohort: Cohort, predictions: Mapping[str, Path], folder: Path, *, model: Path
+    cohort: Cohort,
+    predictions: Mapping[str, Path],
+    folder: Path,
+    *,
+    model: Path,
+    index: Path | None = None,
+    mapped: Mapped = map_patients,
 ) -> tuple[dict[str, Card], Mapping[str, str]]:
     """Write the page of each patient of a cohort whose outputs are there.
 
@@ -32,6 +39,10 @@ def cohort_pages(
         Gets a folder for each patient; pages whose input and output are as they were are kept.
     model
         Model folder that made the outputs.
+    index
+        Where checksums of the inputs are remembered; by default in the folder.
+    mapped
+        What writes the pages; by default processes of this machine.
 
     Returns
     -------
@@ -49,7 +60,7 @@ def cohort_pages(
         if patient.name in predictions
     ]
     with locked(folder):
-        contents = Contents(folder / INDEX_FILE)
+        contents = Contents(index or folder / INDEX_FILE)
         common = {
             "the program": versions_digest(),
             "the algorithm": code_digest(cohort.algorithm.folder),
@@ -66,6 +77,7 @@ def cohort_pages(
             },
             description="Writing pages",
             contents=contents,
+            mapped=mapped,
         )
     return {name: Card.read(place) for name, place in outcome.folders.items()}, outcome.failures
 

@@ -1,0 +1,151 @@
+"""A challenge pack: all that an organiser gives the platform for a phase, made from a cohort with its reference standard."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from preop.atomic import replacing_folder, write_text
+from preop.cohort import Cohort, reference_of, write_ground_truth
+from preop.engines.archive import GROUND_TRUTH_ARCHIVE, write_folder_archive
+from preop.engines.programs import EVALUATION_MEMORY_GB
+from preop.errors import InvalidInputError
+from preop.grandchallenge.algorithm import Algorithm
+from preop.grandchallenge.sockets import describe
+from preop.toml import to_toml
+
+_SCORES = {
+    "binary": ("aggregates.auc.value", "AUC", ("aggregates.sensitivity.value", "aggregates.specificity.value")),
+    "ordinal": (
+        "aggregates.quadratic_weighted_kappa.value",
+        "Quadratic weighted kappa",
+        ("aggregates.accuracy.value",),
+    ),
+}
+"""For each kind of task: the score to rank by, its name, and what else to show; all are always finite numbers."""
+_SLUG_KEYS = ("prediction_socket", "threshold_socket")
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One phase of a challenge.
+
+    Attributes
+    ----------
+    name
+        Of its folder in the pack, of its archive on the platform, and of its title.
+    cohort
+        Its patients.
+    """
+
+    name: str
+    cohort: Cohort
+
+
+def write_pack(name: str, cohort: Cohort, task: Path, output: Path, *, debug: int) -> Path:
+    """Write a challenge pack: the request to the platform, and for each phase its patients, ground truth and settings.
+
+    Parameters
+    ----------
+    name
+        Of the challenge: small letters, digits and hyphens or underscores.
+    task
+        ``task.toml`` of the evaluation for the algorithm.
+    output
+        A folder that is not there yet.
+    debug
+        How many patients the first phase takes, in which participants try their containers out; they are the first of the
+        table in which each value of the reference standard occurs.
+
+    Returns
+    -------
+    The page that leads through the rest.
+
+    Raises
+    ------
+    InvalidInputError
+        If the folder is there, a patient lacks the reference standard, or there are too few patients for two phases.
+    """
+    if output.exists():
+        raise InvalidInputError(f"{output} exists already: name a new folder, so that nothing is overwritten.")
+    described = reference_of(cohort, task)
+    first = _first_patients(cohort, described["reference_column"], debug)
+    phases = [Phase("debug", replace(cohort, patients=first)), Phase("final", cohort)]
+    algorithm = cohort.algorithm
+    own = _by_the_platforms_names(described, algorithm)
+    with replacing_folder(output) as folder:
+        write_text(folder / "sockets.txt", describe(algorithm) + "\n")
+        for phase in phases:
+            place = folder / phase.name
+            names = {patient.name: patient.name for patient in phase.cohort.patients}
+            place.mkdir()
+            write_ground_truth(phase.cohort, own, names, place / "ground_truth")
+            write_folder_archive(place / "ground_truth", place / GROUND_TRUTH_ARCHIVE)
+            write_text(place / "phase.toml", to_toml(settings_of(name, phase, algorithm, own)))
+            write_text(place / "patients.txt", "".join(f"{patient}\n" for patient in names))
+        write_text(folder / "README.md", _readme(name, algorithm, phases, described, output))
+    return output / "README.md"
+
+
+def settings_of(name: str, phase: Phase, algorithm: Algorithm, task: dict[str, Any]) -> dict[str, Any]:
+    """Give the settings of a phase by the names of the platform's form (``app/grandchallenge/evaluation/models.py``)."""
+    score, title, others = _SCORES[task["kind"]]
+    return {
+        "title": f"{name} {phase.name}",
+        "submission_kind": "Algorithm",
+        "archive": f"{name}-{phase.name}",
+        "score_title": title,
+        "score_jsonpath": score,
+        "score_default_sort": "desc",
+        "extra_results_columns": list(others),
+        "algorithm_time_limit_minutes": algorithm.time_limit_minutes,
+        "algorithm_requires_memory_gb": algorithm.memory_gb,
+        "evaluation_requires_memory_gb": EVALUATION_MEMORY_GB,
+    }
+
+
+def _first_patients(cohort: Cohort, column: str, count: int) -> tuple[Any, ...]:
+    """Take so many patients that each value of the reference standard is there, in the order of the table."""
+    first = {patient.row[column]: patient for patient in reversed(cohort.patients)}
+    taken = list(first.values())
+    taken += [patient for patient in cohort.patients if patient not in taken][: max(count - len(taken), 0)]
+    if len(taken) >= len(cohort.patients):
+        raise InvalidInputError(
+            f"{cohort.path.name} has {len(cohort.patients)} patients, and the phase to try things out would take "
+            f"{len(taken)} of them; expected more patients."
+        )
+    return tuple(patient for patient in cohort.patients if patient in taken)
+
+
+def _by_the_platforms_names(task: dict[str, Any], algorithm: Algorithm) -> dict[str, Any]:
+    """Let the evaluation look for the sockets by what the platform calls them."""
+    named = {key: algorithm.platform_slug(task[key]) for key in _SLUG_KEYS if key in task}
+    return {**task, **named, "case_sockets": [algorithm.platform_slug(slug) for slug in task["case_sockets"]]}
+
+
+def _readme(name: str, algorithm: Algorithm, phases: Sequence[Phase], task: dict[str, Any], output: Path) -> str:
+    parts = [
+        f"# {name}: a challenge on {algorithm.title.lower()}\n",
+        f"Patients: {len(phases[-1].cohort.patients)}, of whom the debug phase has {len(phases[0].cohort.patients)}. "
+        f"{task['source']}\n",
+        "Performance on simulated patients is not clinical performance.\n" if task["simulated"] else "",
+        "What each step rests on, and where on the platform it is done: docs/grand-challenge.md of preop.\n",
+        "1. Ask support for the sockets and interfaces in `sockets.txt`, for a challenge, and for its two phases with an "
+        "archive each.",
+        f"2. `preop export evaluation` and upload the image as the method of each phase; `preop export {algorithm.name}` "
+        "as an algorithm of your own for step 5.",
+    ]
+    for number, phase in enumerate(phases, 3):
+        parts.append(
+            f"{number}. Phase `{phase.name}`: put the patients of `{phase.name}/patients.txt` into its archive "
+            f"(`preop upload {algorithm.name} --cohort {phase.cohort.path.name} --archive {name}-{phase.name}"
+            f"{'' if phase is phases[-1] else ' --only ' + str(output / phase.name / 'patients.txt')} --send`), upload "
+            f"`{phase.name}/{GROUND_TRUTH_ARCHIVE}` as its ground truth, and type what `{phase.name}/phase.toml` says into its "
+            "settings."
+        )
+    parts.append(
+        "5. Submit your own algorithm to the debug phase. When it stands on the leaderboard, open the final phase."
+    )
+    return "\n".join(part for part in parts if part) + "\n"

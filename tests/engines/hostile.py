@@ -1,0 +1,143 @@
+"""A program that tries to get out: each attempt gives a word for what came of it.
+
+It runs as ``/input/attempts.json`` says: the names of attempts and what each of them is given.
+"""
+
+PROBE = r"""
+import ctypes, json, mmap, os, pathlib, signal, socket, subprocess, sys, time
+
+roots = {"PREOP_INPUT": "/input", "PREOP_OUTPUT": "/output"}
+source, target = (pathlib.Path(os.environ.get(name, place)) for name, place in roots.items())
+wanted = json.loads((source / "attempts.json").read_text())
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def talk_to_a_socket(path):
+    with socket.socket(socket.AF_UNIX) as link:
+        link.connect(path)
+        return "answered: " + link.recv(100).decode()
+
+
+def reach_an_abstract_socket(name):
+    with socket.socket(socket.AF_UNIX) as link:
+        link.connect("\0" + name)
+        return "answered: " + link.recv(100).decode()
+
+
+def read(path):
+    return "read: " + pathlib.Path(path).read_text()
+
+
+def write(folder):
+    (pathlib.Path(folder) / "planted").write_text("by the probe")
+    return "written"
+
+
+def write_where_all_may(_):
+    places = ["/tmp", "/var/tmp", "/dev/shm", "/run", "/run/lock"]
+    for place in places:
+        try:
+            (pathlib.Path(place) / "preop-hostile-probe").write_text("by the probe")
+        except OSError:
+            pass
+    return "done"
+
+
+def change_a_setting_of_the_kernel(_):
+    path = pathlib.Path("/proc/sys/kernel/core_pattern")
+    path.write_text(path.read_text())
+    return "written"
+
+
+def signal_another_process(pid):
+    os.kill(pid, 0)
+    return "reached"
+
+
+def see_another_process(pid):
+    return "seen" if pathlib.Path(f"/proc/{pid}/cmdline").exists() else "not seen"
+
+
+def make_the_input_writable(_):
+    if libc.mount(None, str(source).encode(), None, ctypes.c_ulong(4096 | 32), None):
+        raise OSError(ctypes.get_errno(), "mount")
+    return "remounted"
+
+
+def uncover_what_lies_below(_):
+    if libc.umount2(b"/tmp", 2) and libc.umount2(b"/", 2):
+        raise OSError(ctypes.get_errno(), "umount")
+    return "uncovered"
+
+
+def become_root_in_a_namespace(path):
+    words = "mount -o remount,bind,rw /usr && touch /usr/planted; umount -l / ; cat " + path
+    done = subprocess.run(["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", words], capture_output=True, text=True)
+    return "read: " + done.stdout if done.stdout else "refused"
+
+
+def make_a_device(_):
+    os.mknod(str(target / "disk"), 0o660 | 0o060000, os.makedev(8, 0))
+    return "made"
+
+
+def open_the_first_process(_):
+    return "opened" if os.listdir("/proc/1/root/root") is not None else ""
+
+
+def stop_the_watch(_):
+    os.kill(1, signal.SIGKILL)
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(0.3)
+    return "asked"
+
+
+def outlive(path):
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            devnull = os.open(os.devnull, os.O_RDWR)
+            os.dup2(devnull, 1), os.dup2(devnull, 2)
+            os.execvp(sys.executable, [sys.executable, "-c", "import time; time.sleep(47.11)"])
+        os._exit(0)
+    time.sleep(0.3)
+    return "left one behind"
+
+
+def fill_shared_memory(gigabytes):
+    with open("/dev/shm/preop-hostile-probe", "wb") as file:
+        for _ in range(int(gigabytes * 1024)):
+            file.write(bytes(2**20))
+    return "filled"
+
+
+def share_pages(gigabytes):
+    pages = mmap.mmap(-1, int(gigabytes * 2**30))
+    for start in range(0, len(pages), 2**20):
+        pages[start : start + 2**20] = b"1" * 2**20
+    time.sleep(2)
+    return "filled"
+
+
+def share_it_out_among_children(gigabytes):
+    children = []
+    for _ in range(3):
+        pid = os.fork()
+        if pid == 0:
+            kept = []
+            for _ in range(int(gigabytes * 8)):
+                kept.append(b"1" * 2**27)
+            time.sleep(2)
+            os._exit(0)
+        children.append(pid)
+    return "all ended well" if all(os.waitpid(pid, 0)[1] == 0 for pid in children) else "a child was killed"
+
+
+results = {}
+for name, given in wanted:
+    try:
+        results[name] = globals()[name](given)
+    except Exception as error:
+        results[name] = f"{type(error).__name__}: {getattr(error, 'strerror', None) or error}"
+    (target / "results.json").write_text(json.dumps(results))
+"""
