@@ -54,7 +54,7 @@ def test_a_case_of_dicom_contours_and_clinical_values(scan: tuple[Path, Path], t
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        (("--ct-image", "x"), "also needs ct-tumour-segmentation"),
+        (("--ct-image", __file__), "also needs ct-tumour-segmentation"),
         (("--ct-image", "nowhere", "--ct-tumour-segmentation", "x"), "nowhere"),
         (("--ct-tumour-segmentation-label", "GTV"), "names a region of a file that is not given"),
     ],
