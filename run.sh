@@ -1,19 +1,41 @@
 #!/usr/bin/env bash
 # Usage: ./run.sh
 #            runs every algorithm on its bundled cases, then the evaluation
-#        ./run.sh ALGORITHM --input DIR --output DIR [--model DIR] [--engine auto|docker|podman|process]
-#            runs an algorithm on a case of your own
-# Needs Python 3.11 or later and, the first time, an internet connection.
+#        ./run.sh ALGORITHM --SLUG FILE ... --output DIR [--model DIR] [--engine auto|docker|podman|process]
+#            runs an algorithm on a case of your own; ./run.sh ALGORITHM --help lists what it takes
+# Needs Python 3.11 or later and, the first time, an internet connection, or a bundle (./bundle.sh).
 set -euo pipefail
 here="$(cd "$(dirname "$0")" && pwd)"
 preop="$here/.venv/bin/preop"
+named=""
+case "${1:-}" in "" | -*) ;; *) named="$1" ;; esac
+for word in "$@"; do
+    case "$word" in
+        -h | --help)
+            "$here/requirements/install.sh" imaging
+            exec "$preop" run "$@"
+            ;;
+    esac
+done
 # Isolated processes run with the packages of .venv; containers bring their own.
-prepare_processes() { for lock in learning pathology; do "$here/requirements/install.sh" "$lock"; done; }
-if docker version >/dev/null 2>&1 || podman info >/dev/null 2>&1; then
+prepare_processes() {
+    local description="$here/algorithms/$named/algorithm.toml" locks="learning pathology"
+    if [ -n "$named" ] && [ -f "$description" ]; then
+        locks="$(sed -n 's/^requirements = "\(.*\)"$/\1/p' "$description")"
+    fi
+    for lock in $locks; do "$here/requirements/install.sh" "$lock"; done
+}
+engine=""
+case "$*" in
+    *"--engine process"* | *"--engine=process"*) ;;
+    *) if docker version >/dev/null 2>&1; then engine=docker; elif podman info >/dev/null 2>&1; then engine=podman; fi ;;
+esac
+if [ -n "$engine" ]; then
     "$here/requirements/install.sh" imaging
-    names=()
-    case "${1:-}" in "" | -*) ;; *) names=("$1") ;; esac
-    if ! "$preop" build --if-needed ${names[@]+"${names[@]}"}; then
+    for image in "$here"/../images/*.tar; do # of a bundle
+        if [ -f "$image" ]; then "$engine" load --quiet --input "$image" >/dev/null; fi
+    done
+    if ! "$preop" build --if-needed ${named:+"$named"}; then
         echo "The images cannot be built here (docs/containers.md): going on without containers." >&2
         prepare_processes
     fi

@@ -43,7 +43,7 @@ def make_environment(folder: Path, lock: str) -> Path:
     python = folder / "bin" / "python"
     pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     requirements = repository.ROOT / "requirements" / f"{lock}.txt"
-    subprocess.run([*pip, "--require-hashes", "--requirement", str(requirements)], check=True)
+    subprocess.run([*pip, "--no-deps", "--require-hashes", "--requirement", str(requirements)], check=True)
     subprocess.run([*pip, "--no-deps", "--no-build-isolation", "--editable", str(repository.ROOT)], check=True)
     return python
 

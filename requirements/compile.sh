@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes the hashed locks (*.txt) anew from the inputs (*.in). Needs uv: pip install uv.
 # Every package has one version in all locks: imaging is resolved first and holds the others.
+# What nothing here uses stays out (unused.in); where each lock installs, platforms.py asks at the end.
 # A lock names no index and no download address, so that it works behind any mirror.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -8,7 +9,7 @@ cd "$(dirname "$0")"
 compile() {
     echo "compiling $1.txt"
     uv pip compile --quiet --universal --python-version 3.11 --no-config --no-sources --generate-hashes \
-        --no-emit-index-url --no-emit-find-links --no-header "${@:2}" "$1.in" --output-file "$1.txt"
+        --no-emit-index-url --no-emit-find-links --no-header --excludes unused.in "${@:2}" "$1.in" --output-file "$1.txt"
 }
 
 compile imaging
@@ -26,3 +27,4 @@ compile development --constraint training.txt --constraint evaluation.txt --cons
 compile docs --constraint development.txt
 compile supply_chain --constraint development.txt
 compile upload
+python3 platforms.py

@@ -2,6 +2,7 @@
 # Usage: requirements/install.sh LOCK
 # Makes .venv from requirements/LOCK.txt with the library installed in place; does nothing when that is done already.
 # Needs Python 3.11 or later; PYTHON names one, else the first that is found is taken.
+# In a bundle (./bundle.sh), whose wheels lie beside the repository, nothing is asked of a network.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 lock="requirements/$1.txt"
@@ -27,11 +28,21 @@ if [ "$python" = none ]; then
     echo "preop needs Python 3.11 or later, and ${PYTHON:-python3} is $("${PYTHON:-python3}" --version 2>/dev/null || echo missing): install one, or let PYTHON name it." >&2
     exit 1
 fi
-echo "Making .venv from $lock (once, about a minute) ..."
+source=()
+if [ -d ../wheels ] && [ -f ../SHA256SUMS ]; then
+    echo "Checking the bundle ..."
+    (cd .. && sha256sum --check --quiet SHA256SUMS)
+    source=(--no-index --find-links ../wheels)
+fi
+echo "Making .venv from $lock (once; some minutes where it holds deep learning) ..."
 if [ ! -x .venv/bin/pip ] && ! "$python" -m venv .venv; then
     echo "$python cannot make a virtual environment: on Debian and Ubuntu, sudo apt install python3-venv" >&2
     exit 1
 fi
-.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement "$lock"
+# Gigabytes come without a word otherwise.
+(while sleep 20; do echo "  ... $(du -sm .venv | cut -f1) MB in .venv so far"; done) &
+speaking=$!
+trap 'kill $speaking 2>/dev/null || true' EXIT
+.venv/bin/pip install --quiet --disable-pip-version-check ${source[@]+"${source[@]}"} --no-deps --require-hashes --requirement "$lock"
 .venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 wanted "$1" >".venv/installed-$1"

@@ -12,7 +12,7 @@ wanted() { cksum <"$lock"; }
 if [ "$(cat $tools/installed 2>/dev/null)" != "$(wanted)" ]; then
     echo "Making $tools from $lock (once) ..." >&2
     "${PYTHON:-python3}" -m venv --clear $tools
-    $tools/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement "$lock"
+    $tools/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement "$lock"
     wanted >$tools/installed
 fi
 

@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 from rich.console import Console
 
+import preop
+
 app = typer.Typer(
-    help="Pre-operative staging algorithms for grand-challenge.org: run, train, validate, evaluate. Not a medical device.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode="markdown",
-    add_completion=False,
+    add_completion=True,
 )
 console = Console()
+
+
+def _tell_version(wanted: bool) -> None:  # noqa: FBT001 - of typer
+    if wanted:
+        typer.echo(f"preop {preop.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def of_all_commands(
+    version: Annotated[  # noqa: FBT002
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Say the version, and end.")
+    ] = False,
+) -> None:
+    """Pre-operative staging algorithms for grand-challenge.org: run, train, validate, evaluate. Not a medical device.
+
+    What works on this machine: `preop doctor`. The first hour: docs/first-hour.md.
+    """

@@ -31,7 +31,7 @@ from preop.engines.building import build_image, check_api_method
 from preop.engines.choosing import EngineChoice, find_engine
 from preop.engines.containers import ContainerEngine, image_problem
 from preop.engines.programs import algorithm_program, evaluation_program
-from preop.errors import InvalidInputError, InvalidOutputError
+from preop.errors import InvalidInputError, InvalidOutputError, MissingToolError
 from preop.grandchallenge.options import Options
 from preop.grandchallenge.runtime import ApiMethod
 from preop.progress import progress_bars
@@ -81,7 +81,7 @@ def examples(
     """Run every algorithm on its bundled cases, then the evaluation; the last line is the page that leads to all results."""
     from preop.folders import is_empty, locked, was_killed
 
-    runs = repository.ROOT / "runs"
+    runs = repository.work_folder() / "runs"
     folder = output or runs / datetime.now(UTC).strftime(RUN_NAME)
     for killed in [each for each in (output or folder, *runs.glob(RUN_PATTERN)) if was_killed(each)]:
         shutil.rmtree(killed)
@@ -270,9 +270,9 @@ def new(
     like = next((study for study in repository.studies() if study.requirements == "imaging"), None)
     if like is None:
         raise InvalidInputError("A new study needs a checkout of the preop repository, and here is none.")
-    remove_killed_study(name, output or repository.ROOT)
-    study = write_study(name, output or repository.ROOT, like)
-    folder, runs = str(study.folder), (output or repository.ROOT) / "runs" / name
+    remove_killed_study(name, output or repository.work_folder())
+    study = write_study(name, output or repository.work_folder(), like)
+    folder, runs = str(study.folder), (output or repository.work_folder()) / "runs" / name
     try:
         with locked(study.folder):
             simulate(folder, patients=NEW_STUDY_PATIENTS, output=runs / "simulated", seed=1)
@@ -452,11 +452,19 @@ def radiomics(
 
 @app.command()
 def doctor() -> None:
-    """Tell what works on this machine, what is missing, and what to type for it."""
-    from preop.cli.doctor import examine
+    """Tell what you can do on this machine, what that rests on, and what to type for the rest; exit code 1 if nothing works."""
+    from preop.cli.doctor import abilities, examine
 
+    console.print("[bold]Here you can[/]")
+    found = abilities()
+    for ability in found:
+        mark = "[green]yes[/]" if ability.works else "[yellow]no [/]"
+        console.print(f"{mark} [bold]{ability.what}[/]: {ability.how}", soft_wrap=True, highlight=False)
+    console.print("[bold]What it rests on[/]")
     for finding in examine():
         mark = "[green]yes[/]" if finding.works else "[yellow]no [/]"
         console.print(f"{mark} [bold]{finding.what}[/]: {finding.found}", soft_wrap=True)
         if finding.remedy:
             console.print(f"      type: {finding.remedy}", soft_wrap=True, highlight=False)
+    if not any(ability.works for ability in found):
+        raise MissingToolError("Nothing works here yet: type requirements/install.sh imaging.")

@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from preop.cli.repository import studies
-from preop.engines.choosing import find_engine
+from preop.engines.choosing import EngineChoice, find_engine
 from preop.engines.containers import ContainerEngine, image_problem
 from preop.engines.programs import algorithm_program
 from preop.errors import PreopError
+from preop.grandchallenge.algorithm import Algorithm
 from preop.report.case.printing import find_browser
 from preop.study import read_model_info
 
@@ -28,6 +29,70 @@ LOCKS = {
     "hospital": "highdicom",
     "development": "pytest",
 }
+
+
+@dataclass(frozen=True)
+class Ability:
+    """Something a person comes for, whether it can be done here, and what to type if not."""
+
+    what: str
+    works: bool
+    how: str
+
+
+def abilities() -> list[Ability]:
+    """Tell what can be done here, before what it rests on."""
+    runnable = [study for study in studies() if _runs(study)]
+    names = ", ".join(study.name for study in runnable) or "no algorithm"
+    container = any(_works(name) for name in ("docker", "podman"))
+    return [
+        Ability(
+            "run", bool(runnable), f"{names}: preop run ALGORITHM --help" if runnable else _INSTALL.format("learning")
+        ),
+        Ability(
+            "train",
+            _installed("optuna", "lifelines"),
+            "preop train" if _installed("optuna", "lifelines") else _INSTALL.format("training"),
+        ),
+        Ability(
+            "review masks",
+            _installed("starlette", "uvicorn"),
+            "preop review" if _installed("starlette", "uvicorn") else _INSTALL.format("review"),
+        ),
+        Ability("export", container, "./export.sh ALGORITHM" if container else "install docker, or podman and runc"),
+    ]
+
+
+_INSTALL = "requirements/install.sh {}"
+_NEEDED = {
+    "imaging": ("SimpleITK",),
+    "learning": ("SimpleITK", "torch", "nnunetv2"),
+    "pathology": ("SimpleITK", "torch", "timm", "openslide"),
+}
+"""Packages that an algorithm cannot run without as a process, by its lock."""
+
+
+def _runs(study: Algorithm) -> bool:
+    """Whether an algorithm has its model, and a current image or its packages."""
+    if not (study.folder / "model" / "model.json").is_file():
+        return False
+    if _installed(*_NEEDED.get(study.requirements, ())):
+        return True
+    program = algorithm_program(study)
+    engines = [find_engine(name) for name in ("docker", "podman") if _works(name)]
+    return any(isinstance(each, ContainerEngine) and image_problem(each, program) is None for each in engines)
+
+
+def _works(name: EngineChoice) -> bool:
+    try:
+        find_engine(name)
+    except PreopError:
+        return False
+    return True
+
+
+def _installed(*packages: str) -> bool:
+    return all(importlib.util.find_spec(package) is not None for package in packages)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Where the algorithms are: in the checkout this library was installed from, or in a folder that the user names."""
+"""Where the algorithms are: in the checkout or the package that this library is, or in a folder that the user names."""
 
 from __future__ import annotations
 
@@ -10,8 +10,14 @@ from preop.grandchallenge.algorithm import DESCRIPTION_FILE, Algorithm, read_alg
 from preop.grandchallenge.results import are_outputs_of
 from preop.study import find_studies
 
-# shared/src/preop/__init__.py
-ROOT = Path(preop.__file__).parents[3]
+CHECKOUT, BUNDLED = Path(preop.__file__).parents[3], Path(preop.__file__).parent / "bundled"
+"""Above ``shared/src/preop``; or in an installed package, where ``setup.py`` puts algorithms and evaluation."""
+ROOT = BUNDLED if BUNDLED.is_dir() else CHECKOUT
+
+
+def work_folder() -> Path:
+    """Where what is made goes by default: the checkout, or where the user is."""
+    return Path.cwd() if ROOT == BUNDLED else ROOT
 
 
 def studies() -> list[Algorithm]:

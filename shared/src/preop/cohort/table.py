@@ -163,22 +163,19 @@ def case_of_row(row: Mapping[str, str], folder: Path, algorithm: Algorithm, name
     for socket in algorithm.inputs:
         if socket.kind.is_image:
             if row.get(socket.slug):
-                images[socket.slug] = _existing(folder / row[socket.slug], socket)
+                images[socket.slug] = folder / row[socket.slug]
         else:
             value = _object(row, socket, algorithm, name)
             if value:
                 values[socket.slug] = value
     check_interface(algorithm, (*images, *values))
+    for slug, path in images.items():
+        if not path.exists():
+            raise InvalidInputError(f"{slug}: there is no file {path}.")
     labels = {slug: row[slug + LABEL_ENDING] for slug in images if row.get(slug + LABEL_ENDING)}
     written = row.get(MPP_COLUMN)
     um_per_pixel = number(written, f"{MPP_COLUMN} of {name}") if written else None
     return Case(algorithm, name, images, values, labels=labels, um_per_pixel=um_per_pixel)
-
-
-def _existing(path: Path, socket: Socket) -> Path:
-    if not path.exists():
-        raise InvalidInputError(f"{socket.slug}: there is no file {path}.")
-    return path
 
 
 def _object(row: Mapping[str, str], socket: Socket, algorithm: Algorithm, patient: str) -> JSON:

@@ -195,7 +195,7 @@ def evaluation_page(
         kicker=f"Evaluation of {task['study']}",
         title=task["title"],
         lead=f"{on_training} {_summary(task, results, aggregates)}".lstrip(),
-        warnings=[*([on_training] if on_training else []), *_unscored(aggregates["cases"])],
+        warnings=_unscored(aggregates["cases"]),
         simulated=task["simulated"],
         sections=[*sections, _checklists({section.name for section in sections})],
     )
