@@ -15,11 +15,14 @@ compile imaging
 compile learning --constraint imaging.txt
 compile pathology --constraint imaging.txt --constraint learning.txt
 compile training --constraint imaging.txt --constraint learning.txt --constraint pathology.txt
+compile evaluation --constraint imaging.txt --constraint learning.txt --constraint pathology.txt --constraint training.txt
 compile review --constraint imaging.txt --constraint learning.txt --constraint pathology.txt --constraint training.txt
 compile cluster --constraint imaging.txt --constraint learning.txt --constraint pathology.txt --constraint training.txt \
     --constraint review.txt
-compile development --constraint training.txt --constraint learning.txt --constraint pathology.txt --constraint review.txt \
-    --constraint cluster.txt
+compile hospital --constraint imaging.txt --constraint learning.txt --constraint pathology.txt --constraint training.txt \
+    --constraint review.txt --constraint cluster.txt
+compile development --constraint training.txt --constraint evaluation.txt --constraint learning.txt --constraint pathology.txt --constraint review.txt \
+    --constraint cluster.txt --constraint hospital.txt
 compile docs --constraint development.txt
 compile supply_chain --constraint development.txt
 compile upload

@@ -11,8 +11,8 @@ installed() { [ -f ".venv/installed-$1" ] && [ "$(cat ".venv/installed-$1")" = "
 # The locks that hold all of another.
 holders() {
     case "$1" in
-        imaging) echo imaging training learning review development ;;
-        training | learning | pathology | review) echo "$1" development ;;
+        imaging) echo imaging training evaluation learning review hospital development ;;
+        training | evaluation | learning | pathology | review | hospital) echo "$1" development ;;
         *) echo "$1" ;;
     esac
 }

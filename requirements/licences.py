@@ -67,7 +67,6 @@ _READ_BY_HAND = {
     # Their metadata says less, or something else, than the licence that they bring along.
     "cuda-toolkit": "LicenseRef-NVIDIA",
     "docutils": "LicenseRef-Public-Domain AND BSD-2-Clause AND PSF-2.0",
-    "evalutils": "MIT",
     "nvidia-nvtx": "Apache-2.0 WITH LLVM-exception",
     "pylibjpeg-libjpeg": "GPL-3.0-only",
     "skops": "MIT",

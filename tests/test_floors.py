@@ -30,6 +30,7 @@ FLOORS = {
     "mil": 3,
     "staging": 3,
     "anatomy": 4,
+    "dicom": 4,
     "engines": 4,
     "evidence": 4,
     "study": 5,

@@ -165,3 +165,16 @@ def test_segments_that_overlap_are_read_one_by_one(tmp_path: Path) -> None:
     assert np.array_equal(read_mask(path, label=1, like=GRID).voxels, both["Liver"])
     with pytest.raises(InvalidInputError, match="share voxels"):
         read_labels(path, like=GRID)
+
+
+def test_all_regions_of_a_pattern_are_labels_and_a_shared_voxel_is_the_first_ones(tmp_path: Path) -> None:
+    names = {"Lung": [circle(3.9, 36)], "LN 1": [circle(2.2, 36)], "LN 2": [circle(1.5, 36), circle(2.2, 39)]}
+    path = write_structures(tmp_path / "rs.dcm", names)
+    found = read_labels(path, label="LN*", like=GRID)
+    assert np.array_equal(found.voxels[2], disc(2.2))
+    assert np.array_equal(found.voxels[3], 2 * disc(2.2))
+    assert found.notes == (f"{disc(1.5).sum()} voxels lie in two of the regions; they were counted to the first.",)
+    with pytest.raises(InvalidInputError, match=r"The label Heart is not in rs\.dcm"):
+        read_labels(path, label="Heart", like=GRID)
+    segments = write_segmentation(tmp_path / "seg.dcm", masks())
+    assert set(np.unique(read_labels(segments, label="*", like=GRID).voxels)) == {0, 1, 2}

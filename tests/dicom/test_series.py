@@ -73,17 +73,6 @@ def test_an_intercept_is_added_and_unsigned_values_go_below_zero(tmp_path: Path)
     assert np.array_equal(read_image(folder).voxels, stored.astype(int) - 1024)
 
 
-def test_a_pet_in_bq_per_ml_is_said_to_be_one(tmp_path: Path) -> None:
-    folder = write_series(
-        tmp_path / "pet",
-        np.abs(volume_of()),
-        sop_class=PET,
-        modality="PT",
-        change=lambda _, each: setattr(each, "Units", "BQML"),
-    )
-    assert read_image(folder).notes == ("the PET is in Bq/ml (Units BQML), not in SUV.",)
-
-
 def test_the_units_of_a_pet_must_agree(tmp_path: Path) -> None:
     def change(number: int, dataset: pydicom.Dataset) -> None:
         dataset.Units = "GML" if number else "BQML"

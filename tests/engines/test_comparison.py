@@ -216,7 +216,7 @@ def test_tolerances_are_read_from_their_file(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("absolut = 1", "absolut: Extra inputs are not permitted"),
+        ("absolut = 1", r"there is no setting absolut \(did you mean absolute\?\)"),
         ("absolute = -1", "greater than or equal to 0"),
         ('[files."a.json"]\nvoxels = 1', r"files\.a\.json\.voxels: Extra inputs"),
         ("absolute = ", "not valid TOML"),

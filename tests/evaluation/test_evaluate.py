@@ -25,6 +25,7 @@ threshold_key = "decision_threshold"
 reference_column = "metastasis"
 simulated = true
 source = "Made for this test."
+resamples = 200
 """
 ORDINAL = """
 title = "Nodal stage"
@@ -36,6 +37,7 @@ reference_column = "stage"
 categories = ["N0", "N1", "N2", "N3"]
 simulated = false
 source = "Made for this test."
+resamples = 200
 """
 
 
@@ -144,7 +146,7 @@ def test_main_writes_the_metrics_where_the_platform_looks(tmp_path, monkeypatch)
 @pytest.mark.parametrize("task", sorted((EVALUATION / "ground_truth").glob("*/task.toml")), ids=lambda p: p.parent.name)
 def test_every_bundled_task_can_be_read(task, tmp_path):
     truth = ground_truth(tmp_path / "truth", task.read_text(encoding="utf-8"), "case,x\n")
-    with pytest.raises(InvalidInputError, match=r"All 0 cases of reference\.csv"):
+    with pytest.raises(InvalidInputError, match=r"reference\.csv has no case"):
         evaluate([], truth)
 
 
@@ -271,15 +273,21 @@ def test_an_unknown_stage_is_scored_as_the_furthest(value, ordinal_truth):
 @pytest.mark.parametrize(
     ("task", "reference", "message"),
     [
-        (BINARY, "case,metastasis\na,1\nb,1\n", "All 2 cases of reference.csv have the same metastasis"),
         (BINARY, "case,metastasis\na,1\na,0\n", "two rows for the case a, in lines 2 and 3"),
         (BINARY, "case,metastasis\na,1\nb,yes\n", "says metastasis 'yes' in line 3; expected one of 0, 1"),
         (BINARY, "case,metastasis\na,1\n,0\n", "no case in line 3"),
         (BINARY, "case,death\na,1\nb,0\n", "no 'metastasis' in line 2"),
         (BINARY, "case,metastasis\na,1,x\nb,0\n", "has 3 cells in line 2 and 2 columns"),
         (ORDINAL, "case,stage\na,N0\nb,N9\n", "says stage 'N9' in line 3"),
-        (BINARY + "colour = 1\n", "", "colour"),
-        (BINARY.replace('kind = "binary"', 'kind = "survival"'), "", "survival"),
+        (BINARY + "colour = 1\n", "", "the unknown key 'colour' (known are title"),
+        (BINARY + "prevalance = 0.1\n", "", "the unknown key 'prevalance' (did you mean 'prevalence'?)"),
+        (BINARY + "subgroups = { age = [60, 50] }\n", "", "age has the edges [60.0, 50.0]; expected numbers that rise"),
+        (BINARY + "subgroups = { age = [] }\n", "case,metastasis\na,1\n", "has no column 'age', which task.toml names"),
+        (
+            BINARY.replace('kind = "binary"', 'kind = "ranking"'),
+            "",
+            "its kind is 'ranking'; expected one of binary, ordinal",
+        ),
         (ORDINAL.replace('"N1"', '"N1.5"'), "", "categories"),
         (ORDINAL.replace('"N1"', '"N0"'), "", "names a stage twice"),
         (ORDINAL.replace("simulated", "="), "", "task.toml cannot be used"),

@@ -160,3 +160,12 @@ def test_the_outputs_of_another_job_are_not_borrowed_by_a_link(submission: Path)
     (submission / "b").symlink_to(submission / "a")
     with pytest.raises(InvalidInputError, match="is a link"):
         read_predictions(submission)[1].value("score")
+
+
+@pytest.mark.parametrize(
+    "ending", [".svs", ".ndpi", ".mrxs", ".ome.tiff", ".OME.TIF", ".tif", ".nii.gz", ".mha", ".isyntax", ""]
+)
+def test_a_case_is_named_without_the_ending_of_any_image(toy: Algorithm, tmp_path: Path, ending: str) -> None:
+    image_names = {"scan": f"upload/patient.7{ending}"}
+    write_predictions(tmp_path, [job_item(toy, "a", image_names=image_names, values={"facts": {"age": 1}})])
+    assert read_predictions(tmp_path)[0].case_name("scan") == "patient.7"

@@ -206,7 +206,7 @@ def test_a_server_without_its_model_ends_at_once_where_somebody_here_waits_for_i
 
 EVALUATION = """
 from preop.grandchallenge.runtime import run_evaluation
-run_evaluation(lambda jobs, ground_truth: {"jobs": len(jobs)})
+run_evaluation(lambda jobs, ground_truth: {"jobs": len(jobs)}, lambda metrics, ground_truth: {})
 """
 
 

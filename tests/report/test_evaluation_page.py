@@ -1,10 +1,11 @@
-import copy
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from preop.errors import InvalidInputError
+from preop.evidence import BinaryPredictions
 from preop.report import evaluation_page
 from tests.report.reading import Page
 
@@ -22,6 +23,10 @@ def page_of(tmp_path):
         return Page((tmp_path / "page.html").read_text(encoding="utf-8"))
 
     return write
+
+
+def rows_from(page, headings):
+    return page.rows[page.rows.index(headings) :]
 
 
 @pytest.mark.parametrize("case", ["binary", "separated", "ordinal"])
@@ -44,15 +49,15 @@ def test_binary_page_shows_figures_with_their_intervals_and_evidence(page_of):
     assert "Sensitivity 0.50 95 % interval 0.15 to 0.85 2 of 4" in page.text
     assert "Positive predictive value 0.33 95 % interval 0.10 to 0.70 2 of 6" in page.text
     assert "Brier score 0.573" in page.text
-    assert page.tags.count("svg") == 2
+    assert page.tags.count("svg") == 4  # ROC, precision, scores, net benefit
 
 
 def test_table_tells_each_case_and_why_it_has_no_prediction(page_of):
     page = page_of(metrics_of("binary"))
-    assert page.rows[0] == ["Case", "Output", "Lung metastasis", "Outcome", "Centre"]
-    assert page.rows[1] == ["patient_1", "0.90", "yes", "right", "A"]
-    assert page.rows[3] == ["patient_3", "0.30", "yes", "wrong", "A"]
-    assert page.rows[9] == ["patient_9", "\N{EN DASH}", "no", "There is no job for this case.", "B"]
+    cases = rows_from(page, ["Case", "Output", "Lung metastasis", "Outcome", "Centre"])
+    assert cases[1] == ["patient_1", "0.90", "yes", "right", "A"]
+    assert cases[3] == ["patient_3", "0.30", "yes", "wrong", "A"]
+    assert cases[9] == ["patient_9", "\N{EN DASH}", "no", "There is no job for this case.", "B"]
     assert "4 of 9 cases have no valid prediction and are scored as the worst" in page.text
 
 
@@ -62,7 +67,7 @@ def test_ordinal_page_shows_stages(page_of):
     assert "Quadratic weighted kappa 0.57 95 % interval \N{MINUS SIGN}0.45 to 0.95" in page.text
     assert "Accuracy 0.60 95 % interval 0.31 to 0.83 6 of 10" in page.text
     assert "1 of 10 cases has no valid prediction and is scored" in page.text
-    assert page.rows[4] == ["lung_04", "N1", "N0", "wrong"]
+    assert rows_from(page, ["Case", "Output", "N stage", "Outcome"])[4] == ["lung_04", "N1", "N0", "wrong"]
 
 
 def test_what_the_cases_do_not_determine_is_said_so(page_of):
@@ -78,9 +83,13 @@ def test_only_simulated_patients_are_called_simulated(page_of):
 
 
 def test_calibration_is_drawn_from_twenty_cases_on(page_of):
+    points = BinaryPredictions.of([0, 1] * 10, np.linspace(0, 1, 20)).calibration
     metrics = metrics_of("binary")
-    metrics["results"] = [copy.deepcopy(result) for result in metrics["results"] * 3][:20]
-    assert page_of(metrics).tags.count("svg") == 3
+    assert metrics["curves"]["calibration"] == []
+    metrics["curves"]["calibration"] = [
+        {"predicted": point.predicted, "observed": point.observed.as_dict(), "cases": point.cases} for point in points
+    ]
+    assert page_of(metrics).tags.count("svg") == 5
 
 
 def test_text_of_others_is_escaped(page_of):
@@ -88,7 +97,9 @@ def test_text_of_others_is_escaped(page_of):
     metrics["results"][0]["case"] = "<script>alert(1)</script>"
     page = page_of(metrics)
     assert "script" not in page.tags
-    assert page.rows[1][0] == "<script>alert(1)</script>"
+    assert (
+        rows_from(page, ["Case", "Output", "Lung metastasis", "Outcome", "Centre"])[1][0] == "<script>alert(1)</script>"
+    )
 
 
 @pytest.mark.parametrize("part", ["task", "results", "aggregates"])

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from scipy.stats import somersd
 from sklearn.metrics import cohen_kappa_score
 
 from preop.errors import InvalidInputError
-from preop.statistics import Agreement, wilson
+from preop.statistics import Agreement, auc_delong, wilson
 
 STAGES = ("N0", "N1", "N2", "N3")
 pairs = st.lists(st.tuples(st.sampled_from(STAGES), st.sampled_from(STAGES)), min_size=2, max_size=40)
@@ -98,3 +99,27 @@ def test_without_an_order_every_mistake_costs_the_same():
     near = Agreement.of(["a", "b", "c", "c"], ["b", "b", "c", "c"], ["a", "b", "c"])
     far = Agreement.of(["b", "a", "c", "c"], ["a", "a", "c", "c"], ["a", "b", "c"])
     assert near.kappa.value == pytest.approx(far.kappa.value)
+
+
+def test_ordinal_auc_is_somers_d_of_scipy_on_a_scale_from_0_to_1():
+    random = np.random.default_rng(9)
+    true = random.integers(0, 4, 150)
+    called = np.clip(true + random.integers(-2, 3, 150), 0, 3)
+    found = Agreement.of([str(stage) for stage in true], [str(stage) for stage in called], list("0123")).ordinal_auc
+    assert found.value == pytest.approx((somersd(true, called).statistic + 1) / 2)
+    assert found.lower < found.value < found.upper
+
+
+def test_ordinal_auc_of_two_stages_is_the_auc_with_delongs_interval():
+    random = np.random.default_rng(10)
+    true = random.integers(0, 2, 300)
+    called = np.where(random.random(300) < 0.8, true, 1 - true)
+    found = Agreement.of([str(stage) for stage in true], [str(stage) for stage in called], list("01")).ordinal_auc
+    delong = auc_delong(true, called)
+    assert (found.value, found.lower, found.upper) == pytest.approx(
+        (delong.value, delong.lower, delong.upper), abs=2e-3
+    )
+
+
+def test_ordinal_auc_of_one_true_stage_is_not_determined():
+    assert Agreement.of(["a", "a"], ["a", "b"], ["a", "b"]).ordinal_auc is None

@@ -66,3 +66,42 @@ def test_a_decision_that_is_never_made_has_no_predictive_value():
     assert negative == pytest.approx(0.7)
     with pytest.raises(InvalidInputError, match="prevalence is 2"):
         predictive_values(0.5, 0.5, 2)
+
+
+def test_likelihood_ratios_have_simels_interval():
+    # Simel 1991, his example: sensitivity 0.8 of 80 and specificity 0.73 of 98 give 2.96 (2.1 to 4.2 or so).
+    counts = BinaryCounts(true_positives=64, false_negatives=16, true_negatives=72, false_positives=26)
+    ratio = counts.positive_likelihood_ratio
+    error = math.sqrt(1 / 64 - 1 / 80 + 1 / 26 - 1 / 98)
+    assert ratio.value == pytest.approx(0.8 / (26 / 98))
+    assert (ratio.lower, ratio.upper) == pytest.approx(
+        [ratio.value * math.exp(sign * 1.959963984540054 * error) for sign in (-1, 1)]
+    )
+    assert counts.negative_likelihood_ratio.value == pytest.approx(0.2 / (72 / 98))
+
+
+def test_predictive_values_at_the_prevalence_of_the_cases_are_those_of_the_cases():
+    counts = BinaryCounts(true_positives=64, false_negatives=16, true_negatives=72, false_positives=26)
+    positive, negative = counts.predictive_values_at(counts.prevalence)
+    assert positive.value == pytest.approx(counts.positive_predictive_value.value)
+    assert negative.value == pytest.approx(counts.negative_predictive_value.value)
+    assert positive.lower < positive.value < positive.upper
+    assert negative.lower < negative.value < negative.upper
+
+
+def test_predictive_values_of_a_rarer_disease_have_mercaldos_logit_interval():
+    counts = BinaryCounts(true_positives=64, false_negatives=16, true_negatives=72, false_positives=26)
+    _, negative = counts.predictive_values_at(0.05)
+    variance = 0.8 / (0.2 * 80) + (26 / 98) / ((72 / 98) * 98)
+    logit = math.log(negative.value / (1 - negative.value))
+    ends = [1 / (1 + math.exp(-logit - sign * 1.959963984540054 * math.sqrt(variance))) for sign in (-1, 1)]
+    assert (negative.lower, negative.upper) == pytest.approx(ends)
+
+
+def test_what_is_divided_by_nothing_has_no_ratio():
+    perfect = BinaryCounts(true_positives=5, false_negatives=0, true_negatives=5, false_positives=0)
+    assert perfect.positive_likelihood_ratio is None
+    assert perfect.negative_likelihood_ratio.value == 0
+    assert math.isnan(perfect.negative_likelihood_ratio.lower)
+    one_class = BinaryCounts(true_positives=5, false_negatives=0, true_negatives=0, false_positives=0)
+    assert one_class.predictive_values_at(0.1) == (None, None)

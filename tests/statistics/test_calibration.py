@@ -8,7 +8,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss
 
 from preop.errors import InvalidInputError
-from preop.statistics import brier_score, calibration_curve, recalibrate, scaled_brier_score, wilson
+from preop.statistics import (
+    brier_score,
+    calibration_curve,
+    expected_calibration_error,
+    recalibrate,
+    scaled_brier_score,
+    wilson,
+)
 
 # Two groups of ten in which the outcome comes exactly as often as was said.
 LABELS = np.array([1] * 2 + [0] * 8 + [1] * 8 + [0] * 2)
@@ -128,3 +135,20 @@ def test_groups_of_a_calibration_curve_are_of_equal_size():
     assert [point.cases for point in curve] == [5, 5]
     assert [point.predicted for point in curve] == pytest.approx([0.2, 0.7])
     assert [point.observed.value for point in curve] == [0, 1]
+
+
+def test_the_expected_calibration_error_weighs_groups_by_their_cases():
+    # Three at 0.2 of which one is positive, one at 0.9 that is negative: (3 * |1/3 - 0.2| + 0.9) / 4.
+    points = calibration_curve([1, 0, 0, 0], [0.2, 0.2, 0.2, 0.9], groups=2)
+    assert expected_calibration_error(points) == pytest.approx((3 * (1 / 3 - 0.2) + 0.9) / 4)
+
+
+def test_patients_who_are_there_twice_make_the_slope_no_surer():
+    random = np.random.default_rng(14)
+    chances = random.uniform(0.05, 0.95, 150)
+    labels = (random.random(150) < chances).astype(int)
+    single = recalibrate(labels, chances).slope
+    doubled = recalibrate(np.repeat(labels, 2), np.repeat(chances, 2), owners=np.repeat(np.arange(150), 2)).slope
+    assert doubled.value == pytest.approx(single.value)
+    assert doubled.upper - doubled.lower == pytest.approx(single.upper - single.lower, rel=0.15)
+    assert recalibrate(np.repeat(labels, 2), np.repeat(chances, 2)).slope.upper < single.upper

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from preop.errors import InvalidInputError
-from preop.statistics import concordance, kaplan_meier, log_rank
+from preop.statistics import (
+    concordance,
+    concordance_estimate,
+    event_share,
+    horizon_calibration,
+    kaplan_meier,
+    log_rank,
+    survival,
+)
 
 # Weeks of remission; negative: last seen. Cox 1972, table 1.
 TREATED = np.array([6, 6, 6, 7, 10, 13, 16, 22, 23, -6, -9, -10, -11, -17, -19, -20, -25, -32, -32, -34, -35])
@@ -46,3 +54,53 @@ def test_what_cannot_be_compared_is_refused():
 def test_risks_that_are_not_finite_are_refused():
     with pytest.raises(InvalidInputError, match="expected finite numbers"):
         concordance([1, 2, 3], [1, 1, 0], [0.1, math.nan, 0.3])
+
+
+@pytest.fixture(scope="module")
+def cohort():
+    random = np.random.default_rng(11)
+    risks = random.normal(size=120)
+    times = np.ceil(random.exponential(20 * np.exp(-risks)))  # whole months: ties
+    seen = np.ceil(random.uniform(5, 60, 120))
+    return np.minimum(times, seen), times <= seen, risks
+
+
+def test_the_interval_of_concordance_is_as_wide_as_that_of_resampled_patients(cohort):
+    times, events, risks = cohort
+    found = concordance_estimate(times, events, risks)
+    assert found.value == concordance(times, events, risks)
+    random = np.random.default_rng(12)
+    draws = []
+    for _ in range(300):
+        drawn = random.integers(120, size=120)
+        draws.append(concordance(times[drawn], events[drawn], risks[drawn]))
+    assert found.upper - found.lower == pytest.approx(2 * 1.96 * np.std(draws), rel=0.12)
+
+
+def test_patients_who_are_there_twice_make_the_interval_no_narrower(cohort):
+    times, events, risks = cohort
+    single = concordance_estimate(times, events, risks)
+    doubled = concordance_estimate(*(np.repeat(column, 2) for column in cohort), owners=np.repeat(np.arange(120), 2))
+    assert (doubled.value, doubled.lower) == pytest.approx((single.value, single.lower), abs=5e-3)
+
+
+def test_more_pairs_than_can_be_gone_through_have_no_interval(cohort, monkeypatch):
+    monkeypatch.setattr(survival, "_MOST_FOR_PAIRS", 100)
+    assert math.isnan(concordance_estimate(*cohort).lower)
+
+
+def test_the_share_with_the_event_is_one_less_the_curve_and_unknown_beyond_it():
+    times, events = [1.0, 2.0, 3.0, 4.0], [1, 0, 1, 0]
+    assert event_share(times, events, 3.5).value == pytest.approx(1 - 3 / 4 * 1 / 2)
+    assert event_share(times, events, 5) is None
+    assert event_share(times, [1, 1, 1, 1], 5).value == 1
+
+
+def test_calibration_at_a_horizon_holds_predicted_against_observed_shares():
+    random = np.random.default_rng(13)
+    chances = np.repeat([0.2, 0.6], 400)
+    times = random.exponential(-12 / np.log(1 - chances))
+    points = horizon_calibration(times, np.ones(800), chances, 12, groups=2)
+    assert [point.predicted for point in points] == pytest.approx([0.2, 0.6])
+    assert [point.observed.value for point in points] == pytest.approx([0.2, 0.6], abs=0.06)
+    assert all(point.observed.lower < point.observed.value < point.observed.upper for point in points)

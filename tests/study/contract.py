@@ -13,7 +13,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from evaluation.evaluate import BinaryTask, read_task
+from evaluation.tasks import BinaryTask, read_task
 from preop.engines.submissions import find_test_cases
 from preop.errors import InvalidModelError
 from preop.grandchallenge.algorithm import Algorithm

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,8 +37,20 @@ def read_toml(path: Path, kind: type[Settings], **known: Any) -> Settings:
 
 
 def to_toml(table: Mapping[str, Any]) -> str:
-    """Write a flat table as TOML: a JSON string, number, boolean or list of them is a TOML one too."""
-    return "".join(f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in table.items())
+    """Write a table as TOML, one line a key: a JSON string, number or boolean is a TOML one too; tables in it are inline."""
+    return "".join(f"{_key(key)} = {_inline(value)}\n" for key, value in table.items())
+
+
+def _inline(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{_key(key)} = {_inline(part)}" for key, part in value.items()) + " }"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_inline, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else json.dumps(key, ensure_ascii=False)
 
 
 def first_validation_error(error: ValidationError, kind: type[BaseModel] | None = None) -> str:

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from preop.cli import evaluating, platform, predicting, proposing, repository, reviewing, running
+from preop.cli import evaluating, hospital, platform, predicting, proposing, repository, reviewing, running
 from preop.cli.app import app, console
 from preop.cli.failures import refuse_failures
 from preop.cli.options import (
@@ -40,7 +40,7 @@ from preop.study import remove_killed_study, simulation_of, training_of
 
 __all__ = ["app"]
 # The import of these has put their commands on the app.
-_ELSEWHERE = (running, predicting, evaluating, proposing, reviewing, platform)
+_ELSEWHERE = (running, predicting, evaluating, hospital, proposing, reviewing, platform)
 NEW_STUDY_PATIENTS = 80
 RUN_NAME, RUN_PATTERN = "%Y-%m-%d_%H%M%S", "[0-9]" * 4 + "-[0-9][0-9]-[0-9][0-9]_" + "[0-9]" * 6
 """Folder of a run of the examples."""

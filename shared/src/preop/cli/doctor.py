@@ -21,9 +21,11 @@ from preop.study import read_model_info
 # One package of each lock that no smaller lock holds.
 LOCKS = {
     "imaging": "SimpleITK",
+    "evaluation": "grand_challenge_metrics",
     "training": "optuna",
     "learning": "nnunetv2",
     "pathology": "timm",
+    "hospital": "highdicom",
     "development": "pytest",
 }
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +18,7 @@ from preop.cli.options import AlgorithmName, EngineOption, ModelOption, MppOptio
 from preop.cli.printing import memory
 from preop.cli.programs import engine_told
 from preop.cohort.inputs import case_of_inputs
+from preop.engines.choosing import EngineChoice
 from preop.engines.programs import algorithm_program
 from preop.engines.running import run
 from preop.engines.workspace import existing_folders
@@ -27,49 +28,101 @@ from preop.grandchallenge.cases import Case, read_case
 from preop.grandchallenge.handing_over import hand_over
 from preop.grandchallenge.options import Options
 
+if TYPE_CHECKING:
+    from preop.report.case import Card
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """How an algorithm is run: by which engine and model, and what the user says of it."""
+
+    algorithm: Algorithm
+    engine: EngineChoice
+    model: Path | None
+    options: Options
+
+    def run(self, case: Case, folder: Path | None, output: Path) -> Card | None:
+        """Run one case, and write its page where that can be done.
+
+        Parameters
+        ----------
+        folder
+            Where the case lies as the platform's ``/input``; None where its files lie anywhere.
+
+        Raises
+        ------
+        InvalidInputError
+            If the algorithm refuses the case.
+        InvalidOutputError
+            If the output folder is not empty.
+        """
+        from preop.cli.pages import page_told
+        from preop.folders import is_empty, locked
+
+        if not is_empty(output):
+            raise InvalidOutputError(f"{output} is not empty: name a new folder, so that nothing is overwritten.")
+        program, model = algorithm_program(self.algorithm), self.model or self.algorithm.folder / "model"
+        engine = engine_told(program, self.engine)
+        with locked(output), _input_folder(case, folder, output) as given:
+            result = run(engine, program, input=given, output=output, model=model, options=self.options)
+        if result.error is not None:
+            if result.details:
+                typer.echo(result.details, err=True)
+            raise InvalidInputError(result.error)
+        console.print(
+            f"{result.seconds:.1f} s, {memory(result.peak_memory_mb)}. The outputs are in {output}", soft_wrap=True
+        )
+        page = page_told(case, output, output, model)
+        if page is not None:
+            console.print(f"Case page: {page.page}", soft_wrap=True)
+        return page
+
 
 @app.command(name="run", cls=CaseCommand)
 def run_case(
     context: typer.Context,
     algorithm: AlgorithmName,
-    output: Annotated[Path, typer.Option(help="A new or empty folder for the outputs.")],
+    output: Annotated[Path | None, typer.Option(help="A new or empty folder for the outputs.")] = None,
     input: Annotated[  # noqa: A002
         Path | None,
         typer.Option(help="Folder as the platform's /input, instead of files: inputs.json and what it names."),
     ] = None,
+    dicom_in: Annotated[
+        Path | None, typer.Option(help="Folder with the DICOM series of a patient, instead of files.")
+    ] = None,
+    dicom_out: Annotated[
+        Path | None, typer.Option(help="A new folder for the results as DICOM: SEG, SR and the case page.")
+    ] = None,
+    patient: Annotated[str | None, typer.Option(help="Number of the patient, where --dicom-in holds several.")] = None,
     model: ModelOption = None,
     engine: EngineOption = "auto",
     mpp: MppOption = None,
     trust_model: TrustOption = False,  # noqa: FBT002
 ) -> None:
-    """Run an algorithm on one case: its files as they are, or a folder as the platform lays it out.
+    """Run an algorithm on one case: its files as they are, a folder as the platform lays it out, or the series of a PACS.
 
     Each algorithm takes its own files, by options of their own: `preop run ALGORITHM --help` lists them. A file is NIfTI, MHA,
     MHD, NRRD, a folder of DICOM slices, DICOM contours or segmentations, or a slide.
 
-    Example: `preop run sarcoma_lung_metastasis --ct-image ct.nii.gz --ct-tumour-segmentation tumour.nii.gz --age-years 61 --output result`
+    Examples: `preop run sarcoma_lung_metastasis --ct-image ct.nii.gz --ct-tumour-segmentation tumour.nii.gz --age-years 61 --output result`;
+    `preop run lung_nodal_stage --dicom-in series --dicom-out results` goes from DICOM to DICOM
     """
-    from preop.cli.pages import page_told
-    from preop.folders import is_empty, locked
-
     described = repository.find_algorithm(algorithm)
-    case = _named_case(described, input, given_inputs(context, described), mpp)
-    if not is_empty(output):
-        raise InvalidOutputError(f"{output} is not empty: name a new folder, so that nothing is overwritten.")
-    program, used = algorithm_program(described), model or described.folder / "model"
-    chosen = engine_told(program, engine)
-    with locked(output), _input_folder(case, input, output) as folder:
-        result = run(chosen, program, input=folder, output=output, model=used, options=Options(mpp, trust_model))
-    if result.error is not None:
-        if result.details:
-            typer.echo(result.details, err=True)
-        raise InvalidInputError(result.error)
-    console.print(
-        f"{result.seconds:.1f} s, {memory(result.peak_memory_mb)}. The outputs are in {output}", soft_wrap=True
-    )
-    page = page_told(case, output, output, used)
-    if page is not None:
-        console.print(f"Case page: {page.page}", soft_wrap=True)
+    chosen = Chosen(described, engine, model, Options(mpp, trust_model))
+    given = given_inputs(context, described)
+    if dicom_in is not None or dicom_out is not None:
+        from preop.cli.series import run_series
+
+        if dicom_in is None or dicom_out is None or input is not None or given:
+            raise InvalidInputError(
+                "--dicom-in and --dicom-out go together, and take the place of --input and of files."
+            )
+        run_series(chosen, dicom_in, dicom_out, output, patient)
+        return
+    case = _named_case(described, input, given, mpp)
+    if output is None:
+        raise InvalidInputError("Name a new folder for the outputs: --output FOLDER.")
+    chosen.run(case, input, output)
 
 
 def _named_case(algorithm: Algorithm, folder: Path | None, given: Mapping[str, str], mpp: float | None) -> Case:

@@ -84,7 +84,7 @@ def evaluation_program(folder: Path) -> Program:
         module=f"{folder.name}.evaluate",
         folder=folder.absolute(),
         repository=folder.absolute().parent,
-        requirements="imaging",
+        requirements="evaluation",
         memory_gb=EVALUATION_MEMORY_GB,
         time_limit_s=EVALUATION_LIMIT_S,
         serves=False,

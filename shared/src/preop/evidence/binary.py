@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,11 +21,13 @@ from preop.statistics import (
     Estimate,
     Recalibration,
     RocCurve,
+    auc_clustered,
     auc_delong,
     brier_score,
     calibration_curve,
     compare_aucs,
     decision_curve,
+    owners_of,
     recalibrate,
     roc_curve,
     youden_threshold,
@@ -47,17 +50,27 @@ class BinaryPredictions:
         Higher where the outcome is more likely (n,): likelihoods, or the scores of a rule.
     decisions
         Whether each case was called positive (n,); None where nothing was decided.
+    patients
+        Whom each case belongs to (n,), where several may be of one; None where each is a patient of its own.
     """
 
     labels: NDArray[np.bool_]
     scores: NDArray[np.float64]
     decisions: NDArray[np.bool_] | None = None
+    patients: tuple[str, ...] | None = None
 
     @classmethod
-    def of(cls, labels: ArrayLike, scores: ArrayLike, decisions: ArrayLike | None = None) -> BinaryPredictions:
+    def of(
+        cls,
+        labels: ArrayLike,
+        scores: ArrayLike,
+        decisions: ArrayLike | None = None,
+        patients: Sequence[str] | None = None,
+    ) -> BinaryPredictions:
         """Take them from lists."""
         called = None if decisions is None else np.array(decisions, dtype=np.bool_)
-        return cls(np.array(labels, dtype=np.bool_), np.array(scores, dtype=np.float64), called)
+        owners = None if patients is None else tuple(patients)
+        return cls(np.array(labels, dtype=np.bool_), np.array(scores, dtype=np.float64), called, owners)
 
     @classmethod
     def by_folds(cls, labels: ArrayLike, scores: ArrayLike, folds: Sequence[str]) -> BinaryPredictions:
@@ -88,10 +101,19 @@ class BinaryPredictions:
         """Whether anything can be ranked."""
         return 0 < self.events < self.cases
 
+    @cached_property
+    def owners(self) -> NDArray[np.intp] | None:
+        """Number of the patient of each case (n,); None where no patient has several."""
+        return owners_of(self.patients, self.cases)
+
     @property
     def auc(self) -> Estimate | None:
-        """AUC with DeLong's interval; None where all cases have the same outcome."""
-        return auc_delong(self.labels, self.scores) if self.has_both_outcomes else None
+        """AUC with DeLong's interval, or Obuchowski's by patient; None where all cases have the same outcome."""
+        if not self.has_both_outcomes:
+            return None
+        if self.patients is None or self.owners is None:
+            return auc_delong(self.labels, self.scores)
+        return auc_clustered(self.labels, self.scores, self.patients)
 
     @property
     def counts(self) -> BinaryCounts:
@@ -128,7 +150,7 @@ class BinaryPredictions:
     @property
     def recalibration(self) -> Recalibration | None:
         """Slope and intercept of likelihoods; None where all cases have the same outcome."""
-        return recalibrate(self.labels, self.scores) if self.has_both_outcomes else None
+        return recalibrate(self.labels, self.scores, owners=self.owners) if self.has_both_outcomes else None
 
     @property
     def has_slope(self) -> bool:

@@ -18,6 +18,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError, field_validator, model_validator
 
 from preop.errors import InvalidInputError
+from preop.grandchallenge.series_rules import SeriesRule
 from preop.toml import first_validation_error, read_toml
 
 DESCRIPTION_FILE = "algorithm.toml"
@@ -89,6 +90,7 @@ class Socket(_Checked):
     choices: tuple[str, ...] = Field((), description="the values a String may take")
     json_schema: str | None = Field(None, description="file beside algorithm.toml with the JSON schema of an Anything")
     columns: tuple[str, ...] = Field((), description="columns of cohort.csv that together make this JSON object")
+    series: SeriesRule | None = Field(None, description="which DICOM series an import takes for it")
 
     @field_validator("relative_path")
     @classmethod

@@ -29,7 +29,26 @@ from preop.imaging import (
 
 INPUTS_FILE = "inputs.json"
 FEW_INTERFACES = 3
-IMAGE_SUFFIXES = (".mha", ".mhd", ".nii.gz", ".nii", ".nrrd", ".tiff", ".tif", ".dcm")
+# Longer endings before those that they end in.
+IMAGE_SUFFIXES = (
+    *(".mha", ".mhd", ".nii.gz", ".nii", ".nrrd", ".dcm"),
+    *(
+        ".ome.tiff",
+        ".ome.tif",
+        ".tiff",
+        ".tif",
+        ".svs",
+        ".ndpi",
+        ".mrxs",
+        ".scn",
+        ".bif",
+        ".vms",
+        ".vmu",
+        ".isyntax",
+        ".czi",
+    ),
+    *(".png", ".jpeg", ".jpg"),
+)
 
 Opened = TypeVar("Opened")
 

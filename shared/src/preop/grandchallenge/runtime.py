@@ -22,6 +22,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
+from preop.atomic import move_all, staging
 from preop.errors import InvalidInputError, PreopError, unexpected
 from preop.grandchallenge.algorithm import Algorithm, read_algorithm
 from preop.grandchallenge.cases import Case
@@ -29,7 +30,7 @@ from preop.grandchallenge.handing_over import read_input
 from preop.grandchallenge.outputs import Output, write_outputs
 from preop.grandchallenge.predictions import Job, read_predictions
 from preop.grandchallenge.roots import Roots
-from preop.grandchallenge.values import to_json
+from preop.grandchallenge.values import JSON, to_json
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -135,10 +136,18 @@ def _has_warnings(output: Mapping[str, Any]) -> bool:
     return isinstance(output.get("warnings"), list)
 
 
-def run_evaluation(evaluate: Callable[[list[Job], Path], Mapping[str, Any]]) -> NoReturn:
-    """Run an evaluation: ``evaluate(jobs, ground_truth)`` makes the content of ``metrics.json``.
+def run_evaluation(
+    evaluate: Callable[[list[Job], Path], Mapping[str, Any]],
+    outputs: Callable[[Mapping[str, Any], Path], Mapping[str, JSON]],
+) -> NoReturn:
+    """Run an evaluation, once for a submission; it never serves, and says so where it is asked to.
 
-    It is run once for a submission and never serves: asked to, it says so and ends.
+    Parameters
+    ----------
+    evaluate
+        Takes the jobs and the ground truth, and makes the content of ``metrics.json``.
+    outputs
+        Takes that content and the ground truth, and gives what else is written, by file name.
     """
     _end_in_order_when_asked_to(128 + signal.SIGTERM)
     roots = Roots.from_environment()
@@ -149,13 +158,12 @@ def run_evaluation(evaluate: Callable[[list[Job], Path], Mapping[str, Any]]) -> 
                 f"{API_METHOD_VARIABLE} is {method!r}, and an evaluation does not serve: build its image with exec."
             )
         _check_packing(roots.ground_truth)
-        metrics = to_json(evaluate(read_predictions(roots.input), roots.ground_truth))
-        partial = roots.output / f".{METRICS_FILE}"
-        try:
-            partial.write_text(metrics, encoding="utf-8")
-            partial.replace(roots.output / METRICS_FILE)
-        finally:
-            partial.unlink(missing_ok=True)
+        metrics = evaluate(read_predictions(roots.input), roots.ground_truth)
+        files = {name: to_json(content) for name, content in outputs(metrics, roots.ground_truth).items()}
+        with staging(roots.output) as partial:
+            for name, content in (files | {METRICS_FILE: to_json(metrics)}).items():
+                (partial / name).write_text(content, encoding="utf-8")
+            move_all([(path, roots.output / path.name) for path in sorted(partial.iterdir())])
 
     sys.exit(_reported(evaluate_all))
 

@@ -4,7 +4,7 @@ from preop.imaging.diameters import AxialDiameters, axial_axis, axial_diameters
 from preop.imaging.files import files_of, from_sitk, read_geometry, read_image, to_sitk, write_image
 from preop.imaging.frames import overlap, to_common_frame
 from preop.imaging.images import Geometry, Image
-from preop.imaging.masks import on_grid, read_labels, read_mask
+from preop.imaging.masks import matching_regions, on_grid, read_labels, read_mask, region_names
 from preop.imaging.orientation import reorient, reorient_like, slice_axis, slices_first
 from preop.imaging.regions import bounding_box, components, crop, crop_geometry, split_touching
 from preop.imaging.resampling import aligned_grid, resample, resample_like
@@ -30,6 +30,7 @@ __all__ = [
     "crop_geometry",
     "files_of",
     "from_sitk",
+    "matching_regions",
     "on_grid",
     "overlap",
     "read_geometry",
@@ -37,6 +38,7 @@ __all__ = [
     "read_labels",
     "read_mask",
     "read_tiff",
+    "region_names",
     "reorient",
     "reorient_like",
     "resample",

@@ -6,7 +6,7 @@ import fnmatch
 import itertools
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -64,13 +64,16 @@ def read_mask(path: Path, *, label: int | str | None = None, like: Geometry | No
     return Image(labels.voxels == wanted, labels.geometry, labels.notes)
 
 
-def read_labels(path: Path, *, like: Geometry | None = None, scan: str = "the scan") -> Image:
+def read_labels(path: Path, *, label: str | None = None, like: Geometry | None = None, scan: str = "the scan") -> Image:
     """Read a label map with all its values: one number a structure, as those who drew it gave them.
 
     Parameters
     ----------
     path
         As for :func:`read_mask`.
+    label
+        Of contours and DICOM segmentations, the regions whose names fit this pattern alone, numbered from 1 in the order of
+        their own numbers.
     like
         The scan's grid, as there.
     scan
@@ -82,9 +85,11 @@ def read_labels(path: Path, *, like: Geometry | None = None, scan: str = "the sc
         If values are not whole numbers, or the map lies on another grid than ``like``.
     """
     contours = _contours_in(path)
+    segments = None if contours is not None else _segments_in(path)
+    if label and (found := contours or segments):
+        return _regions(found, label, like, read=_of_contours if contours else _of_segments)
     if contours is not None:
         return _as_labels(_of_contours(contours, None, like))
-    segments = _segments_in(path)
     if segments is not None:
         from preop.imaging.dicom.segmentations import draw_segments
 
@@ -263,6 +268,48 @@ def _of_segments(path: Path, label: int | str | None, like: Geometry | None) -> 
     if not (labels == chosen).any():
         raise InvalidInputError(f"{path.name} is empty: no voxel belongs to {names[chosen] or chosen}.")
     return Image(labels == chosen, grid)
+
+
+def region_names(path: Path) -> dict[int, str]:
+    """Names of the regions of DICOM contours or of a DICOM segmentation, by their numbers; empty of any other file.
+
+    Raises
+    ------
+    InvalidInputError
+        If the file is damaged.
+    """
+    from preop.imaging.dicom.segmentations import segment_names
+    from preop.imaging.dicom.structures import structure_names
+
+    if contours := _contours_in(path):
+        return structure_names(contours)
+    segments = _segments_in(path)
+    return segment_names(segments) if segments else {}
+
+
+def matching_regions(names: Mapping[int, str], label: int | str) -> list[int]:
+    """Numbers of the regions that a label means: its number, its name, or a pattern of it with ``*``."""
+    return _matching(sorted(names), names, str(label))
+
+
+def _regions(
+    path: Path, label: str, like: Geometry | None, *, read: Callable[[Path, int | str | None, Geometry | None], Image]
+) -> Image:
+    """Draw all regions that fit a pattern, each with a number; a voxel that two share is the first one's."""
+    names = region_names(path)
+    numbers = matching_regions(names, label)
+    if not numbers:
+        raise InvalidInputError(f"The label {label} is not in {path.name}; it holds {_listed(sorted(names), names)}.")
+    drawn = [read(path, number, like) for number in numbers]
+    voxels = np.zeros(drawn[0].shape, dtype=np.uint8 if len(drawn) < 256 else np.uint16)
+    shared = 0
+    for number, mask in enumerate(drawn, 1):
+        shared += int((mask.voxels & (voxels > 0)).sum())
+        voxels[mask.voxels & (voxels == 0)] = number
+    notes = [note for mask in drawn for note in mask.notes]
+    if shared:
+        notes.append(f"{shared} voxels lie in two of the regions; they were counted to the first.")
+    return Image(voxels, drawn[0].geometry, tuple(notes))
 
 
 def _as_labels(mask: Image) -> Image:

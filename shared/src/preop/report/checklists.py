@@ -1,4 +1,4 @@
-"""Reporting guidelines, and where a training report answers them.
+"""Reporting guidelines, and where a training report or the page of an evaluation answers them.
 
 Each item is put in words of our own under the number it has in the guideline.
 
@@ -6,6 +6,10 @@ References
 ----------
 Collins GS, et al. TRIPOD+AI statement: updated guidance for reporting clinical prediction models that use regression or
 machine learning methods. BMJ 2024;385:e078378.
+Bossuyt PM, et al. STARD 2015: an updated list of essential items for reporting diagnostic accuracy studies.
+BMJ 2015;351:h5527.
+Sounderajah V, et al. The STARD-AI reporting guideline for diagnostic accuracy studies using artificial intelligence.
+Nat Med 2025;31:3283-9.
 Kocak B, et al. CheckList for EvaluAtion of Radiomics research (CLEAR). Insights Imaging 2023;14:75.
 """
 
@@ -43,11 +47,14 @@ class Item:
         Of the guideline, and what it asks for in short.
     topics
         Where the report answers it, at least in part; none where it cannot.
+    in_evaluation
+        Where the page of an evaluation answers it, by the names of its sections.
     """
 
     number: str
     words: str
     topics: tuple[Topic, ...] = ()
+    in_evaluation: tuple[str, ...] = ()
 
 
 _S = Topic
@@ -59,12 +66,12 @@ TRIPOD_AI = (
     Item("3b", "Intended patients, place in their care, and users"),
     Item("3c", "Known inequalities between groups of patients"),
     Item("4", "Objectives: development, evaluation, or both", (_S.RESULT,)),
-    Item("5a", "Sources of the data"),
+    Item("5a", "Sources of the data", in_evaluation=("method",)),
     Item("5b", "Dates of inclusion and follow-up"),
     Item("6a", "Setting and centres", (_S.CENTRES,)),
     Item("6b", "Eligibility criteria"),
     Item("6c", "Treatments received"),
-    Item("7", "Preparation and checks of the data", (_S.METHOD,)),
+    Item("7", "Preparation and checks of the data", (_S.METHOD,), in_evaluation=("method",)),
     Item("8a", "Outcome: definition and time horizon"),
     Item("8b", "Who judged the outcome, and how consistently"),
     Item("8c", "Blinding when the outcome was judged"),
@@ -72,17 +79,34 @@ TRIPOD_AI = (
     Item("9b", "Definition and timing of the predictors"),
     Item("9c", "Who measured predictors that need judgement"),
     Item("10", "Sample size", (_S.WARNINGS,)),
-    Item("11", "Missing data", (_S.METHOD, _S.COHORT)),
+    Item(
+        "11",
+        "Missing data",
+        (_S.METHOD, _S.COHORT),
+        in_evaluation=(
+            "patients",
+            "failures",
+        ),
+    ),
     Item("12a", "How the data were divided", (_S.METHOD,)),
     Item("12b", "Handling of predictors", (_S.METHOD,)),
     Item("12c", "Kind of model, all steps of building and internal validation", (_S.METHOD, _S.FORMULA)),
-    Item("12d", "Differences between centres in the analysis", (_S.METHOD, _S.CENTRES)),
-    Item("12e", "Measures and plots of performance", (_S.METHOD, _S.DETAILS)),
+    Item("12d", "Differences between centres in the analysis", (_S.METHOD, _S.CENTRES), in_evaluation=("groups",)),
+    Item(
+        "12e",
+        "Measures and plots of performance",
+        (_S.METHOD, _S.DETAILS),
+        in_evaluation=(
+            "method",
+            "figures",
+            "charts",
+        ),
+    ),
     Item("12f", "Updating of the model"),
-    Item("12g", "How predictions were computed in an evaluation", (_S.METHOD,)),
+    Item("12g", "How predictions were computed in an evaluation", (_S.METHOD,), in_evaluation=("method",)),
     Item("13", "Class imbalance", (_S.METHOD,)),
-    Item("14", "Fairness"),
-    Item("15", "Output of the model, and its threshold", (_S.METHOD, _S.FORMULA)),
+    Item("14", "Fairness", in_evaluation=("groups",)),
+    Item("15", "Output of the model, and its threshold", (_S.METHOD, _S.FORMULA), in_evaluation=("results",)),
     Item("16", "Differences between development and evaluation data", (_S.EXTERNAL,)),
     Item("17", "Ethical approval and consent"),
     Item("18a", "Funding"),
@@ -92,17 +116,41 @@ TRIPOD_AI = (
     Item("18e", "Availability of the data"),
     Item("18f", "Availability of the code"),
     Item("19", "Involvement of patients and the public"),
-    Item("20a", "Flow of participants, and the outcome", (_S.MODELS,)),
+    Item("20a", "Flow of participants, and the outcome", (_S.MODELS,), in_evaluation=("patients",)),
     Item("20b", "Characteristics of the participants", (_S.COHORT,)),
     Item("20c", "Comparison of development and evaluation data", (_S.EXTERNAL,)),
-    Item("21", "Patients and events in each analysis", (_S.MODELS,)),
+    Item(
+        "21",
+        "Patients and events in each analysis",
+        (_S.MODELS,),
+        in_evaluation=(
+            "patients",
+            "groups",
+        ),
+    ),
     Item("22", "The full model, so that others can use it", (_S.FORMULA,)),
-    Item("23a", "Performance with intervals", (_S.MODELS, _S.DETAILS)),
-    Item("23b", "Differences in performance between centres", (_S.CENTRES,)),
+    Item(
+        "23a",
+        "Performance with intervals",
+        (_S.MODELS, _S.DETAILS),
+        in_evaluation=(
+            "figures",
+            "charts",
+        ),
+    ),
+    Item("23b", "Differences in performance between centres", (_S.CENTRES,), in_evaluation=("groups",)),
     Item("24", "Results of updating"),
     Item("25", "Interpretation", (_S.RESULT,)),
-    Item("26", "Limitations", (_S.WARNINGS,)),
-    Item("27a", "What is done with poor or missing input", (_S.METHOD,)),
+    Item("26", "Limitations", (_S.WARNINGS,), in_evaluation=("unknown",)),
+    Item(
+        "27a",
+        "What is done with poor or missing input",
+        (_S.METHOD,),
+        in_evaluation=(
+            "failures",
+            "figures",
+        ),
+    ),
     Item("27b", "Interaction and expertise that users need"),
     Item("27c", "Next steps"),
 )
@@ -166,4 +214,41 @@ CLEAR = (
     Item("56", "Code of modelling shared"),
     Item("57", "Final model shared", (_S.FORMULA,)),
     Item("58", "A system ready to use shared"),
+)
+
+STARD = (
+    Item("1", "Title or abstract names a measure of accuracy"),
+    Item("2", "Structured abstract"),
+    Item("3", "Background, intended use and place of the test"),
+    Item("4", "Objectives and hypotheses"),
+    Item("5", "Data collected before or after the tests"),
+    Item("6", "Eligibility criteria"),
+    Item("7", "How eligible patients were found"),
+    Item("8", "Setting, places and dates"),
+    Item("9", "Consecutive, random or convenience series"),
+    Item("10a", "The test, so that it can be repeated"),
+    Item("10b", "The reference standard, so that it can be repeated", in_evaluation=("method",)),
+    Item("11", "Why this reference standard"),
+    Item("12a", "Cut-offs of the test, set before or after", in_evaluation=("results",)),
+    Item("12b", "Cut-offs of the reference standard"),
+    Item("13a", "What those who did the test knew"),
+    Item("13b", "What those who judged the reference knew"),
+    Item("14", "Methods of estimating and comparing accuracy", in_evaluation=("method", "figures", "comparisons")),
+    Item("15", "What was done with indeterminate results", in_evaluation=("method", "figures")),
+    Item("16", "What was done with missing data", in_evaluation=("method", "failures")),
+    Item("17", "Analyses of variability, planned or not", in_evaluation=("groups",)),
+    Item("18", "Intended sample size"),
+    Item("19", "Flow of participants", in_evaluation=("patients",)),
+    Item("20", "Characteristics of the participants"),
+    Item("21a", "Severity of disease in those who have it", in_evaluation=("patients",)),
+    Item("21b", "Other diagnoses in those who do not"),
+    Item("22", "Time and treatment between test and reference"),
+    Item("23", "Table of test by reference", in_evaluation=("results", "charts")),
+    Item("24", "Accuracy with its precision", in_evaluation=("figures",)),
+    Item("25", "Adverse events"),
+    Item("26", "Limitations", in_evaluation=("unknown",)),
+    Item("27", "Meaning for practice"),
+    Item("28", "Registration"),
+    Item("29", "Protocol"),
+    Item("30", "Funding"),
 )

@@ -153,7 +153,24 @@ class Links:
     kind: ClassVar = "links"
 
 
-Block = str | Note | Heading | Figures | Table | Charts | Gallery | Links
+@dataclass(frozen=True)
+class FlowStep:
+    """A stage that cases pass: how many reach it, in words what they are, and what is said beside it."""
+
+    count: int
+    words: str
+    beside: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Flow:
+    """How many cases reach which stage, from the top."""
+
+    steps: Sequence[FlowStep]
+    kind: ClassVar = "flow"
+
+
+Block = str | Note | Heading | Figures | Table | Charts | Gallery | Links | Flow
 """A part of a section; a text is a paragraph."""
 
 

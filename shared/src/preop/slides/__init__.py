@@ -1,5 +1,6 @@
 """Slides in micrometres: reading, tissue, tiles, encoders and stored features; studies are not known."""
 
+from preop.slides.converting import convert_slide
 from preop.slides.encoders import Encoder, EncoderInfo, adopt_encoder, new_small_encoder, read_encoder, write_encoder
 from preop.slides.features import FeatureStore, Regions, TileFeatures, encode_tiles, flat, in_regions
 from preop.slides.levels import Level
@@ -22,6 +23,7 @@ __all__ = [
     "adopt_encoder",
     "assessable",
     "check_assessable",
+    "convert_slide",
     "encode_tiles",
     "find_tissue",
     "flat",

@@ -1,6 +1,6 @@
 """Numbers in, numbers out: discrimination, decisions, agreement, calibration, association and survival."""
 
-from preop.statistics.agreement import Agreement
+from preop.statistics.agreement import Agreement, ordinal_aucs, quadratic_weighted_kappas
 from preop.statistics.association import (
     LogisticRegression,
     OddsRatio,
@@ -17,11 +17,20 @@ from preop.statistics.calibration import (
     Recalibration,
     brier_score,
     calibration_curve,
+    expected_calibration_error,
     recalibrate,
     scaled_brier_score,
 )
 from preop.statistics.decisions import DecisionCurve, decision_curve
 from preop.statistics.description import CohortRow, cohort_table
+from preop.statistics.detection import (
+    DetectionRanking,
+    FrocCurve,
+    Marks,
+    Matched,
+    froc_curve,
+    match_marks,
+)
 from preop.statistics.discrimination import (
     AucComparison,
     RocBand,
@@ -53,11 +62,31 @@ from preop.statistics.intervals import (
     mean_estimate,
     wilson,
 )
+from preop.statistics.paired import PairedProportions, compare_proportions
+from preop.statistics.ranking import Ranking, average_precision, mean_specificity
 from preop.statistics.reliability import intraclass_correlation
-from preop.statistics.survival import SurvivalCurve, concordance, kaplan_meier, log_rank
+from preop.statistics.resampling import (
+    REPEATS,
+    bootstrap,
+    multinomial_tables,
+    owners_of,
+    percentile_interval,
+    resampled_p_value,
+)
+from preop.statistics.survival import (
+    HorizonPoint,
+    SurvivalCurve,
+    concordance,
+    concordance_estimate,
+    event_share,
+    horizon_calibration,
+    kaplan_meier,
+    log_rank,
+)
 from preop.statistics.wording import difference_in_words, p_value_in_words
 
 __all__ = [
+    "REPEATS",
     "Agreement",
     "AucComparison",
     "BinaryCounts",
@@ -66,11 +95,18 @@ __all__ = [
     "CountPoint",
     "Coverage",
     "DecisionCurve",
+    "DetectionRanking",
     "Estimate",
+    "FrocCurve",
+    "HorizonPoint",
     "LogisticRegression",
+    "Marks",
+    "Matched",
     "OddsRatio",
     "PairedComparison",
+    "PairedProportions",
     "RankTest",
+    "Ranking",
     "Recalibration",
     "RocBand",
     "RocCurve",
@@ -80,31 +116,47 @@ __all__ = [
     "auc",
     "auc_clustered",
     "auc_delong",
+    "average_precision",
+    "bootstrap",
     "brier_score",
     "calibration_curve",
     "central_coverage",
     "cohort_table",
     "compare_aucs",
+    "compare_proportions",
     "compare_resampled",
     "concordance",
+    "concordance_estimate",
     "corrected_resampled_t",
     "count_calibration",
     "decision_curve",
     "difference_in_words",
     "distribution_of_the_others",
+    "event_share",
+    "expected_calibration_error",
+    "froc_curve",
+    "horizon_calibration",
     "intraclass_correlation",
     "kaplan_meier",
     "log_rank",
     "logistic_regression",
     "mann_whitney",
+    "match_marks",
     "mean_bootstrap",
     "mean_estimate",
     "mean_roc_band",
+    "mean_specificity",
+    "multinomial_tables",
     "oracle_auc",
+    "ordinal_aucs",
+    "owners_of",
     "p_value_in_words",
+    "percentile_interval",
     "predictive_values",
+    "quadratic_weighted_kappas",
     "ranked_probability_scores",
     "recalibrate",
+    "resampled_p_value",
     "roc_band",
     "roc_curve",
     "scaled_brier_score",

@@ -7,12 +7,14 @@ Psychol Bull 1968;70:213-20.
 Fleiss JL, Cohen J, Everitt BS. Large sample standard errors of kappa and weighted kappa.
 Psychol Bull 1969;72:323-7.
 Efron B, Stein C. The jackknife estimate of variance. Ann Stat 1981;9:586-96.
+Obuchowski NA. Estimating and comparing diagnostic tests' accuracy when the gold standard is not binary.
+Acad Radiol 2005;12:1198-204.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,8 +60,8 @@ class Agreement:
         if strange:
             raise InvalidInputError(f"A stage is '{strange[0]}'; expected one of {', '.join(categories)}.")
         matrix = np.zeros((len(place), len(place)), dtype=np.int64)
-        for true, called in zip(reference, predicted, strict=True):
-            matrix[place[true], place[called]] += 1
+        pairs = np.array([[place[stage] for stage in stages] for stages in (reference, predicted)])
+        np.add.at(matrix, tuple(pairs), 1)
         return cls(tuple(categories), matrix)
 
     @property
@@ -73,6 +75,26 @@ class Agreement:
         return wilson(int(np.trace(self.matrix)), self.cases)
 
     @property
+    def ordinal_auc(self) -> Estimate | None:
+        """How often, of two cases of different stages, the one of the higher stage is given the higher one (Obuchowski 2005).
+
+        Equal ones count one half. The interval is symmetric on the logit scale with the jackknife's variance, NaN where that
+        vanishes. None where all cases have the same true stage.
+        """
+        from scipy.special import expit, logit
+        from scipy.stats import t
+
+        if np.count_nonzero(self.matrix.sum(axis=1)) < 2:
+            return None
+        area = float(ordinal_aucs(self.matrix[np.newaxis].astype(np.float64))[0])
+        variance = self._jackknife_variance(ordinal_aucs)
+        if not variance > NO_VARIANCE or area in (0, 1):
+            return Estimate.without_interval(area)
+        half_width = float(t.ppf(0.975, self.cases - 1)) * math.sqrt(variance) / (area * (1 - area))
+        lower, upper = expit(logit(area) + np.array([-half_width, half_width]))
+        return Estimate(area, float(lower), float(upper))
+
+    @property
     def quadratic_weighted_kappa(self) -> Estimate | None:
         """Cohen's kappa with quadratic weights; the interval is symmetric on Fisher's z scale.
 
@@ -82,8 +104,7 @@ class Agreement:
         possible by chance. The interval is NaN where the variance vanishes, as with perfect agreement or one stage
         for all.
         """
-        squared = np.subtract.outer(np.arange(len(self.categories)), np.arange(len(self.categories))) ** 2
-        return self._kappa(squared.astype(np.float64))
+        return self._kappa(_squared_distances(len(self.categories)))
 
     @property
     def kappa(self) -> Estimate | None:
@@ -97,21 +118,21 @@ class Agreement:
         if in_use.sum() == 1:
             return None
         kappa = float(_kappas(self.matrix[np.newaxis].astype(np.float64), disagreement)[0])
-        variance = self._jackknife_variance(disagreement)
+        variance = self._jackknife_variance(lambda tables: _kappas(tables, disagreement))
         if not variance > NO_VARIANCE or abs(kappa) >= 1:
             return Estimate.without_interval(kappa)
         half_width = float(t.ppf(0.975, self.cases - 1)) * math.sqrt(variance) / (1 - kappa**2)
         lower, upper = np.tanh(np.arctanh(kappa) + np.array([-half_width, half_width]))
         return Estimate(kappa, float(lower), float(upper))
 
-    def _jackknife_variance(self, disagreement: NDArray[np.float64]) -> float:
-        """Variance of kappa from leaving out each case; NaN where it is undefined without one of them."""
+    def _jackknife_variance(self, figure: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> float:
+        """Variance of a figure of tables from leaving out each case; NaN where it is undefined without one of them."""
         cells = np.argwhere(self.matrix)
         without_one = np.repeat(self.matrix[np.newaxis].astype(np.float64), len(cells), axis=0)
         without_one[np.arange(len(cells)), cells[:, 0], cells[:, 1]] -= 1
-        kappas, weights = _kappas(without_one, disagreement), self.matrix[cells[:, 0], cells[:, 1]]
-        mean = np.average(kappas, weights=weights)
-        return float((self.cases - 1) / self.cases * (weights * (kappas - mean) ** 2).sum())
+        figures, weights = figure(without_one), self.matrix[cells[:, 0], cells[:, 1]]
+        mean = np.average(figures, weights=weights)
+        return float((self.cases - 1) / self.cases * (weights * (figures - mean) ** 2).sum())
 
     def as_dict(self) -> dict[str, dict[str, int]]:
         """Nested counts for a JSON file: reference stage, then predicted stage."""
@@ -119,6 +140,26 @@ class Agreement:
             true: {called: int(count) for called, count in zip(self.categories, row, strict=True)}
             for true, row in zip(self.categories, self.matrix, strict=True)
         }
+
+
+def quadratic_weighted_kappas(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Quadratic weighted kappa of each table (t, k, k); NaN where no disagreement is possible by chance."""
+    return _kappas(matrices, _squared_distances(matrices.shape[-1]))
+
+
+def ordinal_aucs(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Obuchowski's ordinal AUC of each table (t, k, k), every pair of stages weighed by its cases; NaN with one true stage."""
+    # Cases with a higher true stage, by the stage that they were given; then those given a higher one, half of the equal ones.
+    above = matrices[:, ::-1].cumsum(axis=1)[:, ::-1] - matrices
+    given_more = above[:, :, ::-1].cumsum(axis=2)[:, :, ::-1] - above / 2
+    pairs = (matrices.sum(axis=2) * above.sum(axis=2)).sum(axis=1)
+    ordered = (matrices * given_more).sum(axis=(1, 2))
+    return np.asarray(np.divide(ordered, pairs, out=np.full(len(matrices), np.nan), where=pairs > 0))
+
+
+def _squared_distances(stages: int) -> NDArray[np.float64]:
+    places = np.arange(stages, dtype=np.float64)
+    return np.subtract.outer(places, places) ** 2
 
 
 def _kappas(matrices: NDArray[np.float64], disagreement: NDArray[np.float64]) -> NDArray[np.float64]:

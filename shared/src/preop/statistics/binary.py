@@ -4,6 +4,10 @@ References
 ----------
 Altman DG, Bland JM. Diagnostic tests 1: sensitivity and specificity. BMJ 1994;308:1552, and Diagnostic tests 2:
 predictive values. BMJ 1994;309:102. Intervals: Wilson 1927, see :mod:`preop.statistics.intervals`.
+Simel DL, Samsa GP, Matchar DB. Likelihood ratios with confidence: sample size estimation for diagnostic test studies.
+J Clin Epidemiol 1991;44:763-70.
+Mercaldo ND, Lau KF, Zhou XH. Confidence intervals for predictive values with an emphasis to case-control studies.
+Stat Med 2007;26:2170-83.
 """
 
 from __future__ import annotations
@@ -84,6 +88,36 @@ class BinaryCounts:
         return _share(right, self.cases - right)
 
     @property
+    def positive_likelihood_ratio(self) -> Estimate | None:
+        """How many times likelier a positive call is in a positive than in a negative; Simel's interval.
+
+        None without positives, negatives, or negatives that are called positive.
+        """
+        return _ratio(self.true_positives, self.false_negatives, self.false_positives, self.true_negatives)
+
+    @property
+    def negative_likelihood_ratio(self) -> Estimate | None:
+        """The same of a negative call; None without positives, negatives, or negatives that are called negative."""
+        return _ratio(self.false_negatives, self.true_positives, self.true_negatives, self.false_positives)
+
+    def predictive_values_at(self, prevalence: float) -> tuple[Estimate | None, Estimate | None]:
+        """Positive and negative predictive value where another share is positive, with the logit interval of Mercaldo 2007.
+
+        Raises
+        ------
+        InvalidInputError
+            If the prevalence is not between 0 and 1.
+        """
+        if self.sensitivity is None or self.specificity is None:
+            return None, None
+        values = predictive_values(self.sensitivity.value, self.specificity.value, prevalence)
+        odds = prevalence / (1 - prevalence) if prevalence < 1 else math.inf
+        positive = _after(values[0], self.positive_likelihood_ratio, odds)
+        # A negative call leaves the complement: the larger the ratio, the smaller the predictive value.
+        missed = _after(1 - values[1], self.negative_likelihood_ratio, odds)
+        return positive, None if missed is None else Estimate(values[1], 1 - missed.upper, 1 - missed.lower)
+
+    @property
     def prevalence(self) -> float:
         """Share of the cases that are positive: the one that the predictive values hold for."""
         return (self.true_positives + self.false_negatives) / self.cases
@@ -108,6 +142,32 @@ def predictive_values(sensitivity: float, specificity: float, prevalence: float)
     true_negative, false_positive = specificity * (1 - prevalence), (1 - specificity) * (1 - prevalence)
     called, dismissed = true_positive + false_positive, true_negative + false_negative
     return (true_positive / called if called else math.nan, true_negative / dismissed if dismissed else math.nan)
+
+
+def _ratio(called: int, missed: int, wrongly: int, rightly: int) -> Estimate | None:
+    """Ratio of two shares, with an interval that is symmetric on the scale of its logarithm (Simel 1991)."""
+    from scipy.stats import norm
+
+    if not (called + missed and wrongly):
+        return None
+    ratio = called / (called + missed) / (wrongly / (wrongly + rightly))
+    variance = math.inf
+    if called:
+        variance = 1 / called - 1 / (called + missed) + 1 / wrongly - 1 / (wrongly + rightly)
+    if not 0 < variance < math.inf:
+        return Estimate.without_interval(ratio)
+    factor = math.exp(float(norm.ppf(0.975)) * math.sqrt(variance))
+    return Estimate(ratio, ratio / factor, ratio * factor)
+
+
+def _after(value: float, ratio: Estimate | None, odds: float) -> Estimate | None:
+    """Probability after a call, with the interval that the likelihood ratio gives it."""
+    if math.isnan(value):
+        return None
+    if ratio is None or math.isnan(ratio.lower):
+        return Estimate.without_interval(value)
+    lower, upper = (end * odds / (1 + end * odds) for end in (ratio.lower, ratio.upper))
+    return Estimate(value, lower, upper)
 
 
 def _share(right: int, wrong: int) -> Estimate | None:

@@ -10,6 +10,7 @@ Van Calster B, et al. Calibration: the Achilles heel of predictive analytics. BM
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,10 +87,17 @@ def scaled_brier_score(labels: ArrayLike, probabilities: ArrayLike) -> float:
     return 1 - brier_score(truth, probabilities) / (prevalence * (1 - prevalence))
 
 
-def recalibrate(labels: ArrayLike, probabilities: ArrayLike) -> Recalibration:
+def recalibrate(
+    labels: ArrayLike, probabilities: ArrayLike, *, owners: NDArray[np.intp] | None = None
+) -> Recalibration:
     """Calibration slope, and calibration in the large, with 95 % Wald intervals (Van Calster 2019).
 
     Probabilities nearer than 1e-6 to 0 or 1 are moved there.
+
+    Parameters
+    ----------
+    owners
+        Number of the patient of each case (n,), where several are of one: the intervals are then by patient.
 
     Raises
     ------
@@ -100,11 +108,19 @@ def recalibrate(labels: ArrayLike, probabilities: ArrayLike) -> Recalibration:
     inside = np.clip(as_probabilities(probabilities, truth), SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)
     logits = np.log(inside / (1 - inside))
     of_positives, of_negatives = by_class(truth, logits)
-    intercept = _logistic_coefficient(truth, np.ones_like(logits)[:, None], offset=logits)
+    intercept = _logistic_coefficient(truth, np.ones_like(logits)[:, None], owners, offset=logits)
     separated = of_positives.min() >= of_negatives.max() or of_negatives.min() >= of_positives.max()
     if separated:
         return Recalibration(Estimate.without_interval(np.nan), intercept)
-    return Recalibration(_logistic_coefficient(truth, np.column_stack([logits, np.ones_like(logits)])), intercept)
+    design = np.column_stack([logits, np.ones_like(logits)])
+    return Recalibration(_logistic_coefficient(truth, design, owners), intercept)
+
+
+def expected_calibration_error(points: Sequence[CalibrationPoint]) -> float:
+    """Mean distance of observed and predicted over the groups of a calibration curve, by their cases; 0 is perfect."""
+    cases = np.array([point.cases for point in points])
+    distances = [abs(point.observed.value - point.predicted) for point in points]
+    return float(np.average(distances, weights=cases))
 
 
 def calibration_curve(labels: ArrayLike, probabilities: ArrayLike, *, groups: int = 10) -> list[CalibrationPoint]:
@@ -131,12 +147,18 @@ def _point(labels: NDArray[np.bool_], probabilities: NDArray[np.float64]) -> Cal
 
 
 def _logistic_coefficient(
-    labels: NDArray[np.bool_], design: NDArray[np.float64], offset: NDArray[np.float64] | None = None
+    labels: NDArray[np.bool_],
+    design: NDArray[np.float64],
+    owners: NDArray[np.intp] | None,
+    offset: NDArray[np.float64] | None = None,
 ) -> Estimate:
     """First coefficient of a logistic regression without penalty, with its Wald interval."""
     from statsmodels.genmod.families import Binomial
     from statsmodels.genmod.generalized_linear_model import GLM
 
-    fit = GLM(labels.astype(np.float64), design, family=Binomial(), offset=offset).fit()
+    by_patient = {} if owners is None else {"cov_type": "cluster", "cov_kwds": {"groups": owners}}
+    # On the way to its answer the fit may pass through log odds without bounds.
+    with np.errstate(over="ignore"):
+        fit = GLM(labels.astype(np.float64), design, family=Binomial(), offset=offset).fit(**by_patient)
     lower, upper = fit.conf_int()[0]
     return Estimate(float(fit.params[0]), float(lower), float(upper))

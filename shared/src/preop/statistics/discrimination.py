@@ -232,8 +232,7 @@ def youden_threshold(labels: ArrayLike, scores: ArrayLike) -> float:
     truth = as_labels(labels)
     positives, negatives = by_class(truth, as_scores(scores, truth))
     cuts = np.unique(np.concatenate([positives, negatives]))
-    index = [(positives >= cut).mean() - (negatives >= cut).mean() for cut in cuts]
-    best = int(np.argmax(index))
+    best = int(np.argmax(_shares_from(positives, cuts) - _shares_from(negatives, cuts)))
     return float(cuts[best] if best == 0 else (cuts[best] + cuts[best - 1]) / 2)
 
 
@@ -300,12 +299,17 @@ def mean_roc_band(
 def _sensitivities(positives: NDArray[np.float64], negatives: NDArray[np.float64]) -> NDArray[np.float64]:
     """Sensitivity at each rate of false positives of the grid, along straight lines between the curve's points."""
     cuts = np.unique(np.concatenate([positives, negatives]))[::-1]
-    true_rate = np.concatenate([[0.0], (positives[:, None] >= cuts).mean(axis=0)])
-    false_rate = np.concatenate([[0.0], (negatives[:, None] >= cuts).mean(axis=0)])
+    true_rate = np.concatenate([[0.0], _shares_from(positives, cuts)])
+    false_rate = np.concatenate([[0.0], _shares_from(negatives, cuts)])
     # Where the curve rises straight up, the mean of both ends keeps the area.
     right = np.interp(ROC_GRID, false_rate, true_rate)
     left = 1 - np.interp(1 - ROC_GRID, (1 - false_rate)[::-1], (1 - true_rate)[::-1])
     return np.asarray((left + right) / 2)
+
+
+def _shares_from(scores: NDArray[np.float64], cuts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Share of the scores at or above each cut."""
+    return np.asarray((scores.size - np.searchsorted(np.sort(scores), cuts, side="left")) / scores.size)
 
 
 def _placements(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

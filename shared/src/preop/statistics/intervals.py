@@ -20,6 +20,8 @@ from preop.statistics.checks import as_names, as_numbers
 
 # An interval narrower than this is rounding: scores of splits are fractions of patients.
 _NO_WIDTH = 1e-12
+# Patients of a few resamples, so that their number does not decide on the memory.
+_DRAWN_AT_ONCE = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -141,8 +143,11 @@ def mean_bootstrap(
     sums, sizes = np.bincount(owner, weights=array), np.bincount(owner)
     if sizes.size < 2 or np.ptp(array) <= _NO_WIDTH:
         return Estimate.without_interval(float(array.mean()))
-    drawn = np.random.default_rng(seed).integers(sizes.size, size=(repeats, sizes.size))
-    means = sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
+    random, means = np.random.default_rng(seed), np.empty(repeats)
+    rows = max(1, _DRAWN_AT_ONCE // sizes.size)
+    for start in range(0, repeats, rows):
+        drawn = random.integers(sizes.size, size=(min(rows, repeats - start), sizes.size))
+        means[start : start + rows] = sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
     lower, upper = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Estimate(float(array.mean()), float(lower), float(upper), confidence)
 

@@ -4,6 +4,7 @@ References
 ----------
 Kaplan EL, Meier P. Nonparametric estimation from incomplete observations. J Am Stat Assoc 1958;53:457-81.
 Harrell FE, Lee KL, Mark DB. Multivariable prognostic models. Stat Med 1996;15:361-87.
+Therneau TM, Atkinson E. Concordance. Vignette of the R package survival, 2024 (infinitesimal jackknife).
 """
 
 from __future__ import annotations
@@ -15,7 +16,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from preop.errors import InvalidInputError, need_package
-from preop.statistics.checks import as_labels, as_names, as_numbers, as_scores
+from preop.statistics.checks import as_labels, as_names, as_numbers, as_probabilities, as_scores
+from preop.statistics.intervals import Estimate
+
+# All pairs of so many cases are gone through in seconds.
+_MOST_FOR_PAIRS = 20_000
+_PAIRS_AT_ONCE = 4_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +112,123 @@ def concordance(times: ArrayLike, events: ArrayLike, risks: ArrayLike) -> float:
         return float(concordance_index(durations, -as_scores(risks, happened), happened))
     except ZeroDivisionError:
         raise InvalidInputError("No two patients can be compared: none had the event while another was seen.") from None
+
+
+def concordance_estimate(
+    times: ArrayLike, events: ArrayLike, risks: ArrayLike, *, owners: NDArray[np.intp] | None = None
+) -> Estimate:
+    """Harrell's C with an interval, symmetric on the logit scale, by the infinitesimal jackknife.
+
+    Parameters
+    ----------
+    owners
+        Number of the patient of each case (n,), where several are of one: the interval is then by patient.
+
+    Returns
+    -------
+    The interval is NaN where the variance vanishes, and with more than 20,000 cases, whose pairs are too many to go through.
+
+    Raises
+    ------
+    InvalidInputError
+        As :func:`concordance`.
+    MissingToolError
+        If lifelines is not installed.
+    """
+    from scipy.special import expit, logit
+    from scipy.stats import norm
+
+    value = concordance(times, events, risks)
+    durations, happened = _checked(times, events)
+    if durations.size > _MOST_FOR_PAIRS or value in (0, 1):
+        return Estimate.without_interval(value)
+    excess = _pair_excess(durations, happened, as_scores(risks, happened), value)
+    influence = excess if owners is None else np.bincount(owners, weights=excess)
+    error = float(np.sqrt((influence**2).sum()))
+    if not error > 0:
+        return Estimate.without_interval(value)
+    half_width = float(norm.ppf(0.975)) * error / (value * (1 - value))
+    lower, upper = expit(logit(value) + np.array([-half_width, half_width]))
+    return Estimate(value, float(lower), float(upper))
+
+
+def _pair_excess(
+    times: NDArray[np.float64], happened: NDArray[np.bool_], risks: NDArray[np.float64], value: float
+) -> NDArray[np.float64]:
+    """Influence of each case on C: what its pairs have above C, of all pairs that can be compared, (n,)."""
+    excess, pairs = np.zeros(times.size), 0
+    rows_at_once = max(1, _PAIRS_AT_ONCE // times.size)
+    for start in range(0, times.size, rows_at_once):
+        rows = slice(start, start + rows_at_once)
+        later = (times > times[rows, None]) | ((times == times[rows, None]) & ~happened)
+        comparable = later & happened[rows, None]
+        difference = risks[rows, None] - risks
+        above = np.where(comparable, (difference > 0) + 0.5 * (difference == 0) - value, 0.0)
+        excess[rows] += above.sum(axis=1)
+        excess += above.sum(axis=0)
+        pairs += int(comparable.sum())
+    return excess / pairs
+
+
+@dataclass(frozen=True)
+class HorizonPoint:
+    """One group of similar predicted risks.
+
+    Attributes
+    ----------
+    predicted
+        Mean predicted probability of the event by the horizon.
+    observed
+        Share with the event by then, by Kaplan and Meier, with its interval.
+    cases
+        Number of cases.
+    """
+
+    predicted: float
+    observed: Estimate
+    cases: int
+
+
+def event_share(times: ArrayLike, events: ArrayLike, horizon: float) -> Estimate | None:
+    """Share with the event by a horizon, by Kaplan and Meier; None where nobody was seen for so long.
+
+    Raises
+    ------
+    InvalidInputError
+        As :func:`kaplan_meier`.
+    """
+    curve = kaplan_meier(times, events)
+    durations, happened = _checked(times, events)
+    # Beyond the last one seen the curve says nothing, unless it has come down to 0.
+    if durations.max() < horizon and not (happened[durations == durations.max()].all() and curve.free[-1] <= 0):
+        return None
+    place = int(np.searchsorted(curve.times, horizon, side="right")) - 1
+    return Estimate(float(1 - curve.free[place]), float(1 - curve.upper[place]), float(1 - curve.lower[place]))
+
+
+def horizon_calibration(
+    times: ArrayLike, events: ArrayLike, probabilities: ArrayLike, horizon: float, *, groups: int
+) -> list[HorizonPoint]:
+    """Observed against predicted share with the event by a horizon, in groups of similar predictions.
+
+    Equal predictions stay together; a group in which nobody was seen for so long is left out.
+
+    Raises
+    ------
+    InvalidInputError
+        As :func:`kaplan_meier`, or if a probability is not between 0 and 1.
+    """
+    durations, happened = _checked(times, events)
+    values = as_probabilities(probabilities, happened)
+    edges = np.unique(np.quantile(values, np.arange(1, groups) / groups))
+    group_of_case = np.searchsorted(edges, values, side="left")
+    points = []
+    for group in np.unique(group_of_case):
+        inside = group_of_case == group
+        observed = event_share(durations[inside], happened[inside], horizon)
+        if observed is not None:
+            points.append(HorizonPoint(float(values[inside].mean()), observed, int(inside.sum())))
+    return points
 
 
 def _checked(times: ArrayLike, events: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

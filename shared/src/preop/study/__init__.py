@@ -2,6 +2,7 @@
 
 from preop.evidence import Comparison, Figure, ModelFigures, Stored, ValidationFigures
 from preop.study.assessability import Assessability, Assessable, supported
+from preop.study.case_folder import lay_out_case
 from preop.study.cases import Illustration, describe_case, is_like_the_training, write_case
 from preop.study.contract import (
     Inference,
@@ -65,6 +66,7 @@ __all__ = [
     "importable_studies",
     "inference_of",
     "is_like_the_training",
+    "lay_out_case",
     "make_importable",
     "model_entry",
     "model_info",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,22 +23,26 @@ def is_dicom(start: bytes) -> bool:
     return start[MAGIC_AT : MAGIC_AT + 4] == MAGIC
 
 
-def read_headers(path: Path) -> list[tuple[Path, Any]]:
-    """Read the headers of one file, or of all DICOM files of a folder, without their pixels.
+def read_headers(path: Path | Sequence[Path]) -> list[tuple[Path, Any]]:
+    """Read the headers of one file, of these files, or of all DICOM files of a folder, without their pixels.
 
     Raises
     ------
     InvalidInputError
         If there is none, or one ends inside its header.
     """
-    files = (
-        sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
-        if path.is_dir()
-        else [path]
-    )
+    if not isinstance(path, Path):
+        files, name = sorted(path), "The series"
+    elif path.is_dir():
+        files, name = (
+            sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith(".")),
+            path.name,
+        )
+    else:
+        files, name = [path], path.name
     found = [(file, header) for file in files if (header := _header(file)) is not None]
     if not found:
-        raise InvalidInputError(f"{path.name} holds no DICOM file; expected the slices of one series.")
+        raise InvalidInputError(f"{name} holds no DICOM file; expected the slices of one series.")
     return found
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from preop.errors import InvalidInputError
 from preop.imaging.dicom.files import read_headers
 from preop.imaging.dicom.slices import PHASE_TAGS, Slice, slices_of
+from preop.imaging.dicom.suv import SuvScale, suv_scale
 from preop.imaging.formats.content import Content, check_finite
 from preop.imaging.images import Geometry, Image
 
@@ -28,23 +29,25 @@ APART = 1.9
 """Slices further apart than so many times their thickness are told of: regular gaps look like every second slice is missing."""
 FEW = 0.2
 """Slices of another orientation that are fewer than this share of all are taken for localizers."""
-_UNITS = {"BQML": "Bq/ml", "CNTS": "counts", "KBQML": "kBq/ml", "PROPCNTS": "counts", "PCNT": "%"}
 _WHOLE = (np.int16, np.uint16, np.int32)
 
 
-def read_series(path: Path) -> Content:
-    """Read the one series of a folder, or one file, as a volume.
+def read_series(path: Path | Sequence[Path]) -> Content:
+    """Read the one series of a folder, one file, or these files, as a volume; a PET in SUV by body weight.
 
     Raises
     ------
     InvalidInputError
         If it is not one regular volume, with the slices that show it.
     """
-    slices, notes = _volume_slices(path)
+    name = _name(path)
+    slices, notes, scale = _volume_slices(path)
     tilt = _drift(slices)
     voxels = _stacked(slices)
-    check_finite(voxels, name=path.name)
-    geometry = _geometry(slices, path.name)
+    if scale is not None and scale.factor != 1:
+        voxels = (voxels * scale.factor).astype(np.float32)
+    check_finite(voxels, name=name)
+    geometry = _geometry(slices, name)
     thickness = slices[0].thickness_mm
     if len(slices) > 1 and thickness is not None and geometry.spacing_mm[0] > APART * thickness:
         notes.append(
@@ -59,12 +62,15 @@ def read_series(path: Path) -> Content:
 
 def read_series_geometry(path: Path) -> Geometry:
     """Tell where the voxels of a series will lie; pixels are read only where a tilt widens the grid."""
-    slices, _ = _volume_slices(path, compare=False)
+    slices, _, _ = _volume_slices(path, compare=False)
     return _geometry(slices, path.name) if _drift(slices) is None else read_series(path).image.geometry
 
 
-def _volume_slices(path: Path, *, compare: bool = True) -> tuple[list[Slice], list[str]]:
-    """Find the slices of the volume, in order, and say what was left out."""
+def _volume_slices(
+    path: Path | Sequence[Path], *, compare: bool = True
+) -> tuple[list[Slice], list[str], SuvScale | None]:
+    """Find the slices of the volume, in order, say what was left out, and what makes SUV of a PET."""
+    name = _name(path)
     images, notes = _images_of_one_series(path)
     slices = [each for file, header in images for each in slices_of(file, header)]
     slices, others = _of_one_orientation(slices)
@@ -75,29 +81,33 @@ def _volume_slices(path: Path, *, compare: bool = True) -> tuple[list[Slice], li
         slices = [each for each in slices if not each.is_localizer]
         notes.append(f"left out, for it is a localizer: {_named(localizers)}.")
     _check_alike(slices)
-    slices, twice = _sorted_without_doubles(slices, path.name, compare=compare)
+    slices, twice = _sorted_without_doubles(slices, name, compare=compare)
     if twice:
         notes.append(f"taken once, for it is there twice: {_named(twice)}.")
     _check_even(slices)
-    return slices, [*notes, *_unit_notes(images)]
+    headers = [header for _, header in images]
+    scale = suv_scale(headers) if compare and str(headers[0].get("Modality", "")) == "PT" else None
+    return slices, [*notes, *(scale.notes if scale else ()), *_unit_notes(headers)], scale
 
 
-def _images_of_one_series(path: Path) -> tuple[list[tuple[Path, Any]], list[str]]:
-    headers = read_headers(path)
+def _name(path: Path | Sequence[Path]) -> str:
+    return path.name if isinstance(path, Path) else "The series"
+
+
+def _images_of_one_series(path: Path | Sequence[Path]) -> tuple[list[tuple[Path, Any]], list[str]]:
+    headers, name = read_headers(path), _name(path)
     images = [(file, header) for file, header in headers if "Rows" in header and "Columns" in header]
     others = [(file, header) for file, header in headers if "Rows" not in header]
     if not images:
         kinds = sorted({_class_name(header) for _, header in others})
-        raise InvalidInputError(
-            f"{path.name} holds no image but {', '.join(kinds)}; expected the slices of one series."
-        )
+        raise InvalidInputError(f"{name} holds no image but {', '.join(kinds)}; expected the slices of one series.")
     series: dict[str, list[tuple[Path, Any]]] = defaultdict(list)
     for file, header in images:
         series[str(header.get("SeriesInstanceUID", ""))].append((file, header))
     if len(series) > 1:
         found = "; ".join(f"{_description(group[0][1])}, {len(group)} files" for group in series.values())
         raise InvalidInputError(
-            f"{path.name} holds {len(series)} DICOM series ({found}); expected exactly one: keep one series a folder."
+            f"{name} holds {len(series)} DICOM series ({found}); expected exactly one: keep one series a folder."
         )
     notes = []
     if others:
@@ -107,7 +117,7 @@ def _images_of_one_series(path: Path) -> tuple[list[tuple[Path, Any]], list[str]
     enhanced = [file for file, header in images if "PerFrameFunctionalGroupsSequence" in header]
     if enhanced and len(images) > 1:
         raise InvalidInputError(
-            f"{path.name} holds {len(images)} files of one series, {enhanced[0].name} with several frames; expected single "
+            f"{name} holds {len(images)} files of one series, {enhanced[0].name} with several frames; expected single "
             "slices, or one multi-frame image."
         )
     return images, notes
@@ -320,16 +330,10 @@ def _straightened(
     )
 
 
-def _unit_notes(images: Sequence[tuple[Path, Any]]) -> list[str]:
-    """Say where the header itself states another unit than HU or SUV."""
-    units = sorted({str(header.get("Units", "") or "") for _, header in images} - {""})
-    types = sorted({str(header.get("RescaleType", "") or "") for _, header in images} - {""})
-    modality = str(images[0][1].get("Modality", ""))
-    if modality == "PT" and len(units) > 1:
-        raise InvalidInputError(f"The PET has slices in different units ({', '.join(units)}); expected one.")
-    if modality == "PT" and units and units[0] not in {"GML", "CM2ML"}:
-        return [f"the PET is in {_UNITS.get(units[0], units[0])} (Units {units[0]}), not in SUV."]
-    if modality == "CT" and types and types != ["HU"]:
+def _unit_notes(headers: Sequence[Any]) -> list[str]:
+    """Say where the header of a CT itself states another unit than HU."""
+    types = sorted({str(header.get("RescaleType", "") or "") for header in headers} - {""})
+    if str(headers[0].get("Modality", "")) == "CT" and types and types != ["HU"]:
         return [f"the CT is not in HU by its header (RescaleType {', '.join(types)})."]
     return []
 

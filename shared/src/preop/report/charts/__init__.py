@@ -6,6 +6,8 @@ from preop.report.charts.categories import confusion_chart, count_chart, found_c
 from preop.report.charts.discrimination import (
     ScoredCase,
     decision_chart,
+    froc_chart,
+    precision_chart,
     roc_band_chart,
     roc_chart,
     roc_comparison_chart,
@@ -35,6 +37,8 @@ __all__ = [
     "decision_chart",
     "forest_chart",
     "found_chart",
+    "froc_chart",
+    "precision_chart",
     "roc_band_chart",
     "roc_chart",
     "roc_comparison_chart",

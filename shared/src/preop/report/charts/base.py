@@ -110,7 +110,9 @@ def rule(*, dashed: bool, **places: float) -> alt.Chart:
     return mark.encode(**{channel: alt.datum(place) for channel, place in places.items()})
 
 
-def spec_of(layers: list[alt.Chart], rows: Rows, title: str, subtitle: str, *, width: int, height: int) -> Spec:
+def spec_of(
+    layers: list[alt.Chart], rows: Rows, title: str, subtitle: str | list[str], *, width: int, height: int
+) -> Spec:
     """Join layers that share their data; every part of the result is checked against the Vega-Lite 5 schema."""
     import altair as alt
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,12 +16,16 @@ from preop.report.charts.base import (
     Rows,
     Spec,
     diagonal,
+    rule,
     spec_of,
     two_colours,
     unit,
     vertical,
 )
 from preop.statistics import DecisionCurve, Estimate, RocBand, RocCurve
+
+if TYPE_CHECKING:
+    import altair as alt
 
 # Of a chart that draws every case: more than fill it lie on top of each other.
 _MAX_ROW_HEIGHT = 160
@@ -51,9 +56,14 @@ class ScoredCase:
 
 
 def roc_chart(
-    curve: RocCurve, area: Estimate, *, operating_point: tuple[float, float] | None = None, title: str = "ROC curve"
+    curve: RocCurve,
+    area: Estimate,
+    *,
+    operating_point: tuple[float, float] | None = None,
+    band: RocBand | None = None,
+    title: str = "ROC curve",
 ) -> Spec:
-    """Draw a ROC curve with its area, and the operating point (sensitivity, specificity) where there is one."""
+    """Draw a ROC curve with its area, and the operating point (sensitivity, specificity) and a band where there are any."""
     import altair as alt
 
     rows: Rows = [
@@ -66,6 +76,8 @@ def roc_chart(
     )
     line = base.mark_line(color=BLUE, strokeWidth=2.5, strokeJoin="round").encode(order="step:Q")
     layers = [diagonal(), line]
+    if band is not None:
+        layers.insert(1, _shade(base, band))
     if operating_point is not None:
         sensitivity, specificity = operating_point
         point = {"false_positive_rate": round(1 - specificity, 4), "sensitivity": round(sensitivity, 4)}
@@ -74,8 +86,75 @@ def roc_chart(
             .encode(tooltip=[alt.Tooltip("sensitivity:Q", format=".2f")])
             .properties(data=alt.Data(values=[point]))
         )
-    subtitle = f"AUC {estimate_in_words(area)}" + ("; dot: at the stated threshold" if operating_point else "")
+    subtitle: str | list[str] = f"AUC {estimate_in_words(area)}" + (
+        "; dot: at the stated threshold" if operating_point else ""
+    )
+    if band is not None:
+        subtitle = [str(subtitle), "shaded: 95 % interval of the sensitivity"]
     return spec_of(layers, rows, title, subtitle, width=300, height=300)
+
+
+def _shade(base: alt.Chart, band: RocBand) -> alt.Chart:
+    import altair as alt
+
+    columns = np.column_stack([band.false_positive_rate, band.lower, band.upper])
+    rows: Rows = [
+        {"false_positive_rate": round(x, 4), "lower": round(low, 4), "upper": round(high, 4)}
+        for x, low, high in columns.tolist()
+        if np.isfinite([low, high]).all()
+    ]
+    return (
+        base.mark_area(color=BLUE, opacity=0.16)
+        .encode(y=alt.Y("lower:Q", title="sensitivity", **unit()), y2="upper:Q")
+        .properties(data=alt.Data(values=rows))
+    )
+
+
+def precision_chart(
+    sensitivity: Sequence[float], precision: Sequence[float], average: Estimate, prevalence: float
+) -> Spec:
+    """Draw precision against sensitivity, with the prevalence, which chance reaches, as a dashed line."""
+    return _line_chart(
+        list(zip(sensitivity, precision, strict=True)),
+        axes=("sensitivity", "precision (positive predictive value)"),
+        title="Precision and sensitivity",
+        subtitle=[f"average precision {estimate_in_words(average)}", f"dashed: chance, {prevalence:.2f}"],
+        dashed_at=prevalence,
+    )
+
+
+def froc_chart(false_marks: Sequence[float], sensitivity: Sequence[float], average: Estimate) -> Spec:
+    """Draw the share of lesions found against the number of false marks a case."""
+    return _line_chart(
+        list(zip(false_marks, sensitivity, strict=True)),
+        axes=("false marks a case", "sensitivity (share of lesions found)"),
+        title="Free-response ROC curve",
+        subtitle=f"average precision {estimate_in_words(average)}",
+        widest=max(1.0, *false_marks),
+    )
+
+
+def _line_chart(
+    points: Sequence[tuple[float, float]],
+    *,
+    axes: tuple[str, str],
+    title: str,
+    subtitle: str | list[str],
+    dashed_at: float | None = None,
+    widest: float = 1.0,
+) -> Spec:
+    """Draw one curve whose heights lie between 0 and 1."""
+    import altair as alt
+
+    rows: Rows = [{"step": step, "x": round(x, 4), "y": round(y, 4)} for step, (x, y) in enumerate(points)]
+    across = unit() if widest == 1 else {"scale": alt.Scale(domain=[0, widest]), "axis": alt.Axis(tickCount=6)}
+    line = (
+        alt.Chart()
+        .mark_line(color=BLUE, strokeWidth=2.5, strokeJoin="round")
+        .encode(x=alt.X("x:Q", title=axes[0], **across), y=alt.Y("y:Q", title=axes[1], **unit()), order="step:Q")
+    )
+    dashed = [] if dashed_at is None else [rule(dashed=True, x=0, y=dashed_at, x2=widest, y2=dashed_at)]
+    return spec_of([*dashed, line], rows, title, subtitle, width=300, height=300)
 
 
 def score_chart(
