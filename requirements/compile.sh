@@ -8,7 +8,7 @@ cd "$(dirname "$0")"
 
 compile() {
     echo "compiling $1.txt"
-    uv pip compile --quiet --universal --python-version 3.11 --no-config --no-sources --generate-hashes \
+    uv pip compile --quiet --universal --python-version "${python:-3.11}" --no-config --no-sources --generate-hashes \
         --no-emit-index-url --no-emit-find-links --no-header --excludes unused.in "${@:2}" "$1.in" --output-file "$1.txt"
 }
 
@@ -27,4 +27,5 @@ compile development --constraint training.txt --constraint evaluation.txt --cons
 compile docs --constraint development.txt
 compile supply_chain --constraint development.txt
 compile upload
+python=3.12 compile shim
 python3 platforms.py

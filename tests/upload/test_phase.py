@@ -125,6 +125,13 @@ def test_the_command_makes_it_and_overwrites_nothing(table: Path, tmp_path: Path
     assert "exists already: name a new folder" in str(again.exception)
 
 
+def test_a_task_without_a_score_to_rank_by_is_refused(sarcoma: Algorithm, table: Path, tmp_path: Path) -> None:
+    task = tmp_path / "task.toml"
+    task.write_text(TASK.read_text().replace('kind = "binary"', 'kind = "count"'))
+    with pytest.raises(InvalidInputError, match="is of the kind count; packs are made for binary and ordinal"):
+        write_pack("limb", read_cohort(table, sarcoma), task, tmp_path / "pack", debug=3)
+
+
 def test_names_of_nobody_are_refused(sarcoma: Algorithm, table: Path, tmp_path: Path) -> None:
     cohort = read_cohort(table, sarcoma)
     names = tmp_path / "names.txt"

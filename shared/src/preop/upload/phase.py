@@ -24,8 +24,7 @@ _SCORES = {
         ("aggregates.accuracy.value",),
     ),
 }
-"""For each kind of task: the score to rank by, its name, and what else to show; all are always finite numbers."""
-_SLUG_KEYS = ("prediction_socket", "threshold_socket")
+"""For each kind of task: the score to rank by, its name, and what else to show; all are finite numbers where the reference has every value."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +70,11 @@ def write_pack(name: str, cohort: Cohort, task: Path, output: Path, *, debug: in
     if output.exists():
         raise InvalidInputError(f"{output} exists already: name a new folder, so that nothing is overwritten.")
     described = reference_of(cohort, task)
+    if described["kind"] not in _SCORES:
+        raise InvalidInputError(
+            f"{task} is of the kind {described['kind']}; packs are made for {' and '.join(_SCORES)}: name another task, or fill "
+            "in the phase by hand (evaluation/README.md)."
+        )
     first = _first_patients(cohort, described["reference_column"], debug)
     phases = [Phase("debug", replace(cohort, patients=first)), Phase("final", cohort)]
     algorithm = cohort.algorithm
@@ -121,7 +125,7 @@ def _first_patients(cohort: Cohort, column: str, count: int) -> tuple[Any, ...]:
 
 def _by_the_platforms_names(task: dict[str, Any], algorithm: Algorithm) -> dict[str, Any]:
     """Let the evaluation look for the sockets by what the platform calls them."""
-    named = {key: algorithm.platform_slug(task[key]) for key in _SLUG_KEYS if key in task}
+    named = {key: algorithm.platform_slug(value) for key, value in task.items() if key.endswith("_socket")}
     return {**task, **named, "case_sockets": [algorithm.platform_slug(slug) for slug in task["case_sockets"]]}
 
 
