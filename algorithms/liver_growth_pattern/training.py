@@ -130,7 +130,7 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
         packages=_SOFTWARE,
         validation=validation,
     )
-    files |= training_images_file(cohort, report)
+    files |= training_images_file(cohort, work)
     write_model(model, info, files, Details)
     write_report(evidence, report, title=cohort.algorithm.title, source=cohort.source, model=model)
     shutil.rmtree(work, ignore_errors=True)

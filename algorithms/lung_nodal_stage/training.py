@@ -188,7 +188,7 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
     for source, name in ((networks.organs, ORGANS_FOLDER), (networks.lesions, LESIONS_FOLDER)):
         if source is not None:
             files |= {f"{name}/{path}": file for path, file in files_in(source).items()}
-    files |= training_images_file(cohort, report)
+    files |= training_images_file(cohort, work)
     write_model(model, info, files, Details)
     write_report(evidence, report, title=cohort.algorithm.title, source=cohort.source, model=model)
     shutil.rmtree(work, ignore_errors=True)

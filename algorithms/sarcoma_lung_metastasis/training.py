@@ -118,7 +118,7 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
         packages=_SOFTWARE,
         validation=validation,
     )
-    files = {WEIGHTS_FILE: content.encode(), **references_file(likeness), **training_images_file(cohort, report)}
+    files = {WEIGHTS_FILE: content.encode(), **references_file(likeness), **training_images_file(cohort, work)}
     write_model(model, info, files)
     write_report(study.evidence, report, title=cohort.algorithm.title, source=cohort.source, model=model)
     shutil.rmtree(work, ignore_errors=True)

@@ -91,7 +91,7 @@ def training_images_file(cohort: Cohort, folder: Path, *, mapped: Mapped = map_p
     Parameters
     ----------
     folder
-        Of the training's report, where checksums are remembered.
+        Of the training, where checksums are remembered.
     mapped
         What reads the images; by default processes of this machine.
     """
