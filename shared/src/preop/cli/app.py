@@ -35,3 +35,24 @@ def of_all_commands(
 
     What works on this machine: `preop doctor`. The first hour: docs/first-hour.md.
     """
+
+
+PANELS = {
+    "One patient": ("run", "show", "case", "examples"),
+    "Many patients": ("cohort", "predict", "validate", "review", "radiomics"),
+    "From a PACS and back": ("import", "store"),
+    "Training": ("simulate", "train", "new", "register"),
+    "Grand-challenge.org": ("evaluate", "test", "build", "export", "sockets", "upload"),
+    "This machine": ("doctor",),
+}
+"""Commands by what they are for, in the order in which the help shows them."""
+
+
+def arrange() -> None:
+    """Put all commands into their panels, once every module has added its own."""
+    panel_of = {name: panel for panel, names in PANELS.items() for name in names}
+    order = [*panel_of]
+    for command in app.registered_commands:
+        command.name = command.name or command.callback.__name__  # type: ignore[union-attr]
+        command.rich_help_panel = panel_of[command.name]
+    app.registered_commands.sort(key=lambda command: order.index(str(command.name)))

@@ -14,7 +14,7 @@ import typer
 from rich.table import Table
 
 from preop.cli import evaluating, hospital, platform, predicting, proposing, repository, reviewing, running
-from preop.cli.app import app, console
+from preop.cli.app import app, arrange, console
 from preop.cli.failures import refuse_failures
 from preop.cli.options import (
     AlgorithmName,
@@ -468,3 +468,6 @@ def doctor() -> None:
             console.print(f"      type: {finding.remedy}", soft_wrap=True, highlight=False)
     if not any(ability.works for ability in found):
         raise MissingToolError("Nothing works here yet: type requirements/install.sh imaging.")
+
+
+arrange()
