@@ -26,7 +26,7 @@ _Place = tuple[str, str]
 """A patient and an input."""
 
 
-def refuse_copies(cohort: Cohort, contents: Contents, *, mapped: Mapped = map_patients) -> None:
+def refuse_copies(cohort: Cohort, contents: Contents, *, mapped: Mapped | None = None) -> None:
     """Refuse patients who share an image, unless the column ``group`` says that they are the same person.
 
     Images are the same if they hold the same voxels, whatever their format, the order of their axes, their name or their
@@ -56,7 +56,7 @@ def refuse_copies(cohort: Cohort, contents: Contents, *, mapped: Mapped = map_pa
         )
 
 
-def image_digests(cohort: Cohort, contents: Contents, *, mapped: Mapped = map_patients) -> dict[str, list[str]]:
+def image_digests(cohort: Cohort, contents: Contents, *, mapped: Mapped | None = None) -> dict[str, list[str]]:
     """Give the checksums of what each patient's images hold: the voxels of scans, the files of slides.
 
     Segmentations are left out, and so is what cannot be read.
@@ -119,7 +119,9 @@ def _is_volume(path: Path) -> bool:
     return path.is_dir() or path.name.lower().endswith(VOLUME_SUFFIXES)
 
 
-def _alike_in_voxels(images: Mapping[_Place, Path], contents: Contents, mapped: Mapped) -> Iterable[tuple[_Place, str]]:
+def _alike_in_voxels(
+    images: Mapping[_Place, Path], contents: Contents, mapped: Mapped | None
+) -> Iterable[tuple[_Place, str]]:
     """Digests of voxels of those images that could be the same, for their shapes are."""
     by_shape: dict[str, list[_Place]] = defaultdict(list)
     for place, path in images.items():
@@ -130,10 +132,12 @@ def _alike_in_voxels(images: Mapping[_Place, Path], contents: Contents, mapped: 
     return _voxels(alike, contents, mapped, "Looking for copies").items()
 
 
-def _voxels(images: Mapping[_Place, Path], contents: Contents, mapped: Mapped, description: str) -> dict[_Place, str]:
+def _voxels(
+    images: Mapping[_Place, Path], contents: Contents, mapped: Mapped | None, description: str
+) -> dict[_Place, str]:
     """Digests of the voxels of images, as far as they can be read; each content is read once."""
     todo = [path for path in images.values() if contents.known(path, _VOXELS) is None]
-    with closing(mapped(voxel_digest, list(dict.fromkeys(todo)), description=description)) as found:
+    with closing((mapped or map_patients)(voxel_digest, list(dict.fromkeys(todo)), description=description)) as found:
         for path, result in found:
             if isinstance(result, str):
                 contents.note(path, _VOXELS, result)

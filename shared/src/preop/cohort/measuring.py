@@ -133,7 +133,7 @@ def keep_up(
     key_of: Callable[[Any], Mapping[str, str]],
     description: str,
     contents: Contents,
-    mapped: Mapped = map_patients,
+    mapped: Mapped | None = None,
 ) -> Outcome:
     """Do those of a folder of results that are missing or made of something else; the caller holds its lock.
 
@@ -167,7 +167,7 @@ def keep_up(
     contents.save()
     log, unforeseen = "", False
     run = functools.partial(_make, function=function)
-    with closing(mapped(run, todo, description=description)) as finished:
+    with closing((mapped or map_patients)(run, todo, description=description)) as finished:
         for task, result in finished:
             if isinstance(result, PreopError):
                 failures[task.name] = str(result)

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from preop.cohort.copies import image_digests
 from preop.cohort.measuring import INDEX_FILE
-from preop.cohort.running import Mapped, map_patients
+from preop.cohort.running import Mapped
 from preop.cohort.table import Cohort
 from preop.evidence import Stored
 from preop.folders import Contents
@@ -85,7 +85,7 @@ class Overlap:
         )
 
 
-def training_images_file(cohort: Cohort, folder: Path, *, mapped: Mapped = map_patients) -> dict[str, bytes]:
+def training_images_file(cohort: Cohort, folder: Path, *, mapped: Mapped | None = None) -> dict[str, bytes]:
     """Give the file for a model folder that says which images the model has learned from, by its name.
 
     Parameters
@@ -103,7 +103,7 @@ def training_images_file(cohort: Cohort, folder: Path, *, mapped: Mapped = map_p
 
 
 def find_overlap(
-    cohort: Cohort, model: Path, info: ModelInfo, contents: Contents, *, mapped: Mapped = map_patients
+    cohort: Cohort, model: Path, info: ModelInfo, contents: Contents, *, mapped: Mapped | None = None
 ) -> Overlap:
     """Find the patients of a cohort whom a model has learned from: those with an image that was among its images.
 

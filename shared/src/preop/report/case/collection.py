@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from preop.cohort import Cohort, Patient
 from preop.cohort.measuring import INDEX_FILE, keep_up, patient_key
-from preop.cohort.running import Mapped, map_patients
+from preop.cohort.running import Mapped
 from preop.folders import Contents, Results, code_digest, locked, versions_digest
 from preop.report.case.cards import Card
 from preop.report.case.writing import PAGE_FILE, case_page_file
@@ -27,7 +27,7 @@ def cohort_pages(
     *,
     model: Path,
     index: Path | None = None,
-    mapped: Mapped = map_patients,
+    mapped: Mapped | None = None,
 ) -> tuple[dict[str, Card], Mapping[str, str]]:
     """Write the page of each patient of a cohort whose outputs are there.
 
