@@ -46,6 +46,8 @@ _LIMITS = (
 def figures_table(aggregates: Json) -> list[Block]:
     """All figures, beside those without the cases that the algorithm declined, and by place where lesions have one."""
     declined = aggregates.get("without_declined")
+    if declined and declined["cases"] == aggregates["cases"]["all"]:  # none was: the same figures
+        declined = None
     others = dict(_rows(declined)) if declined else {}
     columns = [Column("Figure", "name"), Column("All cases", "value")]
     if declined:
