@@ -87,10 +87,12 @@ def _labels(mask: Image) -> Image:
 
 
 def _headline(said: Row) -> Headline:
-    sentence = f"{said['decision'].capitalize()} of lung metastasis: {percent(said['likelihood'])}."
+    sentence = (
+        f"Likelihood of lung metastasis {percent(said['likelihood'])}: {said['decision']} "
+        f"(high risk begins at {percent(said['decision_threshold'])})."
+    )
     uncertain = (
-        f"High risk is called from {percent(said['decision_threshold'])}; the likelihood is higher than in "
-        f"{said['likelihood_percentile_in_training_cohort']:.0f} % of the training patients. "
+        f"The likelihood is higher than in {said['likelihood_percentile_in_training_cohort']:.0f} % of the training patients. "
         f"{auc_in_words({said['inputs']: said['model']['validation']}, 'interval over the splits')}"
     )
     used = said["inputs_with_effect"].split(" + ")

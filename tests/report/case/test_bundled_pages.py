@@ -21,7 +21,7 @@ CASES = {
     "liver_growth_pattern": ("non_desmoplastic", "growth", "Metastasis", "Liver metastases"),
     "lung_nodal_stage": ("n3_given", "N3", "11R", "Lymph nodes"),
     "primary_growth_pattern": ("desmoplastic", "Desmoplastic growth", "Tumour budding", "Score card"),
-    "sarcoma_lung_metastasis": ("t1_pet_clinical", "risk of lung metastasis", "PET", "Reasons"),
+    "sarcoma_lung_metastasis": ("t1_pet_clinical", "Likelihood of lung metastasis", "PET", "Reasons"),
 }
 
 

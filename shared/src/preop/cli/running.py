@@ -41,13 +41,15 @@ class Chosen:
     model: Path | None
     options: Options
 
-    def run(self, case: Case, folder: Path | None, output: Path) -> Card | None:
+    def run(self, case: Case, folder: Path | None, output: Path, *, kept: bool = True) -> Card | None:
         """Run one case, and write its page where that can be done.
 
         Parameters
         ----------
         folder
             Where the case lies as the platform's ``/input``; None where its files lie anywhere.
+        kept
+            Whether the outputs stay where they are, so that the user is told where.
 
         Raises
         ------
@@ -69,11 +71,10 @@ class Chosen:
             if result.details:
                 typer.echo(result.details, err=True)
             raise InvalidInputError(result.error)
-        console.print(
-            f"{result.seconds:.1f} s, {memory(result.peak_memory_mb)}. The outputs are in {output}", soft_wrap=True
-        )
+        took = f"{result.seconds:.1f} s, {memory(result.peak_memory_mb)}."
+        console.print(f"{took} The outputs are in {output}" if kept else took, soft_wrap=True)
         page = page_told(case, output, output, model)
-        if page is not None:
+        if page is not None and kept:
             console.print(f"Case page: {page.page}", soft_wrap=True)
         return page
 

@@ -42,7 +42,7 @@ def run_series(chosen: Chosen, source: Path, target: Path, output: Path | None, 
         place, outputs = Path(folder) / "input", output or Path(folder) / "output"
         _lay_out(chosen.algorithm, choices, place)
         case = read_case(chosen.algorithm, place)
-        page = chosen.run(case, place, outputs)
+        page = chosen.run(case, place, outputs, kept=output is not None)
         _write(choices, case, outputs, page, Path(folder) / "page.pdf", target)
     console.print(f"The results as DICOM are in {target}", soft_wrap=True)
 
