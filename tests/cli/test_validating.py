@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -52,13 +53,13 @@ def test_a_record_is_verified_and_tells_what_is_not_as_it_was(
 ) -> None:
     verify(validated, {"algorithm": asked.algorithm, "engine": "process"})
     out = capsys.readouterr().out
-    assert "All 29 figures are those of the record." in out
+    assert re.search(r"All \d+ figures are those of the record\.", out)
     assert "The predictions of the 3 patients are the same to the last digit." in out
 
     said = json.loads(validated.read_text())
     forged = validated.with_name("forged.json")
     forged.write_text(json.dumps({**said, "figures": {**said["figures"], "auc.value": 0.99}}))
-    with pytest.raises(DifferentFiguresError, match=r"^1 of 29 figures are not those of the record: auc\.value\.$"):
+    with pytest.raises(DifferentFiguresError, match=r"^1 of \d+ figures are not those of the record: auc\.value\.$"):
         verify(forged, {"algorithm": asked.algorithm, "engine": "process"})
 
     scan = asked.cohort.with_name("Lind^Ida.mha")

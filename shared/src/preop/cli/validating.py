@@ -152,8 +152,8 @@ def validate(asked: Asked, *, expected: ValidationRecord | None = None) -> tuple
     write_text(output / PLACES_FILE, json.dumps({"algorithm": str(algorithm.folder.absolute()), **told}, indent=2))
     if outcome.overlap.sentence or not outcome.overlap.stated:
         console.print(outcome.overlap.sentence or outcome.overlap.remark, soft_wrap=True)
-    console.print(f"Result page: {page}", soft_wrap=True)
     console.print(f"Record, which holds no patient data: {output / RECORD_FILE}", soft_wrap=True)
+    console.print(f"Result page: {page}", soft_wrap=True)
     return outcome, record
 
 

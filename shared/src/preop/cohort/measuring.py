@@ -165,7 +165,8 @@ def keep_up(
         if differences is None or differences:
             todo.append(_Task(name, item, keys[name], results.place(name)))
     contents.save()
-    log, unforeseen = "", False
+    log: dict[str, str] = {}
+    unforeseen = False
     run = functools.partial(_make, function=function)
     with closing((mapped or map_patients)(run, todo, description=description)) as finished:
         for task, result in finished:
@@ -173,11 +174,11 @@ def keep_up(
                 failures[task.name] = str(result)
                 details = result.details if isinstance(result, PatientFailedError) else ""
                 unforeseen |= bool(details)
-                log += f"{task.name}: {result}\n{details}\n"
+                log[task.name] = f"{task.name}: {result}\n{details}\n"
     log_file = results.folder / LOG_FILE
     log_file.unlink(missing_ok=True)
     if log:
-        write_text(log_file, log)
+        write_text(log_file, "".join(log[name] for name, _ in items if name in log))  # whoever ended first
     folders = {name: results[name] for name, _ in items if name not in failures}
     return Outcome(folders, failures, tuple(changes_told(changed)), log_file if unforeseen else None)
 
