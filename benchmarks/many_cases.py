@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""How long the evaluation takes on many cases: ``.venv/bin/python benchmarks/evaluation.py [--cases 100000]``.
+"""How long the evaluation takes on many cases: ``.venv/bin/python benchmarks/many_cases.py [--cases 100000]``.
 
 A submission of random likelihoods is written as the platform lays it out, with two JSON files a case, and evaluated by the
 program of the container with 2,000 resamples; then two AUCs are compared on a million cases by DeLong's test.
