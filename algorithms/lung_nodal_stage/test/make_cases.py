@@ -48,6 +48,8 @@ class Wanted:
         By pathology, and whether the model gives it.
     given
         Whether lesions and side are given.
+    finds_nodes
+        Whether there are nodes among the lesions.
     fine
         Whether the scans are as fine as those of the training, and the patient like them.
     shows
@@ -57,12 +59,15 @@ class Wanted:
     stage: N
     right: bool
     given: bool
+    finds_nodes: bool
     shows: str
     fine: bool = False
 
     def fits(self, outputs: Mapping[str, Any]) -> bool:
         """Whether the model does what the case is to show."""
         if self.fine and not is_like_the_training(outputs):
+            return False
+        if (outputs["n-stage-explanation"]["nodes"] > 0) != self.finds_nodes:
             return False
         right = outputs["n-stage"] == str(self.stage)
         sure = outputs["n-stage-explanation"]["probabilities"].get(str(self.stage), 0.0) >= SURE
@@ -74,13 +79,15 @@ CASES = {
         N.N0,
         right=True,
         given=False,
-        shows="Right: N0. Benign nodes are found, and the table of stations says why none of them is called malignant.",
+        finds_nodes=False,
+        shows="Right: N0. The primary is found, and no node. N0 is not certain all the same: some malignant nodes have no uptake.",
         fine=True,
     ),
     "n2": Wanted(
         N.N2A,
         right=True,
         given=False,
+        finds_nodes=True,
         shows="Right: N2a, one mediastinal station. The explanation names it, and how probable less and more are. "
         "The scans are coarser than those of the training: limited.",
     ),
@@ -88,6 +95,7 @@ CASES = {
         N.N3,
         right=True,
         given=True,
+        finds_nodes=True,
         shows="Right: N3, with the lesions drawn by a reader and the side of the primary given. "
         "The scans are coarser than those of the training: limited.",
     ),
@@ -95,8 +103,9 @@ CASES = {
         N.N1,
         right=False,
         given=False,
-        shows="Wrong: pathology found N1; readers of the scans said N0, and the model does not say N1 either. The probabilities "
-        "show how near the right stage was. The scans are coarser than those of the training: limited.",
+        finds_nodes=False,
+        shows="Wrong: pathology found N1; readers of the scans said N0, and the model finds no node either. What it leaves to N1 "
+        "is the chance of a node that was missed. The scans are coarser than those of the training: limited.",
     ),
 }
 
