@@ -137,6 +137,34 @@ def uses(algorithm: object, *series: Series, **more: object) -> dict[str, str]:
     return {c.series.text("SeriesNumber"): c.use or c.reason for c in choose(algorithm, series, **more)}  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("part", ["LEG", "THIGH", "KNEE", "FOOT", "HEAD", "BRAIN", "HAND", "EXTREMITY", "UPRARM"])
+@pytest.mark.parametrize("algorithm", [LIVER, LUNG, BLADDER], ids=lambda each: each.name)
+def test_a_series_of_another_body_part_is_passed_over_and_a_person_can_take_it(algorithm: object, part: str) -> None:
+    ct = scan(1, SeriesDescription="CT portal", BodyPartExamined=part)
+    found = uses(algorithm, ct)
+    assert f"another body part ({part})" in found["1"]
+    slug = next(socket.slug for socket in algorithm.inputs if socket.series)  # type: ignore[attr-defined]
+    assert uses(algorithm, ct, corrections={ct.name: Correction((slug,))}) == {"1": slug}
+
+
+@pytest.mark.parametrize("algorithm", [LIVER, LUNG, BLADDER], ids=lambda each: each.name)
+@pytest.mark.parametrize(
+    "tags",
+    [
+        {},
+        {"BodyPartExamined": ""},
+        {"BodyPartExamined": "WHOLEBODY"},
+        {"BodyPartExamined": "CHESTABDPELVIS"},
+        {"BodyPartExamined": ["LEG", "ABDOMEN"]},
+        {"BodyPartExamined": "HEAD", "SeriesDescription": "thorax/abdomen portal"},
+        {"BodyPartExamined": "LEG", "ProtocolName": "WB_PETCT"},
+    ],
+)
+def test_a_body_part_that_is_general_or_contradicted_by_the_description_passes(algorithm: object, tags: dict) -> None:
+    found = uses(algorithm, scan(1, **{"SeriesDescription": "CT portal", **tags}))
+    assert found["1"] == next(socket.slug for socket in algorithm.inputs if socket.series)  # type: ignore[attr-defined]
+
+
 def test_the_liver_takes_the_portal_venous_phase_of_soft_thin_slices() -> None:
     found = uses(
         LIVER,
