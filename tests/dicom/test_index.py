@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,51 @@ def test_two_orientations_of_one_series_are_two_volumes(tmp_path: Path) -> None:
     found = series_of(read_index(tmp_path))
     assert [each.part for each in found] == ["orientation 1", "orientation 2"]
     assert {read_volume(each).voxels.tobytes() for each in found} == {volume_of(seed=n).tobytes() for n in range(2)}
+
+
+def test_a_damaged_member_of_an_archive_is_named_and_the_others_are_read(tmp_path: Path) -> None:
+    archive = tmp_path / "in" / "export.zip"
+    archive.parent.mkdir()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+        for file in write_series(tmp_path / "ct", volume_of()).iterdir():
+            packed.write(file, file.name)
+        packed.writestr("more.zip", b"PK")
+    info = zipfile.ZipFile(archive).infolist()[0]
+    content = bytearray(archive.read_bytes())
+    begin = info.header_offset + 30 + len(info.filename)
+    content[begin : begin + 40] = b"\xff" * 40
+    archive.write_bytes(content)
+    index = read_index(archive.parent)
+    assert {place.member: reason.split(" (")[0] for place, reason in index.damaged.items()} == {
+        info.filename: "it cannot be unpacked",
+        "more.zip": "it is an archive inside of an archive: unpack it",
+    }
+    assert len(index.objects) == 7
+
+
+def test_pixels_that_cannot_be_unpacked_are_named(tmp_path: Path) -> None:
+    archive = tmp_path / "export.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
+        for file in write_series(tmp_path / "ct", volume_of()).iterdir():
+            packed.write(file, f"../../{file.name}")
+    series = series_of(read_index(archive))[0]
+    assert np.array_equal(read_volume(series).voxels, volume_of())  # and nothing lies above the folder
+    assert not list(tmp_path.parent.glob("*.dcm"))
+    content = archive.read_bytes()
+    at = content.index(volume_of()[3].tobytes())
+    archive.write_bytes(content[:at] + b"\0\1\2\3" + content[at + 4 :])
+    with pytest.raises(InvalidInputError, match=r"cannot be unpacked .Bad CRC"):
+        read_volume(series)
+
+
+def test_a_header_without_an_end_is_not_read_on_and_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("preop.dicom.headers._LONGEST_HEADER", 2**20)
+    start = file_of(write_series(tmp_path / "ct", volume_of()), 0).read_bytes().partition(b"\x08\x00\x16\x00")[0]
+    endless = start + b"\x08\x00\x01\x00UN\0\0\xf0\xff\xff\x7f"
+    (tmp_path / "in").mkdir()
+    with zipfile.ZipFile(tmp_path / "in" / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("bomb.dcm", endless + bytes(2**22))
+    assert list(read_index(tmp_path / "in").damaged.values()) == ["its header is longer than 1 MiB"]
 
 
 def test_headers_are_remembered_and_an_object_in_two_places_counts_once(export: Path, tmp_path: Path) -> None:
@@ -135,6 +181,34 @@ def scan(number: int, **tags: object) -> Series:
 
 def uses(algorithm: object, *series: Series, **more: object) -> dict[str, str]:
     return {c.series.text("SeriesNumber"): c.use or c.reason for c in choose(algorithm, series, **more)}  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("part", ["LEG", "THIGH", "KNEE", "FOOT", "HEAD", "BRAIN", "HAND", "EXTREMITY", "UPRARM"])
+@pytest.mark.parametrize("algorithm", [LIVER, LUNG, BLADDER], ids=lambda each: each.name)
+def test_a_series_of_another_body_part_is_passed_over_and_a_person_can_take_it(algorithm: object, part: str) -> None:
+    ct = scan(1, SeriesDescription="CT portal", BodyPartExamined=part)
+    found = uses(algorithm, ct)
+    assert f"another body part ({part})" in found["1"]
+    slug = next(socket.slug for socket in algorithm.inputs if socket.series)  # type: ignore[attr-defined]
+    assert uses(algorithm, ct, corrections={ct.name: Correction((slug,))}) == {"1": slug}
+
+
+@pytest.mark.parametrize("algorithm", [LIVER, LUNG, BLADDER], ids=lambda each: each.name)
+@pytest.mark.parametrize(
+    "tags",
+    [
+        {},
+        {"BodyPartExamined": ""},
+        {"BodyPartExamined": "WHOLEBODY"},
+        {"BodyPartExamined": "CHESTABDPELVIS"},
+        {"BodyPartExamined": ["LEG", "ABDOMEN"]},
+        {"BodyPartExamined": "HEAD", "SeriesDescription": "thorax/abdomen portal"},
+        {"BodyPartExamined": "LEG", "ProtocolName": "WB_PETCT"},
+    ],
+)
+def test_a_body_part_that_is_general_or_contradicted_by_the_description_passes(algorithm: object, tags: dict) -> None:
+    found = uses(algorithm, scan(1, **{"SeriesDescription": "CT portal", **tags}))
+    assert found["1"] == next(socket.slug for socket in algorithm.inputs if socket.series)  # type: ignore[attr-defined]
 
 
 def test_the_liver_takes_the_portal_venous_phase_of_soft_thin_slices() -> None:

@@ -38,6 +38,19 @@ def test_a_contour_inside_another_is_a_hole_and_one_that_is_there_twice_is_none(
     assert np.array_equal(read_mask(path, like=GRID).voxels[2], disc(3.8) & ~disc(1.7))
 
 
+@pytest.mark.parametrize("again", [lambda points: points[::-1], lambda points: np.roll(points, 7, axis=0)])
+def test_a_contour_that_is_there_twice_may_begin_elsewhere_or_run_the_other_way(tmp_path: Path, again) -> None:
+    outline = circle(3.8, 36)
+    path = write_structures(tmp_path / "rs.dcm", {"GTV": [outline, again(outline)]})
+    assert np.array_equal(read_mask(path, like=GRID).voxels[2], disc(3.8))
+
+
+def test_a_hole_that_a_keyhole_leads_to_is_a_hole(tmp_path: Path) -> None:
+    outer, inner = circle(3.8, 36), circle(1.7, 36)
+    path = write_structures(tmp_path / "rs.dcm", {"GTV": [np.vstack([outer, outer[:1], inner[::-1], inner[-1:]])]})
+    assert np.array_equal(read_mask(path, like=GRID).voxels[2], disc(3.8) & ~disc(1.7))
+
+
 @pytest.mark.parametrize("flips", [(0,), (1,), (2,), (0, 1, 2)])
 def test_contours_find_their_voxels_in_any_order_of_axes(tmp_path: Path, flips: tuple[int, ...]) -> None:
     path = write_structures(tmp_path / "rs.dcm", {"GTV": [circle(3.3, 36)]})

@@ -127,6 +127,13 @@ def wrong_date_of_injection(number: int, dataset: Dataset) -> None:
     tracer.RadiopharmaceuticalStartDateTime = f"{INJECTED + timedelta(days=1):%Y%m%d%H%M%S}"
 
 
+def in_universal_time(number: int, dataset: Dataset) -> None:
+    usual(number, dataset)
+    dataset.TimezoneOffsetFromUTC = "+0100"
+    tracer = dataset.RadiopharmaceuticalInformationSequence[0]
+    tracer.RadiopharmaceuticalStartDateTime = f"{INJECTED - timedelta(hours=1):%Y%m%d%H%M%S}+0000"
+
+
 def before_midnight(number: int, dataset: Dataset) -> None:
     began = datetime(2024, 3, 6, 0, 20, 0)  # noqa: DTZ001
     usual(number, dataset, began=began)
@@ -153,6 +160,7 @@ TO_BECQUEREL = decayed() / (WEIGHT_KG * 1000)
         pytest.param(united_imaging, TO_BECQUEREL, id="United Imaging"),
         pytest.param(at_injection, DOSE_BQ / (WEIGHT_KG * 1000), id="corrected to the injection"),
         pytest.param(wrong_date_of_injection, TO_BECQUEREL, id="date of injection wrong"),
+        pytest.param(in_universal_time, TO_BECQUEREL, id="injection in universal time"),
         pytest.param(before_midnight, TO_BECQUEREL, id="injected before midnight"),
     ],
 )
@@ -197,6 +205,10 @@ def _of_tracer(tag: str, value: object) -> Callable[[Dataset], None]:
         (_of_tracer("RadionuclideTotalDose", 370), "370 Bq .* looks like another unit"),
         (_of_tracer("RadionuclideHalfLife", None), r"Radionuclide Half Life \(0018,1075\) is missing"),
         (_of_tracer("RadiopharmaceuticalStartTime", ""), r"Radiopharmaceutical Start Time \(0018,1072\) is missing"),
+        (
+            _of_tracer("RadiopharmaceuticalStartDateTime", "20240305093000"),
+            r"two times of injection: 09:30:00 \(.*\(0018,1078\)\) and 10:00:00",
+        ),
         (_of_tracer("RadiopharmaceuticalStartTime", "120000"), "expected at most 11.0 h between"),
         (lambda each: delattr(each, "RadiopharmaceuticalInformationSequence"), r"\(0054,0016\) is missing"),
         (lambda each: delattr(each, "DecayCorrection"), r"Decay Correction \(0054,1102\) is missing"),
@@ -221,6 +233,15 @@ def test_suv_of_another_kind_is_refused() -> None:
     header.Units, header.SUVType = "GML", "LBM"
     with pytest.raises(InvalidInputError, match="of the type LBM"):
         suv_scale([header])
+
+
+def test_suv_without_correction_for_attenuation_is_refused() -> None:
+    for change in (philips(0x00, 1 / 300, "CNTS"), lambda _, each: setattr(each, "Units", "GML")):
+        header = Dataset()
+        change(0, header)
+        header.CorrectedImage = ["DECY", "SCAT"]
+        with pytest.raises(InvalidInputError, match="not corrected for attenuation"):
+            suv_scale([header])
 
 
 def test_frames_that_contradict_the_series_are_told_of() -> None:

@@ -152,3 +152,21 @@ def test_patients_who_are_there_twice_make_the_slope_no_surer():
     assert doubled.value == pytest.approx(single.value)
     assert doubled.upper - doubled.lower == pytest.approx(single.upper - single.lower, rel=0.15)
     assert recalibrate(np.repeat(labels, 2), np.repeat(chances, 2)).slope.upper < single.upper
+
+
+def test_an_intercept_is_that_which_makes_the_expected_number_the_observed_one_however_wrong_the_probabilities():
+    rng = np.random.default_rng(0)
+    for _ in range(150):
+        labels = rng.random(int(rng.integers(6, 40))) < 0.5
+        if labels.all() or not labels.any():
+            continue
+        logits = np.clip(rng.normal(0, 8, labels.size), -13, 13)  # far off, and not so far that they are cut
+        found = recalibrate(labels, 1 / (1 + np.exp(-logits))).intercept.value
+        assert np.mean(1 / (1 + np.exp(-(logits + found)))) == pytest.approx(labels.mean(), abs=1e-6)
+
+
+def test_one_patient_with_several_cases_has_a_calibration_without_interval():
+    labels, probabilities = np.tile([0, 1, 1], 6), np.tile([0.2, 0.8, 0.6], 6)
+    found = recalibrate(labels, probabilities, owners=np.zeros(18, int)).intercept
+    assert found.value == pytest.approx(recalibrate(labels, probabilities).intercept.value)
+    assert np.isnan(found.lower)

@@ -63,3 +63,10 @@ def test_patients_of_one_case_each_need_no_groups():
     assert owners_of(None, 2) is None
     with pytest.raises(InvalidInputError, match="1 patients for 2 cases"):
         owners_of(["a"], 2)
+
+
+def test_an_interval_that_would_end_in_infinity_is_none():
+    draws = np.concatenate([2 + np.arange(900) / 900, np.full(100, np.inf)])
+    assert np.isnan(percentile_interval(2.4, draws).upper)
+    draws[-100:] = 3.0
+    assert percentile_interval(2.4, draws).upper == pytest.approx(3.0)

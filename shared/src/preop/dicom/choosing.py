@@ -207,6 +207,8 @@ def _broken(series: Series, rule: SeriesRule) -> Iterator[str]:
     if rule.described_as and not _fits(described, rule.described_as):
         yield f"its description fits none of {', '.join(rule.described_as)}"
     yield from (f"its description fits {each}" for each in rule.not_described_as if _fits(described, [each]))
+    if _is_of_another_region(series, rule):
+        yield f"its header says that it shows another body part ({series.text('BodyPartExamined')})"
     kernel = _kernel(series)
     if kernel and _fits(kernel, rule.not_kernels):
         yield f"its kernel {kernel} is a sharp one"
@@ -228,6 +230,17 @@ def _broken(series: Series, rule: SeriesRule) -> Iterator[str]:
             yield f"{value:g} {what}, expected {allowed[0]:g} to {allowed[1]:g}"
     if rule.corrected and "CorrectedImage" in series.header and "ATTN" not in series.text("CorrectedImage"):
         yield "it is not corrected for attenuation"
+
+
+def _is_of_another_region(series: Series, rule: SeriesRule) -> bool:
+    """Whether BodyPartExamined is plainly another region, and the description names no fitting one.
+
+    Scanners fill the tag from a protocol that was begun for something else, so that words of a description count for more.
+    """
+    parts = series.text("BodyPartExamined").split("\\")
+    return all(_fits(part, rule.not_body_parts) for part in parts) and not _fits(
+        series.described, rule.unless_described_as
+    )
 
 
 def _kernel(series: Series) -> str:

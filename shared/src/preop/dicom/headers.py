@@ -6,6 +6,7 @@ import functools
 import io
 import warnings
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,6 +94,10 @@ _START = 64 * 1024
 """So much of a file is read, or unpacked, at first: headers are shorter, as a rule."""
 _MOST = 4 * 2**30
 """A packed file may not claim to be larger."""
+_LONGEST_HEADER = 256 * 2**20
+"""So much of a file is read in search of the end of its header: that of 10,000 frames or many contours is a few MiB."""
+UNPACKING = (RuntimeError, NotImplementedError, zipfile.BadZipFile, EOFError, zlib.error)
+"""What a damaged, encrypted or unknown archive raises when a member is read."""
 
 Header = Mapping[str, Any]
 """Values by the keywords of DICOM: texts, and lists of texts where there are several. Besides ``References``, the series that
@@ -124,7 +129,7 @@ def read_header(place: Place) -> Header | str | None:
                 return _of_stream(file, place.path.name)
         with zipfile.ZipFile(place.path) as archive:
             return _of_member(archive, place.member)
-    except (OSError, zipfile.BadZipFile, RuntimeError) as error:
+    except (OSError, *UNPACKING) as error:
         return f"it cannot be read ({error})"
 
 
@@ -144,10 +149,12 @@ def read_members(archive: Path) -> dict[str, Header | str | None]:
 def _of_member(archive: zipfile.ZipFile, name: str) -> Header | str | None:
     if archive.getinfo(name).file_size > _MOST:
         return f"it claims to be {archive.getinfo(name).file_size / 2**30:.0f} GiB large"
+    if name.lower().endswith(".zip"):
+        return "it is an archive inside of an archive: unpack it"
     try:
         with archive.open(name) as packed:
             return _of_stream(packed, name)
-    except (RuntimeError, NotImplementedError, zipfile.BadZipFile, EOFError) as error:
+    except UNPACKING as error:
         return f"it cannot be unpacked ({error})"
 
 
@@ -157,8 +164,12 @@ def _of_stream(file: IO[bytes], name: str) -> Header | str | None:
     content = io.BytesIO(start)
     found = _parsed(content, name)
     # pydicom says nothing of a header that ends between two elements: the end was reached where it needed more.
-    if found is not None and content.tell() == len(start) == _START:
-        return _parsed(io.BytesIO(start + file.read()), name)
+    if found is not None and content.tell() >= len(start) == _START:  # skipping goes beyond the end
+        whole = start + file.read(_LONGEST_HEADER - _START + 1)
+        content = io.BytesIO(whole)
+        found = _parsed(content, name)
+        if len(whole) > _LONGEST_HEADER and content.tell() >= len(whole):
+            return f"its header is longer than {_LONGEST_HEADER // 2**20} MiB"
     return found
 
 

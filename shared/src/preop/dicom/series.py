@@ -6,6 +6,7 @@ candidate of its own.
 
 from __future__ import annotations
 
+import shutil
 import zipfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,8 +18,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from preop.dicom.headers import Header, Place
+from preop.dicom.headers import UNPACKING, Header, Place
 from preop.dicom.index import Index
+from preop.errors import InvalidInputError
 from preop.imaging.dicom.files import RT_STRUCTURES, SEGMENTATIONS
 from preop.imaging.dicom.slices import PHASE_TAGS
 
@@ -220,15 +222,34 @@ def _where(header: Header) -> str:
 
 
 def _on_disk(places: Sequence[Place], folder: Path) -> Iterator[Path]:
-    """Give files as they are, and unpack members under names of their own: theirs may lead anywhere."""
+    """Give files as they are, and unpack members under names of their own: theirs may lead anywhere.
+
+    Raises
+    ------
+    InvalidInputError
+        If a member cannot be unpacked, or is larger than what is free on the disk.
+    """
     with ExitStack() as stack:
         opened: dict[Path, zipfile.ZipFile] = {}
         for number, place in enumerate(places):
             if not place.member:
                 yield place.path
                 continue
-            if place.path not in opened:
-                opened[place.path] = stack.enter_context(zipfile.ZipFile(place.path))
             target = folder / f"{number:06d}.dcm"
-            target.write_bytes(opened[place.path].read(place.member))
+            try:
+                if place.path not in opened:
+                    opened[place.path] = stack.enter_context(zipfile.ZipFile(place.path))
+                _unpack(opened[place.path], place, target)
+            except (OSError, KeyError, *UNPACKING) as error:
+                raise InvalidInputError(f"{place} cannot be unpacked ({error}): copy it again.") from error
             yield target
+
+
+def _unpack(archive: zipfile.ZipFile, place: Place, target: Path) -> None:
+    size, free = archive.getinfo(place.member).file_size, shutil.disk_usage(target.parent).free
+    if size > free:
+        raise InvalidInputError(
+            f"{place} is {size / 2**30:.1f} GiB large unpacked, and {free / 2**30:.1f} GiB are free in {target.parent.parent}."
+        )
+    with archive.open(place.member) as packed, target.open("wb") as file:
+        shutil.copyfileobj(packed, file, 2**20)

@@ -16,6 +16,12 @@ class SeriesRule(BaseModel):
     modality: tuple[str, ...] = Field((), description="one of these (CT, MR, PT, SM); of regions: RTSTRUCT, SEG")
     described_as: tuple[str, ...] = Field((), description="its description fits one of these")
     not_described_as: tuple[str, ...] = Field((), description="its description fits none of these")
+    not_body_parts: tuple[str, ...] = Field(
+        (), description="BodyPartExamined that is plainly another region; one that is missing or general passes"
+    )
+    unless_described_as: tuple[str, ...] = Field(
+        (), description="descriptions that name the right region, and count for more than BodyPartExamined"
+    )
     preferred: tuple[str, ...] = Field((), description="descriptions that are better, the best first")
     kernels: tuple[str, ...] = Field((), description="reconstruction kernels that are better")
     not_kernels: tuple[str, ...] = Field((), description="reconstruction kernels that will not do")

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -97,7 +98,8 @@ def recalibrate(
     Parameters
     ----------
     owners
-        Number of the patient of each case (n,), where several are of one: the intervals are then by patient.
+        Number of the patient of each case (n,), where several are of one: the intervals are then by patient, and NaN where
+        there is one patient only.
 
     Raises
     ------
@@ -156,9 +158,27 @@ def _logistic_coefficient(
     from statsmodels.genmod.families import Binomial
     from statsmodels.genmod.generalized_linear_model import GLM
 
-    by_patient = {} if owners is None else {"cov_type": "cluster", "cov_kwds": {"groups": owners}}
+    by_patient: dict[str, Any] = {}
+    one_patient = owners is not None and np.ptp(owners) == 0
+    if owners is not None and not one_patient:
+        by_patient = {"cov_type": "cluster", "cov_kwds": {"groups": owners}}
+    # From its own start the fit with an offset runs away where a probability near 0 or 1 was wrong.
+    start = None if offset is None else [_intercept(labels, offset)]
     # On the way to its answer the fit may pass through log odds without bounds, and chances of 0 and 1.
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-        fit = GLM(labels.astype(np.float64), design, family=Binomial(), offset=offset).fit(**by_patient)
+        model = GLM(labels.astype(np.float64), design, family=Binomial(), offset=offset)
+        fit = model.fit(start_params=start, **by_patient)
+    if one_patient:
+        return Estimate.without_interval(float(fit.params[0]))
     lower, upper = fit.conf_int()[0]
     return Estimate(float(fit.params[0]), float(lower), float(upper))
+
+
+def _intercept(labels: NDArray[np.bool_], logits: NDArray[np.float64]) -> float:
+    """Give what to add to all logits for as many positives to be expected as there are, both classes being present."""
+    from scipy.optimize import brentq
+    from scipy.special import expit, logit
+
+    at_prevalence = logit(labels.mean())
+    ends = at_prevalence - logits.max() - 1, at_prevalence - logits.min() + 1
+    return float(brentq(lambda shift: float(expit(logits + shift).mean() - labels.mean()), *ends))

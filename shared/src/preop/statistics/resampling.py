@@ -94,22 +94,33 @@ def percentile_interval(value: float, draws: Floats, confidence: float = 0.95) -
 
     Returns
     -------
-    The interval is NaN where all resamples agree, or the figure is defined in less than 80 % of them.
+    The interval is NaN where all resamples agree, the figure is defined in less than 80 % of them, or so many are infinite,
+    as a ratio to nothing is, that an end would be.
     """
-    defined = draws[np.isfinite(draws)]
-    if math.isnan(value) or defined.size < _FEWEST_DEFINED * draws.size or np.ptp(defined) <= 0:
+    defined = _defined(draws)
+    if math.isnan(value) or not defined.size:
         return Estimate.without_interval(value)
-    lower, upper = np.quantile(defined, [(1 - confidence) / 2, (1 + confidence) / 2])
+    with np.errstate(invalid="ignore"):
+        lower, upper = np.quantile(defined, [(1 - confidence) / 2, (1 + confidence) / 2])
+    if not np.isfinite([lower, upper]).all():
+        return Estimate.without_interval(value)
     return Estimate(value, float(lower), float(upper), confidence)
 
 
 def resampled_p_value(draws: Floats) -> float:
-    """Two-sided p-value of no difference from resampled differences (repeats,); NaN where none is defined or all are alike."""
-    defined = draws[np.isfinite(draws)]
-    if not defined.size or np.ptp(defined) <= 0:
+    """Two-sided p-value of no difference from resampled differences (repeats,); NaN where they give no interval."""
+    defined = _defined(draws)
+    if not defined.size:
         return math.nan
     below, above = (float(side.mean()) for side in (defined <= 0, defined >= 0))
     return min(1.0, max(2 * min(below, above), 1 / defined.size))
+
+
+def _defined(draws: Floats) -> Floats:
+    """Resampled figures that are not NaN; none where they are too few, or all alike."""
+    defined = draws[~np.isnan(draws)]
+    alike = not defined.size or defined.min() == defined.max()
+    return defined[:0] if alike or defined.size < _FEWEST_DEFINED * draws.size else defined
 
 
 def multinomial_tables(table: NDArray[np.int64], *, seed: int, repeats: int = REPEATS) -> Floats:

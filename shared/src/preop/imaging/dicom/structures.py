@@ -19,6 +19,8 @@ from preop.imaging.images import Geometry, Voxels
 
 OFF_SLICE_VOXELS = 0.3
 """A contour further from every slice of the scan was drawn on another one."""
+_SAME_POINT = 1e-2
+"""Points of two contours that are nearer, in voxels, are one."""
 _AREAS = {"CLOSED_PLANAR", "CLOSEDPLANAR_XOR", "CLOSED_PLANAR_XOR"}
 
 
@@ -126,12 +128,21 @@ def _check_on_slice(at: float, name: str, path: Path) -> None:
 
 
 def _without_doubles(polygons: list[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
-    """Take a contour that is there twice once: as a hole in itself it would be lost."""
+    """Take a contour that is there twice once, wherever it begins and whichever way it runs: as a hole in itself it would be lost."""
     kept: list[NDArray[np.float64]] = []
     for each in polygons:
-        if not any(each.shape == other.shape and np.allclose(each, other, atol=1e-3) for other in kept):
+        if not any(_same_points(each, other) for other in kept):
             kept.append(each)
     return kept
+
+
+def _same_points(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
+    """Whether each point of one polygon is one of the other, and the other way round."""
+    from scipy.spatial import cKDTree
+
+    if np.abs([one.min(axis=0) - other.min(axis=0), one.max(axis=0) - other.max(axis=0)]).max() > _SAME_POINT:
+        return False
+    return bool(max(cKDTree(one).query(other)[0].max(), cKDTree(other).query(one)[0].max()) <= _SAME_POINT)
 
 
 def _notes(name: str, places: list[int], outside: int) -> tuple[str, ...]:

@@ -69,11 +69,13 @@ def suv_scale(headers: Sequence[Any]) -> SuvScale:
         )
     first, unit = headers[0], units.pop()
     if unit == "GML":
+        _check_attenuation(first)
         return _stated_suv(first)
     if not unit:
         raise _missing("Units", "the PET")
     philips = _private(first, _PHILIPS, *_PHILIPS_SUV) if unit == "CNTS" else None
     if philips:
+        _check_attenuation(first)
         return SuvScale(philips, ("the PET was converted from counts to SUV by the factor of Philips (7053,1000).",))
     becquerel = _BECQUEREL.get(unit) or (_private(first, _PHILIPS, *_PHILIPS_BECQUEREL) if unit == "CNTS" else None)
     if not becquerel:
@@ -83,6 +85,12 @@ def suv_scale(headers: Sequence[Any]) -> SuvScale:
             "of Philips: export the series with attenuation correction in Bq/ml."
         )
     return _from_becquerel(headers, becquerel)
+
+
+def _check_attenuation(header: Any) -> None:
+    """Refuse SUV without correction for attenuation, where the header states the corrections."""
+    if header.get("CorrectedImage") and "ATTN" not in (corrections := _text(header, "CorrectedImage")):
+        raise _uncorrected("attenuation", corrections)
 
 
 def _stated_suv(header: Any) -> SuvScale:
@@ -98,11 +106,7 @@ def _from_becquerel(headers: Sequence[Any], becquerel: float) -> SuvScale:
     first = headers[0]
     corrections = _text(first, "CorrectedImage")
     if "ATTN" not in corrections or "DECY" not in corrections:
-        lacks = "attenuation" if "ATTN" not in corrections else "decay"
-        raise InvalidInputError(
-            f"The PET is not corrected for {lacks} (Corrected Image (0028,0051) is {corrections}); expected ATTN and DECY: "
-            "choose the corrected series."
-        )
+        raise _uncorrected("attenuation" if "ATTN" not in corrections else "decay", corrections)
     weight_kg = _number(first, "PatientWeight", "the PET")
     low, high = WEIGHT_KG
     if not low <= weight_kg <= high:
@@ -142,7 +146,7 @@ def _from_becquerel(headers: Sequence[Any], becquerel: float) -> SuvScale:
 def _waited(headers: Sequence[Any], tracer: Any, half_life_s: float) -> tuple[float, tuple[str, ...]]:
     """Seconds from the injection to the time to which the values are corrected."""
     reference, notes = _reference_time(headers, half_life_s)
-    by_date = _date_time(str(tracer.get("RadiopharmaceuticalStartDateTime", "") or ""))
+    by_date = _date_time(str(tracer.get("RadiopharmaceuticalStartDateTime", "") or ""), _zone(headers[0]))
     clock = str(tracer.get("RadiopharmaceuticalStartTime", "") or "")
     by_clock = _date_time(f"{reference:%Y%m%d}{clock.replace(':', '')}") if clock else None
     if by_clock is not None and by_clock > reference:  # injected before midnight, or a clock that is wrong
@@ -151,6 +155,12 @@ def _waited(headers: Sequence[Any], tracer: Any, half_life_s: float) -> tuple[fl
     times = [time for time in (by_date, by_clock) if time is not None]
     if not times:
         raise _missing("RadiopharmaceuticalStartTime", "the PET")
+    possible = len(times) > 1 and all(0 <= (reference - time).total_seconds() <= longest for time in times)
+    if possible and abs((times[0] - times[1]).total_seconds()) > CONTRADICTION_S:
+        raise InvalidInputError(
+            f"The PET states two times of injection: {times[0]:%H:%M:%S} (Radiopharmaceutical Start DateTime (0018,1078)) and "
+            f"{times[1]:%H:%M:%S} (Radiopharmaceutical Start Time (0018,1072)); expected one: correct the header."
+        )
     for injected in times:
         waited = (reference - injected).total_seconds()
         if 0 <= waited <= longest:
@@ -167,7 +177,7 @@ def _waited(headers: Sequence[Any], tracer: Any, half_life_s: float) -> tuple[fl
 def _reference_time(headers: Sequence[Any], half_life_s: float) -> tuple[datetime, tuple[str, ...]]:
     """Tell to which time the values are corrected: the begin of the scan, wherever this vendor states it."""
     first = headers[0]
-    stated = _date_time(str(first.get("DecayCorrectionDateTime", "") or ""))
+    stated = _date_time(str(first.get("DecayCorrectionDateTime", "") or ""), _zone(first))
     if stated is not None:
         return stated, ()
     series = _together(first, "Series")
@@ -195,7 +205,13 @@ def _reference_time(headers: Sequence[Any], half_life_s: float) -> tuple[datetim
 
 
 def _acquired(header: Any) -> datetime | None:
-    return _date_time(str(header.get("AcquisitionDateTime", "") or "")) or _together(header, "Acquisition")
+    return _date_time(str(header.get("AcquisitionDateTime", "") or ""), _zone(header)) or _together(
+        header, "Acquisition"
+    )
+
+
+def _zone(header: Any) -> str:
+    return str(header.get("TimezoneOffsetFromUTC", "") or "")
 
 
 def _by_frame(header: Any, half_life_s: float) -> datetime | None:
@@ -219,17 +235,27 @@ def _together(header: Any, what: str) -> datetime | None:
     return _date_time(day.replace(".", "") + time.replace(":", "")) if day and time else None
 
 
-def _date_time(text: str) -> datetime | None:
-    """Read YYYYMMDDHHMMSS.FFFFFF; a shift to universal time, which all times of one header share, is left out."""
+def _date_time(text: str, local: str = "") -> datetime | None:
+    """Read YYYYMMDDHHMMSS.FFFFFF in the time zone of the header.
+
+    A shift to universal time is that of all times of the header, unless ``local``, which the header states for all, is another.
+    """
     found = re.fullmatch(r"(\d{8})(\d{2})(\d{2})(\d{2})?(\.\d*)?([+-]\d{4})?\s*", text)
     if not found:
         return None
-    day, hour, minute, second, fraction, _ = found.groups()
+    day, hour, minute, second, fraction, zone = found.groups()
     try:
         whole = datetime.strptime(f"{day}{hour}{minute}{second or '00'}", "%Y%m%d%H%M%S")  # noqa: DTZ007 - times of one header
     except ValueError:
         return None
+    if zone and re.fullmatch(r"[+-]\d{4}", local.strip()):
+        whole += _shift(local.strip()) - _shift(zone)
     return whole + timedelta(seconds=float(fraction)) if fraction and fraction != "." else whole
+
+
+def _shift(zone: str) -> timedelta:
+    hours, minutes = int(zone[1:3]), int(zone[3:])
+    return timedelta(hours=hours, minutes=minutes) * (-1 if zone[0] == "-" else 1)
 
 
 def _private_text(header: Any, creator: str, group: int, element: int) -> str:
@@ -265,6 +291,13 @@ def _text(header: Any, tag: str) -> str:
     if value is None or value == "" or (not isinstance(value, str) and len(value) == 0):
         raise _missing(tag, "the PET")
     return value if isinstance(value, str) else ", ".join(map(str, value))
+
+
+def _uncorrected(lacks: str, corrections: str) -> InvalidInputError:
+    return InvalidInputError(
+        f"The PET is not corrected for {lacks} (Corrected Image (0028,0051) is {corrections}); expected ATTN and DECY: "
+        "choose the corrected series."
+    )
 
 
 def _missing(tag: str, whose: str) -> InvalidInputError:
