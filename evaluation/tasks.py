@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -40,7 +41,7 @@ class Comparator(_Declared):
     )
 
 
-class Task(_Declared):
+class Task(_Declared, ABC):
     """What all kinds of tasks declare."""
 
     title: str = Field(description="What is predicted, as a heading")
@@ -94,9 +95,9 @@ class Task(_Declared):
         return charts
 
     @property
+    @abstractmethod
     def truth_columns(self) -> tuple[str, ...]:
         """Columns of reference.csv that hold the truth."""
-        raise NotImplementedError
 
     @property
     def compared_with(self) -> list[Comparator]:

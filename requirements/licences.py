@@ -2,7 +2,7 @@
 """Licences of all locked packages: ``requirements/licences.py`` writes licences.csv anew from what is installed here.
 
 Run it after ``compile.sh`` as ``.venv/bin/python requirements/licences.py``, with the development lock installed and the
-environments of ``docs/build.sh``, ``supply_chain.sh`` and ``upload.sh`` made. What a package says of itself is written in the terms of
+environments of ``docs/build.sh``, ``supply_chain.sh`` and ``apart.sh`` made. What a package says of itself is written in the terms of
 SPDX; what is installed nowhere, because it is for another system, keeps its line, and a new one has to be looked up and
 written by hand.
 """

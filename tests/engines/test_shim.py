@@ -58,7 +58,7 @@ class Storage:
 @pytest.fixture(scope="module")
 def storage() -> Iterator[Storage]:
     if not PYTHON.exists():
-        pytest.skip("the platform's runner is not installed: requirements/shim.sh (it needs Python 3.12)")
+        pytest.skip("the platform's runner is not installed: requirements/apart.sh shim (it needs Python 3.12)")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

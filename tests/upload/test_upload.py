@@ -71,7 +71,7 @@ def test_a_name_that_no_file_can_have_is_refused(toy: Algorithm, tmp_path: Path)
 
 def test_without_the_client_it_says_how_to_get_it(toy: Algorithm, tmp_path: Path) -> None:
     cohort = read_cohort(write_cohort(toy, tmp_path), toy)
-    with pytest.raises(MissingToolError, match=r"run requirements/upload\.sh once"):
+    with pytest.raises(MissingToolError, match=r"run requirements/apart\.sh upload once"):
         send_cohort(cohort, tmp_path / "python", "mine")
 
 
@@ -99,7 +99,7 @@ def test_the_command_sends_nothing_unless_it_is_told_to(toy: Algorithm, tmp_path
 def platform(toy: Algorithm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
     """The stand-in with the toy's sockets."""
     if not PYTHON.exists():
-        pytest.skip("the platform's client is not installed: requirements/upload.sh")
+        pytest.skip("the platform's client is not installed: requirements/apart.sh upload")
     if shutil.which("openssl") is None:
         pytest.skip("there is no openssl to make a certificate with")
     sockets = {}

@@ -16,7 +16,7 @@ from preop.errors import InvalidInputError, InvalidOutputError
 from preop.grandchallenge.algorithm import SOCKETS_FILE, with_stand_ins
 
 CLIENT_PYTHON = "requirements/.venv-upload/bin/python"
-"""Made by requirements/upload.sh."""
+"""Made by requirements/apart.sh upload."""
 
 
 @app.command()

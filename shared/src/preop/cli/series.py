@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import typer
 
 from preop.cli.app import console
+from preop.cli.chosen import Chosen
 from preop.errors import InvalidInputError, InvalidOutputError, PreopError
 from preop.grandchallenge.algorithm import Algorithm
 from preop.grandchallenge.cases import Case, read_case
 
 if TYPE_CHECKING:
-    from preop.cli.running import Chosen
     from preop.dicom.choosing import Choice
     from preop.report.case import Card
 

@@ -1,6 +1,6 @@
 """Talking to the platform: its own client runs in an environment of its own, and is told one patient a line.
 
-gcapi holds httpx back at a version that other packages have left behind; so it is kept apart (``requirements/upload.sh``).
+gcapi holds httpx back at a version that other packages have left behind; so it is kept apart (``requirements/apart.sh upload``).
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def archive(python: Path, slug: str, address: str = ADDRESS) -> Iterator[Archive
         If the client is not installed.
     """
     if not python.exists():
-        raise MissingToolError("The platform's client is not installed: run requirements/upload.sh once.")
+        raise MissingToolError("The platform's client is not installed: run requirements/apart.sh upload once.")
     known = ("HOME", "PATH", TOKEN_VARIABLE, "SSL_CERT_FILE", "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy")
     process = subprocess.Popen(
         [str(python), "-I", str(CLIENT)],
