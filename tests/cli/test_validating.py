@@ -56,6 +56,9 @@ def test_a_record_is_verified_and_tells_what_is_not_as_it_was(
     assert re.search(r"All \d+ figures are those of the record\.", out)
     assert "The predictions of the 3 patients are the same to the last digit." in out
 
+    with pytest.raises(InvalidOutputError, match="whose predictions would be taken for those of now"):
+        verify(validated, {"algorithm": asked.algorithm, "engine": "process", "output": asked.output})
+
     said = json.loads(validated.read_text())
     forged = validated.with_name("forged.json")
     forged.write_text(json.dumps({**said, "figures": {**said["figures"], "auc.value": 0.99}}))

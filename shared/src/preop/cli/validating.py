@@ -172,7 +172,7 @@ def verify(path: Path, asked: dict[str, Any]) -> None:
     InvalidInputError
         If there is no such record, or table, model or image are not those of it.
     """
-    from preop.cohort.record import read_record
+    from preop.cohort.record import RECORD_FILE, read_record
     from preop.cohort.record import verify as compare
     from preop.grandchallenge.values import to_json
 
@@ -192,11 +192,13 @@ def verify(path: Path, asked: dict[str, Any]) -> None:
         raise InvalidInputError(f"The record is one of {record.algorithm.name}; this is {named['algorithm'].name}.")
     if "output" not in named:
         named["output"] = path.absolute().parent / VERIFICATION_FOLDER
-        if (named["output"] / VERIFICATION_FILE).is_file():  # a finished one: nothing would be computed again
+        if (named["output"] / RECORD_FILE).is_file():  # a finished one: nothing would be computed again
             shutil.rmtree(named["output"])
     output: Path = named["output"]
-    if (output / VERIFICATION_FILE).is_file():
-        raise InvalidOutputError(f"{output} holds a verification that is finished: name a new folder.")
+    if (output / RECORD_FILE).is_file():
+        raise InvalidOutputError(
+            f"{output} holds a validation that is finished, whose predictions would be taken for those of now: name a new folder."
+        )
     _, again = validate(Asked(**named), expected=record)
     done = compare(record, again)
     write_text(output / VERIFICATION_FILE, to_json(done.model_dump()))
