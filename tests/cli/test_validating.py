@@ -123,5 +123,5 @@ def test_training_patients_are_told_first(asked: Asked, tmp_path: Path, capsys: 
 def test_a_finished_verification_is_not_taken_for_a_new_one(validated: Path, asked: Asked, tmp_path: Path) -> None:
     (tmp_path / "again").mkdir()
     shutil.copy(validated, tmp_path / "again")
-    with pytest.raises(InvalidOutputError, match="holds a validation that is finished, .* name a new folder"):
+    with pytest.raises(InvalidOutputError, match=r"holds a validation that is finished, .* name a new folder"):
         verify(validated, {"algorithm": asked.algorithm, "output": tmp_path / "again"})
