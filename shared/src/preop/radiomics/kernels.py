@@ -11,82 +11,127 @@ from numpy.typing import NDArray
 
 from preop.radiomics.compilation import compiled
 
-Levels = NDArray[np.int32]
+Levels = NDArray[np.int16]
 Offsets = NDArray[np.int64]
 Counts = NDArray[np.int64]
 
 
 @compiled
-def cooccurrences(levels: Levels, offsets: Offsets, count: int) -> Counts:
-    """Count pairs of neighbours (direction, grey level, grey level of the neighbour), levels from index 0."""
-    found = np.zeros((offsets.size, count, count), dtype=np.int64)
-    for voxel in range(levels.size):
-        level = levels[voxel]
-        if level > 0:
-            for direction in range(offsets.size):
-                neighbour = levels[voxel + offsets[direction]]
-                if neighbour > 0:
-                    found[direction, level - 1, neighbour - 1] += 1
-    return found
+def occupied_rows(levels: Levels, width: int) -> Offsets:
+    """Find the rows that hold voxels (n, 2): where the first of them lies, and where it ends behind the last."""
+    found = np.empty((levels.size // width, 2), dtype=np.int64)
+    n = 0
+    for row in range(levels.size // width):
+        first = row * width
+        after = first + width
+        while first < after and levels[first] == 0:
+            first += 1
+        if first < after:
+            while levels[after - 1] == 0:
+                after -= 1
+            found[n, 0] = first
+            found[n, 1] = after
+            n += 1
+    return found[:n].copy()
 
 
 @compiled
-def run_lengths(levels: Levels, offsets: Offsets, count: int, longest: int) -> Counts:
+def cooccurrences(levels: Levels, rows: Offsets, offsets: Offsets, count: int) -> Counts:
+    """Count pairs of neighbours (direction, grey level, grey level of the neighbour), levels from index 0."""
+    # What lies outside counts as level 0, which is left out in the end: quicker than to ask each time.
+    found = np.zeros((offsets.size, count + 1, count + 1), dtype=np.int64)
+    for row in range(len(rows)):
+        for voxel in range(rows[row, 0], rows[row, 1]):
+            level = levels[voxel]
+            if level > 0:
+                for direction in range(offsets.size):
+                    found[direction, level, levels[voxel + offsets[direction]]] += 1
+    return found[:, 1:, 1:].copy()
+
+
+@compiled
+def run_lengths(levels: Levels, rows: Offsets, offsets: Offsets, count: int, longest: int) -> Counts:
     """Count runs of one grey level (direction, grey level, length), levels and lengths from index 0."""
-    found = np.zeros((offsets.size, count, longest), dtype=np.int64)
+    found = np.zeros((offsets.size, count + 1, longest + 1), dtype=np.int64)
+    lengths = np.zeros(levels.size, dtype=np.int16)
     for direction in range(offsets.size):
         step = offsets[direction]
-        for voxel in range(levels.size):
-            level = levels[voxel]
-            if level > 0 and levels[voxel - step] != level:
-                length = 0
-                following = voxel + step
-                while levels[following] == level:
-                    length += 1
-                    following += step
-                found[direction, level - 1, length] += 1
-    return found
+        of_direction = found[direction]
+        for row in range(len(rows)):
+            first, after = rows[row]
+            own, before = levels[first:after], levels[first - step : after - step]
+            following = levels[first + step : after + step]
+            length, length_before = lengths[first:after], lengths[first - step : after - step]
+            # Without a branch, for whether a run ends is what no processor foresees. What is counted of level 0 is left
+            # out in the end, and of length 0 there is nothing.
+            for x in range(own.size):
+                length[x] = length_before[x] * (own[x] == before[x]) + 1
+            for x in range(own.size):
+                of_direction[own[x], length[x]] += own[x] != following[x]
+    return found[:, 1:, 1:].copy()
 
 
 @compiled
 def zones(
-    levels: Levels, distances: NDArray[np.int32], neighbours: Offsets
+    levels: Levels, rows: Offsets, rows_before: Offsets, distances: NDArray[np.int32]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Find connected voxels of one grey level: for each zone its level, its size, and its smallest distance."""
-    unseen = levels.copy()
-    inside = 0
-    for voxel in range(levels.size):
-        if levels[voxel] > 0:
-            inside += 1
-    stack = np.empty(inside, dtype=np.int64)
-    zone_levels = np.empty(inside, dtype=np.int64)
-    sizes = np.empty(inside, dtype=np.int64)
-    smallest = np.empty(inside, dtype=np.int64)
-    zone = 0
-    for seed in range(levels.size):
-        level = unseen[seed]
-        if level > 0:
-            unseen[seed] = 0
-            stack[0] = seed
-            waiting = 1
-            size = 0
-            distance = distances[seed]
-            while waiting > 0:
-                waiting -= 1
-                voxel = stack[waiting]
-                size += 1
-                distance = min(distance, distances[voxel])
-                for k in range(neighbours.size):
-                    neighbour = voxel + neighbours[k]
-                    if unseen[neighbour] == level:
-                        unseen[neighbour] = 0
-                        stack[waiting] = neighbour
-                        waiting += 1
-            zone_levels[zone] = level
-            sizes[zone] = size
-            smallest[zone] = distance
-            zone += 1
-    return zone_levels[:zone].copy(), sizes[:zone].copy(), smallest[:zone].copy()
+    """Find connected voxels of one grey level: for each zone its level, its size, and its smallest distance.
+
+    Parameters
+    ----------
+    rows_before
+        Distances in memory to the rows that touch a row and come before it.
+    """
+    # The pieces of a zone along a row are joined to those they touch in the rows before; the first piece stands for all.
+    most = 0
+    for row in range(len(rows)):
+        for voxel in range(rows[row, 0], rows[row, 1]):
+            most += levels[voxel] != levels[voxel - 1]
+    piece_of = np.empty(levels.size, dtype=np.int32)
+    joined_to = np.empty(most, dtype=np.int32)
+    zone_levels = np.zeros(most, dtype=np.int64)
+    sizes = np.zeros(most, dtype=np.int64)
+    smallest = np.zeros(most, dtype=np.int64)
+    piece = 0
+    for row in range(len(rows)):
+        voxel, after = rows[row]
+        while voxel < after:
+            level = levels[voxel]
+            if level == 0:
+                voxel += 1
+                continue
+            first = voxel
+            nearest = distances[voxel]
+            while levels[voxel] == level:
+                nearest = min(nearest, distances[voxel])
+                piece_of[voxel] = piece
+                voxel += 1
+            joined_to[piece] = piece
+            root = piece
+            for k in range(rows_before.size):
+                for neighbour in range(first - 1 + rows_before[k], voxel + 1 + rows_before[k]):
+                    if levels[neighbour] == level:
+                        other = piece_of[neighbour]
+                        while joined_to[other] != other:
+                            joined_to[other] = joined_to[joined_to[other]]
+                            other = joined_to[other]
+                        if other < root:
+                            joined_to[root] = other
+                            root = other
+                        elif other > root:
+                            joined_to[other] = root
+            zone_levels[piece] = level
+            sizes[piece] = voxel - first
+            smallest[piece] = nearest
+            piece += 1
+    # A piece is joined to an earlier one, so that going backwards each is complete when it is handed on.
+    for later in range(piece - 1, -1, -1):
+        root = joined_to[later]
+        if root != later:
+            sizes[root] += sizes[later]
+            smallest[root] = min(smallest[root], smallest[later])
+    whole = joined_to[:piece] == np.arange(piece)
+    return zone_levels[:piece][whole], sizes[:piece][whole], smallest[:piece][whole]
 
 
 @compiled
@@ -109,7 +154,9 @@ def border_distances(inside: NDArray[np.bool_], axes: Offsets) -> NDArray[np.int
 
 
 @compiled
-def neighbourhoods(levels: Levels, neighbours: Offsets, count: int) -> tuple[Counts, NDArray[np.float64], Counts]:
+def neighbourhoods(
+    levels: Levels, rows: Offsets, neighbours: Offsets, count: int
+) -> tuple[Counts, NDArray[np.float64], Counts]:
     """Compare each voxel with its neighbours.
 
     Returns
@@ -120,23 +167,26 @@ def neighbourhoods(levels: Levels, neighbours: Offsets, count: int) -> tuple[Cou
     occupied = np.zeros(count, dtype=np.int64)
     differences = np.zeros(count, dtype=np.float64)
     dependences = np.zeros((count, neighbours.size + 1), dtype=np.int64)
-    for voxel in range(levels.size):
-        level = levels[voxel]
-        if level > 0:
-            total = 0
-            present = 0
-            same = 0
-            for k in range(neighbours.size):
-                neighbour = levels[voxel + neighbours[k]]
-                if neighbour > 0:
-                    present += 1
-                    total += neighbour
-                    if neighbour == level:
-                        same += 1
-            dependences[level - 1, same] += 1
-            if present > 0:
-                occupied[level - 1] += 1
-                differences[level - 1] += abs(level - total / present)
+    for row in range(len(rows)):
+        first, after = rows[row]
+        own = levels[first:after]
+        # 16 bits hold the sum of 26 levels of at most 1024.
+        total = np.zeros(own.size, dtype=np.int16)
+        present = np.zeros(own.size, dtype=np.int16)
+        same = np.zeros(own.size, dtype=np.int16)
+        for k in range(neighbours.size):
+            other = levels[first + neighbours[k] : after + neighbours[k]]
+            for x in range(own.size):
+                total[x] += other[x]
+                present[x] += other[x] > 0
+                same[x] += other[x] == own[x]
+        for x in range(own.size):
+            if own[x] > 0:
+                level = own[x] - 1
+                dependences[level, same[x]] += 1
+                if present[x] > 0:
+                    occupied[level] += 1
+                    differences[level] += abs(own[x] - total[x] / present[x])
     return occupied, differences, dependences
 
 

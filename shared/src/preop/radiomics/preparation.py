@@ -82,7 +82,7 @@ class GreyLevels:
         Number of grey levels, including those that no voxel has.
     """
 
-    levels: NDArray[np.int32]
+    levels: NDArray[np.int16]
     count: int
 
 
@@ -202,7 +202,7 @@ def discretise(region: RegionOfInterest, settings: Settings) -> GreyLevels:
         raise InvalidInputError(
             f"The region would have {count} grey levels; expected at most {MAX_GREY_LEVELS}: use wider bins."
         )
-    levels = np.zeros(region.intensity.shape, dtype=np.int32)
+    levels = np.zeros(region.intensity.shape, dtype=np.int16)
     levels[region.intensity] = bins
     return GreyLevels(levels, count)
 
