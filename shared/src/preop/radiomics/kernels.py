@@ -6,10 +6,15 @@ so that a neighbour is a fixed distance away in memory and no loop asks whether 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from preop.radiomics.compilation import compiled
+
+BLOCK = 128
+"""Voxels of a row that are convolved at a time: with those beside them they fit a processor's smallest cache."""
 
 Levels = NDArray[np.int16]
 Offsets = NDArray[np.int64]
@@ -73,65 +78,75 @@ def run_lengths(levels: Levels, rows: Offsets, offsets: Offsets, count: int, lon
 
 @compiled
 def zones(
-    levels: Levels, rows: Offsets, rows_before: Offsets, distances: NDArray[np.int32]
+    levels: Levels, rows: Offsets, width: int, rows_before: Offsets, distances: NDArray[np.int32]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Find connected voxels of one grey level: for each zone its level, its size, and its smallest distance.
 
     Parameters
     ----------
+    width
+        Length of a row.
     rows_before
-        Distances in memory to the rows that touch a row and come before it.
+        How many rows back those lie that touch a row and come before it.
     """
-    # The pieces of a zone along a row are joined to those they touch in the rows before; the first piece stands for all.
+    # The pieces of a zone along a row are joined to those they touch in the rows before; the first stands for all.
     most = 0
     for row in range(len(rows)):
         for voxel in range(rows[row, 0], rows[row, 1]):
             most += levels[voxel] != levels[voxel - 1]
-    piece_of = np.empty(levels.size, dtype=np.int32)
-    joined_to = np.empty(most, dtype=np.int32)
-    zone_levels = np.zeros(most, dtype=np.int64)
-    sizes = np.zeros(most, dtype=np.int64)
-    smallest = np.zeros(most, dtype=np.int64)
+    starts, ends = np.empty(most, dtype=np.int32), np.empty(most, dtype=np.int32)
+    piece_levels, sizes = np.empty(most, dtype=np.int64), np.empty(most, dtype=np.int64)
+    smallest, joined_to = np.empty(most, dtype=np.int64), np.empty(most, dtype=np.int32)
+    pieces_before = np.zeros(levels.size // width + 1, dtype=np.int32)
     piece = 0
+    following = 0
     for row in range(len(rows)):
         voxel, after = rows[row]
+        number = voxel // width
+        pieces_before[following : number + 1] = piece
+        following = number + 1
         while voxel < after:
             level = levels[voxel]
             if level == 0:
                 voxel += 1
                 continue
-            first = voxel
+            start = voxel
             nearest = distances[voxel]
             while levels[voxel] == level:
                 nearest = min(nearest, distances[voxel])
-                piece_of[voxel] = piece
                 voxel += 1
+            starts[piece], ends[piece] = start - number * width, voxel - number * width
+            piece_levels[piece], sizes[piece], smallest[piece] = level, voxel - start, nearest
             joined_to[piece] = piece
-            root = piece
-            for k in range(rows_before.size):
-                for neighbour in range(first - 1 + rows_before[k], voxel + 1 + rows_before[k]):
-                    if levels[neighbour] == level:
-                        other = piece_of[neighbour]
-                        while joined_to[other] != other:
-                            joined_to[other] = joined_to[joined_to[other]]
-                            other = joined_to[other]
-                        if other < root:
-                            joined_to[root] = other
-                            root = other
-                        elif other > root:
-                            joined_to[other] = root
-            zone_levels[piece] = level
-            sizes[piece] = voxel - first
-            smallest[piece] = nearest
             piece += 1
-    # A piece is joined to an earlier one, so that going backwards each is complete when it is handed on.
+        pieces_before[following] = piece
+        for k in range(rows_before.size):
+            first_other = pieces_before[number - rows_before[k]]
+            end_other = pieces_before[number - rows_before[k] + 1]
+            for own in range(pieces_before[number], piece):
+                while first_other < end_other and ends[first_other] < starts[own]:
+                    first_other += 1
+                other = first_other
+                while other < end_other and starts[other] <= ends[own]:
+                    if piece_levels[other] == piece_levels[own]:
+                        root, root_other = own, other
+                        while joined_to[root] != root:
+                            root = joined_to[root]
+                        while joined_to[root_other] != root_other:
+                            root_other = joined_to[root_other]
+                        root, root_other = min(root, root_other), max(root, root_other)
+                        joined_to[root_other] = root
+                        joined_to[own] = root
+                        joined_to[other] = root
+                    other += 1
+    # Each is joined to an earlier one, so that going backwards each is complete when it is handed on.
     for later in range(piece - 1, -1, -1):
         root = joined_to[later]
         if root != later:
             sizes[root] += sizes[later]
             smallest[root] = min(smallest[root], smallest[later])
     whole = joined_to[:piece] == np.arange(piece)
-    return zone_levels[:piece][whole], sizes[:piece][whole], smallest[:piece][whole]
+    return piece_levels[:piece][whole], sizes[:piece][whole], smallest[:piece][whole]
 
 
 @compiled
@@ -191,55 +206,148 @@ def neighbourhoods(
 
 
 @compiled
-def sphere_peaks(
-    sums: NDArray[np.float64],
-    inside: NDArray[np.bool_],
-    brightest: NDArray[np.bool_],
-    columns: NDArray[np.int64],
-    reach: int,
-) -> tuple[float, float]:
-    """Largest mean over the voxels of an image that lie in a sphere, around the brightest voxels and around any.
+def sphere_sums(values: NDArray[Any], halves: NDArray[np.int64]) -> NDArray[Any]:
+    """Sum over the sphere around each voxel.
 
     Parameters
     ----------
-    sums
-        Running sums of the image along x (z, y, reach + 1 + x + reach), the first 0, before and after them repeated.
-    inside, brightest
-        Voxels (z, y, x) that the sphere is laid around, and those of them that have the largest intensity.
-    columns
-        The sphere's columns along x (k, 3): distance in z, distance in y, half the length.
-    reach
-        Half the length of the longest column.
+    values
+        An image (z, y, x), with a border as wide as the sphere reaches; the sums are of what lies within the border.
+    halves
+        Half the length of the sphere's columns along x, by distance in z and in y from 0; -1 where it has none.
     """
-    depth, height, width = inside.shape
-    # Number of voxels before each place, laid out as the sums are.
-    places = np.minimum(np.maximum(np.arange(-reach, width + 1 + reach), 0), width)
-    around_brightest, around_any = -np.inf, -np.inf
-    total = np.empty(width, dtype=np.float64)
-    voxels = np.empty(width, dtype=np.int64)
-    for z in range(depth):
+    far_z, far_y, reach = len(halves) - 1, halves.shape[1] - 1, halves.max()
+    height, width = values.shape[1] - 2 * far_y, values.shape[2] - 2 * reach
+    found = np.zeros((len(values) - 2 * far_z, height, width), dtype=values.dtype)
+    # Slice by slice, sums of columns along x, of which the sphere's discs are made. A disc serves the spheres on both
+    # sides of it, and the discs at other distances in z that are as large.
+    columns = np.zeros((reach + 1, values.shape[1], width), dtype=values.dtype)
+    running = np.zeros(values.shape[2] + 1, dtype=values.dtype)
+    disc = np.zeros(width, dtype=values.dtype)
+    for current in range(len(values)):
+        for y in range(values.shape[1]):
+            for x in range(values.shape[2]):
+                running[x + 1] = running[x] + values[current, y, x]
+            for half in range(reach + 1):
+                column, above, below = columns[half, y], running[reach + half + 1 :], running[reach - half :]
+                for x in range(width):
+                    column[x] = above[x] - below[x]
         for y in range(height):
-            within = np.flatnonzero(inside[z, y])
-            if within.size == 0:
-                continue
-            first, after = int(within[0]), int(within[-1]) + 1
-            total[:] = 0.0
-            voxels[:] = 0
-            for k in range(len(columns)):
-                other_z, other_y = z + columns[k, 0], y + columns[k, 1]
-                if 0 <= other_z < depth and 0 <= other_y < height:
-                    low, high = reach - columns[k, 2], reach + columns[k, 2] + 1
-                    line = sums[other_z, other_y]
-                    above, below = line[first + high : after + high], line[first + low : after + low]
-                    place_above, place_below = places[first + high : after + high], places[first + low : after + low]
-                    for x in range(after - first):
-                        total[x] += above[x] - below[x]
-                        voxels[x] += place_above[x] - place_below[x]
-            for x in range(first, after):
-                if not inside[z, y, x]:
+            for dz in range(far_z + 1):
+                before, after = current - far_z - dz, current - far_z + dz
+                if dz == 0 or (halves[dz] != halves[dz - 1]).any():
+                    disc[:] = 0
+                    for dy in range(-far_y, far_y + 1):
+                        half = halves[dz, abs(dy)]
+                        if half >= 0:
+                            column = columns[half, y + far_y + dy]
+                            for x in range(width):
+                                disc[x] += column[x]
+                if 0 <= before < len(found):
+                    found[before, y] += disc
+                if dz > 0 and 0 <= after < len(found):
+                    found[after, y] += disc
+    return found
+
+
+@compiled
+def moments(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Sums over the voxels of a mask: of the places (z, y, x), and of their products by twos (3, 3)."""
+    first, second = np.zeros(3, dtype=np.int64), np.zeros((3, 3), dtype=np.int64)
+    for z in range(mask.shape[0]):
+        for y in range(mask.shape[1]):
+            n, sum_x, sum_xx = 0, 0, 0
+            for x in range(mask.shape[2]):
+                inside = int(mask[z, y, x])
+                n += inside
+                sum_x += inside * x
+                sum_xx += inside * x * x
+            first += np.array((z * n, y * n, sum_x))
+            second[0, 0] += z * z * n
+            second[0, 1] += z * y * n
+            second[0, 2] += z * sum_x
+            second[1, 1] += y * y * n
+            second[1, 2] += y * sum_x
+            second[2, 2] += sum_xx
+    return first, second + np.triu(second, 1).T
+
+
+@compiled
+def cube_kinds(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Count each kind of cube (256) between eight voxel centres of a mask with a border of nothing.
+
+    A kind is the sum of a bit for each corner inside; the corners are numbered in the order of memory.
+    """
+    found = np.zeros(256, dtype=np.int64)
+    for z in range(mask.shape[0] - 1):
+        for y in range(mask.shape[1] - 1):
+            # The four corners of the face that two cubes along x share.
+            face = 0
+            for x in range(mask.shape[2]):
+                following = (
+                    int(mask[z, y, x])
+                    | int(mask[z, y + 1, x]) << 2
+                    | int(mask[z + 1, y, x]) << 4
+                    | int(mask[z + 1, y + 1, x]) << 6
+                )
+                if x > 0:
+                    found[face | following << 1] += 1
+                face = following
+    return found
+
+
+@compiled
+def convolution(
+    voxels: NDArray[np.float64], kernel: NDArray[np.float64], sense: int, source: Offsets
+) -> NDArray[np.float64]:
+    """Convolve along the middle one of three axes.
+
+    Parameters
+    ----------
+    voxels
+        The image.
+    kernel
+        Of odd length, in the order in which it is laid over the image.
+    sense
+        1 where the kernel is symmetric, -1 where it is so but for the sign, 0 otherwise.
+    source
+        Which place along the middle axis each place of the image, extended by half a kernel on both sides, is taken
+        from; -1 where it is 0.
+    """
+    depth, length, width = voxels.shape
+    found = np.empty(voxels.shape, dtype=np.float64)
+    half = kernel.size // 2
+    block = min(width, BLOCK)
+    extended = np.zeros((length + 2 * half, block), dtype=np.float64)
+    for z in range(depth):
+        for first in range(0, width, block):
+            n = min(block, width - first)
+            for place in range(len(extended)):
+                if source[place] >= 0:
+                    extended[place, :n] = voxels[z, source[place], first : first + n]
+            for place in range(length):
+                line = found[z, place, first : first + n]
+                if sense == 0:
+                    last = extended[place + 2 * half]
+                    for x in range(n):
+                        line[x] = kernel[2 * half] * last[x]
+                    for k in range(2 * half):
+                        part = extended[place + k]
+                        if kernel[k] != 0:
+                            for x in range(n):
+                                line[x] += kernel[k] * part[x]
                     continue
-                mean = total[x - first] / voxels[x - first]
-                around_any = max(around_any, mean)
-                if brightest[z, y, x]:
-                    around_brightest = max(around_brightest, mean)
-    return around_brightest, around_any
+                middle = extended[place + half]
+                for x in range(n):
+                    line[x] = kernel[half] * middle[x]
+                # Two pairs at a time, for what is read and written costs more than what is computed.
+                for k in range(0, half - 1, 2):
+                    a, b = extended[place + k], extended[place + 2 * half - k]
+                    c, d = extended[place + k + 1], extended[place + 2 * half - k - 1]
+                    for x in range(n):
+                        line[x] = (line[x] + kernel[k] * (a[x] + sense * b[x])) + kernel[k + 1] * (c[x] + sense * d[x])
+                if half % 2:
+                    a, b = extended[place + half - 1], extended[place + half + 1]
+                    for x in range(n):
+                        line[x] += kernel[half - 1] * (a[x] + sense * b[x])
+    return found

@@ -16,7 +16,6 @@ Voxels = NDArray[np.float64]
 Boundary = Literal["zero", "nearest", "periodic", "mirror"]
 Pooling = Literal["average", "max"]
 
-NDIMAGE_MODE: dict[Boundary, str] = {"zero": "constant", "nearest": "nearest", "periodic": "wrap", "mirror": "reflect"}
 PAD_MODE: dict[Boundary, Literal["constant", "edge", "wrap", "symmetric"]] = {
     "zero": "constant",
     "nearest": "edge",

@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from preop.radiomics.filters.base import NDIMAGE_MODE, Boundary, Pooling, Voxels
+from preop.radiomics.filters.base import PAD_MODE, Boundary, Pooling, Voxels
 
 Kernel = tuple[float, ...]
 Stages = tuple[Kernel, ...]
@@ -20,9 +21,19 @@ Orientation = tuple[Stages, ...]
 
 def convolve(voxels: Voxels, kernel: Sequence[float] | NDArray[np.float64], axis: int, boundary: Boundary) -> Voxels:
     """Convolve along one axis with a kernel of odd length."""
-    from scipy import ndimage
+    from preop.radiomics import kernels
 
-    return np.asarray(ndimage.convolve1d(voxels, np.asarray(kernel), axis=axis, mode=NDIMAGE_MODE[boundary]))
+    turned = np.asarray(kernel, dtype=np.float64)[::-1].copy()
+    sense = next((sign for sign in (1, -1) if np.abs(turned - sign * turned[::-1]).max() <= np.finfo(float).eps), 0)
+    n = voxels.shape[axis]
+    beyond: dict[str, Any] = {"constant_values": -1} if boundary == "zero" else {}
+    source = np.pad(np.arange(n), len(turned) // 2, mode=PAD_MODE[boundary], **beyond)
+    if axis == voxels.ndim - 1:
+        # Along rows the loop would run over few voxels; it is quicker to turn each slice.
+        turned_voxels = np.ascontiguousarray(np.swapaxes(voxels, -1, -2))
+        return np.ascontiguousarray(np.swapaxes(kernels.convolution(turned_voxels, turned, sense, source), -1, -2))
+    shape = (int(np.prod(voxels.shape[:axis])), n, int(np.prod(voxels.shape[axis + 1 :])))
+    return kernels.convolution(np.ascontiguousarray(voxels).reshape(shape), turned, sense, source).reshape(voxels.shape)
 
 
 def rotations(orientation: Orientation) -> list[Orientation]:
