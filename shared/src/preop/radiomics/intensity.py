@@ -66,9 +66,6 @@ def local_intensity(region: RegionOfInterest) -> dict[str, float]:
 
     The sphere may reach beyond the region, not beyond the image: ``region`` needs a margin of ``PEAK_RADIUS_MM``.
     """
-    # The compiler behind the loop takes a third of a second to import.
-    from preop.radiomics import kernels
-
     halves = _sphere_columns(region.spacing_mm)
     far = np.array((len(halves) - 1, halves.shape[1] - 1, halves.max()))
     # The part of the image that spheres around the region's voxels reach, with nothing beyond the image.
@@ -79,16 +76,27 @@ def local_intensity(region: RegionOfInterest) -> dict[str, float]:
     beyond = list(zip((low - start + far).tolist(), (stop + far - high).tolist(), strict=True))
     # Sums of differences from the mean are small, and so is what rounding takes from them; of whole numbers there is none.
     middle = np.rint(reached.mean())
-    sums = kernels.sphere_sums(np.pad(_smallest_type(reached - middle), beyond), halves)[region.intensity[box]]
+    sums = _sphere_sums(np.pad(_smallest_type(reached - middle), beyond), halves)[region.intensity[box]]
     count: Any = _sphere_voxels(halves)
     if any(map(any, beyond)):
-        count = kernels.sphere_sums(np.pad(np.ones(reached.shape, dtype=np.int32), beyond), halves)[region.intensity[box]]
+        count = _sphere_sums(np.pad(np.ones(reached.shape, dtype=np.int32), beyond), halves)[region.intensity[box]]
     means = sums / count
     values = region.values
     return {
         "loc_peak_loc": float(means[values == values.max()].max() + middle),
         "loc_peak_glob": float(means.max() + middle),
     }
+
+
+def _sphere_sums(values: NDArray[Any], halves: NDArray[np.int64]) -> NDArray[Any]:
+    """Sums over spheres around the voxels of an image within its border."""
+    # The compiler behind the loop takes a third of a second to import.
+    from preop.radiomics import kernels
+
+    reach = (len(halves) - 1, halves.shape[1] - 1, int(halves.max()))
+    found = np.zeros([n - 2 * far for n, far in zip(values.shape, reach, strict=True)], dtype=values.dtype)
+    kernels.sphere_sums(values, halves, found)
+    return found
 
 
 def _smallest_type(values: NDArray[np.float64]) -> NDArray[np.float64] | NDArray[np.int32]:

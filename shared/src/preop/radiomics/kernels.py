@@ -129,15 +129,17 @@ def zones(
                 other = first_other
                 while other < end_other and starts[other] <= ends[own]:
                     if piece_levels[other] == piece_levels[own]:
-                        root, root_other = own, other
-                        while joined_to[root] != root:
-                            root = joined_to[root]
-                        while joined_to[root_other] != root_other:
-                            root_other = joined_to[root_other]
-                        root, root_other = min(root, root_other), max(root, root_other)
-                        joined_to[root_other] = root
-                        joined_to[own] = root
-                        joined_to[other] = root
+                        root, root_other = joined_to[own], joined_to[other]
+                        if root != root_other:
+                            while joined_to[root] != root:
+                                joined_to[root] = joined_to[joined_to[root]]
+                                root = joined_to[root]
+                            while joined_to[root_other] != root_other:
+                                joined_to[root_other] = joined_to[joined_to[root_other]]
+                                root_other = joined_to[root_other]
+                            earlier = min(root, root_other)
+                            joined_to[root], joined_to[root_other] = earlier, earlier
+                            joined_to[own], joined_to[other] = earlier, earlier
                     other += 1
     # Each is joined to an earlier one, so that going backwards each is complete when it is handed on.
     for later in range(piece - 1, -1, -1):
@@ -206,7 +208,7 @@ def neighbourhoods(
 
 
 @compiled
-def sphere_sums(values: NDArray[Any], halves: NDArray[np.int64]) -> NDArray[Any]:
+def sphere_sums(values: NDArray[Any], halves: NDArray[np.int64], found: NDArray[Any]) -> None:
     """Sum over the sphere around each voxel.
 
     Parameters
@@ -215,27 +217,31 @@ def sphere_sums(values: NDArray[Any], halves: NDArray[np.int64]) -> NDArray[Any]
         An image (z, y, x), with a border as wide as the sphere reaches; the sums are of what lies within the border.
     halves
         Half the length of the sphere's columns along x, by distance in z and in y from 0; -1 where it has none.
+    found
+        What the sums are added to: the image without its border.
     """
     far_z, far_y, reach = len(halves) - 1, halves.shape[1] - 1, halves.max()
     height, width = values.shape[1] - 2 * far_y, values.shape[2] - 2 * reach
-    found = np.zeros((len(values) - 2 * far_z, height, width), dtype=values.dtype)
     # Slice by slice, sums of columns along x, of which the sphere's discs are made. A disc serves the spheres on both
     # sides of it, and the discs at other distances in z that are as large.
     columns = np.zeros((reach + 1, values.shape[1], width), dtype=values.dtype)
     running = np.zeros(values.shape[2] + 1, dtype=values.dtype)
     disc = np.zeros(width, dtype=values.dtype)
+    larger = np.array([dz == 0 or (halves[dz] != halves[dz - 1]).any() for dz in range(far_z + 1)])
+    used = np.array([half in halves for half in range(reach + 1)])
     for current in range(len(values)):
         for y in range(values.shape[1]):
             for x in range(values.shape[2]):
                 running[x + 1] = running[x] + values[current, y, x]
             for half in range(reach + 1):
-                column, above, below = columns[half, y], running[reach + half + 1 :], running[reach - half :]
-                for x in range(width):
-                    column[x] = above[x] - below[x]
+                if used[half]:
+                    column, above, below = columns[half, y], running[reach + half + 1 :], running[reach - half :]
+                    for x in range(width):
+                        column[x] = above[x] - below[x]
         for y in range(height):
             for dz in range(far_z + 1):
                 before, after = current - far_z - dz, current - far_z + dz
-                if dz == 0 or (halves[dz] != halves[dz - 1]).any():
+                if larger[dz]:
                     disc[:] = 0
                     for dy in range(-far_y, far_y + 1):
                         half = halves[dz, abs(dy)]
@@ -244,10 +250,13 @@ def sphere_sums(values: NDArray[Any], halves: NDArray[np.int64]) -> NDArray[Any]
                             for x in range(width):
                                 disc[x] += column[x]
                 if 0 <= before < len(found):
-                    found[before, y] += disc
+                    line = found[before, y]
+                    for x in range(width):
+                        line[x] += disc[x]
                 if dz > 0 and 0 <= after < len(found):
-                    found[after, y] += disc
-    return found
+                    line = found[after, y]
+                    for x in range(width):
+                        line[x] += disc[x]
 
 
 @compiled
@@ -298,9 +307,13 @@ def cube_kinds(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
 
 @compiled
 def convolution(
-    voxels: NDArray[np.float64], kernel: NDArray[np.float64], sense: int, source: Offsets
-) -> NDArray[np.float64]:
-    """Convolve along the middle one of three axes.
+    voxels: NDArray[np.float64],
+    kernel: NDArray[np.float64],
+    sense: int,
+    source: Offsets,
+    found: NDArray[np.float64],
+) -> None:
+    """Convolve along the second of three axes.
 
     Parameters
     ----------
@@ -311,43 +324,46 @@ def convolution(
     sense
         1 where the kernel is symmetric, -1 where it is so but for the sign, 0 otherwise.
     source
-        Which place along the middle axis each place of the image, extended by half a kernel on both sides, is taken
-        from; -1 where it is 0.
+        Which place along the axis each place that the kernel is laid over is taken from: those of the response, and
+        half a kernel on both sides; -1 where it is 0.
+    found
+        Where the response goes; memory from numpy's own allocation is quicker than from here.
     """
-    depth, length, width = voxels.shape
-    found = np.empty(voxels.shape, dtype=np.float64)
+    depth, length, width = found.shape
     half = kernel.size // 2
     block = min(width, BLOCK)
     extended = np.zeros((length + 2 * half, block), dtype=np.float64)
+    line = np.zeros(block, dtype=np.float64)
     for z in range(depth):
         for first in range(0, width, block):
             n = min(block, width - first)
             for place in range(len(extended)):
                 if source[place] >= 0:
-                    extended[place, :n] = voxels[z, source[place], first : first + n]
+                    for x in range(n):
+                        extended[place, x] = voxels[z, source[place], first + x]
             for place in range(length):
-                line = found[z, place, first : first + n]
                 if sense == 0:
                     last = extended[place + 2 * half]
-                    for x in range(n):
+                    for x in range(block):
                         line[x] = kernel[2 * half] * last[x]
                     for k in range(2 * half):
                         part = extended[place + k]
                         if kernel[k] != 0:
-                            for x in range(n):
+                            for x in range(block):
                                 line[x] += kernel[k] * part[x]
-                    continue
-                middle = extended[place + half]
+                else:
+                    middle = extended[place + half]
+                    for x in range(block):
+                        line[x] = kernel[half] * middle[x]
+                    # Two pairs at a time, for what is read and written costs more than what is computed.
+                    for k in range(0, half - 1, 2):
+                        a, b = extended[place + k], extended[place + 2 * half - k]
+                        c, d = extended[place + k + 1], extended[place + 2 * half - k - 1]
+                        for x in range(block):
+                            line[x] = (line[x] + kernel[k] * (a[x] + sense * b[x])) + kernel[k + 1] * (c[x] + sense * d[x])
+                    if half % 2:
+                        a, b = extended[place + half - 1], extended[place + half + 1]
+                        for x in range(block):
+                            line[x] += kernel[half - 1] * (a[x] + sense * b[x])
                 for x in range(n):
-                    line[x] = kernel[half] * middle[x]
-                # Two pairs at a time, for what is read and written costs more than what is computed.
-                for k in range(0, half - 1, 2):
-                    a, b = extended[place + k], extended[place + 2 * half - k]
-                    c, d = extended[place + k + 1], extended[place + 2 * half - k - 1]
-                    for x in range(n):
-                        line[x] = (line[x] + kernel[k] * (a[x] + sense * b[x])) + kernel[k + 1] * (c[x] + sense * d[x])
-                if half % 2:
-                    a, b = extended[place + half - 1], extended[place + half + 1]
-                    for x in range(n):
-                        line[x] += kernel[half - 1] * (a[x] + sense * b[x])
-    return found
+                    found[z, place, first + x] = line[x]

@@ -69,6 +69,13 @@ class RegionOfInterest:
         """Intensities of the re-segmented region, one a voxel."""
         return self.intensities[self.intensity]
 
+    @property
+    def trimmed(self) -> RegionOfInterest:
+        """The same without the image around the region."""
+        box = bounding_box(self.morphological)
+        parts = (np.ascontiguousarray(each[box]) for each in (self.intensities, self.morphological, self.intensity))
+        return RegionOfInterest(*parts, crop_geometry(self.geometry, box))
+
 
 @dataclass(frozen=True)
 class GreyLevels:
