@@ -77,10 +77,7 @@ def local_intensity(region: RegionOfInterest) -> dict[str, float]:
     # Sums of differences from the mean are small, and so is what rounding takes from them; of whole numbers there is none.
     middle = np.rint(reached.mean())
     sums = _sphere_sums(np.pad(_smallest_type(reached - middle), beyond), halves)[region.intensity[box]]
-    count: Any = _sphere_voxels(halves)
-    if any(map(any, beyond)):
-        count = _sphere_sums(np.pad(np.ones(reached.shape, dtype=np.int32), beyond), halves)[region.intensity[box]]
-    means = sums / count
+    means = sums / _voxels_in_spheres(region.intensities.shape, halves, np.argwhere(region.intensity))
     values = region.values
     return {
         "loc_peak_loc": float(means[values == values.max()].max() + middle),
@@ -115,8 +112,13 @@ def _sphere_columns(spacing_mm: tuple[float, ...]) -> NDArray[np.int64]:
     return np.where(room >= 0, (np.sqrt(np.maximum(room, 0)) / spacing_mm[2]).astype(np.int64), -1)
 
 
-def _sphere_voxels(halves: NDArray[np.int64]) -> int:
-    """Number of voxels in a sphere."""
-    lengths = np.where(halves >= 0, 2 * halves + 1, 0)
-    sides = np.where(np.arange(max(halves.shape)) > 0, 2, 1)
-    return int(sides[: len(halves)] @ lengths @ sides[: halves.shape[1]])
+def _voxels_in_spheres(shape: tuple[int, ...], halves: NDArray[np.int64], centres: NDArray[np.intp]) -> NDArray[np.int32]:
+    """Number of voxels in spheres around voxels (n, 3) of an image: those in the middle of it have equally many."""
+    reach = (len(halves) - 1, halves.shape[1] - 1, int(halves.max()))
+    small = [min(n, 2 * far + 1) for n, far in zip(shape, reach, strict=True)]
+    counts = _sphere_sums(np.pad(np.ones(small, dtype=np.int32), [(far, far) for far in reach]), halves)
+    index = (
+        np.minimum(place, far) + np.maximum(place - max(n - 1 - far, far), 0)
+        for place, n, far in zip(centres.T, shape, reach, strict=True)
+    )
+    return np.asarray(counts[tuple(index)])

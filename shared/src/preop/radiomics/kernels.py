@@ -77,78 +77,77 @@ def run_lengths(levels: Levels, rows: Offsets, offsets: Offsets, count: int, lon
 
 
 @compiled
+def _join(joined_to: NDArray[np.int32], one: int, other: int) -> None:
+    """Join the zones of two pieces; the earliest piece stands for all."""
+    while joined_to[one] != one:
+        joined_to[one] = joined_to[joined_to[one]]
+        one = joined_to[one]
+    while joined_to[other] != other:
+        joined_to[other] = joined_to[joined_to[other]]
+        other = joined_to[other]
+    joined_to[max(one, other)] = min(one, other)
+
+
+@compiled
 def zones(
-    levels: Levels, rows: Offsets, width: int, rows_before: Offsets, distances: NDArray[np.int32]
+    levels: Levels, rows: Offsets, rows_before: Offsets, distances: NDArray[np.int32]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Find connected voxels of one grey level: for each zone its level, its size, and its smallest distance.
 
     Parameters
     ----------
-    width
-        Length of a row.
     rows_before
-        How many rows back those lie that touch a row and come before it.
+        Distances in memory back to the rows that touch a row and come before it; the first touches all the others.
     """
-    # The pieces of a zone along a row are joined to those they touch in the rows before; the first stands for all.
     most = 0
     for row in range(len(rows)):
         for voxel in range(rows[row, 0], rows[row, 1]):
             most += levels[voxel] != levels[voxel - 1]
-    starts, ends = np.empty(most, dtype=np.int32), np.empty(most, dtype=np.int32)
-    piece_levels, sizes = np.empty(most, dtype=np.int64), np.empty(most, dtype=np.int64)
-    smallest, joined_to = np.empty(most, dtype=np.int64), np.empty(most, dtype=np.int32)
-    pieces_before = np.zeros(levels.size // width + 1, dtype=np.int32)
-    piece = 0
-    following = 0
+    # Pieces of zones along a row, joined to those they touch in the rows before.
+    piece_of, joined_to = np.empty(levels.size, dtype=np.int32), np.empty(most, dtype=np.int32)
+    piece_levels, sizes = np.empty(most, dtype=np.int64), np.zeros(most, dtype=np.int64)
+    smallest = np.empty(most, dtype=np.int64)
+    piece = -1
     for row in range(len(rows)):
-        voxel, after = rows[row]
-        number = voxel // width
-        pieces_before[following : number + 1] = piece
-        following = number + 1
-        while voxel < after:
+        for voxel in range(rows[row, 0], rows[row, 1]):
             level = levels[voxel]
             if level == 0:
-                voxel += 1
                 continue
-            start = voxel
-            nearest = distances[voxel]
-            while levels[voxel] == level:
-                nearest = min(nearest, distances[voxel])
-                voxel += 1
-            starts[piece], ends[piece] = start - number * width, voxel - number * width
-            piece_levels[piece], sizes[piece], smallest[piece] = level, voxel - start, nearest
-            joined_to[piece] = piece
-            piece += 1
-        pieces_before[following] = piece
-        for k in range(rows_before.size):
-            first_other = pieces_before[number - rows_before[k]]
-            end_other = pieces_before[number - rows_before[k] + 1]
-            for own in range(pieces_before[number], piece):
-                while first_other < end_other and ends[first_other] < starts[own]:
-                    first_other += 1
-                other = first_other
-                while other < end_other and starts[other] <= ends[own]:
-                    if piece_levels[other] == piece_levels[own]:
-                        root, root_other = joined_to[own], joined_to[other]
-                        if root != root_other:
-                            while joined_to[root] != root:
-                                joined_to[root] = joined_to[joined_to[root]]
-                                root = joined_to[root]
-                            while joined_to[root_other] != root_other:
-                                joined_to[root_other] = joined_to[joined_to[root_other]]
-                                root_other = joined_to[root_other]
-                            earlier = min(root, root_other)
-                            joined_to[root], joined_to[root_other] = earlier, earlier
-                            joined_to[own], joined_to[other] = earlier, earlier
-                    other += 1
+            goes_on = levels[voxel - 1] == level
+            if not goes_on:
+                piece += 1
+                joined_to[piece] = piece
+                piece_levels[piece] = level
+                smallest[piece] = distances[voxel]
+            piece_of[voxel] = piece
+            sizes[piece] += 1
+            smallest[piece] = min(smallest[piece], distances[voxel])
+            behind = voxel - rows_before[0]
+            if levels[behind] == level:
+                # It touches all other neighbours that come before, which are joined to it already.
+                if not (goes_on and levels[behind - 1] == level):
+                    _join(joined_to, piece, piece_of[behind])
+                continue
+            ends = levels[voxel + 1] != level
+            for k in range(rows_before.size):
+                other = voxel - rows_before[k]
+                if levels[other] == level:
+                    if not (goes_on and levels[other - 1] == level):
+                        _join(joined_to, piece, piece_of[other])
+                    continue
+                # The voxels beside this one along the row join what is straight behind them.
+                if not goes_on and levels[other - 1] == level:
+                    _join(joined_to, piece, piece_of[other - 1])
+                if ends and levels[other + 1] == level:
+                    _join(joined_to, piece, piece_of[other + 1])
     # Each is joined to an earlier one, so that going backwards each is complete when it is handed on.
-    for later in range(piece - 1, -1, -1):
+    for later in range(piece, -1, -1):
         root = joined_to[later]
         if root != later:
             sizes[root] += sizes[later]
             smallest[root] = min(smallest[root], smallest[later])
-    whole = joined_to[:piece] == np.arange(piece)
-    return piece_levels[:piece][whole], sizes[:piece][whole], smallest[:piece][whole]
+    whole = joined_to[: piece + 1] == np.arange(piece + 1)
+    return piece_levels[: piece + 1][whole], sizes[: piece + 1][whole], smallest[: piece + 1][whole]
 
 
 @compiled
@@ -223,40 +222,43 @@ def sphere_sums(values: NDArray[Any], halves: NDArray[np.int64], found: NDArray[
     far_z, far_y, reach = len(halves) - 1, halves.shape[1] - 1, halves.max()
     height, width = values.shape[1] - 2 * far_y, values.shape[2] - 2 * reach
     # Slice by slice, sums of columns along x, of which the sphere's discs are made. A disc serves the spheres on both
-    # sides of it, and the discs at other distances in z that are as large.
-    columns = np.zeros((reach + 1, values.shape[1], width), dtype=values.dtype)
+    # sides of it, and the discs at other distances in z that are as large. Slices are laid out flat: long loops are quick.
+    size = height * width
+    columns = np.zeros((reach + 1, values.shape[1] * width), dtype=values.dtype)
     running = np.zeros(values.shape[2] + 1, dtype=values.dtype)
-    disc = np.zeros(width, dtype=values.dtype)
+    disc = np.zeros(size, dtype=values.dtype)
     larger = np.array([dz == 0 or (halves[dz] != halves[dz - 1]).any() for dz in range(far_z + 1)])
     used = np.array([half in halves for half in range(reach + 1)])
+    flat = found.reshape(len(found), size)
     for current in range(len(values)):
         for y in range(values.shape[1]):
             for x in range(values.shape[2]):
                 running[x + 1] = running[x] + values[current, y, x]
             for half in range(reach + 1):
                 if used[half]:
-                    column, above, below = columns[half, y], running[reach + half + 1 :], running[reach - half :]
+                    column, above, below = columns[half, y * width :], running[reach + half + 1 :], running[reach - half :]
                     for x in range(width):
                         column[x] = above[x] - below[x]
-        for y in range(height):
-            for dz in range(far_z + 1):
-                before, after = current - far_z - dz, current - far_z + dz
-                if larger[dz]:
-                    disc[:] = 0
-                    for dy in range(-far_y, far_y + 1):
-                        half = halves[dz, abs(dy)]
-                        if half >= 0:
-                            column = columns[half, y + far_y + dy]
-                            for x in range(width):
-                                disc[x] += column[x]
-                if 0 <= before < len(found):
-                    line = found[before, y]
-                    for x in range(width):
-                        line[x] += disc[x]
-                if dz > 0 and 0 <= after < len(found):
-                    line = found[after, y]
-                    for x in range(width):
-                        line[x] += disc[x]
+        for dz in range(far_z + 1):
+            if larger[dz]:
+                middle = columns[halves[dz, 0], far_y * width :]
+                for place in range(size):
+                    disc[place] = middle[place]
+                for dy in range(1, far_y + 1):
+                    half = halves[dz, dy]
+                    if half >= 0:
+                        one, other = columns[half, (far_y - dy) * width :], columns[half, (far_y + dy) * width :]
+                        for place in range(size):
+                            disc[place] += one[place] + other[place]
+            before, after = current - far_z - dz, current - far_z + dz
+            if 0 <= before < len(found):
+                total = flat[before]
+                for place in range(size):
+                    total[place] += disc[place]
+            if dz > 0 and 0 <= after < len(found):
+                total = flat[after]
+                for place in range(size):
+                    total[place] += disc[place]
 
 
 @compiled

@@ -51,7 +51,7 @@ class Lattice:
     def zones(self) -> NDArray[np.int64]:
         """Connected voxels of one grey level (3, n): level, size, and smallest distance from the region's border."""
         distances = kernels.border_distances(self.inside.ravel(), self.axes)
-        return np.stack(kernels.zones(self.flat, self.rows, self.levels.shape[-1], self._rows_before, distances))
+        return np.stack(kernels.zones(self.flat, self.rows, self._rows_before, distances))
 
     @cached_property
     def neighbourhoods(self) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
@@ -78,10 +78,9 @@ class Lattice:
 
     @property
     def _rows_before(self) -> NDArray[np.int64]:
-        """How many rows back those lie that touch a row and come before it: 4 in three dimensions, 1 in two."""
-        vectors = np.array(list(itertools.product((-1, 0, 1), repeat=self.levels.ndim - 1)))
-        rows = vectors @ (self.axes[:-1] // self.levels.shape[-1])
-        return np.asarray(rows[rows > 0], dtype=np.int64)
+        """Distances in memory back to the rows that touch one and come before it: 4 in three dimensions, 1 in two."""
+        *planes, row = (self.axes[:-1]).tolist()
+        return np.array([distance for plane in planes for distance in (plane, plane + row, plane - row)] + [row])
 
     @property
     def axes(self) -> NDArray[np.int64]:
