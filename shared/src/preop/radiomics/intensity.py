@@ -112,7 +112,9 @@ def _sphere_columns(spacing_mm: tuple[float, ...]) -> NDArray[np.int64]:
     return np.where(room >= 0, (np.sqrt(np.maximum(room, 0)) / spacing_mm[2]).astype(np.int64), -1)
 
 
-def _voxels_in_spheres(shape: tuple[int, ...], halves: NDArray[np.int64], centres: NDArray[np.intp]) -> NDArray[np.int32]:
+def _voxels_in_spheres(
+    shape: tuple[int, ...], halves: NDArray[np.int64], centres: NDArray[np.intp]
+) -> NDArray[np.int32]:
     """Number of voxels in spheres around voxels (n, 3) of an image: those in the middle of it have equally many."""
     reach = (len(halves) - 1, halves.shape[1] - 1, int(halves.max()))
     small = [min(n, 2 * far + 1) for n, far in zip(shape, reach, strict=True)]

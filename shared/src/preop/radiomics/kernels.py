@@ -236,7 +236,11 @@ def sphere_sums(values: NDArray[Any], halves: NDArray[np.int64], found: NDArray[
                 running[x + 1] = running[x] + values[current, y, x]
             for half in range(reach + 1):
                 if used[half]:
-                    column, above, below = columns[half, y * width :], running[reach + half + 1 :], running[reach - half :]
+                    column, above, below = (
+                        columns[half, y * width :],
+                        running[reach + half + 1 :],
+                        running[reach - half :],
+                    )
                     for x in range(width):
                         column[x] = above[x] - below[x]
         for dz in range(far_z + 1):
@@ -362,7 +366,9 @@ def convolution(
                         a, b = extended[place + k], extended[place + 2 * half - k]
                         c, d = extended[place + k + 1], extended[place + 2 * half - k - 1]
                         for x in range(block):
-                            line[x] = (line[x] + kernel[k] * (a[x] + sense * b[x])) + kernel[k + 1] * (c[x] + sense * d[x])
+                            line[x] = (line[x] + kernel[k] * (a[x] + sense * b[x])) + kernel[k + 1] * (
+                                c[x] + sense * d[x]
+                            )
                     if half % 2:
                         a, b = extended[place + half - 1], extended[place + half + 1]
                         for x in range(block):

@@ -68,7 +68,9 @@ def _axes(region: RegionOfInterest, volume: float, area: float) -> dict[str, flo
     first, second = kernels.moments(region.morphological)
     # In whole numbers, which lose nothing however far the region is from the first voxel.
     scatter = [[n * int(second[i, j]) - int(first[i]) * int(first[j]) for j in range(3)] for i in range(3)]
-    covariance = np.array(scatter, dtype=np.float64) / max(n * (n - 1), 1) * np.outer(region.spacing_mm, region.spacing_mm)
+    covariance = (
+        np.array(scatter, dtype=np.float64) / max(n * (n - 1), 1) * np.outer(region.spacing_mm, region.spacing_mm)
+    )
     variances = np.linalg.eigvalsh(covariance)
     c, b, a = 2 * np.sqrt(np.maximum(variances, 0))
     return {
@@ -160,7 +162,11 @@ def outermost_mesh_points(mask: Mask, spacing_mm: tuple[float, ...]) -> Points:
             # Nor can one be that lies between its neighbours, or below the line that joins them.
             height = np.pad(np.where(some, end.astype(np.float64), -np.inf), 1, constant_values=-np.inf)
             own = height[1:-1, 1:-1]
-            kept = some & (2 * own > height[:-2, 1:-1] + height[2:, 1:-1]) & (2 * own > height[1:-1, :-2] + height[1:-1, 2:])
+            kept = (
+                some
+                & (2 * own > height[:-2, 1:-1] + height[2:, 1:-1])
+                & (2 * own > height[1:-1, :-2] + height[1:-1, 2:])
+            )
             points.append(np.insert(np.argwhere(kept).astype(np.float64), axis, sense * (own[kept] + 0.5), axis=1))
     return np.asarray(np.concatenate(points) * np.asarray(spacing_mm))
 
