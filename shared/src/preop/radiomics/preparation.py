@@ -73,8 +73,12 @@ class RegionOfInterest:
     def trimmed(self) -> RegionOfInterest:
         """The same without the image around the region."""
         box = bounding_box(self.morphological)
-        parts = (np.ascontiguousarray(each[box]) for each in (self.intensities, self.morphological, self.intensity))
-        return RegionOfInterest(*parts, crop_geometry(self.geometry, box))
+        return RegionOfInterest(
+            np.ascontiguousarray(self.intensities[box]),
+            np.ascontiguousarray(self.morphological[box]),
+            np.ascontiguousarray(self.intensity[box]),
+            crop_geometry(self.geometry, box),
+        )
 
 
 @dataclass(frozen=True)
