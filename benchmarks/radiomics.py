@@ -124,7 +124,7 @@ def _print_case(name: str, case: dict[str, Any], pythons: dict[str, Path], threa
 
 
 def _median(answers: list[dict[str, Any]], key: str) -> float:
-    return statistics.median(each[key] for each in answers[1:])
+    return float(statistics.median(each[key] for each in answers[1:]))
 
 
 def _agreement(ours: dict[str, float], theirs: dict[str, float]) -> str:

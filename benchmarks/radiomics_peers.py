@@ -48,9 +48,9 @@ def pictologics() -> Compute:
 
     def configuration(*before: dict[str, Any], discretise: dict[str, Any], families: list[str]) -> list[dict[str, Any]]:
         resample = {"new_spacing": (1.0, 1.0, 1.0), "interpolation": "linear", "round_intensities": True}
-        extract = {"families": families}
+        extract: dict[str, Any] = {"families": families}
         if "morphology" in families:
-            extract |= {"include_spatial_intensity": True, "include_local_intensity": True}  # type: ignore[dict-item]
+            extract |= {"include_spatial_intensity": True, "include_local_intensity": True}
         return [
             {"step": "resample", "params": resample},
             {"step": "resegment", "params": {"range_min": LOWER, "range_max": UPPER}},
@@ -60,7 +60,10 @@ def pictologics() -> Compute:
         ]
 
     pipeline = RadiomicsPipeline()
-    response = {"discretise": {"method": "FBN", "n_bins": 32}, "families": ["intensity", "texture", "histogram", "ivh"]}
+    response: dict[str, Any] = {
+        "discretise": {"method": "FBN", "n_bins": 32},
+        "families": ["intensity", "texture", "histogram", "ivh"],
+    }
     pipeline.add_config(
         "image",
         configuration(
@@ -127,7 +130,7 @@ def mirp() -> Compute:
 
 
 def flash_radiomics() -> Compute:
-    """The features of flash-radiomics that its defaults enable, and those of its other families."""
+    """The features of flash-radiomics that its defaults enable."""
     from flash_radiomics import RadiomicsFeatureExtractor  # type: ignore[import-not-found]
 
     return _of_extractor(RadiomicsFeatureExtractor, backend="cpu", num_threads=THREADS)
