@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preop.imaging import bounding_box
-from preop.radiomics import kernels
 from preop.radiomics.preparation import Mask, RegionOfInterest
 
 Points = NDArray[np.float64]
@@ -65,7 +64,7 @@ def _likeness_to_a_sphere(volume: float, area: float) -> dict[str, float]:
 def _axes(region: RegionOfInterest, volume: float, area: float) -> dict[str, float]:
     """Principal axes of the voxel centres, and the ellipsoid that they span."""
     n = int(np.count_nonzero(region.morphological))
-    first, second = kernels.moments(region.morphological)
+    first, second = _moments(region.morphological)
     # In whole numbers, which lose nothing however far the region is from the first voxel.
     scatter = [[n * int(second[i, j]) - int(first[i]) * int(first[j]) for j in range(3)] for i in range(3)]
     covariance = (
@@ -121,7 +120,7 @@ def _enclosing(surface: Points, volume: float, area: float) -> dict[str, float]:
 def _centre_of_mass_shift_mm(region: RegionOfInterest) -> float:
     """Distance between the region's centre and its centre weighted by intensity."""
     spacing = np.asarray(region.spacing_mm)
-    centre = kernels.moments(region.morphological)[0] / np.count_nonzero(region.morphological)
+    centre = _moments(region.morphological)[0] / np.count_nonzero(region.morphological)
     present = np.where(region.intensity, region.intensities, 0.0)
     total = present.sum()
     if total == 0:
@@ -130,6 +129,13 @@ def _centre_of_mass_shift_mm(region: RegionOfInterest) -> float:
     along = (by_slice.sum(axis=1), by_slice.sum(axis=0), by_row)
     weighted = np.array([np.arange(sums.size) @ sums for sums in along]) / total
     return float(np.linalg.norm((centre - weighted) * spacing))
+
+
+def _moments(mask: Mask) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """What ``kernels.moments`` finds."""
+    from preop.radiomics import kernels
+
+    return kernels.moments(mask)
 
 
 def _ratio(part: float, whole: float) -> float:
@@ -141,6 +147,9 @@ def _ratio(part: float, whole: float) -> float:
 
 def mesh_volume_and_area(mask: Mask, spacing_mm: tuple[float, ...]) -> tuple[float, float]:
     """Volume (mm3) and surface (mm2) of the marching cubes mesh of a mask."""
+    # The compiler behind the loop takes a third of a second to import.
+    from preop.radiomics import kernels
+
     counts = kernels.cube_kinds(np.pad(mask, 1))
     volumes, triangles, kinds = _marching_cubes()
     areas = _areas(triangles * np.asarray(spacing_mm))
