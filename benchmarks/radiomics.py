@@ -42,7 +42,8 @@ class Program:
         environment |= {"NUMBA_NUM_THREADS": str(threads)}
         self.name = name
         self.process = subprocess.Popen(
-            [python, WORKER, name],
+            # Without the folder of the benchmarks, whose files have the names of packages.
+            [python, "-P", WORKER, name],
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
