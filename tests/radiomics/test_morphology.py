@@ -10,7 +10,7 @@ from scipy.spatial.distance import cdist
 
 from preop.imaging import Geometry
 from preop.radiomics.morphology import (
-    _cube_kinds,
+    _CORNERS,
     _marching_cubes,
     autocorrelation,
     mesh_volume_and_area,
@@ -64,7 +64,9 @@ def test_the_mesh_is_closed(bits):
     mask = np.array([bits >> i & 1 for i in range(12)], dtype=bool).reshape(2, 2, 3)
     _, triangles, kinds = _marching_cubes()
     edges = Counter()
-    for cube, kind in np.ndenumerate(_cube_kinds(mask)):
+    padded = np.pad(mask, 1)
+    for cube in np.ndindex(*(n + 1 for n in mask.shape)):
+        kind = sum(int(padded[tuple(np.add(cube, corner))]) << bit for bit, corner in enumerate(_CORNERS))
         for triangle in triangles[kinds == kind] + np.array(cube):
             corners = [tuple(corner) for corner in triangle.tolist()]
             edges.update(zip(corners, corners[1:] + corners[:1], strict=True))

@@ -15,14 +15,14 @@ from preop.radiomics.textures import textures
 
 
 def lattice_of(levels):
-    levels = np.asarray(levels, dtype=np.int32)
+    levels = np.asarray(levels, dtype=np.int16)
     return volume_lattice(GreyLevels(levels, int(levels.max())), levels > 0)
 
 
 @pytest.fixture
 def square():
     """One slice: 1 1 2 / 1 3 2 / . 3 3, where the dot is outside."""
-    levels = np.array([[[1, 1, 2], [1, 3, 2], [0, 3, 3]]], dtype=np.int32)
+    levels = np.array([[[1, 1, 2], [1, 3, 2], [0, 3, 3]]], dtype=np.int16)
     return next(slice_lattices(GreyLevels(levels, 3), levels > 0))
 
 
@@ -33,12 +33,12 @@ def test_a_volume_has_13_directions_and_a_slice_4(square):
 
 def test_pairs_are_counted_in_each_direction(square):
     x = np.array([1])
-    assert kernels.cooccurrences(square.flat, x, 3)[0].tolist() == [[1, 1, 1], [0, 0, 0], [0, 1, 1]]
+    assert kernels.cooccurrences(square.flat, square.rows, x, 3)[0].tolist() == [[1, 1, 1], [0, 0, 0], [0, 1, 1]]
 
 
 def test_runs_are_counted_by_level_and_length(square):
     x = np.array([1])
-    runs = kernels.run_lengths(square.flat, x, 3, 3)[0]
+    runs = kernels.run_lengths(square.flat, square.rows, x, 3, 3)[0]
     assert runs.tolist() == [[1, 1, 0], [2, 0, 0], [1, 1, 0]]
 
 
@@ -65,7 +65,7 @@ def test_neighbours_are_compared_with_their_mean():
 @given(st.lists(st.integers(0, 4), min_size=27, max_size=27))
 def test_every_voxel_is_in_one_run_a_direction_one_zone_and_one_neighbourhood(levels):
     lattice = lattice_of(np.reshape([*levels[:26], 1], (3, 3, 3)))
-    runs = kernels.run_lengths(lattice.flat, lattice.directions, lattice.count, lattice.longest)
+    runs = kernels.run_lengths(lattice.flat, lattice.rows, lattice.directions, lattice.count, lattice.longest)
     lengths = np.arange(1, lattice.longest + 1)
     assert (runs.sum(axis=1) @ lengths == lattice.voxels).all()
     assert lattice.zones[1].sum() == lattice.voxels
@@ -83,7 +83,7 @@ def test_volume_textures_do_not_depend_on_how_the_patient_lies(levels, axis, oth
 
 
 def test_a_single_voxel_has_no_pairs_but_a_run_and_a_zone():
-    levels = np.ones((1, 1, 1), dtype=np.int32)
+    levels = np.ones((1, 1, 1), dtype=np.int16)
     found = textures(GreyLevels(levels, 1), levels > 0, TEXTURES, tuple(Aggregation))
     undefined = {tag.split("_")[0] for tag, value in found.items() if math.isnan(value)}
     assert undefined == {"cm", "ngt"}
@@ -91,7 +91,7 @@ def test_a_single_voxel_has_no_pairs_but_a_run_and_a_zone():
 
 
 def test_a_flat_region_is_as_coarse_and_as_correlated_as_can_be():
-    levels = np.full((3, 3, 3), 2, dtype=np.int32)
+    levels = np.full((3, 3, 3), 2, dtype=np.int16)
     found = textures(GreyLevels(levels, 2), levels > 0, TEXTURES, [Aggregation.VOLUME_MERGED])
     assert found["ngt_coarseness_3D"] == 1e6
     assert found["cm_corr_3D_comb"] == 1
@@ -100,7 +100,7 @@ def test_a_flat_region_is_as_coarse_and_as_correlated_as_can_be():
 
 
 def test_slices_without_a_voxel_do_not_count_in_the_average():
-    levels = np.array([[[1, 2, 1]], [[0, 0, 0]], [[1, 2, 1]]], dtype=np.int32)
+    levels = np.array([[[1, 2, 1]], [[0, 0, 0]], [[1, 2, 1]]], dtype=np.int16)
     both = textures(GreyLevels(levels, 2), levels > 0, {Family.GLCM}, [Aggregation.SLICE_MERGED])
     one = textures(GreyLevels(levels[:1], 2), levels[:1] > 0, {Family.GLCM}, [Aggregation.SLICE_MERGED])
     assert both == pytest.approx(one)

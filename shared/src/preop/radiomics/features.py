@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 
-from preop.imaging import Image
+from preop.imaging import Image, bounding_box
 from preop.radiomics.diagnostics import diagnostics
 from preop.radiomics.filters import Filter
 from preop.radiomics.histogram import intensity_histogram, intensity_volume_histogram
@@ -68,9 +68,9 @@ def compute_features(
     margin_mm = _margin_mm(image, settings, wanted)
     region = prepare(image, mask, settings, margin_mm=margin_mm, perturbation=perturbation)
     tasks: list[Callable[[], dict[str, float]]] = [
-        *([partial(shape, region), partial(autocorrelation, region)] if Family.MORPHOLOGY in wanted else []),
+        *([partial(shape, region.trimmed), partial(autocorrelation, region)] if Family.MORPHOLOGY in wanted else []),
         *([partial(local_intensity, region)] if Family.LOCAL_INTENSITY in wanted else []),
-        partial(_of_intensities, region, settings, wanted),
+        partial(_of_intensities, region.trimmed, settings, wanted),
         *(partial(_of_response, each, region, settings, wanted & RESPONSE_FAMILIES) for each in settings.filters),
     ]
     with ThreadPoolExecutor(threads or min(_cores(), 4)) as pool:
@@ -83,8 +83,8 @@ def _of_response(
     each: Filter, region: RegionOfInterest, settings: Settings, wanted: Collection[Family]
 ) -> dict[str, float]:
     """Features of the response map of a filter."""
-    response = replace(region, intensities=each.apply(Image(region.intensities, region.geometry)).voxels)
-    values = _of_intensities(response, settings.of_responses, wanted)
+    response = each.within(Image(region.intensities, region.geometry), bounding_box(region.morphological))
+    values = _of_intensities(replace(region.trimmed, intensities=response), settings.of_responses, wanted)
     return {f"{each.name}{FILTER_SEPARATOR}{tag}": value for tag, value in values.items()}
 
 

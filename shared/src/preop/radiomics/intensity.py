@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from preop.imaging import bounding_box
 from preop.radiomics.preparation import RegionOfInterest
 
 PEAK_RADIUS_MM = (3 / (4 * math.pi)) ** (1 / 3) * 10
 """Radius of a sphere of 1 cm3, over which a local peak is averaged."""
+MAX_SUMMAND = 2**15
+"""Whole numbers below it may be added up in 32 bits, for a sphere at a spacing of 0.3 mm has fewer than 2**16 voxels."""
 
 
 def statistics(region: RegionOfInterest) -> dict[str, float]:
@@ -63,26 +66,61 @@ def local_intensity(region: RegionOfInterest) -> dict[str, float]:
 
     The sphere may reach beyond the region, not beyond the image: ``region`` needs a margin of ``PEAK_RADIUS_MM``.
     """
+    halves = _sphere_columns(region.spacing_mm)
+    far = np.array((len(halves) - 1, halves.shape[1] - 1, halves.max()))
+    # The part of the image that spheres around the region's voxels reach, with nothing beyond the image.
+    box = bounding_box(region.intensity)
+    start, stop = (np.array([getattr(part, end) for part in box]) for end in ("start", "stop"))
+    low, high = np.maximum(start - far, 0), np.minimum(stop + far, region.intensities.shape)
+    reached = region.intensities[tuple(map(slice, low, high))]
+    beyond = list(zip((low - start + far).tolist(), (stop + far - high).tolist(), strict=True))
+    # Sums of differences from the mean are small, and so is what rounding takes from them; of whole numbers there is none.
+    middle = np.rint(reached.mean())
+    sums = _sphere_sums(np.pad(_smallest_type(reached - middle), beyond), halves)[region.intensity[box]]
+    means = sums / _voxels_in_spheres(region.intensities.shape, halves, np.argwhere(region.intensity))
+    values = region.values
+    return {
+        "loc_peak_loc": float(means[values == values.max()].max() + middle),
+        "loc_peak_glob": float(means.max() + middle),
+    }
+
+
+def _sphere_sums(values: NDArray[Any], halves: NDArray[np.int64]) -> NDArray[Any]:
+    """Sums over spheres around the voxels of an image within its border."""
     # The compiler behind the loop takes a third of a second to import.
     from preop.radiomics import kernels
 
-    columns = _sphere_columns(region.spacing_mm)
-    reach = int(columns[:, 2].max())
-    # Sums of differences from the mean are small, and so is what rounding takes from them.
-    middle = region.intensities.mean()
-    sums = np.pad(np.cumsum(region.intensities - middle, axis=2), ((0, 0), (0, 0), (reach + 1, 0)))
-    sums = np.pad(sums, ((0, 0), (0, 0), (0, reach)), mode="edge")
-    brightest = region.intensity & (region.intensities == region.values.max())
-    around_brightest, around_any = kernels.sphere_peaks(sums, region.intensity, brightest, columns, reach)
-    return {"loc_peak_loc": float(around_brightest + middle), "loc_peak_glob": float(around_any + middle)}
+    reach = (len(halves) - 1, halves.shape[1] - 1, int(halves.max()))
+    found = np.zeros([n - 2 * far for n, far in zip(values.shape, reach, strict=True)], dtype=values.dtype)
+    kernels.sphere_sums(values, halves, found)
+    return found
+
+
+def _smallest_type(values: NDArray[np.float64]) -> NDArray[np.float64] | NDArray[np.int32]:
+    """Whole numbers of which millions can be added without a loss as such, in half the memory."""
+    if np.abs(values).max() < MAX_SUMMAND:
+        whole = values.astype(np.int32)
+        if (whole == values).all():
+            return whole
+    return values
 
 
 def _sphere_columns(spacing_mm: tuple[float, ...]) -> NDArray[np.int64]:
-    """Columns of a sphere along x (n, 3): distance in z and y, and half the length, in voxels."""
-    dz, dy = (int(PEAK_RADIUS_MM / s) for s in spacing_mm[:2])
-    columns = []
-    for z, y in itertools.product(range(-dz, dz + 1), range(-dy, dy + 1)):
-        room = PEAK_RADIUS_MM**2 - (z * spacing_mm[0]) ** 2 - (y * spacing_mm[1]) ** 2
-        if room >= 0:
-            columns.append((z, y, int(math.sqrt(room) / spacing_mm[2])))
-    return np.array(columns)
+    """Half the length along x, in voxels, of a sphere's columns by distance in z and y; -1 where it has none."""
+    dz, dy = (np.arange(int(PEAK_RADIUS_MM / s) + 1) * s for s in spacing_mm[:2])
+    room = PEAK_RADIUS_MM**2 - dz[:, None] ** 2 - dy[None, :] ** 2
+    return np.where(room >= 0, (np.sqrt(np.maximum(room, 0)) / spacing_mm[2]).astype(np.int64), -1)
+
+
+def _voxels_in_spheres(
+    shape: tuple[int, ...], halves: NDArray[np.int64], centres: NDArray[np.intp]
+) -> NDArray[np.int32]:
+    """Number of voxels in spheres around voxels (n, 3) of an image: those in the middle of it have equally many."""
+    reach = (len(halves) - 1, halves.shape[1] - 1, int(halves.max()))
+    small = [min(n, 2 * far + 1) for n, far in zip(shape, reach, strict=True)]
+    counts = _sphere_sums(np.pad(np.ones(small, dtype=np.int32), [(far, far) for far in reach]), halves)
+    index = (
+        np.minimum(place, far) + np.maximum(place - max(n - 1 - far, far), 0)
+        for place, n, far in zip(centres.T, shape, reach, strict=True)
+    )
+    return np.asarray(counts[tuple(index)])

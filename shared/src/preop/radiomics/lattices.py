@@ -21,21 +21,26 @@ class Lattice:
     Attributes
     ----------
     levels
-        Int32 (z, y, x) or (y, x); 0 outside the re-segmented region.
+        Int16 (z, y, x) or (y, x); 0 outside the re-segmented region.
     inside
         The region as drawn, of the same shape.
     count
         Number of grey levels.
     """
 
-    levels: NDArray[np.int32]
+    levels: NDArray[np.int16]
     inside: Mask
     count: int
 
     @property
-    def flat(self) -> NDArray[np.int32]:
+    def flat(self) -> NDArray[np.int16]:
         """Grey levels in the order of memory."""
         return self.levels.ravel()
+
+    @cached_property
+    def rows(self) -> NDArray[np.int64]:
+        """What ``kernels.occupied_rows`` finds."""
+        return kernels.occupied_rows(self.flat, self.levels.shape[-1])
 
     @cached_property
     def voxels(self) -> int:
@@ -46,12 +51,12 @@ class Lattice:
     def zones(self) -> NDArray[np.int64]:
         """Connected voxels of one grey level (3, n): level, size, and smallest distance from the region's border."""
         distances = kernels.border_distances(self.inside.ravel(), self.axes)
-        return np.stack(kernels.zones(self.flat, distances, self.neighbours))
+        return np.stack(kernels.zones(self.flat, self.rows, self._rows_before, distances))
 
     @cached_property
     def neighbourhoods(self) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
         """What ``kernels.neighbourhoods`` counts."""
-        return kernels.neighbourhoods(self.flat, self.neighbours, self.count)
+        return kernels.neighbourhoods(self.flat, self.rows, self.neighbours, self.count)
 
     @property
     def longest(self) -> int:
@@ -70,6 +75,12 @@ class Lattice:
         vectors = np.array(list(itertools.product((-1, 0, 1), repeat=self.levels.ndim)))
         offsets = vectors @ self.axes
         return np.asarray(offsets[offsets != 0], dtype=np.int64)
+
+    @property
+    def _rows_before(self) -> NDArray[np.int64]:
+        """Distances in memory back to the rows that touch one and come before it: 4 in three dimensions, 1 in two."""
+        *planes, row = (self.axes[:-1]).tolist()
+        return np.array([distance for plane in planes for distance in (plane, plane + row, plane - row)] + [row])
 
     @property
     def axes(self) -> NDArray[np.int64]:

@@ -63,8 +63,14 @@ def _likeness_to_a_sphere(volume: float, area: float) -> dict[str, float]:
 
 def _axes(region: RegionOfInterest, volume: float, area: float) -> dict[str, float]:
     """Principal axes of the voxel centres, and the ellipsoid that they span."""
-    points = np.argwhere(region.morphological) * np.asarray(region.spacing_mm)
-    variances = np.linalg.eigvalsh(np.cov(points, rowvar=False)) if len(points) > 1 else np.zeros(3)
+    n = int(np.count_nonzero(region.morphological))
+    first, second = _moments(region.morphological)
+    # In whole numbers, which lose nothing however far the region is from the first voxel.
+    scatter = [[n * int(second[i, j]) - int(first[i]) * int(first[j]) for j in range(3)] for i in range(3)]
+    covariance = (
+        np.array(scatter, dtype=np.float64) / max(n * (n - 1), 1) * np.outer(region.spacing_mm, region.spacing_mm)
+    )
+    variances = np.linalg.eigvalsh(covariance)
     c, b, a = 2 * np.sqrt(np.maximum(variances, 0))
     return {
         "morph_pca_maj_axis": float(2 * a),
@@ -114,12 +120,22 @@ def _enclosing(surface: Points, volume: float, area: float) -> dict[str, float]:
 def _centre_of_mass_shift_mm(region: RegionOfInterest) -> float:
     """Distance between the region's centre and its centre weighted by intensity."""
     spacing = np.asarray(region.spacing_mm)
-    centre = np.argwhere(region.morphological).mean(axis=0)
-    values = region.values
-    if values.sum() == 0:
+    centre = _moments(region.morphological)[0] / np.count_nonzero(region.morphological)
+    present = np.where(region.intensity, region.intensities, 0.0)
+    total = present.sum()
+    if total == 0:
         return math.nan
-    weighted = (np.argwhere(region.intensity) * values[:, None]).sum(axis=0) / values.sum()
+    by_slice, by_row = present.sum(axis=2), present.sum(axis=(0, 1))
+    along = (by_slice.sum(axis=1), by_slice.sum(axis=0), by_row)
+    weighted = np.array([np.arange(sums.size) @ sums for sums in along]) / total
     return float(np.linalg.norm((centre - weighted) * spacing))
+
+
+def _moments(mask: Mask) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """What ``kernels.moments`` finds."""
+    from preop.radiomics import kernels
+
+    return kernels.moments(mask)
 
 
 def _ratio(part: float, whole: float) -> float:
@@ -131,7 +147,10 @@ def _ratio(part: float, whole: float) -> float:
 
 def mesh_volume_and_area(mask: Mask, spacing_mm: tuple[float, ...]) -> tuple[float, float]:
     """Volume (mm3) and surface (mm2) of the marching cubes mesh of a mask."""
-    counts = np.bincount(_cube_kinds(mask).ravel(), minlength=256)
+    # The compiler behind the loop takes a third of a second to import.
+    from preop.radiomics import kernels
+
+    counts = kernels.cube_kinds(np.pad(mask, 1))
     volumes, triangles, kinds = _marching_cubes()
     areas = _areas(triangles * np.asarray(spacing_mm))
     return float(counts @ volumes * np.prod(spacing_mm)), float(counts[kinds] @ areas)
@@ -146,22 +165,19 @@ def outermost_mesh_points(mask: Mask, spacing_mm: tuple[float, ...]) -> Points:
     points = []
     for axis in range(3):
         lines = np.moveaxis(mask, axis, -1)
-        rows = np.argwhere(lines.any(axis=-1))
-        inside = lines[rows[:, 0], rows[:, 1]]
-        first = inside.argmax(axis=1) - 0.5
-        last = inside.shape[1] - 1 - inside[:, ::-1].argmax(axis=1) + 0.5
-        points += [np.insert(rows.astype(np.float64), axis, ends, axis=1) for ends in (first, last)]
+        some = lines.any(axis=-1)
+        ends = (lines.shape[-1] - 1 - lines[..., ::-1].argmax(axis=-1), -lines.argmax(axis=-1))
+        for end, sense in zip(ends, (1, -1), strict=True):
+            # Nor can one be that lies between its neighbours, or below the line that joins them.
+            height = np.pad(np.where(some, end.astype(np.float64), -np.inf), 1, constant_values=-np.inf)
+            own = height[1:-1, 1:-1]
+            kept = (
+                some
+                & (2 * own > height[:-2, 1:-1] + height[2:, 1:-1])
+                & (2 * own > height[1:-1, :-2] + height[1:-1, 2:])
+            )
+            points.append(np.insert(np.argwhere(kept).astype(np.float64), axis, sense * (own[kept] + 0.5), axis=1))
     return np.asarray(np.concatenate(points) * np.asarray(spacing_mm))
-
-
-def _cube_kinds(mask: Mask) -> NDArray[np.uint8]:
-    """Kind of each cube between eight voxel centres: a bit for each corner inside; one cube more than voxels an axis."""
-    padded = np.pad(mask, 1).view(np.uint8)
-    kinds = np.zeros(tuple(n + 1 for n in mask.shape), dtype=np.uint8)
-    for number, corner in enumerate(_CORNERS):
-        part = tuple(slice(c, c + n) for c, n in zip(corner, kinds.shape, strict=True))
-        kinds |= padded[part] << number
-    return kinds
 
 
 @cache

@@ -69,6 +69,17 @@ class RegionOfInterest:
         """Intensities of the re-segmented region, one a voxel."""
         return self.intensities[self.intensity]
 
+    @property
+    def trimmed(self) -> RegionOfInterest:
+        """The same without the image around the region."""
+        box = bounding_box(self.morphological)
+        return RegionOfInterest(
+            np.ascontiguousarray(self.intensities[box]),
+            np.ascontiguousarray(self.morphological[box]),
+            np.ascontiguousarray(self.intensity[box]),
+            crop_geometry(self.geometry, box),
+        )
+
 
 @dataclass(frozen=True)
 class GreyLevels:
@@ -82,7 +93,7 @@ class GreyLevels:
         Number of grey levels, including those that no voxel has.
     """
 
-    levels: NDArray[np.int32]
+    levels: NDArray[np.int16]
     count: int
 
 
@@ -202,7 +213,7 @@ def discretise(region: RegionOfInterest, settings: Settings) -> GreyLevels:
         raise InvalidInputError(
             f"The region would have {count} grey levels; expected at most {MAX_GREY_LEVELS}: use wider bins."
         )
-    levels = np.zeros(region.intensity.shape, dtype=np.int32)
+    levels = np.zeros(region.intensity.shape, dtype=np.int16)
     levels[region.intensity] = bins
     return GreyLevels(levels, count)
 

@@ -104,7 +104,7 @@ def _voxels(group: Group) -> int:
 
 
 def _glcm_counts(group: Group) -> Counts:
-    return _added(kernels.cooccurrences(one.flat, one.directions, one.count) for one in group)
+    return _added(kernels.cooccurrences(one.flat, one.rows, one.directions, one.count) for one in group)
 
 
 def _glcm_features(matrices: Counts, voxels: int) -> list[dict[str, float]]:  # noqa: ARG001
@@ -113,7 +113,7 @@ def _glcm_features(matrices: Counts, voxels: int) -> list[dict[str, float]]:  # 
 
 def _glrlm_counts(group: Group) -> Counts:
     longest = max(one.longest for one in group)
-    return _added(kernels.run_lengths(one.flat, one.directions, one.count, longest) for one in group)
+    return _added(kernels.run_lengths(one.flat, one.rows, one.directions, one.count, longest) for one in group)
 
 
 def _glrlm_features(matrices: Counts, voxels: int) -> list[dict[str, float]]:

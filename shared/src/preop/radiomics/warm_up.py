@@ -12,7 +12,8 @@ import numpy as np
 
 from preop.imaging import Geometry, Image
 from preop.radiomics.features import compute_features
-from preop.radiomics.settings import Aggregation, Settings
+from preop.radiomics.filters import LaplacianOfGaussian
+from preop.radiomics.settings import Aggregation, Family, Settings
 
 
 def warm_up() -> float:
@@ -22,7 +23,10 @@ def warm_up() -> float:
     offsets = np.indices(geometry.shape) - 4
     distance = np.sqrt((offsets**2).sum(axis=0))
     image, mask = Image((10 * distance).astype(np.float32), geometry), Image(distance <= 3, geometry)
-    compute_features(image, mask, Settings(aggregations=tuple(Aggregation)))
+    maps = (LaplacianOfGaussian(sigma_mm=0.5),)
+    # Whole intensities have loops of their own.
+    compute_features(image, mask, Settings(aggregations=tuple(Aggregation), filters=maps))
+    compute_features(image, mask, Settings(round_intensities=False), {Family.LOCAL_INTENSITY})
     return time.perf_counter() - start
 
 

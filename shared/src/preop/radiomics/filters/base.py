@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from preop.imaging import Image
+from preop.imaging.regions import Box
 
 Voxels = NDArray[np.float64]
 Boundary = Literal["zero", "nearest", "periodic", "mirror"]
 Pooling = Literal["average", "max"]
 
-NDIMAGE_MODE: dict[Boundary, str] = {"zero": "constant", "nearest": "nearest", "periodic": "wrap", "mirror": "reflect"}
 PAD_MODE: dict[Boundary, Literal["constant", "edge", "wrap", "symmetric"]] = {
     "zero": "constant",
     "nearest": "edge",
@@ -38,9 +38,13 @@ class BaseFilter(BaseModel, ABC):
     def name(self) -> str:
         """What stands before the feature's tag, such as ``log_2mm``."""
 
-    @abstractmethod
     def apply(self, image: Image) -> Image:
         """Compute the response map of a three-dimensional image."""
+        return image.with_voxels(self.within(image, tuple(slice(0, n) for n in image.shape)))
+
+    @abstractmethod
+    def within(self, image: Image, box: Box) -> Voxels:
+        """Compute the part of the response map that lies in a box; voxels around it have their influence on it."""
 
     @abstractmethod
     def reach_mm(self, spacing_mm: tuple[float, ...]) -> float:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from preop.imaging import Image
+from preop.imaging.regions import Box
 from preop.radiomics.filters.base import PAD_MODE, BaseFilter, Pooling, Voxels, number
 
 # Beyond so many standard deviations the envelope is below a millionth.
@@ -47,8 +48,8 @@ class Gabor(BaseFilter):
         """Where the envelope ends."""
         return ENVELOPE_SIGMAS * self.sigma_mm / min(self.gamma, 1) + max(spacing_mm)
 
-    def apply(self, image: Image) -> Image:
-        """Compute the response map of a three-dimensional image."""
+    def within(self, image: Image, box: Box) -> Voxels:
+        """Compute the part of the response map of a three-dimensional image that lies in a box."""
         pooled = np.zeros(image.shape)
         count = 0
         for response in self._responses(image.voxels, image.spacing_mm):
@@ -57,7 +58,7 @@ class Gabor(BaseFilter):
                 np.maximum(pooled, response, out=pooled)  # a modulus is not negative
             else:
                 pooled += response
-        return image.with_voxels(pooled / count if self.pooling == "average" else pooled)
+        return (pooled / count if self.pooling == "average" else pooled)[box]
 
     def _responses(self, voxels: Voxels, spacing_mm: tuple[float, ...]) -> Iterator[Voxels]:
         """Responses in all planes and directions."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from preop.imaging import Image
+from preop.imaging.regions import Box
 from preop.radiomics.filters.base import BaseFilter, Voxels, number
 from preop.radiomics.filters.separable import convolve
 
@@ -33,21 +34,26 @@ class LaplacianOfGaussian(BaseFilter):
         """Half the kernel."""
         return self.truncate * self.sigma_mm + max(spacing_mm)
 
-    def apply(self, image: Image) -> Image:
-        """Compute the response map of a three-dimensional image.
+    def within(self, image: Image, box: Box) -> Voxels:
+        """Compute the part of the response map of a three-dimensional image that lies in a box.
 
         The kernel is the sum, over the axes, of a product of one second derivative and Gaussians along the others, so
         that it is convolved axis by axis: ``smooth`` carries the product without a derivative yet, ``derived`` the sum
         of those with one.
         """
-        smooth: Voxels = image.voxels.astype(np.float64)
+        smooth: Voxels = image.voxels.astype(np.float64, copy=False)
+        if self.by_slice:
+            smooth = smooth[box[0]]
         derived: Voxels | None = None
         for axis in self.axes:
             gaussian, second = self._kernels(image.spacing_mm[axis])
-            with_derivative = convolve(smooth, second, axis, self.boundary)
-            derived = with_derivative + (0 if derived is None else convolve(derived, gaussian, axis, self.boundary))
-            smooth = convolve(smooth, gaussian, axis, self.boundary) if axis != self.axes[-1] else smooth
-        return image.with_voxels(np.asarray(derived))
+            with_derivative = convolve(smooth, second, axis, self.boundary, box[axis])
+            if derived is not None:
+                with_derivative += convolve(derived, gaussian, axis, self.boundary, box[axis])
+            derived = with_derivative
+            if axis != self.axes[-1]:
+                smooth = convolve(smooth, gaussian, axis, self.boundary, box[axis])
+        return np.asarray(derived)
 
     def _kernels(self, spacing_mm: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Gaussian and its second derivative, sampled at the voxels."""

@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from preop.imaging import Image
+from preop.imaging.regions import Box
 from preop.radiomics.filters.base import BaseFilter, Pooling, Voxels, reach_of_taps
 from preop.radiomics.filters.separable import Kernel, convolve, pooled_response, rotations
 
@@ -58,20 +59,21 @@ class Laws(BaseFilter):
         """Half the kernel, and the neighbourhood of the energy."""
         return reach_of_taps(5 + 2 * (self.energy_distance_voxels or 0), spacing_mm)
 
-    def apply(self, image: Image) -> Image:
-        """Compute the response map of a three-dimensional image."""
+    def within(self, image: Image, box: Box) -> Voxels:
+        """Compute the part of the response map of a three-dimensional image that lies in a box."""
         orientation = tuple((_normalised(name),) for name in reversed(self._per_axis))
         orientations = rotations(orientation) if self.rotation_invariant else [orientation]
-        response = pooled_response(image.voxels, orientations, self.axes, self.boundary, self.pooling)
-        if self.energy_distance_voxels is not None:
-            response = self._energy(response, self.energy_distance_voxels)
-        return image.with_voxels(response)
+        if self.energy_distance_voxels is None:
+            return pooled_response(image.voxels, orientations, self.axes, self.boundary, self.pooling, box)
+        whole = tuple(slice(0, n) for n in image.shape)
+        response = pooled_response(image.voxels, orientations, self.axes, self.boundary, self.pooling, whole)
+        return self._energy(response, self.energy_distance_voxels, box)
 
-    def _energy(self, response: Voxels, distance: int) -> Voxels:
-        energy: Voxels = np.abs(response)
+    def _energy(self, response: Voxels, distance: int, box: Box) -> Voxels:
+        energy: Voxels = np.abs(response)[box[0]] if self.by_slice else np.abs(response)
         side = 2 * distance + 1
         for axis in self.axes:
-            energy = convolve(energy, [1 / side] * side, axis, self.boundary)
+            energy = convolve(energy, [1 / side] * side, axis, self.boundary, box[axis])
         return energy
 
     @property

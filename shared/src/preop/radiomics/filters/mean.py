@@ -8,7 +8,8 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from preop.imaging import Image
-from preop.radiomics.filters.base import BaseFilter, reach_of_taps
+from preop.imaging.regions import Box
+from preop.radiomics.filters.base import BaseFilter, Voxels, reach_of_taps
 from preop.radiomics.filters.separable import convolve
 
 
@@ -34,9 +35,11 @@ class Mean(BaseFilter):
         """Half the cube."""
         return reach_of_taps(self.support_voxels, spacing_mm)
 
-    def apply(self, image: Image) -> Image:
-        """Compute the response map of a three-dimensional image."""
-        voxels = image.voxels.astype(np.float64)
+    def within(self, image: Image, box: Box) -> Voxels:
+        """Compute the part of the response map of a three-dimensional image that lies in a box."""
+        voxels = image.voxels.astype(np.float64, copy=False)
+        if self.by_slice:
+            voxels = voxels[box[0]]
         for axis in self.axes:
-            voxels = convolve(voxels, [1 / self.support_voxels] * self.support_voxels, axis, self.boundary)
-        return image.with_voxels(voxels)
+            voxels = convolve(voxels, [1 / self.support_voxels] * self.support_voxels, axis, self.boundary, box[axis])
+        return voxels

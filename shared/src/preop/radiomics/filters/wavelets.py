@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from preop.imaging import Image
+from preop.imaging.regions import Box
 from preop.radiomics.filters.base import BaseFilter, Boundary, Pooling, Voxels, reach_of_taps
 from preop.radiomics.filters.separable import Kernel, Stages, pooled_response, rotations
 
@@ -42,12 +43,11 @@ class SeparableWavelet(BaseFilter):
         taps = len(_bank(self.wavelet)["L"]) * (2**self.level - 1)
         return 2 * reach_of_taps(taps, spacing_mm)
 
-    def apply(self, image: Image) -> Image:
-        """Compute the response map of a three-dimensional image."""
+    def within(self, image: Image, box: Box) -> Voxels:
+        """Compute the part of the response map of a three-dimensional image that lies in a box."""
         orientation = tuple(self._stages(letter) for letter in reversed(self.passes))
         orientations = rotations(orientation) if self.rotation_invariant else [orientation]
-        response = pooled_response(image.voxels, orientations, self.axes, self.boundary, self.pooling)
-        return image.with_voxels(response)
+        return pooled_response(image.voxels, orientations, self.axes, self.boundary, self.pooling, box)
 
     def _stages(self, letter: str) -> Stages:
         """Low-pass kernels of the levels before, then the kernel of this level; "a trous": each level twice as wide."""
@@ -72,14 +72,14 @@ class Simoncelli(BaseFilter):
         """No limit: a filter with a sharp band in frequency has none in space."""
         return math.inf
 
-    def apply(self, image: Image) -> Image:
-        """Compute the response map of a three-dimensional image."""
+    def within(self, image: Image, box: Box) -> Voxels:
+        """Compute the part of the response map of a three-dimensional image that lies in a box."""
         from scipy import fft
 
         shape = [image.shape[axis] for axis in self.axes]
         spectrum = fft.rfftn(image.voxels.astype(np.float64), axes=self.axes)
         spectrum *= self._band(shape)[..., : spectrum.shape[-1]]
-        return image.with_voxels(fft.irfftn(spectrum, s=shape, axes=self.axes))
+        return np.asarray(fft.irfftn(spectrum, s=shape, axes=self.axes))[box]
 
     def _band(self, shape: list[int]) -> Voxels:
         """Gain at each frequency, in the order of a Fourier transform."""
