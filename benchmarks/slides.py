@@ -43,15 +43,15 @@ def main() -> None:
             print(f"| {name} | {tiles_per_s:,.0f} | {ms:.2f} ms |", flush=True)
 
 
-def mirrored(data: Path, path: Path) -> Path:
-    """Make a large slide of the real region."""
+def mirrored(data: Path, path: Path, side_px: int = SIDE_PX) -> Path:
+    """Make a square slide of the real region, again and again."""
     with Slide(data / "slides" / "cmu_1_small_region.svs") as slide:
         um_per_pixel = slide.um_per_pixel
         region = slide.overview(um_per_pixel)
     wide = np.concatenate([region, region[:, ::-1]], axis=1)
     both = np.concatenate([wide, wide[::-1]])
-    times = [-(-SIDE_PX // side) for side in both.shape[:2]]
-    write_slide([np.tile(both, (*times, 1))[:SIDE_PX, :SIDE_PX]], (SIDE_PX, SIDE_PX), um_per_pixel, path)
+    times = [-(-side_px // side) for side in both.shape[:2]]
+    write_slide([np.tile(both, (*times, 1))[:side_px, :side_px]], (side_px, side_px), um_per_pixel, path)
     return path
 
 
