@@ -69,8 +69,10 @@ def main() -> None:
     found = {}
     for name in options.only:
         print(f"| {CURVES[name].unit} | processor seconds | for each thousand | memory, MB |\n|---|---|---|---|")
-        found[name] = [in_a_process(name, size, options.data) for size in CURVES[name].sizes]
-        for each in found[name]:
+        found[name] = []
+        for size in CURVES[name].sizes:
+            each = in_a_process(name, size, options.data)
+            found[name].append(each)
             per_thousand = 1000 * each.seconds / each.size
             print(f"| {each.size:,} | {each.seconds:.2f} | {per_thousand:.3g} | {each.memory_mb:,.0f} |", flush=True)
         print()
