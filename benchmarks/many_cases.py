@@ -80,6 +80,16 @@ def processor_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
+def evaluate(folder: Path) -> str:
+    """Run the program of the container on ``input`` and ``ground_truth`` of a folder; what it printed."""
+    (folder / "output").mkdir()
+    places = {f"PREOP_{name.upper()}": str(folder / name) for name in ("input", "ground_truth", "output")}
+    command = [sys.executable, "-m", "evaluation.evaluate"]
+    return subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **places}, capture_output=True, text=True, check=True
+    ).stdout
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -89,18 +99,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         write_submission(folder, options.cases, of_a_patient=options.cases_of_a_patient)
-        (folder / "output").mkdir()
-        places = {f"PREOP_{name.upper()}": str(folder / name) for name in ("input", "ground_truth", "output")}
         start = time.perf_counter()
-        run = subprocess.run(
-            [sys.executable, "-m", "evaluation.evaluate"],
-            cwd=ROOT,
-            env={**os.environ, **places},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        usage = parse_usage(run.stdout)
+        usage = parse_usage(evaluate(folder))
         size = (folder / "output" / "metrics.json").stat().st_size / 1e6
         print(
             f"{options.cases} cases, {options.cases_of_a_patient} a patient: {time.perf_counter() - start:.1f} s "

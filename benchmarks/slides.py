@@ -1,6 +1,7 @@
 """Reading of slides beside the readers that others use: ``python benchmarks/slides.py SLIDE.tif``.
 
-Every reader gives each tile of 256 x 256 pixels of the finest level once, row by row, as an RGB array, on one thread.
+Every reader gives each tile of 256 x 256 pixels of the finest level once, as an RGB array, on one thread: row by row, in
+random order, and row by row half a stored tile off the grid of the file. The readers take turns.
 Without a slide one is made, as the platform would store it, of the real slide region of OpenSlide's test data
 (``--data``), mirrored to 8,192 x 8,192 pixels. FastSlide and cuCIM take part where they are installed
 (``pip install fastslide cucim-cu12``); they are no part of the locks.
@@ -16,16 +17,22 @@ import time
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from preop.slides import Slide
 from preop.slides.levels import Pixels
+from preop.slides.tiling import Tiling
 from preop.slides.writing import write_slide
 
 TILE_PX = 256
 SIDE_PX = 8192
 REPEATS = 3
+OFF_GRID_PX = 64
+
+Corners = list[tuple[int, int]]
+Read = Callable[[Path, Corners], Iterator[Pixels]]
 
 
 def main() -> None:
@@ -37,27 +44,44 @@ def main() -> None:
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}\n")
     with tempfile.TemporaryDirectory() as folder:
         path = arguments.slide or mirrored(arguments.data, Path(folder) / "slide.tif")
-        print("| reader | tiles of 256 px a second, best of three | processor time a tile |\n|---|---|---|")
-        for name, tiles in readers().items():
-            tiles_per_s, ms = measured(tiles, path)
-            print(f"| {name} | {tiles_per_s:,.0f} | {ms:.2f} ms |", flush=True)
+        print("| reader | order | tiles of 256 px a second, best of three | processor time a tile |\n|---|---|---|---|")
+        for order, corners_px in orders(path).items():
+            best = dict.fromkeys(readers(), (0.0, 0.0))
+            for _ in range(REPEATS):
+                for name, tiles in readers().items():
+                    best[name] = max(best[name], measured(tiles, path, corners_px))
+            for name, (tiles_per_s, ms) in best.items():
+                print(f"| {name} | {order} | {tiles_per_s:,.0f} | {ms:.2f} ms |", flush=True)
 
 
-def mirrored(data: Path, path: Path) -> Path:
-    """Make a large slide of the real region."""
+def orders(path: Path) -> dict[str, Corners]:
+    """Upper left corners (x, y) of tiles in each order; on the grid, they are the stored tiles' corners."""
+    with Slide(path) as slide:
+        height, width = slide.levels[0].shape
+    on_grid = [(x, y) for y in range(0, height - TILE_PX, TILE_PX) for x in range(0, width - TILE_PX, TILE_PX)]
+    shuffled = [on_grid[place] for place in np.random.default_rng(0).permutation(len(on_grid))]
+    return {
+        "in order": on_grid,
+        "random": shuffled,
+        "off the grid": [(x + OFF_GRID_PX, y + OFF_GRID_PX) for x, y in on_grid],
+    }
+
+
+def mirrored(data: Path, path: Path, side_px: int = SIDE_PX) -> Path:
+    """Make a square slide of the real region, again and again."""
     with Slide(data / "slides" / "cmu_1_small_region.svs") as slide:
         um_per_pixel = slide.um_per_pixel
         region = slide.overview(um_per_pixel)
     wide = np.concatenate([region, region[:, ::-1]], axis=1)
     both = np.concatenate([wide, wide[::-1]])
-    times = [-(-SIDE_PX // side) for side in both.shape[:2]]
-    write_slide([np.tile(both, (*times, 1))[:SIDE_PX, :SIDE_PX]], (SIDE_PX, SIDE_PX), um_per_pixel, path)
+    times = [-(-side_px // side) for side in both.shape[:2]]
+    write_slide([np.tile(both, (*times, 1))[:side_px, :side_px]], (side_px, side_px), um_per_pixel, path)
     return path
 
 
-def readers() -> dict[str, Callable[[Path], Iterator[Pixels]]]:
+def readers() -> dict[str, Read]:
     """Those that are installed."""
-    found: dict[str, Callable[[Path], Iterator[Pixels]]] = {"preop": by_preop, "OpenSlide": by_openslide}
+    found: dict[str, Read] = {"preop": by_preop, "OpenSlide": by_openslide, "tifffile": by_tifffile}
     if find_spec("fastslide"):
         found["FastSlide"] = by_fastslide
     if find_spec("cucim"):
@@ -65,55 +89,75 @@ def readers() -> dict[str, Callable[[Path], Iterator[Pixels]]]:
     return found
 
 
-def measured(tiles: Callable[[Path], Iterator[Pixels]], path: Path) -> tuple[float, float]:
-    """Tiles a second at best, and milliseconds of the processor for one then."""
-    best = (0.0, 0.0)
-    for _ in range(REPEATS):
-        start, processor = time.perf_counter(), time.process_time()
-        count = sum(1 for tile in tiles(path) if tile.shape == (TILE_PX, TILE_PX, 3))
-        speed = count / (time.perf_counter() - start)
-        best = max(best, (speed, 1000 * (time.process_time() - processor) / count))
-    return best
+def measured(tiles: Read, path: Path, corners: Corners) -> tuple[float, float]:
+    """Tiles a second, and milliseconds of the processor for one."""
+    start, processor = time.perf_counter(), time.process_time()
+    count = sum(1 for tile in tiles(path, corners) if tile.shape == (TILE_PX, TILE_PX, 3))
+    return count / (time.perf_counter() - start), 1000 * (time.process_time() - processor) / count
 
 
-def by_preop(path: Path) -> Iterator[Pixels]:
-    """Read with this library."""
+def by_preop(path: Path, corners: Corners) -> Iterator[Pixels]:
+    """Read with this library: a tiling where the corners are one, else region by region."""
     with Slide(path) as slide:
-        for tile in slide.tiles(slide.tiling(size_px=TILE_PX, um_per_pixel=slide.um_per_pixel), threads=0):
-            yield tile.pixels
+        um = slide.um_per_pixel
+        if corners == sorted(corners, key=lambda corner: corner[::-1]) and corners[0] == (0, 0):
+            columns, rows = (np.array(corners, dtype=np.int32) // TILE_PX).T
+            for tile in slide.tiles(Tiling(um, TILE_PX, rows, columns), threads=0):
+                yield tile.pixels
+        else:
+            for x, y in corners:
+                yield slide.read_region((y * um, x * um), (TILE_PX, TILE_PX), um)
 
 
-def by_openslide(path: Path) -> Iterator[Pixels]:
+def by_openslide(path: Path, corners: Corners) -> Iterator[Pixels]:
     """Read with OpenSlide."""
     import openslide
 
     with openslide.OpenSlide(path) as slide:
-        for corner in corners(*slide.dimensions):
+        for corner in corners:
             yield np.asarray(slide.read_region(corner, 0, (TILE_PX, TILE_PX)).convert("RGB"))
 
 
-def by_fastslide(path: Path) -> Iterator[Pixels]:
+def by_tifffile(path: Path, corners: Corners) -> Iterator[Pixels]:
+    """Read with tifffile: the stored tiles that a tile lies in, decoded by it and put together."""
+    import tifffile
+
+    with tifffile.TiffFile(path) as file:
+        page = file.pages.first
+        side = page.tilelength
+        columns = -(-page.imagewidth // side)
+        for x, y in corners:
+            first, last = (y // side, x // side), ((y + TILE_PX - 1) // side, (x + TILE_PX - 1) // side)
+            rows, across = range(first[0], last[0] + 1), range(first[1], last[1] + 1)
+            stored = [[_stored_tile(file, page, row * columns + column) for column in across] for row in rows]
+            top, left = y - first[0] * side, x - first[1] * side
+            whole = np.concatenate([np.concatenate(row, axis=1) for row in stored])
+            yield whole[top : top + TILE_PX, left : left + TILE_PX]
+
+
+def by_fastslide(path: Path, corners: Corners) -> Iterator[Pixels]:
     """Read with FastSlide."""
     import fastslide
 
     slide = fastslide.FastSlide.from_file_path(str(path))
-    for corner in corners(*slide.dimensions):
+    for corner in corners:
         yield np.asarray(slide.read_region(corner, 0, (TILE_PX, TILE_PX)).numpy())
 
 
-def by_cucim(path: Path) -> Iterator[Pixels]:
+def by_cucim(path: Path, corners: Corners) -> Iterator[Pixels]:
     """Read with cuCIM, on the processor."""
     from cucim import CuImage
 
     slide = CuImage(str(path))
-    height, width = slide.shape[:2]
-    for corner in corners(width, height):
+    for corner in corners:
         yield np.asarray(slide.read_region(corner, (TILE_PX, TILE_PX), 0))
 
 
-def corners(width: int, height: int) -> Iterator[tuple[int, int]]:
-    """Upper left corners, row by row."""
-    return ((x, y) for y in range(0, height, TILE_PX) for x in range(0, width, TILE_PX))
+def _stored_tile(file: Any, page: Any, number: int) -> Pixels:
+    """Read and decode one tile as it is stored."""
+    file.filehandle.seek(page.dataoffsets[number])
+    data = file.filehandle.read(page.databytecounts[number])
+    return np.asarray(page.decode(data, number, jpegtables=page.jpegtables)[0][0])
 
 
 if __name__ == "__main__":

@@ -117,3 +117,24 @@ def test_more_structures_than_anyone_draws_are_refused() -> None:
     image = Image(voxels, Geometry.axis_aligned(voxels.shape, (5.0, 2.0, 2.0)))
     with pytest.raises(InvalidInputError, match=f"holds 529 separate nodes; expected at most {MAX_STRUCTURES}"):
         separate_instances(image, name="drawing", structure="node")
+
+
+def test_labels_that_are_scattered_everywhere_are_refused() -> None:
+    voxels = np.zeros((48, 48, 48), dtype=np.int32)
+    cubes = np.random.default_rng(0).integers(1, 21, (12, 12, 12))
+    for place, label in np.ndenumerate(cubes):
+        z, y, x = (4 * each for each in place)
+        voxels[z : z + 3, y : y + 3, x : x + 3] = label
+    with pytest.raises(InvalidInputError, match="looks like noise: its 20 labels are scattered"):
+        check(voxels)
+
+
+def test_parts_are_counted_before_they_are_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    def split(*_: object, **__: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("preop.imaging.separation.split_touching", split)
+    voxels = np.tile(np.pad(np.ones((3, 3, 3), dtype=np.uint8), (0, 1)), (9, 9, 9))
+    image = Image(voxels, Geometry.axis_aligned(voxels.shape, (1.0, 1.0, 1.0)))
+    with pytest.raises(InvalidInputError, match="holds 729 separate nodes"):
+        separate_instances(image, name="drawing", structure="node")

@@ -97,3 +97,13 @@ def test_a_node_cut_by_the_edge_of_the_scan_stays_one() -> None:
 
 def test_an_empty_mask_holds_no_structure() -> None:
     assert split_touching(image(np.zeros((4, 4, 4), dtype=bool), (1.0, 1.0, 1.0)), waist_mm=1.0)[1] == 0
+
+
+def test_the_ragged_outline_of_noise_is_measured_like_any_other() -> None:
+    """All pairs of its 40,000 points would fill the memory."""
+    rng = np.random.default_rng(0)
+    mask = np.zeros((1, 200, 200), dtype=bool)
+    mask[0, 20:180, 50:150] = rng.random((160, 100)) < 0.7
+    diameters = axial_diameters(image(mask, (1.0, 1.0, 1.0)))
+    assert diameters.long_axis_mm == pytest.approx(np.hypot(160, 100), abs=4)
+    assert 100 < diameters.short_axis_mm < 190

@@ -1,3 +1,4 @@
+import itertools
 import threading
 import weakref
 from collections import Counter
@@ -291,3 +292,21 @@ def test_what_is_no_slide_is_refused(tmp_path: Path) -> None:
     }.items():
         with pytest.raises(InvalidInputError, match=message):
             Slide(tmp_path / name)
+
+
+def test_regions_beside_each_other_decode_what_they_share_once(write: Write) -> None:
+    with Slide(write(gradient(1000, 1000))) as slide:
+        decoded: list[tuple[object, ...]] = []
+        read = slide._reader.read_tile
+
+        def watched(*place: object) -> np.ndarray:
+            decoded.append(place)
+            return read(*place)
+
+        um = slide.um_per_pixel
+        whole = slide.read_region((0, 0), (900, 900), um)
+        with patch.object(slide._reader, "read_tile", watched):
+            for y, x in itertools.product(range(50, 700, 200), repeat=2):
+                region = slide.read_region((y * um, x * um), (200, 200), um)
+                assert (region == whole[y : y + 200, x : x + 200]).all()
+    assert len(decoded) == len(set(decoded))

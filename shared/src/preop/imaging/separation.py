@@ -103,7 +103,7 @@ def _spread(values: NDArray[np.generic]) -> float:
 
     drawn = values[bounding_box(values)].astype(np.int32)
     boxes = [box for box in ndimage.find_objects(drawn) if box is not None]
-    return sum(math.prod(part.stop - part.start for part in box) for box in boxes) / drawn.size
+    return float(sum(math.prod(part.stop - part.start for part in box) for box in boxes) / drawn.size)
 
 
 def separate_instances(segmentation: Image, *, name: str, structure: str) -> tuple[Image, list[str]]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -22,6 +24,9 @@ from preop.slides.tiling import UM_PER_MM, Tiling, check_flat, shares
 
 MAX_ENLARGEMENT = 1.25
 """A slide that is coarser than wanted by more than this shows less than a model was trained on."""
+
+KEPT_BYTES = 32_000_000
+"""Of stored tiles that were decoded for regions: those of a row of regions across 25,000 pixels, as beside a grid."""
 
 Stored = tuple[int, int]
 """Row and column of a stored tile."""
@@ -81,6 +86,7 @@ class Slide(AbstractContextManager["Slide"]):
         self.path = path
         self._reopening = path.absolute(), um_per_pixel
         self._reader = open_slide(path, um_per_pixel)
+        self._recent = _Recent()
 
     def __reduce__(self) -> tuple[Callable[[Path, float | None], Slide], tuple[Path, float | None]]:
         """Send path and resolution to another process."""
@@ -138,8 +144,7 @@ class Slide(AbstractContextManager["Slide"]):
         scale = um_per_pixel / source.level.um_per_pixel
         y, x = (value / source.level.um_per_pixel for value in corner_um)
         box = (y, x, y + shape_px[0] * scale, x + shape_px[1] * scale)
-        tiles = {stored: self._reader.read_tile(source.number, *stored) for stored in self._stored_of(source, [box])}
-        return _cut(source.level, tiles, box, shape_px)
+        return self._read(source, box, shape_px)
 
     def overview(self, um_per_pixel: float) -> Pixels:
         """Read the whole slide at a coarse resolution, RGB (height, width, 3)."""
@@ -218,6 +223,19 @@ class Slide(AbstractContextManager["Slide"]):
                     box = (y, x, y + span, x + span)
                     yield Tile(number, _cut(source.level, stored, box, (tiling.size_px, tiling.size_px)))
 
+    def _read(self, source: _Source, box: tuple[float, float, float, float], shape_px: tuple[int, int]) -> Pixels:
+        """Cut a box, in pixels of a level, out of its stored tiles, most of which its neighbours have left here."""
+        tiles = {}
+        for stored in self._stored_of(source, [box]):
+            tile = self._recent.get((source.number, *stored))
+            if tile is None:
+                tile = self._reader.read_tile(source.number, *stored)
+                # No neighbour needs one that lies within the box, and memory that is used again at once is fast.
+                if not _within(source.level, stored, box):
+                    self._recent.keep((source.number, *stored), tile)
+            tiles[stored] = tile
+        return _cut(source.level, tiles, box, shape_px)
+
     def _source(self, um_per_pixel: float) -> _Source:
         finest = self.levels[0].um_per_pixel
         if finest > MAX_ENLARGEMENT * um_per_pixel:
@@ -240,6 +258,32 @@ class Slide(AbstractContextManager["Slide"]):
             return []
         ordered = self._reader.in_storage_order(source.number, np.array(list(found), np.intp))
         return [(row, column) for row, column in ordered.tolist()]
+
+
+class _Recent:
+    """The stored tiles that were decoded last; threads may share it."""
+
+    def __init__(self) -> None:
+        self._tiles: OrderedDict[tuple[int, int, int], Pixels] = OrderedDict()
+        self._bytes = 0
+        self._lock = Lock()
+
+    def get(self, place: tuple[int, int, int]) -> Pixels | None:
+        """Give the tile of a level, row and column, if it is here."""
+        with self._lock:
+            found = self._tiles.get(place)
+            if found is not None:
+                self._tiles.move_to_end(place)
+            return found
+
+    def keep(self, place: tuple[int, int, int], tile: Pixels) -> None:
+        """Keep a tile in place of those that were not used for longest."""
+        with self._lock:
+            if place not in self._tiles:
+                self._tiles[place] = tile
+                self._bytes += tile.nbytes
+            while self._bytes > KEPT_BYTES:
+                self._bytes -= self._tiles.popitem(last=False)[1].nbytes
 
 
 class _Decoder(AbstractContextManager["_Decoder"]):
@@ -310,6 +354,14 @@ def _touched(level: Level, box: tuple[float, float, float, float]) -> Iterator[S
     for row in range(top // tile_height, -(-bottom // tile_height)):
         for column in range(left // tile_width, -(-right // tile_width)):
             yield row, column
+
+
+def _within(level: Level, stored: Stored, box: tuple[float, float, float, float]) -> bool:
+    """Whether all of a stored tile lies in a box."""
+    return all(
+        box[axis] <= stored[axis] * side + 1e-6 and (stored[axis] + 1) * side <= box[axis + 2] + 1e-6
+        for axis, side in enumerate(level.tile_shape)
+    )
 
 
 def _cut(
