@@ -50,9 +50,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="for patients and results; 0.2 GB")
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument(
+        "--instances",
+        choices=("radiomics", "measures"),
+        default="radiomics",
+        help="what is known of a node: its measures and radiomics, or its measures alone; a folder for each",
+    )
     arguments = parser.parse_args()
     seeds = [FIRST_TRAINING_SEED + number for number in range(arguments.seeds)]
-    simulate(arguments.folder, [(TEST_SEED, TEST_PATIENTS), *((seed, TRAINING_PATIENTS) for seed in seeds)])
+    cohorts = [(TEST_SEED, TEST_PATIENTS), *((seed, TRAINING_PATIENTS) for seed in seeds)]
+    simulate(arguments.folder, cohorts, arguments.instances)
     runs = [(head, seed) for seed in seeds for head in (*HEADS, "radiomics")]
     for _, result in map_patients(partial(_run, folder=arguments.folder), runs, description="Training"):
         if result is not None:
@@ -60,11 +67,13 @@ def main() -> None:
     print_table(arguments.folder, seeds)
 
 
-def simulate(folder: Path, cohorts: Sequence[tuple[int, int]]) -> None:
+def simulate(folder: Path, cohorts: Sequence[tuple[int, int]], instances: str) -> None:
     """Draw patients and cut out their nodes, each into a file."""
     patients = [(seed, number) for seed, count in cohorts for number in range(count)]
     todo = [patient for patient in patients if not _file(folder, *patient).is_file()]
-    for _, result in map_patients(partial(_simulate, folder=folder), todo, description="Simulating"):
+    for _, result in map_patients(
+        partial(_simulate, folder=folder, instances=instances), todo, description="Simulating"
+    ):
         if result is not None:
             raise result
 
@@ -107,13 +116,13 @@ def _summary(values: Sequence[float]) -> str:
     return f"{np.mean(values):>10.3f} ({min(values):.3f} to {max(values):.3f})"
 
 
-def _simulate(patient: tuple[int, int], *, folder: Path) -> None:
+def _simulate(patient: tuple[int, int], *, folder: Path, instances: str) -> None:
     torch.set_num_threads(1)
     seed, number = patient
     made = draw_patient(seed, number, around_nodes_mm=12.0)
     nodes = find_lymph_nodes(made.ct, made.lymph_nodes)
     truth = {node.label: node for node in made.nodes}
-    rows = radiomics_of(made.ct, nodes)
+    rows = radiomics_of(made.ct, nodes) if instances == "radiomics" else [{} for _ in nodes.nodes]
     names = sorted(max(rows, key=len))
     path = _file(folder, seed, number)
     path.parent.mkdir(parents=True, exist_ok=True)
