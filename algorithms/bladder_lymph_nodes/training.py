@@ -291,6 +291,7 @@ def _evidence(
     threshold: float,
     settings: Settings,
 ) -> BagEvidence:
+    monotone = settings.network.scorer == "monotone"
     centres: dict[str, list[dict[str, Any]]] = {}
     for each in by_centre:
         row = {"patient": each.prediction.name, "probability": each.prediction.probability}
@@ -298,9 +299,9 @@ def _evidence(
     content = {
         "positive_name": "pN+",
         "instance_name": "lymph node",
-        "model": f"{settings.network.head} on {settings.network.instances}",
+        "model": f"{settings.network.head} on {settings.network.instances}{', monotone' if monotone else ''}",
         "protocol": f"{settings.folds}-fold cross-validation by patient; all that learns does so on the other folds, "
-        f"with early stopping and temperature by {settings.training.folds} folds inside",
+        f"with {'' if monotone else 'early stopping and '}temperature by {settings.training.folds} folds inside",
         "threshold": threshold,
         "settings": settings.model_dump(mode="json"),
         "rule": {
