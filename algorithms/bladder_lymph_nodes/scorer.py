@@ -16,7 +16,6 @@ import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit, log_softmax, logsumexp
-from torch import nn
 
 from preop.mil import Bag, BagNetwork
 from preop.mil.heads import CountHead
@@ -72,7 +71,7 @@ def learn_monotone(network: BagNetwork, bags: Sequence[Bag]) -> BagNetwork:
     with torch.no_grad():
         head.classifier.weight.copy_(torch.from_numpy(weights)[None])
         head.classifier.bias.copy_(torch.from_numpy(bias))
-        nn.Module.get_parameter(head, "log_chances").copy_(torch.from_numpy(log_softmax(chances)))
+        head.log_chances.copy_(torch.from_numpy(log_softmax(chances)))
     return network.eval()
 
 
