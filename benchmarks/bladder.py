@@ -1,14 +1,15 @@
 """What a count is worth, on simulated bladder cancer: ``python benchmarks/bladder.py FOLDER``.
 
 The same network, on the same patients, learns from the labels of all nodes, from the pathologist's count, or from
-pN0/pN+ by gated attention. It is compared with a logistic regression on the mean radiomics of a patient's nodes, the
-largest short axis, and the oracle of an observer who knows what the patients were made from. Every seed has training
-patients of its own; the test patients are the same for all.
+pN0/pN+ by gated attention; the algorithm's monotone scorer learns from the count, too. They are compared with a logistic
+regression on the mean radiomics of a patient's nodes, the largest short axis, and the oracle of an observer who knows what
+the patients were made from. Every seed has training patients of its own; the test patients are the same for all.
 
 The encoder is smaller than the one of cubes, so that all runs fit two cores: the algorithm's own for radiomics, a hidden
-layer on standardised features of each node, with what a radiologist would measure of it among them. So all rows of the
-table but the size know the same of a node, and differ in the loss alone. All is measured on the simulated CT.
-Finished parts are kept in FOLDER, and a run that was stopped goes on from there.
+layer on standardised features of each node, with what a radiologist would measure of it among them. So its rows know the
+same of a node, and differ in the loss alone; the monotone scorer knows the six measures. ``--instances measures`` leaves the
+radiomics out, for all. All is measured on the simulated CT. Finished parts are kept in FOLDER, and a run that was stopped
+goes on from there.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import argparse
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,11 +31,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from bladder_lymph_nodes.lymph_nodes import find_lymph_nodes, measures_of, radiomics_of
-from bladder_lymph_nodes.network import RadiomicsEncoder
+from bladder_lymph_nodes.network import NetworkSettings, RadiomicsEncoder, make_network
+from bladder_lymph_nodes.scorer import learn_monotone
 from bladder_lymph_nodes.simulation import draw_facts, draw_patient
 from preop.cohort import map_patients
 from preop.mil import HEADS as MIL_HEADS
-from preop.mil import Bag, BagNetwork, Ensemble, Settings, make_head, stratified_folds, train
+from preop.mil import Bag, BagNetwork, Ensemble, Settings, fit, make_head, stratified_folds, train
 from preop.mil.heads import CountHead
 from preop.statistics import auc, auc_delong, oracle_auc
 
@@ -41,7 +44,12 @@ TRAINING_PATIENTS, TEST_PATIENTS = 250, 500
 TEST_SEED, FIRST_TRAINING_SEED = 99, 1000
 FOUND, LEAK = 0.97, 0.05
 SETTINGS = Settings(epochs=40, patience=10, learning_rate=1e-3, weight_decay=0.1, instances_per_batch=256)
-HEADS = {"instance_labels": "node labels", "count": "exact count", "gated_attention": "gated attention, patient label"}
+HEADS = {
+    "instance_labels": "node labels",
+    "count": "exact count",
+    "monotone": "exact count, monotone on measures",
+    "gated_attention": "gated attention, patient label",
+}
 Scores = dict[str, Any]
 
 
@@ -50,26 +58,36 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="for patients and results; 0.2 GB")
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument(
+        "--instances",
+        choices=("radiomics", "measures"),
+        default="radiomics",
+        help="what is known of a node: its measures and radiomics, or its measures alone; a folder for each",
+    )
     arguments = parser.parse_args()
     seeds = [FIRST_TRAINING_SEED + number for number in range(arguments.seeds)]
-    simulate(arguments.folder, [(TEST_SEED, TEST_PATIENTS), *((seed, TRAINING_PATIENTS) for seed in seeds)])
-    runs = [(head, seed) for seed in seeds for head in (*HEADS, "radiomics")]
+    cohorts = [(TEST_SEED, TEST_PATIENTS), *((seed, TRAINING_PATIENTS) for seed in seeds)]
+    simulate(arguments.folder, cohorts, arguments.instances)
+    methods = [*HEADS, "radiomics"] if arguments.instances == "radiomics" else [*HEADS]
+    runs = [(method, seed) for seed in seeds for method in methods]
     for _, result in map_patients(partial(_run, folder=arguments.folder), runs, description="Training"):
         if result is not None:
             raise result
-    print_table(arguments.folder, seeds)
+    print_table(arguments.folder, seeds, methods)
 
 
-def simulate(folder: Path, cohorts: Sequence[tuple[int, int]]) -> None:
+def simulate(folder: Path, cohorts: Sequence[tuple[int, int]], instances: str) -> None:
     """Draw patients and cut out their nodes, each into a file."""
     patients = [(seed, number) for seed, count in cohorts for number in range(count)]
     todo = [patient for patient in patients if not _file(folder, *patient).is_file()]
-    for _, result in map_patients(partial(_simulate, folder=folder), todo, description="Simulating"):
+    for _, result in map_patients(
+        partial(_simulate, folder=folder, instances=instances), todo, description="Simulating"
+    ):
         if result is not None:
             raise result
 
 
-def print_table(folder: Path, seeds: Sequence[int]) -> None:
+def print_table(folder: Path, seeds: Sequence[int], methods: Sequence[str]) -> None:
     """Print AUCs as mean and range over the seeds."""
     test = [_load(folder, TEST_SEED, number) for number in range(TEST_PATIENTS)]
     positive = np.array([int(each["count"] > 0) for each in test])
@@ -88,7 +106,8 @@ def print_table(folder: Path, seeds: Sequence[int]) -> None:
     print(f"{'oracle':34}{auc(positive, chances):>10.3f}{'':18}{auc(truth, known):>10.3f}")
     print(f"{'(expected oracle)':34}{oracle_auc(chances):>10.3f}")
     print(f"{'largest short axis':34}{auc(positive, largest):>10.3f}{'':18}{auc(truth, size):>10.3f}")
-    for name, words in {**HEADS, "radiomics": "mean radiomics, patient label"}.items():
+    for name in methods:
+        words = HEADS.get(name, "mean radiomics, patient label")
         scores = [json.loads(_result(folder, name, seed).read_text()) for seed in seeds]
         of_patients = [auc(positive, each["patients"]) for each in scores]
         of_nodes = [
@@ -107,21 +126,21 @@ def _summary(values: Sequence[float]) -> str:
     return f"{np.mean(values):>10.3f} ({min(values):.3f} to {max(values):.3f})"
 
 
-def _simulate(patient: tuple[int, int], *, folder: Path) -> None:
+def _simulate(patient: tuple[int, int], *, folder: Path, instances: str) -> None:
     torch.set_num_threads(1)
     seed, number = patient
     made = draw_patient(seed, number, around_nodes_mm=12.0)
     nodes = find_lymph_nodes(made.ct, made.lymph_nodes)
     truth = {node.label: node for node in made.nodes}
-    rows = radiomics_of(made.ct, nodes)
-    names = sorted(max(rows, key=len))
+    rows = radiomics_of(made.ct, nodes) if instances == "radiomics" else []
+    names = sorted(max(rows, key=len)) if rows else []
     path = _file(folder, seed, number)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial_file = path.with_name(f".{path.name}")
     np.savez(
         partial_file,
         measures=measures_of(nodes.nodes),
-        radiomics=np.array([[row.get(name, np.nan) for name in names] for row in rows]),
+        radiomics=np.array([[row.get(name, np.nan) for name in names] for row in rows]).reshape(len(nodes.nodes), -1),
         positive=np.array([truth[node.number].positive for node in nodes.nodes]),
         oracle=np.array([truth[node.number].oracle_probability for node in nodes.nodes]),
         count=made.facts.positive_nodes,
@@ -147,6 +166,8 @@ def _run(run: tuple[str, int], *, folder: Path) -> None:
 
 
 def _network(head: str, seed: int, training: Sequence[Any], test: Sequence[Any], checkpoint: Path) -> Scores:
+    if head == "monotone":
+        return _monotone(seed, training, test)
     bags = [_bag(str(number), each) for number, each in enumerate(training)]
     folds = stratified_folds(bags, 5, seed)
     held_out = folds["0"]
@@ -158,7 +179,24 @@ def _network(head: str, seed: int, training: Sequence[Any], test: Sequence[Any],
         seed=seed,
         checkpoint=checkpoint,
     )
-    predictions = Ensemble((trained,)).predict([_bag(str(number), each) for number, each in enumerate(test)])
+    return _predictions(Ensemble((trained,)), [_bag(str(number), each) for number, each in enumerate(test)])
+
+
+def _monotone(seed: int, training: Sequence[Any], test: Sequence[Any]) -> Scores:
+    """Learn the algorithm's monotone scorer, as its training does; it knows the six measures alone."""
+    network = NetworkSettings(instances="measures", scorer="monotone", found=FOUND, leak=LEAK)
+    known, new = (
+        [
+            replace(_bag(str(number), each), instances=(torch.from_numpy(each["measures"]),))
+            for number, each in enumerate(part)
+        ]
+        for part in (training, test)
+    )
+    return _predictions(fit(partial(make_network, network), known, Settings(seed=seed), learn=learn_monotone), new)
+
+
+def _predictions(ensemble: Ensemble, bags: Sequence[Bag]) -> Scores:
+    predictions = ensemble.predict(bags)
     return {
         "patients": [each.probability for each in predictions],
         "nodes": [each.contributions.tolist() for each in predictions],

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from torch import Tensor, nn
 
 from preop.mil import HEADS, BagNetwork, make_head
@@ -29,6 +29,11 @@ class NetworkSettings(BaseModel):
     instances: Literal["cubes", "measures", "radiomics"] = Field(
         "cubes", description="what is known of a node: voxels and measures, measures alone, or radiomics features"
     )
+    scorer: Literal["network", "monotone"] = Field(
+        "network",
+        description="of measures with a head that counts: a network, or a weighted sum of signs of metastasis, each of "
+        "which can only raise the probability",
+    )
     channels: tuple[int, int, int, int] = Field(
         (8, 16, 32, 64), description="of the four stages of the encoder of cubes"
     )
@@ -48,6 +53,14 @@ class NetworkSettings(BaseModel):
         if head not in HEADS:
             raise ValueError(f"there is no head {head}; expected one of {', '.join(HEADS)}")
         return head
+
+    @model_validator(mode="after")
+    def _can_be_scored(self) -> Self:
+        if self.scorer == "monotone" and (self.instances != "measures" or self.head != "count"):
+            raise ValueError(
+                f"the scorer monotone learns the head count on measures; found the head {self.head} on {self.instances}"
+            )
+        return self
 
     @property
     def counts(self) -> bool:
@@ -91,6 +104,23 @@ class MeasuresEncoder(nn.Module):
         return torch.as_tensor(self.layer(scaled(measures)))
 
 
+class Signs(nn.Module):
+    """Signs of metastasis from what is measured of a node, each of which rises with the suspicion; it has no weights.
+
+    Size, roundness, density and infiltrated fat: as they are, and how far each lies above the usual node, so that a
+    weighted sum can rise more steeply there. A dark part speaks for necrosis or for a fatty hilum, so it is left out of
+    what can only raise the probability, but for a node without any: dense throughout.
+    """
+
+    features = 12
+
+    def forward(self, measures: Tensor) -> Tensor:
+        """Signs (n, 12) of measures (n, 6)."""
+        short_axis, volume, elongation, density, dark, fat = scaled(measures).unbind(1)
+        signs = torch.stack([short_axis, volume, -elongation, density, dark, fat], dim=1)
+        return torch.cat([signs, signs.clamp(min=0)], dim=1)
+
+
 class RadiomicsEncoder(nn.Module):
     """A layer on radiomics features, standardised by what was seen in training."""
 
@@ -105,6 +135,9 @@ class RadiomicsEncoder(nn.Module):
         mean = torch.as_tensor(self.standardised.running_mean)
         known = torch.where(measured.isnan(), mean, measured)
         return torch.as_tensor(self.layer(self.standardised(known).clamp(-5, 5)))
+
+
+Encoder = CubeEncoder | MeasuresEncoder | Signs | RadiomicsEncoder
 
 
 def make_network(settings: NetworkSettings, measured: int = 0) -> BagNetwork:
@@ -125,10 +158,10 @@ def count_options(settings: NetworkSettings) -> dict[str, float]:
     return {"found": settings.found, "leak": settings.leak, "clustered": True}
 
 
-def make_encoder(settings: NetworkSettings, measured: int = 0) -> CubeEncoder | MeasuresEncoder | RadiomicsEncoder:
+def make_encoder(settings: NetworkSettings, measured: int = 0) -> Encoder:
     """Make the encoder with new weights."""
     if settings.instances == "measures":
-        return MeasuresEncoder()
+        return Signs() if settings.scorer == "monotone" else MeasuresEncoder()
     if settings.instances == "radiomics":
         return RadiomicsEncoder(measured)
     return CubeEncoder(settings.channels, settings.cube_mm, settings.stride)

@@ -40,6 +40,7 @@ from .lymph_nodes import SIZE_RULE_MM
 from .model import DESCRIPTION_FILE, Description, Details
 from .network import NetworkSettings, make_network, mirrored
 from .preparation import CUBES_FILE, NODES_FILE, prepare_patient
+from .scorer import learn_monotone
 
 LOW, HIGH, OUTCOME = "positive_nodes_low", "positive_nodes_high", "lymph_node_metastasis"
 NODE_TRUTH_FILE, PATIENT_TRUTH_FILE = "node_truth.csv", "patient_truth.csv"
@@ -101,15 +102,22 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
     bags = [each.bag for each in prepared]
     network = partial(make_network, settings.network, len(measured))
     augment: Augmentation | None = mirrored if settings.network.instances == "cubes" else None
+    learn = learn_monotone if settings.network.scorer == "monotone" else None
     held_out = cross_validate(
-        network, bags, settings.training, folds=settings.folds, folder=learned / "validation", augment=augment
+        network,
+        bags,
+        settings.training,
+        folds=settings.folds,
+        folder=learned / "validation",
+        augment=augment,
+        learn=learn,
     )
     by_centre: list[HeldOut] = []
     if settings.leave_centres_out:
         by_centre = cross_validate(
-            network, bags, settings.training, by="centre", folder=learned / "centres", augment=augment
+            network, bags, settings.training, by="centre", folder=learned / "centres", augment=augment, learn=learn
         )
-    ensemble = fit_ensemble(network, bags, settings.training, folder=learned / "final", augment=augment)
+    ensemble = fit_ensemble(network, bags, settings.training, folder=learned / "final", augment=augment, learn=learn)
 
     threshold = _threshold(prepared, held_out)
     evidence = _evidence(cohort, prepared, held_out, by_centre, threshold, settings)
@@ -283,6 +291,7 @@ def _evidence(
     threshold: float,
     settings: Settings,
 ) -> BagEvidence:
+    monotone = settings.network.scorer == "monotone"
     centres: dict[str, list[dict[str, Any]]] = {}
     for each in by_centre:
         row = {"patient": each.prediction.name, "probability": each.prediction.probability}
@@ -290,9 +299,9 @@ def _evidence(
     content = {
         "positive_name": "pN+",
         "instance_name": "lymph node",
-        "model": f"{settings.network.head} on {settings.network.instances}",
+        "model": f"{settings.network.head} on {settings.network.instances}{', monotone' if monotone else ''}",
         "protocol": f"{settings.folds}-fold cross-validation by patient; all that learns does so on the other folds, "
-        f"with early stopping and temperature by {settings.training.folds} folds inside",
+        f"with {'' if monotone else 'early stopping and '}temperature by {settings.training.folds} folds inside",
         "threshold": threshold,
         "settings": settings.model_dump(mode="json"),
         "rule": {

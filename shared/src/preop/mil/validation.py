@@ -20,6 +20,9 @@ from preop.mil.network import BagNetwork
 from preop.mil.training import Augmentation, Settings, train
 from preop.progress import progress_bar
 
+Learner = Callable[[BagNetwork, Sequence[Bag]], BagNetwork]
+"""Sets the weights of a new network by bags, all at once; there is nothing to stop early."""
+
 FOLD_STREAM = 0x666F6C64  # keeps the draws of the folds apart from all others of the same seed
 
 
@@ -46,6 +49,7 @@ def fit(
     *,
     folder: Path | None = None,
     augment: Augmentation | None = None,
+    learn: Learner | None = None,
 ) -> Ensemble:
     """Train an ensemble: one member an inner fold, stopped early on that fold, calibrated on all folds together.
 
@@ -60,6 +64,8 @@ def fit(
         Where each epoch is kept, so that a run that was stopped goes on from there.
     augment
         Changes instances while learning.
+    learn
+        Learns instead of the epochs of the settings; calibration and folds stay the same.
 
     Raises
     ------
@@ -74,7 +80,7 @@ def fit(
     with progress_bar(
         "Training", settings.epochs * len(stratified_folds(bags, settings.folds, settings.seed))
     ) as advance:
-        return _fit(make_network, bags, settings, folder, augment, advance)
+        return _fit(make_network, bags, settings, folder, augment, learn, advance)
 
 
 def cross_validate(
@@ -86,6 +92,7 @@ def cross_validate(
     folds: int = 5,
     folder: Path | None = None,
     augment: Augmentation | None = None,
+    learn: Learner | None = None,
 ) -> list[HeldOut]:
     """Nested cross-validation: an ensemble is fitted without each outer fold, then predicts it.
 
@@ -98,7 +105,7 @@ def cross_validate(
         have bags of other centres.
     folds
         Number of outer folds by patient; fewer where there are too few positive or negative patients.
-    make_network, folder, augment
+    make_network, folder, augment, learn
         As for :func:`fit`.
 
     Returns
@@ -119,7 +126,7 @@ def cross_validate(
     with progress_bar("Validating", settings.epochs * inner) as advance:
         for number, (name, rows) in enumerate(outer.items()):
             place = folder / f"outer_{number}" if folder else None
-            ensemble = _fit(make_network, training[name], settings, place, augment, advance)
+            ensemble = _fit(make_network, training[name], settings, place, augment, learn, advance)
             predictions = ensemble.predict(
                 [bags[row] for row in rows], instances_per_chunk=settings.instances_per_chunk
             )
@@ -164,21 +171,28 @@ def _fit(
     settings: Settings,
     folder: Path | None,
     augment: Augmentation | None,
+    learn: Learner | None,
     advance: Callable[[int], None],
 ) -> Ensemble:
     parts = []
     for number, rows in enumerate(stratified_folds(bags, settings.folds, settings.seed).values()):
         held_out = [bags[row] for row in rows]
-        member = train(
-            make_network,
-            _without(bags, rows),
-            settings,
-            held_out=held_out,
-            seed=settings.seed * 1000 + number,
-            checkpoint=folder / f"member_{number}.pt" if folder else None,
-            augment=augment,
-            advance=advance,
-        )
+        learning = _without(bags, rows)
+        seed = settings.seed * 1000 + number
+        if learn is not None:
+            member = learn(_architecture(make_network, seed), learning)
+            advance(settings.epochs)
+        else:
+            member = train(
+                make_network,
+                learning,
+                settings,
+                held_out=held_out,
+                seed=seed,
+                checkpoint=folder / f"member_{number}.pt" if folder else None,
+                augment=augment,
+                advance=advance,
+            )
         parts.append((member, held_out))
     temperature = fit_temperature(parts, settings.instances_per_chunk)
     return Ensemble(tuple(member for member, _ in parts), temperature)

@@ -1,0 +1,108 @@
+"""The monotone scorer: its likelihood against the one of ``preop.counts``, and what it learns from counts alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from bladder_lymph_nodes.network import NetworkSettings, make_network
+from bladder_lymph_nodes.scorer import count_likelihood, learn_monotone
+from preop.mil import Bag, BagNetwork, Settings, cross_validate, make_head
+from preop.mil.heads import CountHead
+from preop.statistics import auc
+
+REPORTS = [(0.0, 0.0), (3.0, 3.0), (1.0, np.inf), (2.0, 4.0), (0.0, np.inf)]
+
+
+def _head() -> CountHead:
+    head = make_head("count", 1, found=0.9, leak=0.1, clustered=True)
+    assert isinstance(head, CountHead)
+    return head
+
+
+def test_likelihood_and_gradient_are_those_of_the_count_head() -> None:
+    rng = np.random.default_rng(0)
+    ratios = rng.normal(size=(len(REPORTS), 7))
+    mask = np.arange(7) < np.array([7, 7, 5, 6, 3])[:, None]
+    low, high = np.array(REPORTS).T
+    head = _head().double()
+    log_chances = head.log_chances
+    assert log_chances is not None
+    logits = torch.tensor(ratios, dtype=torch.float64, requires_grad=True)
+    with torch.no_grad():
+        log_chances.copy_(torch.tensor(rng.normal(size=7)).log_softmax(0))
+    deviance = head.deviance(head.read(logits, torch.tensor(mask)), torch.tensor(low), torch.tensor(high)).sum()
+    (of_logits,) = torch.autograd.grad(deviance, logits)
+
+    likelihood, by_ratio, by_chance = count_likelihood(
+        ratios,
+        mask,
+        low,
+        high,
+        head.burdens.numpy(),
+        log_chances.detach().numpy(),
+        found=head.found,
+        leak=head.leak,
+    )
+
+    assert likelihood == pytest.approx(-float(deviance.detach()), abs=1e-5)
+    np.testing.assert_allclose(by_ratio, -of_logits.numpy(), atol=1e-5)
+    assert by_chance.sum() == pytest.approx(0, abs=1e-9)
+
+
+def test_finds_the_sign_that_tells_and_gives_no_weight_to_one_against() -> None:
+    rng = np.random.default_rng(1)
+    bags, truths = [], []
+    for number in range(120):
+        positive = rng.random(20) < (0.2 if number % 2 else 0.0)
+        tells, against = rng.normal(2.0 * positive), rng.normal(-1.0 * positive)
+        features = torch.tensor(np.column_stack([tells, against]), dtype=torch.float32)
+        count = float(positive.sum())
+        bags.append(Bag(str(number), (features,), count, count))
+        truths.append(positive)
+
+    network = learn_monotone(BagNetwork(nn.Identity(), make_head("count", 2, clustered=True)), bags)
+
+    assert isinstance(network.head, CountHead)
+    weights = network.head.classifier.weight.detach().numpy()[0]
+    assert weights[0] > 1
+    assert weights[1] == 0
+    inside = [row for row, truth in enumerate(truths) if truth.any()]
+    scores = np.concatenate([bags[row].instances[0].numpy() @ weights for row in inside])
+    assert auc(np.concatenate([truths[row] for row in inside]).astype(int), scores) > 0.85
+
+
+def test_held_out_bags_are_predicted_by_members_that_learned_all_at_once() -> None:
+    rng = np.random.default_rng(2)
+    bags = []
+    for number in range(24):
+        positive = rng.random(8) < (0.4 if number % 2 else 0.0)
+        features = torch.tensor(rng.normal(3.0 * positive)[:, None], dtype=torch.float32)
+        bags.append(Bag(str(number), (features,), float(positive.sum()), float(positive.sum())))
+
+    held_out = cross_validate(
+        lambda: BagNetwork(nn.Identity(), make_head("count", 1, clustered=True)),
+        bags,
+        Settings(folds=2),
+        folds=3,
+        learn=learn_monotone,
+    )
+
+    said = [each.prediction.probability for each in held_out]
+    assert auc(np.array([int(bag.low > 0) for bag in bags]), np.array(said)) > 0.9
+
+
+def test_a_larger_rounder_denser_node_in_infiltrated_fat_is_never_less_suspicious() -> None:
+    network = make_network(NetworkSettings(instances="measures", scorer="monotone"))
+    usual = torch.tensor([[5.0, 0.15, 1.5, 90.0, 40.0, -80.0]])
+    for place, change in enumerate((3.0, 0.2, -0.2, 20.0, 0.0, 20.0)):
+        other = usual.clone()
+        other[0, place] += change
+        assert (network.encoder(other) >= network.encoder(usual)).all()
+
+
+def test_refuses_a_head_that_does_not_count() -> None:
+    with pytest.raises(TypeError, match="max"):
+        learn_monotone(BagNetwork(nn.Identity(), make_head("max", 1)), [])
