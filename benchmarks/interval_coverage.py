@@ -1,4 +1,4 @@
-"""How often the intervals of kappa and AUC hold the truth, in simulated cases: a part of ``python benchmarks/coverage.py``.
+"""How often the intervals of kappa and AUC hold the truth, in simulated cases: a part of ``python benchmarks/statistical_errors.py``.
 
 A table for each kind of interval: rows are simulations with a known truth, columns numbers of cases, cells the
 share of the intervals that hold it (95 % is claimed), and how many were not determined.

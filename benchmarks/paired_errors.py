@@ -1,4 +1,4 @@
-"""How often paired tests find a difference where there is none: a part of ``python benchmarks/coverage.py``.
+"""How often paired tests find a difference where there is none: a part of ``python benchmarks/statistical_errors.py``.
 
 Two readers of the same cases who are equally able, and err alike in part. One row a figure, columns numbers of patients, cells
 the share of p-values of at most 0.05: 5 % is claimed.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shlex
 from pathlib import Path
@@ -48,3 +49,9 @@ def test_every_command_of_a_page_is_understood(page: Path, monkeypatch: pytest.M
         with group.make_context("preop", arguments) as context:
             name, command, rest = group.resolve_command(context, [*context._protected_args, *context.args])
             command.make_context(name, rest, parent=context).close()  # else the error says which option is unknown
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("benchmarks/*.py")), ids=lambda path: path.stem)
+def test_no_benchmark_hides_a_package_by_its_name(path: Path) -> None:
+    """The folder of a script is the first place where Python looks: numba once found a benchmark called coverage."""
+    assert importlib.util.find_spec(path.stem) is None

@@ -106,7 +106,7 @@ def compare_means(
         return PairedComparison(mean_estimate(differences), _turned_round(differences, seed, repeats))
     return PairedComparison(
         mean_bootstrap(differences, owners.astype(np.str_).tolist(), seed=seed, repeats=repeats),
-        _turned_round(np.bincount(owners, weights=differences), seed, repeats),
+        _turned_round(np.bincount(owners, weights=differences).astype(np.float64), seed, repeats),
     )
 
 

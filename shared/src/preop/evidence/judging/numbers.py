@@ -89,8 +89,10 @@ class _JudgedNumbers(Judged):
         second, owners = replace(self, predicted=others), owners_of(self.patients, self.cases)
         found: Json = {"cases": self.cases}
         for name, own in self.scores().items():
-            scores = own, second.scores()[name]
-            found[name] = compared_means(*map(self._mean, scores), scores, owners, self.resampling)
+            others_score = second.scores()[name]
+            found[name] = compared_means(
+                self._mean(own), self._mean(others_score), (own, others_score), owners, self.resampling
+            )
         everyone = np.ones(self.cases, dtype=np.bool_)
         for name, right in self.right().items():
             found[name] = compared_shares(right, second.right()[name], everyone, owners, self.resampling)

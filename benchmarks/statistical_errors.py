@@ -1,4 +1,4 @@
-"""How often intervals hold the truth, and how often a claim is false: ``python benchmarks/coverage.py``.
+"""How often intervals hold the truth, and how often a claim is false: ``python benchmarks/statistical_errors.py``.
 
 Prints, in simulated cases with a known truth,
 
