@@ -1,12 +1,11 @@
-"""How often the intervals that preop states hold the truth, in simulated cases: ``python benchmarks/interval_coverage.py``.
+"""How often the intervals of kappa and AUC hold the truth, in simulated cases: a part of ``python benchmarks/coverage.py``.
 
-Prints a table for each kind of interval: rows are simulations with a known truth, columns numbers of cases, cells the
-share of ``--repeats`` intervals that hold it (95 % is claimed), and how many were not determined.
+A table for each kind of interval: rows are simulations with a known truth, columns numbers of cases, cells the
+share of the intervals that hold it (95 % is claimed), and how many were not determined.
 """
 
 from __future__ import annotations
 
-import argparse
 import math
 from collections.abc import Callable
 
@@ -101,13 +100,8 @@ def simulations() -> dict[str, dict[str, tuple[float, Simulation]]]:
     }
 
 
-def main() -> None:
-    """Print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=2000, help="intervals a cell (%(default)s)")
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    console = Console()
+def print_intervals(repeats: int, seed: int, console: Console) -> None:
+    """Print the tables, each cell from as many intervals."""
     for title, rows in simulations().items():
         table = Table(
             "Simulation", "Truth", *(f"{cases} {'patients' if 'AUC' in title else 'cases'}" for cases in CASES)
@@ -117,8 +111,8 @@ def main() -> None:
             for name, (true, simulate) in rows.items():
                 cells = []
                 for cases in CASES:
-                    random = np.random.default_rng((options.seed, cases))
-                    found = [simulate(random, cases) for _ in range(options.repeats)]
+                    random = np.random.default_rng((seed, cases))
+                    found = [simulate(random, cases) for _ in range(repeats)]
                     stated = [each for each in found if each is not None and not math.isnan(each.lower)]
                     share = np.mean([each.lower <= true <= each.upper for each in stated])
                     missing = len(found) - len(stated)
@@ -126,7 +120,3 @@ def main() -> None:
                     advance(1)
                 table.add_row(name, f"{true:.3f}", *cells)
         console.print(table)
-
-
-if __name__ == "__main__":
-    main()

@@ -71,12 +71,24 @@ CALLS: dict[str, dict[str, str]] = {
         "kaplan-meier upper": "summary(survfit(Surv(days, died) ~ 1, conf.type = 'log-log'), times = c(180, 365))$upper",
         "log-rank p of sex": "survdiff(Surv(days, died) ~ sex)$pvalue",
         "concordance of age": "concordance(Surv(days, died) ~ age, reverse = TRUE)$concordance",
+        "concordance variance of age": "concordance(Surv(days, died) ~ age, reverse = TRUE)$var",
+        "concordance difference of age and physician": "c(coef(concordance(coxph(Surv(days, died) ~ age), "
+        "coxph(Surv(days, died) ~ I(-physician)))) %*% c(1, -1))",
+        "concordance difference variance": "c(c(1, -1) %*% vcov(concordance(coxph(Surv(days, died) ~ age), "
+        "coxph(Surv(days, died) ~ I(-physician)))) %*% c(1, -1))",
         "kappa of physician and patient": "Kappa(table(factor(physician, 30:100), factor(patient, 30:100)))$Unweighted[1]",
         "chi-square p of sex": "chisq.test(table(sex, died), correct = FALSE)$p.value",
     },
     "stages": {
         "kappa": "cohen.kappa(cbind(first, second))$kappa",
         "quadratic weighted kappa": "cohen.kappa(cbind(first, second))$weighted.kappa",
+        # Obuchowski's measure with 0 or 1 for a pair in the right order: of all pairs of cases with different stages, and as she
+        # writes it, from the AUC of each pair of stages, weighed by its pairs of cases.
+        "ordinal auc": "concordance(first ~ second)$concordance",
+        "ordinal auc from the auc of each pair of stages": "{pairs <- combn(sort(unique(first)), 2); "
+        "areas <- apply(pairs, 2, function(p) c(auc(roc(first[first %in% p], second[first %in% p], direction = '<', "
+        "levels = p)))); sizes <- apply(pairs, 2, function(p) sum(first == p[1]) * sum(first == p[2])); "
+        "sum(sizes * areas) / sum(sizes)}",
     },
     "iris": {
         "icc(2,1) of length and width": "ICC(cbind(sepal_length, sepal_width, petal_length), lmer = FALSE)$results[2, 'ICC']",

@@ -99,19 +99,9 @@ def _aggregates(
     }
     found |= scores.aggregates
     found |= aggregates_of(scores.judged, declined=declined, groups={**groups, **scores.row_groups})
-    if scores.compare is not None and task.compared_with:
-        found["comparisons"] = {
-            key(each.name): {"name": each.name}
-            | _comparison(scores, each, [case.attributes[each.column] for case in reference])
-            for each in task.compared_with
-        }
+    if task.comparators:
+        found["comparisons"] = {key(each.name): {"name": each.name} | scores.compare(each) for each in task.comparators}
     return found
-
-
-def _comparison(scores: Scores, comparator: Any, cells: Sequence[str]) -> dict[str, Any]:
-    if scores.compare is None or not any(cells):
-        return {"cases": 0, "not_computed": {"all": f"The column {comparator.column} is empty."}}
-    return scores.compare(comparator, cells)
 
 
 def _groups(reference: Sequence[ReferenceCase], column: str, edges: Sequence[float]) -> dict[str, Chosen]:

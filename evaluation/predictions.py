@@ -149,7 +149,7 @@ def _threshold(read: Read, task: BinaryTask) -> float:
     return _between_0_and_1(stated[task.threshold_key], f"{task.threshold_key} of {task.threshold_socket}")
 
 
-def _distribution(value: object, what: str, task: CountTask) -> tuple[float, ...]:
+def distribution(value: object, what: str, task: CountTask) -> tuple[float, ...]:
     """Probability of 0, 1, ..., ``largest`` or more, from a list, an object by number, or one number for certain."""
     largest = task.largest
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -242,7 +242,7 @@ def _finite(value: object, what: str) -> float:
 _CHECKS: dict[type[Task], Callable[..., Any]] = {
     BinaryTask: _likelihood,
     OrdinalTask: _stage,
-    CountTask: _distribution,
+    CountTask: distribution,
     SharesTask: _shares,
     SurvivalTask: _risk,
     DetectionTask: _points,

@@ -9,14 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.predictions import Prediction
-from evaluation.reference import REFERENCE_FILE, ReferenceCase
+from evaluation.predictions import Prediction, distribution
+from evaluation.reference import REFERENCE_FILE, Mark, ReferenceCase, whole
 from evaluation.tasks import (
     BinaryTask,
     Comparator,
     CountTask,
     DetectionTask,
     InstancesTask,
+    MarksComparator,
+    NumberComparator,
     OrdinalTask,
     SharesTask,
     SurvivalTask,
@@ -35,10 +37,9 @@ from preop.evidence.judging import (
     JudgedSurvival,
 )
 from preop.evidence.judging.base import Chosen
-from preop.statistics import Marks, match_marks
+from preop.statistics import Marks, Matched, match_marks
 from preop.tables import number
 
-Cells = Sequence[str]
 Scored = list[dict[str, Any]]
 
 
@@ -57,7 +58,7 @@ class Scores:
     aggregates
         What is said of all cases beside the figures.
     compare
-        Takes a comparator and its cells (n,), and gives the comparison.
+        Gives the comparison with a comparator of the task.
     row_groups
         Groups of the rows of ``judged`` that no column of the reference makes.
     """
@@ -65,8 +66,8 @@ class Scores:
     results: Scored
     judged: Judged
     case_of_row: Sequence[int]
+    compare: Callable[[Any], dict[str, Any]]
     aggregates: dict[str, Any] = field(default_factory=dict)
-    compare: Callable[[Comparator, Cells], dict[str, Any]] | None = None
     row_groups: Mapping[str, Mapping[str, Chosen]] = field(default_factory=dict)
 
 
@@ -119,18 +120,10 @@ def _binary(
         task.resampling,
     )
 
-    def compare(comparator: Comparator, cells: Cells) -> dict[str, Any]:
-        known = np.array([bool(cell) for cell in cells])
-        part = judged.take(known)
-        values = np.array([_probability(cell, comparator) for cell in cells if cell])
-        called = None
-        if comparator.threshold is not None:
-            called = values >= comparator.threshold
-        elif np.isin(values, (0, 1)).all():
-            called = values == 1
-        return part.compare(BinaryPredictions.of(part.predictions.labels, values, called))
+    def compare(comparator: Comparator) -> dict[str, Any]:
+        return _beside_likelihoods(judged, comparator, [case.attributes[comparator.column] for case in reference])
 
-    return Scores(results, judged, range(len(reference)), {"threshold": common_threshold(predictions)}, compare)
+    return Scores(results, judged, range(len(reference)), compare, {"threshold": common_threshold(predictions)})
 
 
 def _ordinal(
@@ -149,18 +142,19 @@ def _ordinal(
     ]
     judged = JudgedOrdinal(given, patients, task.resampling)
 
-    def compare(comparator: Comparator, cells: Cells) -> dict[str, Any]:
-        known = np.array([bool(cell) for cell in cells])
-        part = judged.take(known)
-        strange = [cell for cell in cells if cell and cell not in task.categories]
+    def compare(comparator: Comparator) -> dict[str, Any]:
+        known, cells = _said([case.attributes[comparator.column] for case in reference])
+        strange = [cell for cell in cells if cell not in task.categories]
         if strange:
             raise InvalidInputError(
                 f"{REFERENCE_FILE} says {comparator.column} '{strange[0]}'; expected one of {', '.join(task.categories)}."
             )
-        stages = [cell for cell in cells if cell]
-        return part.compare(OrdinalPredictions.of(part.predictions.references, stages, task.categories))
+        if not cells:
+            return _nothing_said(comparator.column)
+        part = judged.take(known)
+        return part.compare(OrdinalPredictions.of(part.predictions.references, cells, task.categories))
 
-    return Scores(results, judged, range(len(reference)), {}, compare)
+    return Scores(results, judged, range(len(reference)), compare)
 
 
 def _counts(
@@ -183,7 +177,14 @@ def _counts(
         for truth, mean, row in zip(truths, expected, table, strict=True)
     ]
     judged = JudgedCounts(np.array(truths, dtype=np.float64), table, patients, task.resampling)
-    return Scores(results, judged, range(len(reference)))
+
+    def compare(comparator: NumberComparator) -> dict[str, Any]:
+        known, cells = _said([case.attributes[comparator.column] for case in reference])
+        what = f"{comparator.column} of {REFERENCE_FILE}"
+        others = [distribution(number(cell, what), what, task) for cell in cells]
+        return judged.take(known).compare(np.array(others)) if others else _nothing_said(comparator.column)
+
+    return Scores(results, judged, range(len(reference)), compare)
 
 
 def _shares(
@@ -209,7 +210,22 @@ def _shares(
         for truth, shares in zip(truths, table, strict=True)
     ]
     judged = JudgedShares(truths, table, patients, task.resampling, tuple(task.parts))
-    return Scores(results, judged, range(len(reference)))
+
+    def compare(comparator: NumberComparator) -> dict[str, Any]:
+        columns = task.columns_of(comparator)
+        known = np.array([any(case.attributes[column] for column in columns) for case in reference], dtype=np.bool_)
+        others = [
+            whole(
+                [number(case.attributes[column], f"{column} of {REFERENCE_FILE}") for column in columns],
+                f"{REFERENCE_FILE} has, by {comparator.name}, the shares",
+                f" of the case '{case.name}'",
+            )
+            for case, own in zip(reference, known, strict=True)
+            if own
+        ]
+        return judged.take(known).compare(np.array(others)) if others else _nothing_said(columns[0])
+
+    return Scores(results, judged, range(len(reference)), compare)
 
 
 def _survival(
@@ -236,7 +252,13 @@ def _survival(
         task.horizon,
         patients,
     )
-    return Scores(results, judged, range(len(reference)))
+
+    def compare(comparator: NumberComparator) -> dict[str, Any]:
+        known, cells = _said([case.attributes[comparator.column] for case in reference])
+        others = np.array([number(cell, f"{comparator.column} of {REFERENCE_FILE}") for cell in cells])
+        return judged.take(known).compare(others) if cells else _nothing_said(comparator.column)
+
+    return Scores(results, judged, range(len(reference)), compare)
 
 
 def _detections(
@@ -246,11 +268,9 @@ def _detections(
     patients: tuple[str, ...] | None,
 ) -> Scores:
     """Points; in a case that is not valid nothing is found."""
-    matched = []
-    for case, prediction in zip(reference, predictions, strict=True):
-        points = prediction.value or ()
-        marks = Marks([point for point, _ in points], np.array([chance for _, chance in points]))
-        matched.append(match_marks([point for point, _ in case.truth], marks, task.hit_distance_mm))
+    matched = [
+        _matched(case, prediction.value or (), task) for case, prediction in zip(reference, predictions, strict=True)
+    ]
     results = [
         {
             "reference": len(case.truth),
@@ -268,7 +288,16 @@ def _detections(
         patients,
         task.resampling,
     )
-    return Scores(results, judged, range(len(reference)))
+
+    def compare(comparator: MarksComparator) -> dict[str, Any]:
+        return judged.compare([_matched(case, case.marked[comparator.name], task) for case in reference])
+
+    return Scores(results, judged, range(len(reference)), compare)
+
+
+def _matched(case: ReferenceCase, points: Sequence[Mark], task: DetectionTask) -> Matched:
+    marks = Marks([point for point, _ in points], np.array([chance for _, chance in points]))
+    return match_marks([point for point, _ in case.truth], marks, task.hit_distance_mm)
 
 
 def _instances(
@@ -302,13 +331,43 @@ def _instances(
     )
     column = np.array(names)
     groups = {"instance": {name: column == name for name in Counter(names)}}
-    return Scores(results, judged, owners, {"threshold": task.threshold, "instances": len(labels)}, row_groups=groups)
+
+    def compare(comparator: Comparator) -> dict[str, Any]:
+        cells = [cell for case in reference for cell in case.said[comparator.column]]
+        return _beside_likelihoods(judged, comparator, cells)
+
+    stated = {"threshold": task.threshold, "instances": len(labels)}
+    return Scores(results, judged, owners, compare, stated, groups)
+
+
+def _said(cells: Sequence[str]) -> tuple[Chosen, list[str]]:
+    """Of which cases something was said (n,), and what."""
+    return np.array([bool(cell) for cell in cells], dtype=np.bool_), [cell for cell in cells if cell]
+
+
+def _nothing_said(column: str) -> dict[str, Any]:
+    return {"cases": 0, "not_computed": {"all": f"The column {column} is empty."}}
+
+
+def _beside_likelihoods(judged: JudgedBinary, comparator: Comparator, cells: Sequence[str]) -> dict[str, Any]:
+    """Compare with likelihoods, or with 0 and 1, where there are any."""
+    known, given = _said(cells)
+    if not given:
+        return _nothing_said(comparator.column)
+    part = judged.take(known)
+    values = np.array([_probability(cell, comparator) for cell in given])
+    called = None
+    if comparator.threshold is not None:
+        called = values >= comparator.threshold
+    elif np.isin(values, (0, 1)).all():
+        called = values == 1
+    return part.compare(BinaryPredictions.of(part.predictions.labels, values, called))
 
 
 def _probability(cell: str, comparator: Comparator) -> float:
-    value = number(cell, f"{comparator.column} of {REFERENCE_FILE}")
+    value = number(cell, f"the column {comparator.column}")
     if not 0 <= value <= 1:
-        raise InvalidInputError(f"{REFERENCE_FILE} says {comparator.column} {cell}; expected a number between 0 and 1.")
+        raise InvalidInputError(f"The column {comparator.column} says {cell}; expected a number between 0 and 1.")
     return value
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 import tomllib
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -41,6 +42,26 @@ class Comparator(_Declared):
     )
 
 
+class NumberComparator(_Declared):
+    """A reader or another algorithm who gives a number of each case, or its shares."""
+
+    name: str = Field(min_length=1, description="As a reader knows it, such as radiologist")
+    column: str = Field(
+        description="Column of reference.csv that holds what was said of each case, empty where nothing was; of shares, "
+        "one for each part, called by this, an underscore and the part"
+    )
+
+
+class MarksComparator(_Declared):
+    """A reader or another algorithm who marks points."""
+
+    name: str = Field(min_length=1, description="As a reader knows it, such as radiologist")
+    mark_file: str = Field(
+        description="Table with a row a mark: mark, case, x, y, z in mm, and probability, which may be left out; a case "
+        "without a row has no mark"
+    )
+
+
 class Task(_Declared, ABC):
     """What all kinds of tasks declare."""
 
@@ -69,6 +90,7 @@ class Task(_Declared, ABC):
     charts: dict[str, Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*\.json$")]] = Field(
         default_factory=dict, description="Chart outputs of the phase: by the name of a chart, the file of its socket"
     )
+    comparators: Sequence[Comparator | NumberComparator | MarksComparator] = ()
     resamples: int = Field(2000, ge=200, le=100_000, description="Resamples of the intervals that no formula gives")
     seed: int = Field(0, ge=0, description="Of the resampling: the same submission gives the same figures")
 
@@ -100,9 +122,9 @@ class Task(_Declared, ABC):
         """Columns of reference.csv that hold the truth."""
 
     @property
-    def compared_with(self) -> list[Comparator]:
-        """Whom the algorithm is compared with."""
-        return []
+    def compared_columns(self) -> tuple[str, ...]:
+        """Columns of reference.csv that hold what these said."""
+        return tuple(each.column for each in self.comparators if not isinstance(each, MarksComparator))
 
     @property
     def resampling(self) -> Resampling:
@@ -132,11 +154,6 @@ class BinaryTask(_OneColumn):
     )
     comparators: list[Comparator] = Field(default_factory=list)
 
-    @property
-    def compared_with(self) -> list[Comparator]:
-        """Whom the algorithm is compared with."""
-        return self.comparators
-
 
 class OrdinalTask(_OneColumn):
     """A stage against the true stage."""
@@ -152,17 +169,13 @@ class OrdinalTask(_OneColumn):
             raise ValueError(f"{', '.join(categories)} names a stage twice")
         return categories
 
-    @property
-    def compared_with(self) -> list[Comparator]:
-        """Whom the algorithm is compared with."""
-        return self.comparators
-
 
 class CountTask(_OneColumn):
     """The probability of 0, 1, 2, ..., the last of as many or more, or one number, against the number that was counted."""
 
     kind: Literal["count"]
     largest: int = Field(ge=1, description="Higher numbers are taken together with it; the worst prediction reaches it")
+    comparators: list[NumberComparator] = Field(default_factory=list)
 
 
 class SharesTask(Task):
@@ -172,11 +185,21 @@ class SharesTask(Task):
     parts: list[CategoryName] = Field(
         min_length=2, description="Names of the parts: columns of reference.csv, and keys of the prediction"
     )
+    comparators: list[NumberComparator] = Field(default_factory=list)
 
     @property
     def truth_columns(self) -> tuple[str, ...]:
         """One for each part."""
         return tuple(self.parts)
+
+    @property
+    def compared_columns(self) -> tuple[str, ...]:
+        """One for each part of each comparator."""
+        return tuple(column for each in self.comparators for column in self.columns_of(each))
+
+    def columns_of(self, comparator: NumberComparator) -> tuple[str, ...]:
+        """Columns of reference.csv that hold the parts, as one of them says."""
+        return tuple(f"{comparator.column}_{part}" for part in self.parts)
 
 
 class SurvivalTask(Task):
@@ -186,6 +209,7 @@ class SurvivalTask(Task):
     time_column: str = Field(description="Column of reference.csv with the time to the event, or until last seen")
     event_column: str = Field(description="Column of reference.csv that says whether it ended in the event: 1, else 0")
     horizon: Positive | None = Field(None, description="In the unit of the time: risks are probabilities by then")
+    comparators: list[NumberComparator] = Field(default_factory=list)
 
     @property
     def truth_columns(self) -> tuple[str, ...]:
@@ -206,6 +230,7 @@ class DetectionTask(Task):
         description="Numbers of false points a case at which sensitivity is stated",
     )
     threshold: Probability = Field(0.5, description="Points from there count for the sensitivity of each place")
+    comparators: list[MarksComparator] = Field(default_factory=list)
 
     @property
     def truth_columns(self) -> tuple[str, ...]:
@@ -224,10 +249,18 @@ class InstancesTask(Task):
     name_key: str = Field(description="Key of the name in each entry of the prediction, a list, such as station")
     probability_key: str = Field(description="Key of its likelihood; what is not listed has 0")
     threshold: Probability = Field(0.5, description="Positive from there")
+    comparators: list[Comparator] = Field(
+        default_factory=list, description="Their columns are in the table of instances, too"
+    )
 
     @property
     def truth_columns(self) -> tuple[str, ...]:
         """None: the instances have a table of their own."""
+        return ()
+
+    @property
+    def compared_columns(self) -> tuple[str, ...]:
+        """None: what others said of the instances is in their table."""
         return ()
 
 
@@ -272,7 +305,10 @@ def read_task(path: Path) -> Task:
 def _unknown(place: tuple[int | str, ...], kind: type[Task]) -> str:
     """Name a key that is not known, and the one that may be meant."""
     name = str(place[-1])
-    known = (Comparator if place[0] == "comparators" and len(place) > 1 else kind).model_fields
+    known = kind.model_fields
+    if place[0] == "comparators" and len(place) > 1:
+        (one,) = get_args(known["comparators"].annotation)
+        known = one.model_fields
     near = difflib.get_close_matches(name, known, n=1)
     return f"the unknown key '{name}'" + (
         f" (did you mean '{near[0]}'?)" if near else f" (known are {', '.join(known)})"

@@ -21,6 +21,8 @@ from hypothesis import settings
 from preop.errors import PreopError
 from preop.grandchallenge.algorithm import Algorithm, read_algorithm
 from preop.grandchallenge.cases import item_of
+from preop.grandchallenge.roots import Roots
+from preop.grandchallenge.runtime import run_algorithm
 from preop.study import contract
 
 ROOT = Path(__file__).parents[1]
@@ -364,3 +366,21 @@ def one_process() -> Iterator[None]:
 def in_this_process() -> Iterator[None]:
     with one_process():
         yield
+
+
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run an algorithm that has to refuse its case; gives the one sentence, nothing half-written being left."""
+
+    def last_line(folder: Path, roots: Roots, load_model: Callable[..., Any], predict: Callable[..., Any]) -> str:
+        for variable, value in roots.environment().items():
+            monkeypatch.setenv(variable, value)
+        with pytest.raises(SystemExit) as ended:
+            run_algorithm(folder, load_model=load_model, predict=predict)
+        assert ended.value.code == 1
+        assert list(roots.output.iterdir()) == []
+        last = [line for line in capsys.readouterr().err.splitlines() if line.strip()][-1]
+        assert "unexpected internal error" not in last
+        return last
+
+    return last_line

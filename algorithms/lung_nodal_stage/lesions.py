@@ -19,7 +19,7 @@ from scipy import ndimage
 
 from preop.anatomy import NodeStations, StationMap, stations_of_points
 from preop.anatomy.organs import LEFT_LOBES, LUNGS, RIGHT_LOBES
-from preop.imaging import Image, axial_diameters, crop, separate_instances
+from preop.imaging import Image, axial_diameters, bounding_box, crop, separate_instances
 from preop.segmentation import PHYSIOLOGICAL, Organs
 from preop.staging import Side, Station
 
@@ -280,7 +280,10 @@ def find_lesions(suv: Image, organs: Organs, stations: StationMap, segmentation:
         touching = _touching(primary, sites[primary].box, labels)
         while _is_mask(segmentation) and (parts := _parts_of_primary(touching, sites)):
             labels = labels.with_voxels(np.where(np.isin(labels.voxels, parts), primary, labels.voxels))
-            sites = _sites(labels, organs, stations)
+            # What became part of the primary was no free tissue before either: the other lesions' shells stay as they are.
+            box = bounding_box(labels.voxels == primary)
+            sites = {label: site for label, site in sites.items() if label not in parts}
+            sites[primary] = _site(primary, box, labels, organs, stations)
             touching = _touching(primary, sites[primary].box, labels)
         notes += _notes_on_primary(primary, sites)
     lesions = []

@@ -94,11 +94,13 @@ def test_without_vessels_the_prevascular_space_begins_15_mm_before_the_trachea()
 
 
 @pytest.mark.parametrize(
-    ("sideways", "found"), [(0.0, -12.0), (1.5, -12.0), (3.0, 12.0)], ids=["middle", "1.5 mm beside", "3 mm beside"]
+    ("sideways", "low", "found"),
+    [(0.0, -60, -12.0), (1.5, -60, -12.0), (3.0, -60, 12.0), (0.75, -59.25, -11.25), (2.25, -59.25, 12.75)],
+    ids=["middle", "1.5 mm beside", "3 mm beside", "0.75 mm beside", "2.25 mm beside"],
 )
-def test_the_vein_crosses_within_a_voxel_of_the_midline(sideways: float, found: float) -> None:
+def test_the_vein_crosses_within_a_voxel_of_the_midline(sideways: float, low: float, found: float) -> None:
     vein: list[Box] = [(sideways, 30, 0, 6, -12, -9), (-30, 30, 0, 6, 12, 15)]
-    thorax = thorax_of_boxes({"brachiocephalic_vein_left": vein})
+    thorax = thorax_of_boxes({"brachiocephalic_vein_left": vein}, low)
     assert landmarks.find_vein_crossing(thorax, airway(), 40.0, []) == found
 
 

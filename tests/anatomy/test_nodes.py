@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from preop.anatomy import StationMap, stations_of_node, stations_of_points
+from preop.anatomy import NodeStations, StationMap, stations_of_node, stations_of_points
 from preop.errors import InvalidInputError
 from preop.imaging import Geometry, Image
 from tests.anatomy import conftest as known
@@ -60,6 +60,10 @@ def test_a_tumour_that_only_touches_a_station_is_not_in_it(simple_map: StationMa
     found = stations_of_node(ball((-78, -40, -30), 20), simple_map)
     assert found.station is None
     assert 0 < sum(found.shares.values()) < 0.5
+
+
+def test_a_node_of_which_at_least_half_lies_in_no_station_has_none() -> None:
+    assert [NodeStations({"7": share}, 1.0).station for share in (0.3, 0.5, 0.6)] == [None, None, "7"]
 
 
 def test_an_empty_mask_is_refused(simple_map: StationMap) -> None:

@@ -181,6 +181,65 @@ def test_named_instances_are_judged_by_patient_and_by_name(judge):
     assert aggregates["subgroups"]["instance"]["7"]["cases"] == 2
 
 
+def test_a_reader_stands_beside_counts_shares_and_risks(judge):
+    reader = 'comparators = [{ name = "reader", column = "reader" }]\n'
+    task = HEAD + 'kind = "count"\nreference_column = "positive"\nlargest = 5\n' + reader
+    jobs = [gives("a", 1), gives("b", [0, 0, 1]), gives("c", 4)]
+    metrics, page = judge(task, "case,positive,reader\na,1,2\nb,2,0\nc,3,\n", jobs)
+    found = metrics["aggregates"]["comparisons"]["reader"]
+    assert (found["cases"], found["absolute_error"]["difference"]["value"]) == (2, pytest.approx(-1.5))
+    # Both differences have the same sign: of four ways to turn them round, two are as far from 0.
+    assert found["absolute_error"]["p_value"] == pytest.approx(0.5)
+    assert (found["exact"]["only_this"], found["exact"]["only_other"]) == (2, 0)
+    assert "Beside reader (2 cases)" in page.text
+
+    task = HEAD + 'kind = "shares"\nparts = ["d", "r"]\n' + reader
+    jobs = [gives("a", {"d": 0.5, "r": 0.5}), gives("b", {"d": 1, "r": 0})]
+    metrics, _ = judge(task, "case,d,r,reader_d,reader_r\na,50,50,80,20\nb,0.9,0.1,,\n", jobs)
+    found = metrics["aggregates"]["comparisons"]["reader"]
+    assert (found["cases"], found["absolute_error"]["other"]["value"]) == (1, pytest.approx(0.3))
+    assert found["squared_error"]["difference"]["value"] == pytest.approx(-0.18)
+    with pytest.raises(InvalidInputError, match="by reader, the shares 80, 10 of the case 'a', which add up to 90"):
+        judge(task, "case,d,r,reader_d,reader_r\na,50,50,80,10\n", jobs[:1])
+
+    task = HEAD + 'kind = "survival"\ntime_column = "months"\nevent_column = "died"\n' + reader
+    jobs = [gives("a", 3), gives("b", 2), gives("c", 1), gives("d", 0)]
+    metrics, _ = judge(task, "case,months,died,reader\na,1,1,0\nb,2,1,1\nc,3,1,2\nd,4,0,\n", jobs)
+    found = metrics["aggregates"]["comparisons"]["reader"]["concordance"]
+    assert [found[side]["value"] for side in ("this", "other", "difference")] == [1, 0, 1]
+
+
+def test_a_reader_stands_beside_points_and_instances(judge):
+    reader = 'comparators = [{ name = "reader", mark_file = "reader.csv" }]\n'
+    task = HEAD + 'kind = "detection"\nhit_distance_mm = 5\nfalse_marks = [1]\n' + reader
+    lesions = "lesion,case,x,y,z\n1,a,0,0,0\n2,b,50,0,0\n"
+    marks = "mark,case,x,y,z,probability\n1,a,1,0,0,0.9\n2,a,90,0,0,\n"
+    jobs = [
+        gives(case, {"points": [{"point": point, "probability": 0.8}]})
+        for case, point in (("a", [1, 0, 0]), ("b", [50, 1, 0]))
+    ]
+    metrics, page = judge(task, "case\na\nb\n", jobs, lesions=lesions, reader=marks)
+    found = metrics["aggregates"]["comparisons"]["reader"]
+    assert [found["sensitivity"][side]["value"] for side in ("this", "other", "difference")] == [1, 0.5, 0.5]
+    assert found["false_marks_a_case"]["difference"]["value"] == -0.5
+    # The reader's surest mark is the false one: of two lesions, one is found at a precision of a half.
+    assert found["average_precision"]["other"]["value"] == pytest.approx(0.25)
+    assert "Beside reader (2 cases)" in page.text
+    with pytest.raises(InvalidInputError, match=r"reader\.csv has the probability 7 in line 2"):
+        judge(task, "case\na\nb\n", jobs, lesions=lesions, reader="mark,case,x,y,z,probability\n1,a,1,0,0,7\n")
+    with pytest.raises(InvalidInputError, match=r"unknown key 'column' \(known are name, mark_file\)"):
+        judge(task.replace("mark_file", "column"), "case\na\n", [])
+
+    keys = 'reference_column = "positive"\nname_key = "station"\nprobability_key = "p"\n'
+    reader = 'comparators = [{ name = "reader", column = "reader" }]\n'
+    task = HEAD + 'kind = "instances"\n' + keys + reader
+    instances = "instance,case,name,positive,reader\n1,a,7,1,0\n2,a,4R,0,0\n3,b,7,1,1\n4,b,4R,1,\n"
+    jobs = [gives("a", [{"station": "7", "p": 0.8}]), gives("b", [{"station": "7", "p": 0.9}])]
+    metrics, _ = judge(task, "case\na\nb\n", jobs, instances=instances)
+    found = metrics["aggregates"]["comparisons"]["reader"]
+    assert (found["cases"], found["accuracy"]["only_this"], found["accuracy"]["only_other"]) == (3, 1, 0)
+
+
 def test_charts_are_written_where_the_sockets_of_the_phase_want_them(tmp_path, monkeypatch):
     bundled = CASES / "binary"
     asked = 'charts = { roc = "roc-curve.json", calibration = "calibration-curve.json" }\n'

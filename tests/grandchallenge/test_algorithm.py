@@ -58,6 +58,18 @@ def test_a_description_that_breaks_a_rule_is_refused(toy: Algorithm, edit: Calla
     assert sentence in str(caught.value)
 
 
+def test_a_mask_has_as_many_segments_as_the_platform_takes(toy: Algorithm) -> None:
+    for most in (255, 256):
+        segments = ", ".join(f"s{value} = {value}" for value in range(1, most + 1))
+        text = TOY_TOML.replace("{ inside = 1 }", f"{{ {segments} }}")
+        (toy.folder / "algorithm.toml").write_text(text)
+        if most == 255:
+            assert len(read_algorithm(toy.folder).input("mask").overlay_segments) == 255
+        else:
+            with pytest.raises(InvalidInputError, match="at most 256"):
+                read_algorithm(toy.folder)
+
+
 def test_a_folder_without_a_description_is_no_algorithm(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match=r"holds no algorithm\.toml"):
         read_algorithm(tmp_path)

@@ -10,7 +10,7 @@ import pytest
 import SimpleITK as sitk
 
 from preop.errors import InvalidInputError
-from preop.grandchallenge.algorithm import Algorithm
+from preop.grandchallenge.algorithm import Algorithm, read_algorithm
 from preop.grandchallenge.cases import read_case
 from preop.imaging import Geometry, Image, write_tiff
 from tests.conftest import scan_of
@@ -179,6 +179,14 @@ def test_a_bad_mask_is_refused(toy: Algorithm, lay_out: LayOut, make: Callable, 
     with pytest.raises(InvalidInputError) as caught:
         case.mask("mask")
     assert sentence in str(caught.value)
+
+
+def test_every_label_of_a_structure_is_part_of_its_mask(toy: Algorithm, lay_out: LayOut) -> None:
+    text = (toy.folder / "algorithm.toml").read_text().replace("{ inside = 1 }", "{ inside = 1, rim = 2 }")
+    (toy.folder / "algorithm.toml").write_text(text)
+    scan = scan_of()
+    case = read_case(read_algorithm(toy.folder), lay_out(toy, scan=scan, mask=mask_of(scan, 2)))
+    assert case.mask("mask").voxels.sum() == 8
 
 
 @pytest.mark.parametrize(

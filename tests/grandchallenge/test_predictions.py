@@ -37,6 +37,7 @@ def test_jobs_are_sorted_and_know_their_case(submission: Path) -> None:
     assert [job.case_name("scan") for job in jobs] == ["first", "second", "third"]
     assert [job.succeeded for job in jobs] == [True, True, False]
     assert jobs[0].case_name("other") is None
+    assert jobs[0].case_name("facts") == "{'age': 1}"
 
 
 def test_an_output_is_read_from_the_folder_of_its_job(submission: Path) -> None:

@@ -13,12 +13,15 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from preop.grandchallenge.algorithm import Algorithm
+from preop.grandchallenge.cases import Case
 from preop.grandchallenge.roots import Roots
-from preop.grandchallenge.runtime import END_EARLY_VARIABLE, INVOKE_PORT, describe_error, parse_usage, with_notes
+from preop.grandchallenge.runtime import END_EARLY_VARIABLE, INVOKE_PORT, describe_error, outputs_of, parse_usage
 from tests.conftest import ROOT, scan_of
 
 LayOut = Callable[..., Path]
@@ -230,11 +233,17 @@ def test_an_evaluation_says_what_it_cannot_do(roots: Roots, tmp_path: Path) -> N
     assert evaluate(roots).returncode == 0
 
 
-def test_notes_of_reading_come_before_the_warnings_or_else_go_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
-    outputs = {"likelihood": 0.5, "explanation": {"warnings": ["small"], "notes": []}}
-    assert with_notes(outputs, []) is outputs
-    told = with_notes(outputs, ["scan: sheared."])
+def test_notes_of_reading_come_before_the_warnings_or_else_go_to_stderr(
+    toy: Algorithm, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def answered(outputs: dict[str, Any], *notes: str) -> Any:
+        images = {"scan": SimpleNamespace(notes=notes)}
+        return outputs_of(Case(toy, "", {}, {}, images), lambda _, model: {**outputs, "likelihood": model}, 0.5)
+
+    explained = {"explanation": {"warnings": ["small"], "notes": []}}
+    assert answered(explained) == {**explained, "likelihood": 0.5}
+    told = answered(explained, "sheared.")
     assert told == {"likelihood": 0.5, "explanation": {"warnings": ["scan: sheared.", "small"], "notes": []}}
     assert capsys.readouterr().err == ""
-    assert with_notes({"likelihood": 0.5}, ["scan: sheared."]) == {"likelihood": 0.5}
+    assert answered({}, "sheared.") == {"likelihood": 0.5}
     assert capsys.readouterr().err == "note: scan: sheared.\n"

@@ -72,6 +72,9 @@ def test_a_socket_narrows_its_kind() -> None:
         check_value("N4", socket(Kind.STRING, choices=("N0", "N1")))
     with pytest.raises(InvalidInputError, match="less than the minimum of 0"):
         check_value(-1, socket(Kind.FLOAT, minimum=0))
+    check_value(7, socket(Kind.FLOAT, maximum=7))
+    with pytest.raises(InvalidInputError, match="greater than the maximum of 7"):
+        check_value(7.5, socket(Kind.FLOAT, maximum=7))
 
 
 def test_points_have_the_form_of_the_platform() -> None:

@@ -14,6 +14,10 @@ def test_net_benefit_by_hand():
     assert curve.none[0] == 0
 
 
+def test_a_risk_at_the_threshold_is_acted_on():
+    assert decision_curve([1, 0], [0.25, 0.1], [0.25]).model[0] == pytest.approx(1 / 2)
+
+
 def test_it_agrees_with_the_authors_of_the_method():
     import dcurves
 

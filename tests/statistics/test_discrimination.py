@@ -228,7 +228,7 @@ def test_with_one_case_a_patient_the_clustered_variance_is_delongs():
 
 def test_clustered_variance_is_obuchowskis_pair_by_pair():
     labels = np.array([1, 1, 0, 0, 1, 0, 0, 1, 0])
-    scores = np.array([5.0, 3, 4, 1, 6, 2, 7, 2, 0])
+    scores = np.array([5.0, 3, 4, 1, 6, 4, 7, 2, 0])
     patients = np.array(["a", "a", "a", "b", "b", "b", "c", "d", "d"])
     v10, v01 = structural_components(labels, scores)
     area = v10.mean()
@@ -238,6 +238,7 @@ def test_clustered_variance_is_obuchowskis_pair_by_pair():
     s10 = 3 / (2 * 4) * sum(positive.sum() ** 2 for positive, _ in own.values())  # 3 patients with a positive, of 4
     s01 = 4 / (3 * 5) * sum(negative.sum() ** 2 for _, negative in own.values())  # all 4 with a negative, of 5
     s11 = 4 / 3 * sum(positive.sum() * negative.sum() for positive, negative in own.values())
+    assert abs(s11) > 0.02
     variance = s10 / 4 + s01 / 5 + 2 * s11 / (4 * 5)
     found = auc_clustered(labels, scores, list(patients))
     half_width = 3.182446 * math.sqrt(variance) / (area * (1 - area))  # t for 3 degrees of freedom

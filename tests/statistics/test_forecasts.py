@@ -66,6 +66,7 @@ def test_groups_of_similar_expectations_hold_their_means():
         ([1.5], [[0.5, 0.5]], "whole numbers"),
         ([-1], [[0.5, 0.5]], "hold -1"),
         ([1], [[0.5, 0.2]], "add up to 1"),
+        ([1], [[0.5, 0.45]], "add up to 1"),
         ([1, 2], [[0.5, 0.5]], "one row for each"),
     ],
 )

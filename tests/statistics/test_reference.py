@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import t
 
 from preop.statistics import (
     Agreement,
@@ -17,7 +18,9 @@ from preop.statistics import (
     auc_delong,
     brier_score,
     compare_aucs,
+    compare_concordances,
     concordance,
+    concordance_estimate,
     intraclass_correlation,
     kaplan_meier,
     log_rank,
@@ -69,6 +72,21 @@ def curve_at(data: SimpleNamespace, what: str) -> list[float]:
     return [float(getattr(curve, what)[curve.times <= day][-1]) for day in (180, 365)]
 
 
+def variance_of_concordance(data: SimpleNamespace) -> float:
+    """From the interval, which is symmetric on the logit scale."""
+    found = concordance_estimate(data.days, data.died, data.age)
+    half_width = np.log(found.upper / (1 - found.upper)) - np.log(found.value / (1 - found.value))
+    return float((half_width / 1.959963984540054 * found.value * (1 - found.value)) ** 2)
+
+
+def variance_of_difference(data: SimpleNamespace) -> float:
+    """From the interval: Student's t, with the variance of as many patients less one."""
+    difference = compare_concordances(data.days, data.died, data.age, -data.physician).difference
+    patients = data.days.size
+    error = (difference.upper - difference.value) / float(t.ppf(0.975, patients - 1))
+    return error**2 * (patients - 1) / patients
+
+
 OURS: dict[tuple[str, str], Callable[[SimpleNamespace], float | Sequence[float] | Column]] = {
     ("cancer", "auc"): lambda d: auc(d.malignant, d.texture),
     ("cancer", "delong variance"): lambda d: delong_variance(d.malignant, d.texture),
@@ -110,10 +128,19 @@ OURS: dict[tuple[str, str], Callable[[SimpleNamespace], float | Sequence[float] 
     ("lung", "kaplan-meier upper"): lambda d: curve_at(d, "upper"),
     ("lung", "log-rank p of sex"): lambda d: log_rank(d.days, d.died, texts(d.sex)),
     ("lung", "concordance of age"): lambda d: concordance(d.days, d.died, d.age),
+    ("lung", "concordance variance of age"): variance_of_concordance,
+    ("lung", "concordance difference of age and physician"): lambda d: (
+        compare_concordances(d.days, d.died, d.age, -d.physician).difference.value
+    ),
+    ("lung", "concordance difference variance"): variance_of_difference,
     ("lung", "kappa of physician and patient"): lambda d: agreement(d.physician, d.patient).kappa.value,
     ("lung", "chi-square p of sex"): lambda d: table_test(d.died, texts(d.sex)).p_value,
     ("stages", "kappa"): lambda d: agreement(d.first, d.second).kappa.value,
     ("stages", "quadratic weighted kappa"): lambda d: agreement(d.first, d.second).quadratic_weighted_kappa.value,
+    ("stages", "ordinal auc"): lambda d: agreement(d.first, d.second).ordinal_auc.value,
+    ("stages", "ordinal auc from the auc of each pair of stages"): lambda d: (
+        agreement(d.first, d.second).ordinal_auc.value
+    ),
     ("iris", "icc(2,1) of length and width"): lambda d: intraclass_correlation(
         np.stack([d.sepal_length, d.sepal_width, d.petal_length])[:, :, None]
     ),

@@ -7,6 +7,7 @@ import pytest
 
 from preop.errors import InvalidInputError
 from preop.statistics import (
+    compare_concordances,
     concordance,
     concordance_estimate,
     event_share,
@@ -82,6 +83,29 @@ def test_patients_who_are_there_twice_make_the_interval_no_narrower(cohort):
     single = concordance_estimate(times, events, risks)
     doubled = concordance_estimate(*(np.repeat(column, 2) for column in cohort), owners=np.repeat(np.arange(120), 2))
     assert (doubled.value, doubled.lower) == pytest.approx((single.value, single.lower), abs=5e-3)
+
+
+def test_a_difference_of_concordances_is_as_sure_as_resampled_patients_say(cohort):
+    times, events, risks = cohort
+    others = risks + np.random.default_rng(14).normal(scale=4, size=120)
+    found = compare_concordances(times, events, risks, others)
+    assert found.difference.value == concordance(times, events, risks) - concordance(times, events, others)
+    random, draws = np.random.default_rng(15), []
+    for _ in range(300):
+        drawn = random.integers(120, size=120)
+        draws.append(np.subtract(*(concordance(times[drawn], events[drawn], each[drawn]) for each in (risks, others))))
+    assert found.difference.upper - found.difference.lower == pytest.approx(2 * 1.98 * np.std(draws), rel=0.12)
+    assert found.p_value < 0.05
+    twice = [np.repeat(column, 2) for column in (times, events, risks, others)]
+    doubled = compare_concordances(*twice, owners=np.repeat(np.arange(120), 2))
+    assert doubled.difference.lower == pytest.approx(found.difference.lower, abs=5e-3)
+
+
+def test_risks_that_order_all_cases_alike_differ_by_nothing(cohort):
+    times, events, risks = cohort
+    found = compare_concordances(times, events, risks, 10 * risks + 3)
+    assert found.difference.value == 0
+    assert math.isnan(found.p_value)
 
 
 def test_more_pairs_than_can_be_gone_through_have_no_interval(cohort, monkeypatch):

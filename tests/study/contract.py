@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import csv
-import os
+import io
 import shutil
-import subprocess
 import sys
 import tomllib
 import typing
 from collections.abc import Collection
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from evaluation.tasks import BinaryTask, read_task
+from preop.cli import main
 from preop.engines.submissions import find_test_cases
 from preop.errors import InvalidModelError
 from preop.grandchallenge.algorithm import Algorithm
@@ -28,6 +31,7 @@ from preop.study import (
     training_of,
 )
 from preop.toml import to_toml
+from tests.conftest import one_process
 from tests.study.entries import not_refused
 
 SENTENCES = ("software", "validation.verdict", "validation.cautions")
@@ -141,20 +145,18 @@ def check_commands(algorithm: Algorithm, folder: Path) -> None:
 
 
 def command(*words: str) -> str:
-    """Run ``preop`` in a process of its own, and give what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-c", "from preop.cli import main; main()", *words],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={"COLUMNS": "200", **_environment()},
-    )
-    assert done.returncode == 0, f"preop {' '.join(words)}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
+    """Run ``preop`` in this process, patients one after another, and give what it printed.
 
-
-def _environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    Starting Python, torch and a process for each core takes longer than what is asked of them here.
+    """
+    printed, told = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, one_process(), redirect_stdout(printed), redirect_stderr(told):
+        patch.setenv("COLUMNS", "200")
+        patch.setattr(sys, "argv", ["preop", *words])
+        with pytest.raises(SystemExit) as ended:
+            main()
+    assert not ended.value.code, f"preop {' '.join(words)}\n{printed.getvalue()}\n{told.getvalue()}"
+    return printed.getvalue()
 
 
 def _with_only(case: Case, slugs: Collection[str]) -> Case:

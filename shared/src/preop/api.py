@@ -29,7 +29,7 @@ from preop.errors import InvalidInputError, meant
 from preop.grandchallenge.algorithm import Algorithm
 from preop.grandchallenge.cases import Case
 from preop.grandchallenge.outputs import Output, write_outputs
-from preop.grandchallenge.runtime import with_notes
+from preop.grandchallenge.runtime import outputs_of
 from preop.report.case import PAGE_FILE, case_page_file
 from preop.study import inference_of
 
@@ -81,7 +81,7 @@ class Loaded:
                 )
         given = {columns[name]: os.fspath(value) if isinstance(value, os.PathLike) else str(value) for name, value in inputs.items()}  # fmt: skip
         case = case_of_inputs(self.algorithm, given, mpp=mpp)
-        outputs = with_notes(inference_of(self.algorithm).predict(case, self._model), case.notes)
+        outputs = outputs_of(case, inference_of(self.algorithm).predict, self._model)
         return Result(case, outputs, self.model)
 
 

@@ -1,8 +1,8 @@
-"""The same bytes whatever the number of cores: torch adds in an order that depends on its threads, so here it has one.
+"""The same bytes whatever the number of cores: sums are added in an order that depends on threads, so here there is one.
 
-A sum over the instances of a bag, or over a batch in training, is cut into one part a thread; the last bits of a float
-differ with the cut, and in a training they grow. The networks of this project that do such sums are small: a second
-thread would bring them little.
+A sum over the instances of a bag, over a batch in training, or in a product of matrices is cut into one part a thread;
+the last bits of a float differ with the cut. In a training they grow, and in a scan they round one voxel in a million to
+the next number. Networks and matrices of this project that are summed so are small: a second thread would bring them little.
 """
 
 from __future__ import annotations
@@ -22,6 +22,15 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def one_algebra_thread() -> Iterator[None]:
+    """Let the algebra below numpy compute with one thread in this block."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, user_api="blas"):
+        yield
 
 
 @contextmanager

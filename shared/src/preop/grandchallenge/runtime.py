@@ -31,6 +31,7 @@ from preop.grandchallenge.outputs import Output, write_outputs
 from preop.grandchallenge.predictions import Job, read_predictions
 from preop.grandchallenge.roots import Roots
 from preop.grandchallenge.values import JSON, to_json
+from preop.repeatable import one_algebra_thread
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -84,7 +85,7 @@ def run_algorithm(
         # A wrong input is told in a second: it is read before a model, which can be large.
         case = read_input(algorithm, roots.input)
         model = load_model(roots.model, algorithm)
-        write_outputs(with_notes(predict(case, model), case.notes), case, roots.output)
+        write_outputs(outputs_of(case, predict, model), case, roots.output)
 
     def serve() -> None:
         algorithm = read_algorithm(folder)
@@ -106,7 +107,7 @@ def run_algorithm(
 
         def run_next() -> None:
             case = read_input(algorithm, roots.input)
-            write_outputs(with_notes(predict(case, model), case.notes), case, roots.output)
+            write_outputs(outputs_of(case, predict, model), case, roots.output)
 
         _serve(run_next)
 
@@ -117,7 +118,16 @@ def run_algorithm(
     sys.exit(_reported(actions[method]))
 
 
-def with_notes(outputs: Mapping[str, Output], notes: Sequence[str]) -> Mapping[str, Output]:
+def outputs_of(
+    case: Case, predict: Callable[[Case, Model], Mapping[str, Output]], model: Model
+) -> Mapping[str, Output]:
+    """Make the outputs of a case, the same on any number of cores, with what was corrected when its images were read."""
+    with one_algebra_thread():
+        outputs = predict(case, model)
+    return _with_notes(outputs, case.notes)
+
+
+def _with_notes(outputs: Mapping[str, Output], notes: Sequence[str]) -> Mapping[str, Output]:
     """Put what was corrected when the images were read before the warnings of the outputs, or on stderr if they have none."""
     warned = [slug for slug, output in outputs.items() if isinstance(output, dict) and _has_warnings(output)]
     if notes and not warned:

@@ -76,7 +76,11 @@ def split_touching(mask: Image, *, waist_mm: float) -> tuple[Image, int]:
     labels = np.zeros(mask.shape, dtype=np.int32)
     found = 0
     for number, box in enumerate(_boxes(parts.voxels, count), start=1):
-        part = crop(parts, box).voxels == number
+        part = parts.voxels[box] == number
+        if part.size == 1:  # one voxel has no waist, and noise has very many of them
+            found += 1
+            labels[box] = found
+            continue
         # One voxel of outside all around, so that a structure at the edge of the scan is as deep as any other.
         padded = sitk.GetImageFromArray(np.pad(part, 1).astype(np.uint8))
         padded.SetSpacing(tuple(map(float, reversed(mask.spacing_mm))))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,6 +31,9 @@ MAX_SHARE = 0.75
 COMPACT = 0.6
 """Share of a drawing's voxels whose neighbour within a slice is in the same structure: 0.58 in one of 2 x 3 voxels, more in
 larger ones, and in noise the share of voxels that are labelled."""
+SCATTERED = 10
+"""Times that the boxes around the labels, put together, may be as large as the one around them all. The boxes of structures
+that lie beside each other overlap little; in noise each is about as large as all of the drawing, and so are the costs."""
 ENOUGH_FOR_NOISE = 300
 """Labelled voxels from which noise is told by that: fewer may be a few small structures."""
 
@@ -75,6 +80,12 @@ def check_drawn(segmentation: Image, *, name: str, structure: str) -> None:
             f"The {name} looks like noise: most of its {count:,} labelled voxels have other labels beside them; expected "
             f"each {structure} as a coherent region."
         )
+    spread = _spread(values) if labels > SCATTERED else 0.0
+    if spread > SCATTERED:
+        raise InvalidInputError(
+            f"The {name} looks like noise: its {labels} labels are scattered, and the boxes around them are together "
+            f"{spread:.0f} times as large as the box around all; expected each {structure} as a coherent region."
+        )
 
 
 def _compactness(values: NDArray[np.generic]) -> float:
@@ -84,6 +95,15 @@ def _compactness(values: NDArray[np.generic]) -> float:
         along = np.moveaxis(values, axis, 0)
         alike.append(int(((along[1:] == along[:-1]) & (along[1:] != 0)).sum()))
     return sum(sorted(alike)[-2:]) / (2 * int((values != 0).sum()))
+
+
+def _spread(values: NDArray[np.generic]) -> float:
+    """Volume of the boxes around all labels together, as a multiple of the one around what is drawn."""
+    from scipy import ndimage
+
+    drawn = values[bounding_box(values)].astype(np.int32)
+    boxes = [box for box in ndimage.find_objects(drawn) if box is not None]
+    return sum(math.prod(part.stop - part.start for part in box) for box in boxes) / drawn.size
 
 
 def separate_instances(segmentation: Image, *, name: str, structure: str) -> tuple[Image, list[str]]:
@@ -119,31 +139,39 @@ def separate_instances(segmentation: Image, *, name: str, structure: str) -> tup
     drawn = crop(segmentation, box)
     drawn = drawn.with_voxels(drawn.voxels.astype(np.int32))
     if len(np.unique(drawn.voxels[drawn.voxels > 0])) == 1:
-        parts, names, notes = _parts_of_mask(drawn, structure)
+        parts, names, notes = _parts_of_mask(drawn, name, structure)
     else:
         parts, names, notes = _parts_of_labels(drawn, structure)
     names, specks = _without_specks(parts, names)
     if specks:
         notes.append(f"{_counted(specks, 'part')} of the segmentation left out: under {SPECK_MM3:g} mm3, too small.")
-    if (count := len(np.unique(names[names > 0]))) > MAX_STRUCTURES:
-        raise InvalidInputError(
-            f"The {name} holds {count:,} separate {structure}s; expected at most {MAX_STRUCTURES}: is it noise, or that of "
-            "another scan?"
-        )
+    _check_number(len(np.unique(names[names > 0])), name, structure)
     numbers[box] = names[parts.voxels]
     return segmentation.with_voxels(numbers), notes
 
 
-def _parts_of_mask(drawn: Image, structure: str) -> tuple[Image, NDArray[np.int32], list[str]]:
+def _parts_of_mask(drawn: Image, name: str, structure: str) -> tuple[Image, NDArray[np.int32], list[str]]:
     """Take connected parts of a mask for structures, split at waists, and number them by falling size."""
-    parts, count = split_touching(drawn, waist_mm=WAIST_MM)
-    splits = count - components(drawn)[1]
+    connected, connected_count = components(drawn)
+    # Before the split, which takes its time for each part.
+    kept, _ = _without_specks(connected, np.arange(connected_count + 1, dtype=np.int32))
+    _check_number(int(np.count_nonzero(kept)), name, structure)
+    parts, count = split_touching(connected, waist_mm=WAIST_MM)
+    splits = count - connected_count
     notes = []
     if splits:
         notes.append(
             f"{structure.capitalize()}s that touch each other were split at their waist, {_counted(splits, 'time')}."
         )
     return parts, np.arange(count + 1, dtype=np.int32), notes
+
+
+def _check_number(count: int, name: str, structure: str) -> None:
+    if count > MAX_STRUCTURES:
+        raise InvalidInputError(
+            f"The {name} holds {count:,} separate {structure}s; expected at most {MAX_STRUCTURES}: is it noise, or that of "
+            "another scan?"
+        )
 
 
 def _parts_of_labels(drawn: Image, structure: str) -> tuple[Image, NDArray[np.int32], list[str]]:

@@ -14,7 +14,7 @@ from preop.errors import InvalidInputError, PreopError
 from preop.imaging import (
     Geometry,
     Image,
-    bounding_box,
+    check_drawn,
     check_hu,
     check_suv,
     components,
@@ -100,6 +100,7 @@ def examine_mask(path: Path, scan: Image, kind: MaskKind, label: str | None = No
     """Check one mask against its scan; what cannot be read becomes a finding, not an error."""
     try:
         mask = read_mask_on(path, scan.geometry, label)
+        check_drawn(mask, name="mask", structure="region" if kind.labels else "structure")
     except PreopError as error:
         return MaskFacts(None, (Finding(_reason(path, scan.geometry), kind.slug, str(error)),)), None
     findings = [Finding(found, kind.slug, text) for found, text in _looked_at(mask, kind)]
@@ -152,10 +153,12 @@ def _reason(path: Path, grid: Geometry) -> Kind:
 
 
 def _looked_at(mask: Image, kind: MaskKind) -> Sequence[tuple[Kind, str]]:
-    values = [int(value) for value in np.unique(mask.voxels) if value]
+    from scipy import ndimage
+
+    boxes = ndimage.find_objects(mask.voxels.astype(np.int32))
+    values = [value for value, box in enumerate(boxes, start=1) if box is not None]
     if not values:
         return [(Kind.EMPTY, "No voxel is marked.")]
-    small = crop(mask, bounding_box(mask.voxels))
     found: list[tuple[Kind, str]] = []
     named = {value: name for name, value in kind.labels.items()}
     for value in values:
@@ -163,7 +166,8 @@ def _looked_at(mask: Image, kind: MaskKind) -> Sequence[tuple[Kind, str]]:
         if kind.labels and value not in named:
             expected = ", ".join(f"{each} {text}" for each, text in named.items())
             found.append((Kind.UNREADABLE, f"It holds the label {value}; expected {expected}."))
-        parts, count = components(small.with_voxels(small.voxels == value))
+        own = crop(mask, boxes[value - 1])
+        parts, count = components(own.with_voxels(own.voxels == value))
         # Label 1 alone may hold all instances, where each could have a number of its own.
         if count > 1 and (kind.labels or len(values) > 1):
             sizes = np.bincount(parts.voxels.ravel())[1:]

@@ -83,23 +83,25 @@ def implausible(
 
 def _structures(mask: Image, kind: MaskKind) -> Iterator[Structure]:
     """Take a mask apart: by its labels, or by its parts where one label holds all instances."""
-    values = [int(value) for value in np.unique(mask.voxels) if value]
-    if not values:
+    from scipy import ndimage
+
+    if not mask.voxels.any():
         return
     box = bounding_box(mask.voxels)
     small = crop(mask, box)
-    names: Mapping[int, str] = {value: f"the region {name}" for name, value in kind.labels.items()}
-    if not kind.labels and len(values) == 1:
+    named: Mapping[int, str] = {value: f"the region {name}" for name, value in kind.labels.items()}
+    nameless = None
+    if not kind.labels and len(np.unique(small.voxels[small.voxels != 0])) == 1:
         small, count = components(small.with_voxels(small.voxels != 0))
-        values = list(range(1, count + 1))
         # A single one needs no number, and no one else counts parts of a mask as this program does.
-        names = dict.fromkeys(values, "what is marked" if count == 1 else "a structure")
-    for value in values:
-        inside = small.voxels == value
-        own = bounding_box(inside)
+        nameless = "what is marked" if count == 1 else "a structure"
+    for value, own in enumerate(ndimage.find_objects(small.voxels.astype(np.int32)), start=1):
+        if own is None:
+            continue
+        inside = small.voxels[own] == value
         yield Structure(
-            name=names.get(value, f"number {value}"),
-            inside=inside[own],
+            name=nameless or named.get(value, f"number {value}"),
+            inside=inside,
             place=tuple(slice(a.start + b.start, a.start + b.stop) for a, b in zip(box, own, strict=True)),
             volume_mm3=float(inside.sum()) * mask.geometry.voxel_volume_mm3,
         )

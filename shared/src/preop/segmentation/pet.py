@@ -230,7 +230,7 @@ class _Landscape:
                 continue
             level = max(threshold.fraction * uptake[seed], threshold.floor_suv)
             count += 1
-            flat_labels[_grow(int(seed), is_open & (uptake >= level), self.suv.shape)] = count
+            flat_labels[_grow(int(seed), is_open, uptake, level, self.suv.shape)] = count
             for covered in np.flatnonzero(flat_labels[hottest] == count):
                 is_open[basins[covered]] = False
         return labels
@@ -253,18 +253,19 @@ def _climb(voxels: Flat, height: NDArray[Any], shape: tuple[int, ...]) -> Flat:
     return goal
 
 
-def _grow(seed: int, free: NDArray[np.bool_], shape: tuple[int, ...]) -> Flat:
-    """Flat indices of the free voxels that are connected with the seed; they are free no longer."""
+def _grow(seed: int, is_open: NDArray[np.bool_], uptake: NDArray[Any], level: float, shape: tuple[int, ...]) -> Flat:
+    """Flat indices of the open voxels with this uptake or more that are connected with the seed, without a look at others."""
     steps = np.array(list(itertools.product((-1, 0, 1), repeat=3)))
     front = np.array([seed], dtype=np.intp)
-    free[front] = False
+    before = np.empty(0, dtype=np.intp)
     reached = [front]
     while front.size:
         around = (np.stack(np.unravel_index(front, shape), axis=1)[:, None, :] + steps).reshape(-1, 3)
         around = around[((around >= 0) & (around < shape)).all(axis=1)]
-        front = np.unique(np.ravel_multi_index(tuple(around.T), shape))
-        front = front[free[front]]
-        free[front] = False
+        around = np.unique(np.ravel_multi_index(tuple(around.T), shape))
+        around = around[is_open[around] & (uptake[around] >= level)]
+        # A neighbour of the front was reached with it, with the one before it, or never.
+        before, front = front, np.setdiff1d(around, np.concatenate([front, before]), assume_unique=True)
         reached.append(front)
     return np.concatenate(reached)
 

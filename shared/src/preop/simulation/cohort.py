@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import preop
 from preop.cohort import map_patients, write_source
 from preop.errors import InvalidInputError
 from preop.folders import open_resumable_run
+from preop.repeatable import one_algebra_thread
 from preop.study import DataSource, Progress
 
 COHORT_FILE = "cohort.csv"
@@ -94,12 +96,18 @@ def simulate_patients(
     open_resumable_run(output, about)
     names = [f"simulated_{number + 1:0{len(str(patients))}d}" for number in range(patients)]
     places = [Place(number, name, output / "images" / name) for number, name in enumerate(names)]
-    for done, (_, error) in enumerate(map_patients(write_patient, places, description=None), start=1):
+    write = partial(_with_one_algebra_thread, write_patient)
+    for done, (_, error) in enumerate(map_patients(write, places, description=None), start=1):
         if error is not None:
             raise error
         if progress is not None:
             progress(done, patients)
     return places
+
+
+def _with_one_algebra_thread(write_patient: Callable[[Place], None], place: Place) -> None:
+    with one_algebra_thread():
+        write_patient(place)
 
 
 def write_cohort(output: Path, cohort: Table, *, truth: Mapping[str, Table], readme: str, source: DataSource) -> None:
@@ -124,12 +132,12 @@ def write_cohort(output: Path, cohort: Table, *, truth: Mapping[str, Table], rea
 def write_table(path: Path, table: Table) -> None:
     """Write a table as CSV, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}")
-    with partial.open("w", newline="", encoding="utf-8") as file:
+    unfinished = path.with_name(f".{path.name}")
+    with unfinished.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, table.columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(table.rows)
-    partial.replace(path)
+    unfinished.replace(path)
 
 
 def random_generator(seed: int, number: int, purpose: str, purposes: Sequence[str], *more: int) -> np.random.Generator:

@@ -62,7 +62,7 @@ from preop.statistics.intervals import (
     mean_estimate,
     wilson,
 )
-from preop.statistics.paired import PairedProportions, compare_proportions
+from preop.statistics.paired import PairedProportions, compare_means, compare_proportions
 from preop.statistics.ranking import Ranking, average_precision, mean_specificity
 from preop.statistics.reliability import intraclass_correlation
 from preop.statistics.resampling import (
@@ -76,6 +76,7 @@ from preop.statistics.resampling import (
 from preop.statistics.survival import (
     HorizonPoint,
     SurvivalCurve,
+    compare_concordances,
     concordance,
     concordance_estimate,
     event_share,
@@ -123,6 +124,8 @@ __all__ = [
     "central_coverage",
     "cohort_table",
     "compare_aucs",
+    "compare_concordances",
+    "compare_means",
     "compare_proportions",
     "compare_resampled",
     "concordance",

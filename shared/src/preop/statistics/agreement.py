@@ -100,7 +100,7 @@ class Agreement:
 
         The variance is the jackknife's (Efron & Stein 1981) and the quantile Student's t: in 20 to 400 simulated
         cases the interval covers 94 to 97 %, the large-sample one of Fleiss 1969 as little as 88 %
-        (``benchmarks/interval_coverage.py``). None where every case has one and the same stage in both: no disagreement was
+        (``benchmarks/coverage.py``). None where every case has one and the same stage in both: no disagreement was
         possible by chance. The interval is NaN where the variance vanishes, as with perfect agreement or one stage
         for all.
         """

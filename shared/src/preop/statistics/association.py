@@ -299,10 +299,10 @@ class _Likelihood:
         """
         columns = self.design.shape[1]
         coefficients = np.zeros(columns)
-        free = np.ones(columns, dtype=np.bool_)
+        free = np.arange(columns)
         if fixed is not None:
             coefficients[fixed[0]] = fixed[1]
-            free[fixed[0]] = False
+            free = np.delete(free, fixed[0])
         value = self.value(coefficients)
         for _ in range(_ITERATIONS):
             probabilities = self._probabilities(coefficients)
@@ -310,16 +310,16 @@ class _Likelihood:
             residual = self.outcome - probabilities
             if self.firth:
                 weights = probabilities * (1 - probabilities)
-                leverage = weights * ((self.design @ np.linalg.pinv(information)) * self.design).sum(axis=1)
+                leverage = weights * (_solved(information, self.design.T).T * self.design).sum(axis=1)
                 residual = residual + leverage * (0.5 - probabilities)
             score = (self.design.T @ residual)[free]
             step = np.zeros(columns)
-            step[free] = np.linalg.lstsq(information[np.ix_(free, free)], score, rcond=None)[0]
+            step[free] = _solved(information[free][:, free], score)
             length = min(1.0, 5.0 / max(float(np.abs(step).max()), 1e-300))
-            while self.value(coefficients + length * step) < value and length > 1e-8:
+            while (reached := self.value(coefficients + length * step)) < value and length > 1e-8:
                 length /= 2
             coefficients = coefficients + length * step
-            value = self.value(coefficients)
+            value = reached
             if np.abs(score).max() < _CONVERGED or np.abs(length * step).max() < _CONVERGED:
                 break
             if not self.firth and np.abs(self.design @ coefficients).max() > 3 * _DIVERGED:
@@ -333,6 +333,14 @@ class _Likelihood:
 
     def _information(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.asarray((self.design.T * (probabilities * (1 - probabilities))) @ self.design)
+
+
+def _solved(information: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Solution of the normal equations; the shortest one where a case that is fitted with certainty leaves several."""
+    try:
+        return np.asarray(np.linalg.solve(information, right))
+    except np.linalg.LinAlgError:
+        return np.asarray(np.linalg.lstsq(information, right, rcond=None)[0])
 
 
 def _odds_ratio(

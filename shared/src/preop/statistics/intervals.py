@@ -61,14 +61,14 @@ class Estimate:
 
 @dataclass(frozen=True)
 class PairedComparison:
-    """Difference of two scores on the same splits.
+    """Difference of two scores on the same splits, or the same cases.
 
     Attributes
     ----------
     difference
         First less second, with its interval.
     p_value
-        Two-sided, of no difference; NaN where all splits differ alike.
+        Two-sided, of no difference; NaN where the data do not determine one, as where all splits differ alike.
     """
 
     difference: Estimate

@@ -15,6 +15,13 @@ from numpy.typing import NDArray
 TREES = 100
 LEARNING_RATE = 0.1
 
+TOLERANCE = 1e-4
+"""Of the largest gradient of the mean log loss of a logistic regression, and of what a further step would gain."""
+SUFFICIENT = 2.0**-11
+"""Share of what the slope promises that a step has to gain (Armijo 1966, Pacific J Math 16:1)."""
+ROUNDING = 16 * np.finfo(np.float64).eps
+MAX_STEPS = 1000
+
 
 class Classifier(StrEnum):
     """Kinds of classifier, and what their capacity is."""
@@ -72,16 +79,57 @@ def fit_classifier(
     kind: Classifier, capacity: float, values: NDArray[np.float64], outcome: NDArray[np.bool_], *, seed: int
 ) -> Fitted:
     """Fit a classifier of a kind to rows (r, f) and their outcome (r,)."""
+    if kind is Classifier.LOGISTIC:
+        return fit_logistic(values, outcome, capacity)
     import sklearn
 
     with sklearn.config_context(assume_finite=True, skip_parameter_validation=True):
-        if kind is Classifier.LOGISTIC:
-            from sklearn.linear_model import LogisticRegression
-
-            # Few columns: Newton's method needs a tenth of the steps of the default solver.
-            regression = LogisticRegression(C=capacity, solver="newton-cholesky", max_iter=1000).fit(values, outcome)
-            return LinearClassifier(regression.coef_[0], float(regression.intercept_[0]))
         return EstimatorClassifier(_estimator(kind, capacity, seed).fit(values, outcome))
+
+
+def fit_logistic(values: NDArray[np.float64], outcome: NDArray[np.bool_], inverse_strength: float) -> LinearClassifier:
+    """Fit a logistic regression with an L2 penalty on all but the intercept, by Newton's method.
+
+    A nested validation fits a hundred of them for each split, on a few columns of a few dozen rows. scikit-learn's solver
+    ``newton-cholesky`` takes the same steps and ends at the same tolerance, and spends nine tenths of its time on checks.
+
+    Parameters
+    ----------
+    values
+        Complete and scaled, (r, f).
+    inverse_strength
+        Of the penalty, as ``C`` of scikit-learn: half of the squared coefficients is weighed against this multiple of the
+        summed log loss.
+    """
+    from scipy.special import expit
+
+    rows, columns = values.shape
+    design = np.column_stack([values, np.ones(rows)])
+    penalty = np.append(np.full(columns, 1 / (inverse_strength * rows)), 0.0)
+    sign = np.where(outcome, 1.0, -1.0)
+    coefficients, linear = np.zeros(columns + 1), np.zeros(rows)
+    loss = np.log(2.0)
+    missed = -sign / 2
+    gradient = design.T @ missed / rows
+    for _ in range(MAX_STEPS):
+        weights = np.abs(missed) * (1 - np.abs(missed)) / rows
+        hessian = (design.T * weights) @ design + np.diag(penalty)
+        step = np.linalg.solve(hessian, -gradient)
+        slope, length = float(gradient @ step), 1.0
+        along, before = design @ step, loss
+        while True:
+            trial, margins = coefficients + length * step, sign * (linear + length * along)
+            loss = float(np.logaddexp(0, -margins).mean() + penalty @ trial**2 / 2)
+            # Where rounding hides what is gained, the solution is reached.
+            if loss - before <= length * SUFFICIENT * slope + ROUNDING * before:
+                break
+            length /= 2
+        coefficients, linear = trial, linear + length * along
+        missed = -sign * expit(-margins)
+        gradient = design.T @ missed / rows + penalty * coefficients
+        if np.abs(gradient).max() <= TOLERANCE and step @ hessian @ step <= 2 * TOLERANCE:
+            break
+    return LinearClassifier(coefficients[:-1], float(coefficients[-1]))
 
 
 def _estimator(kind: Classifier, capacity: float, seed: int) -> Any:

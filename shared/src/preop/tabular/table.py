@@ -167,10 +167,11 @@ class FeatureTable:
         InvalidInputError
             If the table lacks one.
         """
-        missing = [name for name in columns if name not in self.columns]
+        places = {name: place for place, name in enumerate(self.columns)}
+        missing = [name for name in columns if name not in places]
         if missing:
             raise InvalidInputError(f"The feature table has no column {missing[0]}.")
-        index = np.array([self.columns.index(name) for name in columns], dtype=np.intp)
+        index = np.array([places[name] for name in columns], dtype=np.intp)
         return FeatureTable(
             tuple(columns),
             self.values[:, index],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preop.evidence.judging.base import DEFAULT_RESAMPLING, Chosen, Figures, Json, Judged, Resampling, key, some
+from preop.evidence.judging.pairs import compared
 from preop.statistics import (
     DetectionRanking,
     Estimate,
@@ -18,11 +20,13 @@ from preop.statistics import (
     froc_curve,
     owners_of,
     percentile_interval,
+    resampled_p_value,
 )
 
 Floats = NDArray[np.float64]
 _NO_LESION = "No case has anything to be found."
 _CURVE_POINTS = 400
+_PLACE = "place "
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,9 +76,9 @@ class JudgedDetections(Judged):
     def headline(self) -> Figures:
         """Average precision, and sensitivity at the numbers of false marks."""
         found = Figures({"lesions": self._lesions})
-        found.put("average_precision", self._resampled.get("average_precision"), _NO_LESION)
+        found.put("average_precision", self.resampled.get("average_precision"), _NO_LESION)
         for rate in self.false_marks:
-            found.put(_at(rate), self._resampled.get(_at(rate)), _NO_LESION)
+            found.put(_at(rate), self.resampled.get(_at(rate)), _NO_LESION)
         return found
 
     def figures(self) -> Figures:
@@ -84,8 +88,8 @@ class JudgedDetections(Judged):
             int(np.isfinite(each.found_at).sum()) + each.false_scores.size for each in self.matched
         )
         found.stated["threshold"] = self.threshold
-        found.put("sensitivity", self._resampled.get("sensitivity"), _NO_LESION)
-        found.put("false_marks_a_case", self._resampled.get("false_marks"), "")
+        found.put("sensitivity", self.resampled.get("sensitivity"), _NO_LESION)
+        found.put("false_marks_a_case", self.resampled.get("false_marks_a_case"), "")
         names = sorted({name for places in self.places for name in places if name})
         if names:
             found.stated["places"] = {key(name): self._place(name) for name in names}
@@ -104,35 +108,39 @@ class JudgedDetections(Judged):
             }
         }
 
+    def compare(self, others: Sequence[Matched]) -> Json:
+        """Compare with the marks of another reader or algorithm on the same cases, all figures by resampled patients.
+
+        Parameters
+        ----------
+        others
+            The lesions of the same cases brought together with the marks of the other (n,).
+        """
+        return _compared(self, replace(self, matched=tuple(others)))
+
     @cached_property
     def _lesions(self) -> int:
         return sum(each.found_at.size for each in self.matched)
 
     def _place(self, name: str) -> Json:
         found = Figures({"lesions": sum(places.count(name) for places in self.places)})
-        found.put("sensitivity", self._resampled.get(f"place {name}"), _NO_LESION)
+        found.put("sensitivity", self.resampled.get(f"{_PLACE}{name}"), _NO_LESION)
         return found.as_dict()
 
     @cached_property
-    def _resampled(self) -> dict[str, Estimate]:
+    def resampled(self) -> dict[str, Estimate]:
         """Figures with percentile intervals from resampled patients: lesions of one patient are found or missed together."""
-        names, values = self._values(np.ones((1, self.cases)))
-        draws = bootstrap(
-            lambda weights: self._values(weights)[1],
-            self.cases,
-            seed=self.resampling.seed,
-            repeats=self.resampling.repeats,
-            owners=owners_of(self.patients, self.cases),
-        )
+        names, values, draws = _drawn(self, lambda weights: self.values(weights)[1])
         return {
             name: percentile_interval(float(value), column)
             for name, value, column in zip(names, values[0], draws.T, strict=True)
         }
 
-    def _values(self, weights: Floats) -> tuple[list[str], Floats]:
+    def values(self, weights: Floats) -> tuple[list[str], Floats]:
+        """Give the names of all figures, and their values under weights of the cases (rows, n), (rows, m)."""
         columns: dict[str, Floats] = {}
         cases = weights.sum(axis=1)
-        columns["false_marks"] = weights @ self._false_marks / cases
+        columns["false_marks_a_case"] = weights @ self._false_marks / cases
         if self._lesions:
             counts = self._ranking.counts(weights)
             columns["average_precision"] = counts.average_precision
@@ -157,11 +165,34 @@ class JudgedDetections(Judged):
         parts: dict[str, tuple[Floats, Floats]] = {}
         for case, (each, places) in enumerate(zip(self.matched, self.places, strict=True)):
             for score, name in zip(each.found_at, places, strict=True):
-                for part in ("sensitivity", *([f"place {name}"] if name else [])):
+                for part in ("sensitivity", *([f"{_PLACE}{name}"] if name else [])):
                     found, lesions = parts.setdefault(part, (np.zeros(self.cases), np.zeros(self.cases)))
                     lesions[case] += 1
                     found[case] += score >= self.threshold
         return parts
+
+
+def _drawn(judged: JudgedDetections, values: Callable[[Floats], Floats]) -> tuple[list[str], Floats, Floats]:
+    """Names of the figures, values of all cases (1, m), and those of resampled patients (repeats, m)."""
+    everyone = np.ones((1, judged.cases))
+    draws = bootstrap(
+        values,
+        judged.cases,
+        seed=judged.resampling.seed,
+        repeats=judged.resampling.repeats,
+        owners=owners_of(judged.patients, judged.cases),
+    )
+    return judged.values(everyone)[0], values(everyone), draws
+
+
+def _compared(first: JudgedDetections, second: JudgedDetections) -> Json:
+    names, values, draws = _drawn(first, lambda weights: first.values(weights)[1] - second.values(weights)[1])
+    found: Json = {"cases": first.cases, "lesions": first.smallest_class}
+    for name, value, column in zip(names, values[0], draws.T, strict=True):
+        if not name.startswith(_PLACE):
+            difference = percentile_interval(float(value), column)
+            found[name] = compared(first.resampled[name], second.resampled[name], difference, resampled_p_value(column))
+    return found
 
 
 def _at(rate: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from preop.evidence.counts import INTERVAL, count_calibration_of
 from preop.evidence.judging.base import DEFAULT_RESAMPLING, Chosen, Figures, Json, Judged, Resampling, some
+from preop.evidence.judging.pairs import compared_means, compared_shares
 from preop.statistics import (
     Agreement,
     Estimate,
@@ -19,6 +21,7 @@ from preop.statistics import (
     intraclass_correlation,
     mean_bootstrap,
     mean_estimate,
+    owners_of,
     ranked_probability_scores,
     wilson,
 )
@@ -75,6 +78,32 @@ class _JudgedNumbers(Judged):
             return wilson(int(right.sum()), right.size)
         return self._mean(right.astype(np.float64))
 
+    def compare(self, others: Floats) -> Json:
+        """Compare with others on the same cases: scores by turning differences round, shares by McNemar.
+
+        Parameters
+        ----------
+        others
+            What another reader or algorithm said of the same cases (n, k).
+        """
+        second, owners = replace(self, predicted=others), owners_of(self.patients, self.cases)
+        found: Json = {"cases": self.cases}
+        for name, own in self.scores().items():
+            scores = own, second.scores()[name]
+            found[name] = compared_means(*map(self._mean, scores), scores, owners, self.resampling)
+        everyone = np.ones(self.cases, dtype=np.bool_)
+        for name, right in self.right().items():
+            found[name] = compared_shares(right, second.right()[name], everyone, owners, self.resampling)
+        return found
+
+    @abstractmethod
+    def scores(self) -> dict[str, Floats]:
+        """Scores of which the mean is stated, of each case (n,), by the name of the figure: lower is better."""
+
+    @abstractmethod
+    def right(self) -> dict[str, Chosen]:
+        """Whether each case is right in a way that is stated as a share (n,), by the name of the figure."""
+
 
 @dataclass(frozen=True, eq=False)
 class JudgedCounts(_JudgedNumbers):
@@ -83,15 +112,16 @@ class JudgedCounts(_JudgedNumbers):
     def headline(self) -> Figures:
         """Absolute error of the expected number, and the ranked probability score."""
         found = Figures()
-        found.put("absolute_error", self._mean(np.abs(self._expected - self.reference)), "")
-        found.put("ranked_probability_score", self._mean(self._scores), "")
+        for name, scores in self.scores().items():
+            found.put(name, self._mean(scores), "")
         return found
 
     def figures(self) -> Figures:
         """Give all figures."""
         found = self.headline()
         found.put("bias", self._mean(self._expected - self.reference), "")
-        found.put("exact", self._share(self.predicted.argmax(axis=1) == self._last_together), "")
+        for name, right in self.right().items():
+            found.put(name, self._share(right), "")
         coverage = central_coverage(self.reference, self.predicted, INTERVAL)
         interval = Figures({"probability": INTERVAL, "promised": coverage.promised})
         interval.put("observed", coverage.observed, "")
@@ -109,6 +139,17 @@ class JudgedCounts(_JudgedNumbers):
                 for point in points
             ]
         }
+
+    def scores(self) -> dict[str, Floats]:
+        """Errors and scores of each case (n,)."""
+        return {
+            "absolute_error": np.abs(self._expected - self.reference),
+            "ranked_probability_score": self._scores,
+        }
+
+    def right(self) -> dict[str, Chosen]:
+        """Whether each case is right (n,)."""
+        return {"exact": self.predicted.argmax(axis=1) == self._last_together}
 
     @cached_property
     def _expected(self) -> Floats:
@@ -143,16 +184,16 @@ class JudgedShares(_JudgedNumbers):
     def headline(self) -> Figures:
         """Absolute error, and agreement on the largest part."""
         found = Figures()
-        found.put("absolute_error", self._mean(np.abs(self._errors).mean(axis=1)), "")
-        right = self.predicted.argmax(axis=1) == self.reference.argmax(axis=1)
-        found.put("same_largest_part", self._share(right), "")
+        found.put("absolute_error", self._mean(self.scores()["absolute_error"]), "")
+        for name, right in self.right().items():
+            found.put(name, self._share(right), "")
         return found
 
     def figures(self) -> Figures:
         """Give all figures."""
         found = self.headline()
-        found.put("squared_error", self._mean((self._errors**2).sum(axis=1)), "")
-        found.put("cross_entropy", self._mean(self._cross_entropy), "")
+        for name in ("squared_error", "cross_entropy"):
+            found.put(name, self._mean(self.scores()[name]), "")
         reported, expected = (
             [self.parts[place] for place in each.argmax(axis=1)] for each in (self.reference, self.predicted)
         )
@@ -174,6 +215,18 @@ class JudgedShares(_JudgedNumbers):
         value = float(intraclass_correlation(np.stack([reported, expected])[:, :, None])[0])
         part.number("intraclass_correlation", value, "It takes two cases that differ.")
         return part.as_dict()
+
+    def scores(self) -> dict[str, Floats]:
+        """Errors and scores of each case (n,)."""
+        return {
+            "absolute_error": np.abs(self._errors).mean(axis=1),
+            "squared_error": (self._errors**2).sum(axis=1),
+            "cross_entropy": self._cross_entropy,
+        }
+
+    def right(self) -> dict[str, Chosen]:
+        """Whether each case is right (n,)."""
+        return {"same_largest_part": self.predicted.argmax(axis=1) == self.reference.argmax(axis=1)}
 
     @property
     def _errors(self) -> Floats:

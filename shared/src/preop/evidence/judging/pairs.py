@@ -10,7 +10,16 @@ from numpy.typing import NDArray
 from preop.evidence.figures import Figure
 from preop.evidence.judging.base import Chosen, Json, Resampling
 from preop.evidence.records import stated_number, stated_or_unknown
-from preop.statistics import Estimate, bootstrap, compare_proportions, percentile_interval, resampled_p_value
+from preop.statistics import (
+    Estimate,
+    bootstrap,
+    compare_means,
+    compare_proportions,
+    percentile_interval,
+    resampled_p_value,
+)
+
+Floats = NDArray[np.float64]
 
 
 def compared(first: Estimate | None, second: Estimate | None, difference: Estimate, p_value: float) -> Json:
@@ -61,3 +70,25 @@ def compared_shares(
         "only_this": result.only_first,
         "only_other": result.only_second,
     }
+
+
+def compared_means(
+    first: Estimate,
+    second: Estimate,
+    scores: tuple[Floats, Floats],
+    owners: NDArray[np.intp] | None,
+    resampling: Resampling,
+) -> Json:
+    """Compare the mean score of the cases by two readers, by turning the differences of patients round.
+
+    Parameters
+    ----------
+    first, second
+        Mean of each, with its interval.
+    scores
+        Of the cases by each (n,).
+    owners
+        Number of the patient of each case (n,).
+    """
+    result = compare_means(*scores, owners=owners, seed=resampling.seed, repeats=resampling.repeats)
+    return compared(first, second, result.difference, result.p_value)

@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from preop.errors import InvalidInputError
 from preop.evidence.binary import CASES_OF_A_CALIBRATION_GROUP
 from preop.evidence.judging.base import Chosen, Figures, Json, Judged, some
+from preop.evidence.judging.pairs import compared, no_comparison
 from preop.evidence.records import stated_or_unknown
 from preop.statistics import (
     Estimate,
+    compare_concordances,
     concordance_estimate,
     event_share,
     horizon_calibration,
@@ -68,7 +70,7 @@ class JudgedSurvival(Judged):
     def headline(self) -> Figures:
         """Concordance."""
         found = Figures({"events": int(self.events.sum())})
-        found.put("concordance", self._concordance, _NO_PAIR)
+        found.put("concordance", self.concordance, _NO_PAIR)
         return found
 
     def figures(self) -> Figures:
@@ -97,8 +99,19 @@ class JudgedSurvival(Judged):
             ]
         return found
 
+    def compare(self, others: Floats) -> Json:
+        """Compare with the risks of another reader or algorithm on the same cases (n,), on a scale of their own."""
+        found: Json = {"cases": self.cases, "events": self.smallest_class}
+        first, second = self.concordance, replace(self, risks=others).concordance
+        if first is None:
+            return found | {"concordance": no_comparison()}
+        owners = owners_of(self.patients, self.cases)
+        result = compare_concordances(self.times, self.events, self.risks, others, owners=owners)
+        return found | {"concordance": compared(first, second, result.difference, result.p_value)}
+
     @property
-    def _concordance(self) -> Estimate | None:
+    def concordance(self) -> Estimate | None:
+        """Harrell's C; None where no two cases can be compared."""
         try:
             owners = owners_of(self.patients, self.cases)
             return concordance_estimate(self.times, self.events, self.risks, owners=owners)

@@ -212,6 +212,8 @@ class DisplayedStack:
 
 def projection(wanted: ProjectionPicture, detail: Detail = FINE) -> Drawing:
     """Draw the largest values along lines from front to back, or from left to right."""
+    from scipy import ndimage
+
     code = {"front": "LIP", "side": "PIL"}[wanted.view]
     scan = reorient(wanted.scan, code)
     pixels = to_grey(scan.voxels.max(axis=0), wanted.window)
@@ -222,9 +224,12 @@ def projection(wanted: ProjectionPicture, detail: Detail = FINE) -> Drawing:
     names: list[Name] = []
     for layer in wanted.layers:
         labels = reorient(layer.labels, code).voxels
-        for value in np.unique(labels[labels > 0]).tolist():
-            mask = (labels == value).any(axis=0)
-            more, words = _drawn(layer, np.where(mask, value, 0), scale)
+        for value, box in enumerate(ndimage.find_objects(labels.astype(np.int32)), start=1):
+            if box is None:
+                continue
+            seen = np.zeros(labels.shape[1:], dtype=np.int32)
+            seen[box[1:]][(labels[box] == value).any(axis=0)] = value
+            more, words = _drawn(layer, seen, scale)
             outlines += more
             names += words
     raster = data_uri(pixels, (height, width), detail)

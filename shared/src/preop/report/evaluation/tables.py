@@ -102,8 +102,11 @@ def comparisons_tables(aggregates: Json) -> list[Block]:
     if blocks:
         blocks.append(
             Note(
-                "The p-value of a share is McNemar's exact one, with Newcombe's interval of the difference; that of AUCs DeLong's; "
-                "those of kappa and of the ordinal AUC come from resampled patients, as do all where patients have several cases."
+                "Difference: the algorithm less the other. The p-value of a share is McNemar's exact one, with Newcombe's interval of "
+                "the difference; that of AUCs DeLong's; that of errors and scores comes from turning the differences of patients "
+                "round, and that of concordances from the jackknife, both with Student's t interval; those of kappa, of the ordinal "
+                "AUC and of detection come from resampled patients. Where patients have several cases, all are by patient. No "
+                "p-value is adjusted for the number of figures."
             )
         )
     return blocks
