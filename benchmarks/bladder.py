@@ -133,7 +133,8 @@ def _simulate(patient: tuple[int, int], *, folder: Path, instances: str) -> None
     nodes = find_lymph_nodes(made.ct, made.lymph_nodes)
     truth = {node.label: node for node in made.nodes}
     rows = radiomics_of(made.ct, nodes) if instances == "radiomics" else []
-    names = sorted(max(rows, key=len)) if rows else []
+    longest: dict[str, float] = max(rows, key=len, default={})
+    names = sorted(longest)
     path = _file(folder, seed, number)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial_file = path.with_name(f".{path.name}")
