@@ -185,7 +185,7 @@ def _network(head: str, seed: int, training: Sequence[Any], test: Sequence[Any],
 
 def _monotone(seed: int, training: Sequence[Any], test: Sequence[Any]) -> Scores:
     """Learn the algorithm's monotone scorer, as its training does; it knows the six measures alone."""
-    network = NetworkSettings(instances="measures", scorer="monotone", found=FOUND, leak=LEAK)
+    network = NetworkSettings(instances="signs", found=FOUND, leak=LEAK)
     known, new = (
         [
             replace(_bag(str(number), each), instances=(torch.from_numpy(each["measures"]),))
