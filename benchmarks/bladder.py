@@ -133,7 +133,8 @@ def _simulate(patient: tuple[int, int], *, folder: Path, instances: str) -> None
     nodes = find_lymph_nodes(made.ct, made.lymph_nodes)
     truth = {node.label: node for node in made.nodes}
     rows = radiomics_of(made.ct, nodes) if instances == "radiomics" else []
-    names = sorted(max(rows, key=len)) if rows else []
+    longest: dict[str, float] = max(rows, key=len, default={})
+    names = sorted(longest)
     path = _file(folder, seed, number)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial_file = path.with_name(f".{path.name}")
@@ -184,7 +185,7 @@ def _network(head: str, seed: int, training: Sequence[Any], test: Sequence[Any],
 
 def _monotone(seed: int, training: Sequence[Any], test: Sequence[Any]) -> Scores:
     """Learn the algorithm's monotone scorer, as its training does; it knows the six measures alone."""
-    network = NetworkSettings(instances="measures", scorer="monotone", found=FOUND, leak=LEAK)
+    network = NetworkSettings(instances="signs", found=FOUND, leak=LEAK)
     known, new = (
         [
             replace(_bag(str(number), each), instances=(torch.from_numpy(each["measures"]),))

@@ -40,7 +40,7 @@ def bag_of(
         instances: tuple[Tensor, ...] = (
             torch.tensor([[row.get(feature, math.nan) for feature in measured] for row in rows]),
         )
-    elif settings.instances == "measures":
+    elif settings.instances in ("measures", "signs"):
         instances = (torch.from_numpy(measures_of(nodes.nodes)),)
     else:
         instances = (torch.from_numpy(cut_cubes(ct, nodes)), torch.from_numpy(measures_of(nodes.nodes)))

@@ -26,13 +26,10 @@ class NetworkSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    instances: Literal["cubes", "measures", "radiomics"] = Field(
-        "cubes", description="what is known of a node: voxels and measures, measures alone, or radiomics features"
-    )
-    scorer: Literal["network", "monotone"] = Field(
-        "network",
-        description="of measures with a head that counts: a network, or a weighted sum of signs of metastasis, each of "
-        "which can only raise the probability",
+    instances: Literal["cubes", "measures", "radiomics", "signs"] = Field(
+        "cubes",
+        description="what is known of a node: voxels and measures, measures alone, radiomics features, or signs: measures, each "
+        "of which can only raise the probability",
     )
     channels: tuple[int, int, int, int] = Field(
         (8, 16, 32, 64), description="of the four stages of the encoder of cubes"
@@ -56,10 +53,8 @@ class NetworkSettings(BaseModel):
 
     @model_validator(mode="after")
     def _can_be_scored(self) -> Self:
-        if self.scorer == "monotone" and (self.instances != "measures" or self.head != "count"):
-            raise ValueError(
-                f"the scorer monotone learns the head count on measures; found the head {self.head} on {self.instances}"
-            )
+        if self.instances == "signs" and self.head != "count":
+            raise ValueError(f"signs are learned from by the head count; found the head {self.head}")
         return self
 
     @property
@@ -160,8 +155,10 @@ def count_options(settings: NetworkSettings) -> dict[str, float]:
 
 def make_encoder(settings: NetworkSettings, measured: int = 0) -> Encoder:
     """Make the encoder with new weights."""
+    if settings.instances == "signs":
+        return Signs()
     if settings.instances == "measures":
-        return Signs() if settings.scorer == "monotone" else MeasuresEncoder()
+        return MeasuresEncoder()
     if settings.instances == "radiomics":
         return RadiomicsEncoder(measured)
     return CubeEncoder(settings.channels, settings.cube_mm, settings.stride)

@@ -102,7 +102,7 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
     bags = [each.bag for each in prepared]
     network = partial(make_network, settings.network, len(measured))
     augment: Augmentation | None = mirrored if settings.network.instances == "cubes" else None
-    learn = learn_monotone if settings.network.scorer == "monotone" else None
+    learn = learn_monotone if settings.network.instances == "signs" else None
     held_out = cross_validate(
         network,
         bags,
@@ -239,7 +239,7 @@ def _instances(
 ) -> tuple[torch.Tensor, ...]:
     if network.instances == "radiomics":
         return (torch.tensor([[row.get(name, math.nan) for name in measured] for row in stored["radiomics"]]),)
-    if network.instances == "measures":
+    if network.instances in ("measures", "signs"):
         return (torch.tensor(stored["measures"]),)
     # Read from the disk when it is needed: the cubes of 250 patients take 2.4 GB.
     cubes = torch.from_numpy(np.load(folder / CUBES_FILE, mmap_mode="c"))
@@ -291,7 +291,7 @@ def _evidence(
     threshold: float,
     settings: Settings,
 ) -> BagEvidence:
-    monotone = settings.network.scorer == "monotone"
+    monotone = settings.network.instances == "signs"
     centres: dict[str, list[dict[str, Any]]] = {}
     for each in by_centre:
         row = {"patient": each.prediction.name, "probability": each.prediction.probability}
@@ -299,7 +299,7 @@ def _evidence(
     content = {
         "positive_name": "pN+",
         "instance_name": "lymph node",
-        "model": f"{settings.network.head} on {settings.network.instances}{', monotone' if monotone else ''}",
+        "model": f"{settings.network.head} on {settings.network.instances}",
         "protocol": f"{settings.folds}-fold cross-validation by patient; all that learns does so on the other folds, "
         f"with {'' if monotone else 'early stopping and '}temperature by {settings.training.folds} folds inside",
         "threshold": threshold,

@@ -95,7 +95,7 @@ def test_held_out_bags_are_predicted_by_members_that_learned_all_at_once() -> No
 
 
 def test_a_larger_rounder_denser_node_in_infiltrated_fat_is_never_less_suspicious() -> None:
-    network = make_network(NetworkSettings(instances="measures", scorer="monotone"))
+    network = make_network(NetworkSettings(instances="signs"))
     usual = torch.tensor([[5.0, 0.15, 1.5, 90.0, 40.0, -80.0]])
     for place, change in enumerate((3.0, 0.2, -0.2, 20.0, 0.0, 20.0)):
         other = usual.clone()
