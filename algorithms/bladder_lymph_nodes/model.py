@@ -30,8 +30,6 @@ from .network import NetworkSettings, count_options, make_encoder
 
 DESCRIPTION_FILE = "lymph-nodes.json"
 SEGMENTATION_NETWORK = "node_segmentation"
-ADDED = {"scorer"}
-"""Settings that models of before do not name; what they are without is the default."""
 
 Share = Annotated[FiniteFloat, Field(ge=0, le=1)]
 Number = Annotated[int, Field(ge=0)]
@@ -149,7 +147,7 @@ def load_model(folder: Path, algorithm: Algorithm) -> Model:
     if problem := _contradiction(info, details):
         raise InvalidModelError(f"The model in {folder} is damaged: {MODEL_FILE}, {problem}.")
     description = read_description(folder, DESCRIPTION_FILE, Description)
-    if missing := sorted(NetworkSettings.model_fields.keys() - description.network.model_fields_set - ADDED):
+    if missing := sorted(NetworkSettings.model_fields.keys() - description.network.model_fields_set):
         raise InvalidModelError(
             f"The model in {folder} is damaged: {DESCRIPTION_FILE}, network.{missing[0]}: Field required."
         )
