@@ -10,7 +10,7 @@ from typing import Any
 from preop.errors import InvalidInputError
 from preop.report.blocks import capital, interval_figure, number
 from preop.report.charts import Spec
-from preop.report.checklists import STARD, TRIPOD_AI, Item
+from preop.report.checklists import STARD, STARD_AI, TRIPOD_AI, Item
 from preop.report.evaluation.charts import GROUPS, charts_of, estimate, words
 from preop.report.evaluation.tables import comparisons_tables, figures_table, groups_tables, unknown_figures
 from preop.report.sections import (
@@ -437,12 +437,17 @@ def _is_valid(result: Json) -> bool:
 
 def _checklists(there: set[str]) -> Section:
     blocks: list[Block] = [
-        "Which item this page answers, at least in part, and where. The others are for the paper and the description of the "
-        "cohort. STARD-AI (Sounderajah 2025) extends the items of STARD 2015 by such on the algorithm, its version and the data "
-        "it learned from, which its model card answers."
+        "Where this page answers an item, at least in part. All others are for the authors to write, in the paper and the "
+        "description of the cohort. STARD-AI consists of the items of STARD 2015 and of those that it changes or adds, which "
+        "stand here by their subject."
     ]
-    columns = [Column("Item", "name"), Column("What it asks for"), Column("Where")]
-    for name, items in {"TRIPOD+AI (Collins 2024)": TRIPOD_AI, "STARD (Bossuyt 2015)": STARD}.items():
+    columns = [Column("Item", "name"), Column("What it asks for"), Column("Where on this page")]
+    guidelines = {
+        "TRIPOD+AI (Collins 2024)": TRIPOD_AI,
+        "STARD (Bossuyt 2015)": STARD,
+        "STARD-AI (Sounderajah 2025), beyond STARD": STARD_AI,
+    }
+    for name, items in guidelines.items():
         blocks += [Heading(name), Table(columns, [_item_row(item, there) for item in items])]
     return Section("Reporting checklists", blocks, name="checklists")
 
@@ -450,5 +455,5 @@ def _checklists(there: set[str]) -> Section:
 def _item_row(item: Item, there: set[str]) -> Row:
     links = [(place, _SECTIONS[place]) for place in item.in_evaluation if place in there]
     if not links:
-        return Row([item.number, item.words, "not answered here"], "open")
-    return Row([item.number, item.words, Cell("", links=links)])
+        return Row([item.name, item.words, "to be written by the authors"], "open")
+    return Row([item.name, item.words, Cell("", links=links)])

@@ -465,8 +465,8 @@ def _checklists(answered: Sequence[Topic]) -> Section:
 def _item_row(item: Item, answered: Sequence[Topic]) -> Row:
     there = [(topic.value, _TITLES[topic]) for topic in item.topics if topic in answered]
     if not there:
-        return Row([item.number, item.words, "not answered here"], "open")
-    return Row([item.number, item.words, Cell("", links=there)])
+        return Row([item.name, item.words, "not answered here"], "open")
+    return Row([item.name, item.words, Cell("", links=there)])
 
 
 def _odds(odds: Interval) -> str:
