@@ -6,7 +6,6 @@ import math
 import os
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from functools import partial
 
 from preop.imaging import Image, bounding_box
@@ -84,7 +83,7 @@ def _of_response(
 ) -> dict[str, float]:
     """Features of the response map of a filter."""
     response = each.within(Image(region.intensities, region.geometry), bounding_box(region.morphological))
-    values = _of_intensities(replace(region.trimmed, intensities=response), settings.of_responses, wanted)
+    values = _of_intensities(region.trimmed.with_intensities(response), settings.of_responses, wanted)
     return {f"{each.name}{FILTER_SEPARATOR}{tag}": value for tag, value in values.items()}
 
 
@@ -120,4 +119,4 @@ def _of_intensities(region: RegionOfInterest, settings: Settings, wanted: Collec
     # The compiler behind the textures takes a third of a second to import.
     from preop.radiomics.textures import textures
 
-    return found | textures(grey_levels, region.morphological, wanted, settings.aggregations)
+    return found | textures(grey_levels, region.layouts, wanted, settings.aggregations)
