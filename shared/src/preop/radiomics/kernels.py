@@ -13,9 +13,6 @@ from numpy.typing import NDArray
 
 from preop.radiomics.compilation import compiled
 
-BLOCK = 128
-"""Voxels of a row that are convolved at a time: with those beside them they fit a processor's smallest cache."""
-
 LANES = 16
 """Sums that are kept side by side."""
 SUMMANDS = 2048
@@ -425,69 +422,3 @@ def cube_kinds(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
                     found[face | following << 1] += 1
                 face = following
     return found
-
-
-@compiled
-def convolution(
-    voxels: NDArray[np.float64],
-    kernel: NDArray[np.float64],
-    sense: int,
-    source: Offsets,
-    found: NDArray[np.float64],
-) -> None:
-    """Convolve along the second of three axes.
-
-    Parameters
-    ----------
-    voxels
-        The image.
-    kernel
-        Of odd length, in the order in which it is laid over the image.
-    sense
-        1 where the kernel is symmetric, -1 where it is so but for the sign, 0 otherwise.
-    source
-        Which place along the axis each place that the kernel is laid over is taken from: those of the response, and
-        half a kernel on both sides; -1 where it is 0.
-    found
-        Where the response goes; memory from numpy's own allocation is quicker than from here.
-    """
-    depth, length, width = found.shape
-    half = kernel.size // 2
-    block = min(width, BLOCK)
-    extended = np.zeros((length + 2 * half, block), dtype=np.float64)
-    line = np.zeros(block, dtype=np.float64)
-    for z in range(depth):
-        for first in range(0, width, block):
-            n = min(block, width - first)
-            for place in range(len(extended)):
-                if source[place] >= 0:
-                    for x in range(n):
-                        extended[place, x] = voxels[z, source[place], first + x]
-            for place in range(length):
-                if sense == 0:
-                    last = extended[place + 2 * half]
-                    for x in range(block):
-                        line[x] = kernel[2 * half] * last[x]
-                    for k in range(2 * half):
-                        part = extended[place + k]
-                        if kernel[k] != 0:
-                            for x in range(block):
-                                line[x] += kernel[k] * part[x]
-                else:
-                    middle = extended[place + half]
-                    for x in range(block):
-                        line[x] = kernel[half] * middle[x]
-                    # Two pairs at a time, for what is read and written costs more than what is computed.
-                    for k in range(0, half - 1, 2):
-                        a, b = extended[place + k], extended[place + 2 * half - k]
-                        c, d = extended[place + k + 1], extended[place + 2 * half - k - 1]
-                        for x in range(block):
-                            line[x] = (line[x] + kernel[k] * (a[x] + sense * b[x])) + kernel[k + 1] * (
-                                c[x] + sense * d[x]
-                            )
-                    if half % 2:
-                        a, b = extended[place + half - 1], extended[place + half + 1]
-                        for x in range(block):
-                            line[x] += kernel[half - 1] * (a[x] + sense * b[x])
-                for x in range(n):
-                    found[z, place, first + x] = line[x]
