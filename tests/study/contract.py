@@ -10,9 +10,11 @@ import tomllib
 import typing
 from collections.abc import Collection
 from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from evaluation.tasks import BinaryTask, read_task
@@ -90,9 +92,11 @@ def check_interfaces(algorithm: Algorithm) -> None:
     inference = inference_of(algorithm)
     model = inference.load_model(algorithm.folder / "model", algorithm)
     for interface in uncovered:
-        holding = [case for case in cases if set(interface) <= set(case.interface)]
+        made_up = [slug for slug in interface if algorithm.input(slug).features_of]
+        holding = [case for case in cases if set(interface) - set(made_up) <= set(case.interface)]
         assert holding, f"no bundled case holds {', '.join(interface)}"
         case = _with_only(holding[0], interface)
+        case = replace(case, values={**case.values, **{slug: _features(case, slug) for slug in made_up}})
         try:
             check_outputs(inference.predict(case, model), algorithm, case)
         except InvalidModelError as error:
@@ -166,6 +170,13 @@ def _with_only(case: Case, slugs: Collection[str]) -> Case:
         {slug: path for slug, path in case.image_paths.items() if slug in slugs},
         {slug: value for slug, value in case.values.items() if slug in slugs},
     )
+
+
+def _features(case: Case, slug: str) -> dict[str, Any]:
+    """Make features of each label of the segmentation that they belong to."""
+    drawn = case.image(str(case.algorithm.input(slug).features_of)).voxels
+    labels = np.unique(drawn[drawn > 0]).astype(int).tolist()
+    return {"labels": labels, "features": [[0.5, float(label)] for label in labels]}
 
 
 def _as_toml(settings: dict[str, Any]) -> str:
