@@ -92,11 +92,11 @@ def check_interfaces(algorithm: Algorithm) -> None:
     inference = inference_of(algorithm)
     model = inference.load_model(algorithm.folder / "model", algorithm)
     for interface in uncovered:
-        made_up = [slug for slug in interface if algorithm.input(slug).features_of]
+        made_up = [slug for slug in interface if not algorithm.input(slug).kind.is_image]
         holding = [case for case in cases if set(interface) - set(made_up) <= set(case.interface)]
         assert holding, f"no bundled case holds {', '.join(interface)}"
         case = _with_only(holding[0], interface)
-        case = replace(case, values={**case.values, **{slug: _features(case, slug) for slug in made_up}})
+        case = replace(case, values={slug: case.values.get(slug, _made_up(case, slug)) for slug in made_up})
         try:
             check_outputs(inference.predict(case, model), algorithm, case)
         except InvalidModelError as error:
@@ -172,9 +172,13 @@ def _with_only(case: Case, slugs: Collection[str]) -> Case:
     )
 
 
-def _features(case: Case, slug: str) -> dict[str, Any]:
-    """Make features of each label of the segmentation that they belong to."""
-    drawn = case.image(str(case.algorithm.input(slug).features_of)).voxels
+def _made_up(case: Case, slug: str) -> dict[str, Any]:
+    """Make a value: the first of what each of its items may be, or features of each label of a segmentation."""
+    segmentation = case.algorithm.input(slug).features_of
+    if segmentation is None:
+        items = case.algorithm.json_schemas[slug]["properties"].items()
+        return {name: each["enum"][0] for name, each in items if "enum" in each}
+    drawn = case.image(segmentation).voxels
     labels = np.unique(drawn[drawn > 0]).astype(int).tolist()
     return {"labels": labels, "features": [[0.5, float(label)] for label in labels]}
 
