@@ -20,6 +20,7 @@ FLOORS = {
     "toml": 1,
     "repeatable": 1,
     "weights": 1,
+    "stored_features": 1,
     "imaging": 1,
     "statistics": 1,
     "counts": 1,

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from preop.imaging import Image
 from preop.mil import Bag
+from preop.stored_features import StoredFeatures
 
 from .lymph_nodes import LymphNodes, cut_cubes, measures_of, radiomics_of
 from .network import NetworkSettings
@@ -22,6 +23,7 @@ def bag_of(
     settings: NetworkSettings,
     measured: Sequence[str] = (),
     *,
+    features: StoredFeatures | None = None,
     low: float = 0.0,
     high: float = math.inf,
     centre: str = "",
@@ -32,14 +34,17 @@ def bag_of(
     ----------
     measured
         Radiomics features, in the order the network takes them, where those are the instances.
+    features
+        Stored features of the nodes, where those are.
     low, high
         Fewest and most positive nodes that are possible after the pathologist's report.
     """
-    if settings.instances == "radiomics":
-        rows = radiomics_of(ct, nodes)
-        instances: tuple[Tensor, ...] = (
-            torch.tensor([[row.get(feature, math.nan) for feature in measured] for row in rows]),
-        )
+    if features is not None:
+        rows = features.rows([node.number for node in nodes.nodes])
+        instances: tuple[Tensor, ...] = (torch.from_numpy(rows), torch.from_numpy(measures_of(nodes.nodes)))
+    elif settings.instances == "radiomics":
+        found = radiomics_of(ct, nodes)
+        instances = (torch.tensor([[row.get(feature, math.nan) for feature in measured] for row in found]),)
     elif settings.instances in ("measures", "signs"):
         instances = (torch.from_numpy(measures_of(nodes.nodes)),)
     else:

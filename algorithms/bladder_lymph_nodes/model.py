@@ -28,11 +28,18 @@ from preop.study import (
 from .likeness import SCAN
 from .network import NetworkSettings, count_options, make_encoder
 
-DESCRIPTION_FILE = "lymph-nodes.json"
+DESCRIPTION_FILE, ENCODER_FILE = "lymph-nodes.json", "node-encoder.json"
 SEGMENTATION_NETWORK = "node_segmentation"
 
 Share = Annotated[FiniteFloat, Field(ge=0, le=1)]
 Number = Annotated[int, Field(ge=0)]
+
+
+class GivenEncoder(Stored):
+    """What made the features that are given of each node, where the network takes such: content of ``node-encoder.json``."""
+
+    name: str = Field(description="as the files of features say; empty where they do not")
+    features: Annotated[int, Field(gt=0)] = Field(description="of a node")
 
 
 class Description(Stored):
@@ -124,11 +131,12 @@ class Details(Stored):
 
 @dataclass(frozen=True)
 class Model:
-    """A trained model, where it comes from, and the network that segments nodes if it has one."""
+    """A trained model, where it comes from, whose features it takes if any, and the network that segments nodes if it has one."""
 
     info: ModelInfo
     details: Details
     description: Description
+    encoder: GivenEncoder | None
     ensemble: Ensemble
     training_patients: Reference
     segmentation: Network | None
@@ -151,7 +159,15 @@ def load_model(folder: Path, algorithm: Algorithm) -> Model:
         raise InvalidModelError(
             f"The model in {folder} is damaged: {DESCRIPTION_FILE}, network.{missing[0]}: Field required."
         )
-    ensemble = read_ensemble(folder, lambda: make_encoder(description.network, len(description.measured)))
+    encoder = None
+    if description.network.instances == "features":
+        encoder = read_description(folder, ENCODER_FILE, GivenEncoder)
+        if ENCODER_FILE not in info.files:
+            raise InvalidModelError(
+                f"The model in {folder} is damaged: {MODEL_FILE}, files.{ENCODER_FILE}: Field required."
+            )
+    given = len(description.measured) if encoder is None else encoder.features
+    ensemble = read_ensemble(folder, lambda: make_encoder(description.network, given))
     if not _is_the_described_head(ensemble.members[0].head, description.network):
         raise InvalidModelError(
             f"The model in {folder} is damaged: {ENSEMBLE_FILE} and {DESCRIPTION_FILE} describe different heads."
@@ -159,7 +175,7 @@ def load_model(folder: Path, algorithm: Algorithm) -> Model:
     reference = read_references(folder, [SCAN])[SCAN]
     network = folder / SEGMENTATION_NETWORK
     segmentation = load_network(network) if network.is_dir() else None
-    return Model(info, details, description, ensemble, reference, segmentation)
+    return Model(info, details, description, encoder, ensemble, reference, segmentation)
 
 
 def _contradiction(info: ModelInfo, details: Details) -> str | None:

@@ -26,10 +26,10 @@ class NetworkSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    instances: Literal["cubes", "measures", "radiomics", "signs"] = Field(
+    instances: Literal["cubes", "measures", "radiomics", "signs", "features"] = Field(
         "cubes",
-        description="what is known of a node: voxels and measures, measures alone, radiomics features, or signs: measures, each "
-        "of which can only raise the probability",
+        description="what is known of a node: voxels and measures, measures alone, radiomics features, signs: measures, each "
+        "of which can only raise the probability, or stored features of an encoder and measures",
     )
     channels: tuple[int, int, int, int] = Field(
         (8, 16, 32, 64), description="of the four stages of the encoder of cubes"
@@ -132,18 +132,33 @@ class RadiomicsEncoder(nn.Module):
         return torch.as_tensor(self.layer(self.standardised(known).clamp(-5, 5)))
 
 
-Encoder = CubeEncoder | MeasuresEncoder | Signs | RadiomicsEncoder
+class FeaturesEncoder(nn.Module):
+    """A layer on the features that another encoder made of a node, standardised as those of training, and on measures."""
+
+    def __init__(self, given: int, features: int = 32) -> None:
+        super().__init__()
+        self.features = features
+        self.standardised = nn.BatchNorm1d(given, affine=False)
+        self.layer = nn.Sequential(nn.Linear(given + MEASURES, features), nn.ReLU())
+
+    def forward(self, given: Tensor, measures: Tensor) -> Tensor:
+        """Features (n, f) of those of the other encoder (n, m) and of measures (n, 6)."""
+        known = self.standardised(given).clamp(-5, 5)
+        return torch.as_tensor(self.layer(torch.cat([known, scaled(measures)], dim=1)))
 
 
-def make_network(settings: NetworkSettings, measured: int = 0) -> BagNetwork:
+Encoder = CubeEncoder | MeasuresEncoder | Signs | RadiomicsEncoder | FeaturesEncoder
+
+
+def make_network(settings: NetworkSettings, given: int = 0) -> BagNetwork:
     """Make a network with new weights.
 
     Parameters
     ----------
-    measured
-        Number of radiomics features, where they are the instances.
+    given
+        Number of radiomics features, or of an encoder's, where they are the instances.
     """
-    encoder = make_encoder(settings, measured)
+    encoder = make_encoder(settings, given)
     options = count_options(settings) if settings.counts else {}
     return BagNetwork(encoder, make_head(settings.head, encoder.features, **options))
 
@@ -153,14 +168,16 @@ def count_options(settings: NetworkSettings) -> dict[str, float]:
     return {"found": settings.found, "leak": settings.leak, "clustered": True}
 
 
-def make_encoder(settings: NetworkSettings, measured: int = 0) -> Encoder:
+def make_encoder(settings: NetworkSettings, given: int = 0) -> Encoder:
     """Make the encoder with new weights."""
     if settings.instances == "signs":
         return Signs()
     if settings.instances == "measures":
         return MeasuresEncoder()
     if settings.instances == "radiomics":
-        return RadiomicsEncoder(measured)
+        return RadiomicsEncoder(given)
+    if settings.instances == "features":
+        return FeaturesEncoder(given)
     return CubeEncoder(settings.channels, settings.cube_mm, settings.stride)
 
 

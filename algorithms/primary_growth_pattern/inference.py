@@ -9,6 +9,7 @@ patients' growth pattern. Their log odds are averaged; where no item of the card
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 from preop.grandchallenge.cases import Case
@@ -19,6 +20,7 @@ from preop.study import supported
 from .examination import MASK, MASK_PIXEL_MM, examine, open_slide
 from .explanation import card_chart, explain, heat_map, most_influential, tile_sheet
 from .model import CARD, COMBINED, TILES, Model, load_model
+from .pathology_report import with_report
 from .score_card import ScoreCard
 from .weakly_supervised import bag_of, tile_contributions
 
@@ -36,6 +38,7 @@ def predict(case: Case, model: Model) -> dict[str, Output]:
     network = model.description.network
     with open_slide(case) as slide:
         seen = examine(slide, model.networks, model.encoder, mask=mask)
+        seen = replace(seen, card=with_report(seen.card, case))
         by_card = likelihood_of_card(seen.card, model)
         bag = bag_of(case.name, [seen.tiles], network)
         (prediction,) = model.ensemble.predict([bag], instances_per_chunk=TILES_PER_CHUNK)

@@ -40,7 +40,8 @@ def request_of(algorithm: Algorithm, socket: Socket) -> dict[str, JSON]:
         ],
         "store_in_database": not socket.kind.is_image
         and socket.kind.file_ending == ".json"
-        and socket.kind not in _NOT_STORED,
+        and socket.kind not in _NOT_STORED
+        and not socket.features_of,
         "default_value": None,
     }
 
