@@ -25,7 +25,7 @@ from preop.mil import Settings as MilSettings
 from tests.conftest import ROOT, one_process
 
 ALGORITHM = read_algorithm(ROOT / "algorithms" / "bladder_lymph_nodes")
-PATIENTS, FEATURES = 12, "lymph-node-features"
+PATIENTS, FEATURES = 8, "lymph-node-features"
 NAME = "MONAI resnet18, random weights"
 SETTINGS = Settings(
     network=NetworkSettings(instances="features"),
