@@ -57,7 +57,9 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="for patients and results; 0.5 GB")
     parser.add_argument("--patients", type=int, default=400)
     parser.add_argument("--external", type=int, default=200)
-    parser.add_argument("--ceiling", type=int, default=0, help="patients to learn the ceiling from, in place of the table")
+    parser.add_argument(
+        "--ceiling", type=int, default=0, help="patients to learn the ceiling from, in place of the table"
+    )
     arguments = parser.parse_args()
     if arguments.ceiling:
         print_ceiling(arguments.folder / "ceiling", arguments.ceiling, arguments.external)
@@ -130,7 +132,9 @@ def print_table(study: SharesEvidence) -> None:
 def print_ceiling(folder: Path, patients: int, external: int) -> None:
     """Measure patients, learn from more and more of them, and print what is said of the external ones."""
     folder.mkdir(parents=True, exist_ok=True)
-    wanted = [(CEILING_SEED, number) for number in range(patients)] + [(EXTERNAL_SEED, number) for number in range(external)]
+    wanted = [(CEILING_SEED, number) for number in range(patients)] + [
+        (EXTERNAL_SEED, number) for number in range(external)
+    ]
     todo = [each for each in wanted if not _measured_file(folder, *each).is_file()]
     for _, result in map_patients(partial(_measure, folder=folder), todo, description="Measuring"):
         if result is not None:

@@ -250,7 +250,9 @@ def draw_cards(seed: int, patients: int) -> tuple[list[ScoreCard], NDArray[np.in
             )
         )
         chances.append(OUTCOME.probability(flags))
-        cards.append(ScoreCard(items=tuple(_item(ITEM_OF[name], bool(flag)) for name, flag in flags.items() if name in ITEM_OF)))
+        cards.append(
+            ScoreCard(items=tuple(_item(ITEM_OF[name], bool(flag)) for name, flag in flags.items() if name in ITEM_OF))
+        )
     known = np.array(chances)
     return cards, (rng.random(patients) < known).astype(np.int64), known
 

@@ -45,7 +45,13 @@ def predict(case: Case, model: Model) -> dict[str, Output]:
     return {
         "lymph-node-metastasis-likelihood": assessed.likelihood,
         "positive-lymph-nodes": explanation(
-            assessed, nodes, problems, likeness, ct, model, not_read=[FEATURES] if FEATURES in case and features is None else []
+            assessed,
+            nodes,
+            problems,
+            likeness,
+            ct,
+            model,
+            not_read=[FEATURES] if FEATURES in case and features is None else [],
         ),
         "positive-lymph-nodes-chart": chart(assessed, nodes),
         "lymph-nodes": points(assessed, nodes, model),
@@ -61,7 +67,9 @@ def _features(case: Case, model: Model) -> StoredFeatures | None:
         return None
     called = f"{encoder.features} features" + (f" of the encoder {encoder.name}" if encoder.name else "")
     if FEATURES not in case:
-        raise InvalidInputError(f"The model takes {called} for each lymph node, and none were given: provide {FEATURES}.")
+        raise InvalidInputError(
+            f"The model takes {called} for each lymph node, and none were given: provide {FEATURES}."
+        )
     features = case.features(FEATURES)
     found = features.values.shape[1]
     if found != encoder.features or (encoder.name and features.encoder and encoder.name != features.encoder):

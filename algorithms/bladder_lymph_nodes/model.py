@@ -159,7 +159,9 @@ def load_model(folder: Path, algorithm: Algorithm) -> Model:
     if description.network.instances == "features":
         encoder = read_description(folder, ENCODER_FILE, GivenEncoder)
         if ENCODER_FILE not in info.files:
-            raise InvalidModelError(f"The model in {folder} is damaged: {MODEL_FILE}, files.{ENCODER_FILE}: Field required.")
+            raise InvalidModelError(
+                f"The model in {folder} is damaged: {MODEL_FILE}, files.{ENCODER_FILE}: Field required."
+            )
     given = len(description.measured) if encoder is None else encoder.features
     ensemble = read_ensemble(folder, lambda: make_encoder(description.network, given))
     if not _is_the_described_head(ensemble.members[0].head, description.network):

@@ -148,7 +148,9 @@ def fit_card_model(
             "No item of the score cards differs between the patients; there is nothing to learn from."
         )
     if events in (0, len(cards)):
-        raise InvalidInputError(f"Of {len(cards)} patients {events} have desmoplastic growth; expected some with it, and some without.")
+        raise InvalidInputError(
+            f"Of {len(cards)} patients {events} have desmoplastic growth; expected some with it, and some without."
+        )
     found = _fitted(values[:, varying], outcome, _chosen_penalty(values[:, varying], outcome, persons))
     weights = tuple(
         Weight(

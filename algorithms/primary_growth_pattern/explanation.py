@@ -211,7 +211,11 @@ def _warnings(decisions: Mapping[str, str], seen: Examined, model: Model) -> lis
             f"{learned.max_tiles}."
         )
     weighted = {weight.item for weight in model.card.weights}
-    if idle := [KNOWN[item.name].title.lower() for item in seen.card.items if item.name in KNOWN and item.assessed and item.name not in weighted]:
+    if idle := [
+        KNOWN[item.name].title.lower()
+        for item in seen.card.items
+        if item.name in KNOWN and item.assessed and item.name not in weighted
+    ]:
         warnings.append(f"Of the pathology report, the model gives no weight to: {', '.join(idle)}.")
     if not_better := model.info.validation.not_better_than(COMBINED):
         warnings.append(

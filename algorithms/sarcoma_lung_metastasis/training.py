@@ -229,7 +229,8 @@ def _described(cohort: Cohort) -> dict[str, list[float | str | None]]:
         cells = [patient.row.get(column, "") for patient in cohort.patients]
         if any(cells):
             described[column] = [
-                (number(cell, column) if types[column].get("type") == "number" else cell) if cell else None for cell in cells
+                (number(cell, column) if types[column].get("type") == "number" else cell) if cell else None
+                for cell in cells
             ]
     return described
 

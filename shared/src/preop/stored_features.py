@@ -66,7 +66,9 @@ class StoredFeatures:
             )
         numbers = labels.tolist()
         if min(numbers) < 1 or len(set(numbers)) < len(numbers):
-            raise InvalidInputError(f"{LABELS} holds a number below 1, or one twice; expected those of the segmentation.")
+            raise InvalidInputError(
+                f"{LABELS} holds a number below 1, or one twice; expected those of the segmentation."
+            )
         with np.errstate(over="ignore"):
             converted = values.astype(np.float32)
         if not np.isfinite(converted).all():
@@ -157,7 +159,9 @@ def read_arrays(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
     """
     reader = {".safetensors": _read_safetensors, ".npz": _read_npz}.get(path.suffix.lower())
     if reader is None:
-        raise InvalidInputError(f"{path.name} is no file of features; expected one that ends in {' or '.join(SUFFIXES)}.")
+        raise InvalidInputError(
+            f"{path.name} is no file of features; expected one that ends in {' or '.join(SUFFIXES)}."
+        )
     try:
         return reader(path)
     except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,8 +44,9 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     folder = tmp_path_factory.mktemp("features")
     with one_process(), pytest.MonkeyPatch.context() as here:
         here.chdir(folder)
-        simulate(PATIENTS, 3, Path("cohort"), small=True)
-        exec(compile(code, "encode_nodes.py", "exec"), {})
+        simulate(PATIENTS, 25, Path("cohort"), small=True)  # four of them are pN+
+        Path("encode_nodes.py").write_text(code)
+        runpy.run_path("encode_nodes.py")
     return read_cohort(folder / "cohort" / "cohort.csv", ALGORITHM)
 
 
@@ -151,7 +153,7 @@ def test_training_refuses_patients_without_features_or_of_another_encoder(cohort
         fit(replace(cohort, patients=(without, *others)), tmp_path / "a", tmp_path / "b", SETTINGS)
     labels, features = stored(first.case)
     strange = with_file(first.case, tmp_path, labels=labels, features=features, encoder="other")
-    with pytest.raises(InvalidInputError, match="512 features of the encoder other, that of .* expected those of one"):
+    with pytest.raises(InvalidInputError, match=r"512 features of the encoder other, that of .* expected those of one"):
         fit(replace(cohort, patients=(replace(first, case=strange), *others)), tmp_path / "c", tmp_path / "d", SETTINGS)
 
 

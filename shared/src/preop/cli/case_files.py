@@ -90,9 +90,7 @@ def _keep(context: typer.Context, param: typer.CallbackParam, value: str | None)
 
 
 def _is_file(algorithm: Algorithm, column: str) -> bool:
-    return any(
-        (socket.kind.is_image or socket.features_of) and socket.slug == column for socket in algorithm.inputs
-    )
+    return any((socket.kind.is_image or socket.features_of) and socket.slug == column for socket in algorithm.inputs)
 
 
 def _option(column: str) -> str:
