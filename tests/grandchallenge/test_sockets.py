@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from preop.cli.commands import app
 from preop.errors import InvalidInputError, InvalidOutputError
-from preop.grandchallenge.algorithm import Algorithm, Socket, read_algorithm, with_stand_ins
+from preop.grandchallenge.algorithm import Algorithm, read_algorithm, with_stand_ins
 from preop.grandchallenge.cases import read_case
 from preop.grandchallenge.outputs import write_outputs
 from preop.grandchallenge.results import are_outputs_of
