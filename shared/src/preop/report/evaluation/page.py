@@ -123,6 +123,8 @@ _SECTIONS = {
     "cases": "Cases",
     "method": "How to read this",
 }
+_SUMMARY = ("results", "patients", "figures", "comparisons", "groups", "charts")
+"""What is printed unless all is asked for."""
 
 
 def evaluation_page(
@@ -189,9 +191,13 @@ def evaluation_page(
         ],
     }
     titles = _SECTIONS | ({"results": "Results on training patients"} if on_training else {})
-    sections = [Section(titles[name], blocks, name=name) for name, blocks in content.items() if blocks]
+    sections = [
+        Section(titles[name], blocks, name=name, detail=name not in _SUMMARY)
+        for name, blocks in content.items()
+        if blocks
+    ]
     if cases is not None:
-        sections.insert(1, Section("Case by case", [cases]))
+        sections.insert(1, Section("Case by case", [cases], detail=True))
     page = Page(
         kicker=f"Evaluation of {task['study']}",
         title=task["title"],
@@ -450,7 +456,7 @@ def _checklists(there: set[str]) -> Section:
     }
     for name, items in guidelines.items():
         blocks += [Heading(name), Table(columns, [_item_row(item, there) for item in items])]
-    return Section("Reporting checklists", blocks, name="checklists")
+    return Section("Reporting checklists", blocks, name="checklists", detail=True)
 
 
 def _item_row(item: Item, there: set[str]) -> Row:
