@@ -19,17 +19,16 @@ MAX_SUMMAND = 2**15
 
 def statistics(region: RegionOfInterest) -> dict[str, float]:
     """Compute the features ``stat_*`` of a region; skewness and kurtosis of a flat region are 0."""
-    values, counts = distinct(region.values)
-    common = moments_and_quantiles(values, counts)
-    energy = float(np.square(values) @ counts)
-    return {f"stat_{name}": value for name, value in common.items()} | {
+    # Not as a product of vectors, for which numpy starts threads.
+    energy = float(np.square(region.values).sum())
+    return {f"stat_{name}": value for name, value in moments_and_quantiles(*_distinct(region.values)).items()} | {
         "stat_energy": energy,
         "stat_rms": math.sqrt(energy / region.values.size),
     }
 
 
-def distinct(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Values in ascending order, and how often each occurs; a value may stand there several times."""
+def _distinct(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+    """Values in ascending order, and how often each occurs; or all of them, sorted."""
     first, last = values.min(), values.max()
     # Whole numbers, such as HU, are counted, which takes a part of the time of sorting them.
     if last - first < values.size and first == np.rint(first):
@@ -38,19 +37,28 @@ def distinct(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[
             counts = np.bincount(places)
             used = np.flatnonzero(counts)
             return used + first, counts[used].astype(np.float64)
-    return np.sort(values), np.ones(values.size)
+    return np.sort(values), None
 
 
-def moments_and_quantiles(values: NDArray[np.float64], counts: NDArray[np.float64]) -> dict[str, float]:
-    """Features that intensities and grey levels share, of what :func:`distinct` finds; quotients by 0 are NaN."""
+def moments_and_quantiles(values: NDArray[np.float64], counts: NDArray[np.float64] | None) -> dict[str, float]:
+    """Features that intensities and grey levels share, of ascending values; quotients by 0 are NaN.
+
+    Parameters
+    ----------
+    counts
+        How often each value occurs; once where it is not given.
+    """
     # The compiler behind the loop takes a third of a second to import.
     from preop.radiomics import kernels
 
-    until = counts.cumsum()
-    n = float(until[-1])
-    mean = float((values * counts).sum()) / n
+    if counts is None:
+        n, mean, until = values.size, float(values.mean()), None
+        weights = np.ones(min(values.size, kernels.SUMMANDS))
+    else:
+        until, weights = counts.cumsum(), counts
+        n, mean = int(until[-1]), float(values @ counts / until[-1])
     p10, p25, median, p75, p90 = (_quantile(values, until, q) for q in (0.1, 0.25, 0.5, 0.75, 0.9))
-    squares, cubes, fourth, absolute, from_median = (kernels.central_sums(values, counts, mean, median) / n).tolist()
+    squares, cubes, fourth, absolute, from_median = (kernels.central_sums(values, weights, mean, median) / n).tolist()
     within = slice(np.searchsorted(values, p10, side="left"), np.searchsorted(values, p90, side="right"))
     return {
         "mean": mean,
@@ -65,22 +73,31 @@ def moments_and_quantiles(values: NDArray[np.float64], counts: NDArray[np.float6
         "iqr": p75 - p25,
         "range": float(values[-1] - values[0]),
         "mad": absolute,
-        "rmad": _mean_absolute_deviation(values[within], counts[within]),
+        "rmad": _mean_absolute_deviation(values[within], None if counts is None else counts[within]),
         "medad": from_median,
         "cov": math.sqrt(squares) / mean if mean != 0 else math.nan,
         "qcod": (p75 - p25) / (p75 + p25) if p75 + p25 != 0 else math.nan,
     }
 
 
-def _mean_absolute_deviation(values: NDArray[np.float64], counts: NDArray[np.float64]) -> float:
-    n = counts.sum()
-    return float(np.abs(values - values @ counts / n) @ counts / n) if n > 0 else math.nan
+def _mean_absolute_deviation(values: NDArray[np.float64], counts: NDArray[np.float64] | None) -> float:
+    """Mean difference from the mean; of ascending values, those below it and above it have equal sums of differences."""
+    if not len(values):
+        return math.nan
+    mean = float(values.mean()) if counts is None else float(values @ counts / counts.sum())
+    above = slice(np.searchsorted(values, mean, side="right"), None)
+    if counts is None:
+        return 2 * float((values[above] - mean).sum()) / len(values)
+    return 2 * float((values[above] - mean) @ counts[above] / counts.sum())
 
 
-def _quantile(values: NDArray[np.float64], until: NDArray[np.float64], q: float) -> float:
+def _quantile(values: NDArray[np.float64], until: NDArray[np.float64] | None, q: float) -> float:
     """Quantile, interpolated between the two neighbours of its rank; ``until``: how many are up to each value."""
-    rank = q * (float(until[-1]) - 1)
-    below, above = values[np.searchsorted(until, (math.floor(rank), math.ceil(rank)), side="right")].tolist()
+    rank = q * ((values.size if until is None else float(until[-1])) - 1)
+    places: Any = (math.floor(rank), math.ceil(rank))
+    if until is not None:
+        places = np.searchsorted(until, places, side="right")
+    below, above = values[list(places)].tolist()
     return float(below + (above - below) * (rank % 1))
 
 
