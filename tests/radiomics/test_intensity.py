@@ -2,9 +2,12 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
 from preop.imaging import Geometry
+from preop.radiomics import order
 from preop.radiomics.intensity import local_intensity, statistics
 from preop.radiomics.preparation import RegionOfInterest
 
@@ -41,6 +44,13 @@ def test_statistics_are_those_of_the_textbook(scale):
         "energy": (values**2).sum(),
     }
     assert {name: found[f"stat_{name}"] for name in expected} == pytest.approx(expected, rel=1e-10)
+
+
+@given(st.lists(st.floats(-1e3, 1e3) | st.sampled_from([0.1, 0.2]), min_size=1, max_size=60), st.data())
+def test_the_number_of_a_rank_is_that_of_the_sorted_list(values, data):
+    ranks = np.array(data.draw(st.lists(st.integers(0, len(values) - 1), min_size=1, max_size=5)))
+    found = order.at_ranks(np.array(values), min(values), max(values), ranks)
+    assert found.tolist() == np.sort(values)[ranks].tolist()
 
 
 def test_quotients_by_a_mean_of_0_are_not_numbers():

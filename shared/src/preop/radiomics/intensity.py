@@ -28,77 +28,62 @@ def statistics(region: RegionOfInterest) -> dict[str, float]:
 
 
 def _distinct(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
-    """Values in ascending order, and how often each occurs; or all of them, sorted."""
+    """Whole numbers, such as HU, in ascending order, and how often each occurs; other values as they are."""
     first, last = values.min(), values.max()
-    # Whole numbers, such as HU, are counted, which takes a part of the time of sorting them.
     if last - first < values.size and first == np.rint(first):
         places = (values - first).astype(np.int64)
         if (places + first == values).all():
             counts = np.bincount(places)
             used = np.flatnonzero(counts)
             return used + first, counts[used].astype(np.float64)
-    return np.sort(values), None
+    return values, None
 
 
 def moments_and_quantiles(values: NDArray[np.float64], counts: NDArray[np.float64] | None) -> dict[str, float]:
-    """Features that intensities and grey levels share, of ascending values; quotients by 0 are NaN.
+    """Features that intensities and grey levels share; quotients by 0 are NaN.
 
     Parameters
     ----------
-    counts
-        How often each value occurs; once where it is not given.
+    values, counts
+        Ascending values and how often each occurs, or all values in any order.
     """
-    # The compiler behind the loop takes a third of a second to import.
-    from preop.radiomics import kernels
+    # The compiler behind the loops takes a third of a second to import.
+    from preop.radiomics import kernels, order
 
+    smallest, largest = float(values.min()), float(values.max())
+    n = values.size if counts is None else int(counts.sum())
+    ranks = [share * (n - 1) for share in (0.1, 0.25, 0.5, 0.75, 0.9)]
+    places = np.array([side(rank) for rank in ranks for side in (math.floor, math.ceil)])
     if counts is None:
-        n, mean, until = values.size, float(values.mean()), None
-        weights = np.ones(min(values.size, kernels.SUMMANDS))
+        mean, weights = float(values.mean()), np.ones(min(n, kernels.SUMMANDS))
+        found = order.at_ranks(values, smallest, largest, places)
     else:
-        until, weights = counts.cumsum(), counts
-        n, mean = int(until[-1]), float(values @ counts / until[-1])
-    p10, p25, median, p75, p90 = (_quantile(values, until, q) for q in (0.1, 0.25, 0.5, 0.75, 0.9))
+        mean, weights = float(values @ counts / n), counts
+        found = values[np.searchsorted(counts.cumsum(), places, side="right")]
+    # Interpolated between the two neighbours of a rank.
+    p10, p25, median, p75, p90 = (
+        float(below + (above - below) * (rank % 1))
+        for rank, (below, above) in zip(ranks, found.reshape(5, 2), strict=True)
+    )
     squares, cubes, fourth, absolute, from_median = (kernels.central_sums(values, weights, mean, median) / n).tolist()
-    within = slice(np.searchsorted(values, p10, side="left"), np.searchsorted(values, p90, side="right"))
     return {
         "mean": mean,
         "var": squares,
         "skew": cubes / squares**1.5 if squares > 0 else 0.0,
         "kurt": fourth / squares**2 - 3 if squares > 0 else 0.0,
         "median": median,
-        "min": float(values[0]),
+        "min": smallest,
         "p10": p10,
         "p90": p90,
-        "max": float(values[-1]),
+        "max": largest,
         "iqr": p75 - p25,
-        "range": float(values[-1] - values[0]),
+        "range": largest - smallest,
         "mad": absolute,
-        "rmad": _mean_absolute_deviation(values[within], None if counts is None else counts[within]),
+        "rmad": order.absolute_deviation_between(values, weights, p10, p90),
         "medad": from_median,
         "cov": math.sqrt(squares) / mean if mean != 0 else math.nan,
         "qcod": (p75 - p25) / (p75 + p25) if p75 + p25 != 0 else math.nan,
     }
-
-
-def _mean_absolute_deviation(values: NDArray[np.float64], counts: NDArray[np.float64] | None) -> float:
-    """Mean difference from the mean; of ascending values, those below it and above it have equal sums of differences."""
-    if not len(values):
-        return math.nan
-    mean = float(values.mean()) if counts is None else float(values @ counts / counts.sum())
-    above = slice(np.searchsorted(values, mean, side="right"), None)
-    if counts is None:
-        return 2 * float((values[above] - mean).sum()) / len(values)
-    return 2 * float((values[above] - mean) @ counts[above] / counts.sum())
-
-
-def _quantile(values: NDArray[np.float64], until: NDArray[np.float64] | None, q: float) -> float:
-    """Quantile, interpolated between the two neighbours of its rank; ``until``: how many are up to each value."""
-    rank = q * ((values.size if until is None else float(until[-1])) - 1)
-    places: Any = (math.floor(rank), math.ceil(rank))
-    if until is not None:
-        places = np.searchsorted(until, places, side="right")
-    below, above = values[list(places)].tolist()
-    return float(below + (above - below) * (rank % 1))
 
 
 def local_intensity(region: RegionOfInterest) -> dict[str, float]:

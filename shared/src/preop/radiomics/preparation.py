@@ -271,11 +271,11 @@ def bins_of(values: NDArray[np.float64], discretisation: Discretisation, lower: 
     """Find the bins of values; those of fixed size begin at ``lower``, or at the smallest value."""
     smallest, largest = float(values.min()), float(values.max())
     if isinstance(discretisation, FixedBinSize):
-        start = smallest if lower is None else lower
+        start = smallest if lower is None else float(lower)
         return Bins(start, 1.0, discretisation.width, math.floor((largest - start) / discretisation.width) + 1)
     if smallest == largest:
         return Bins(smallest, 1.0, 1.0, 1)
-    return Bins(smallest, discretisation.count, largest - smallest, discretisation.count)
+    return Bins(smallest, float(discretisation.count), largest - smallest, discretisation.count)
 
 
 def _on_grid(
