@@ -19,12 +19,16 @@ import json
 import math
 import os
 import platform
+import re
 import statistics
 import subprocess
 import sys
 import tempfile
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
+
+from preop.radiomics.catalogue import CATALOGUE
 
 WORKER = Path(__file__).with_name("radiomics_peers.py")
 PEERS = ("pictologics", "flash_radiomics", "pyradiomics", "mirp")
@@ -32,6 +36,18 @@ CASES = (("STS_002", False), ("STS_026", False), ("STS_020", False), ("STS_002",
 """A small, a common and the largest tumour of the public cohort (53,464, 370,901 and 2,334,758 voxels of 1 mm), and two of
 them with three Laplacians of Gaussian and eight wavelets."""
 AGREE = 1e-3
+FILLING = frozenset({"mesh", "based", "exces", "of", "and", "at"})
+"""Words, without a plural's s, that one program writes and the other leaves out."""
+SHORT = {
+    "axis-aligned bounding box": "aabb",
+    "approximate enclosing ellipsoid": "aee",
+    "(runs)": "",
+    "(size zones)": "",
+    "(distance zones)": "",
+    "(dependence)": "",
+    "(neighbourhood differences)": "",
+}
+"""What our catalogue writes in full, or adds to tell families apart."""
 
 
 class Program:
@@ -62,7 +78,7 @@ class Program:
         except BrokenPipeError:
             return None
         found: dict[str, Any] | None = json.loads(answer) if answer else None
-        return found
+        return found if found and found["features"] else None
 
     def close(self) -> None:
         """Let the process end."""
@@ -87,15 +103,25 @@ def main() -> None:
     )
     print("| tumour | program | features | processor | wall | memory | times our processor time | values that agree |")
     print("|---|---|---|---|---|---|---|---|")
+    differences = []
     for patient, filters in CASES:
         folder = arguments.data.resolve() / "sarcoma" / patient
         case = {"image": f"{folder}/CT_image.nii.gz", "mask": f"{folder}/CT_mask.nii.gz", "filters": filters}
-        _print_case(patient + (", 11 maps" if filters else ""), case, pythons, arguments.threads, arguments.runs)
+        differences += _print_case(
+            patient + (", 11 maps" if filters else ""), case, pythons, arguments.threads, arguments.runs
+        )
+    print("\nValues that differ by more than a thousandth:\n")
+    print("\n".join(differences))
     _print_start()
 
 
-def _print_case(name: str, case: dict[str, Any], pythons: dict[str, Path], threads: int, runs: int) -> None:
-    """One row for each program, all of which are started for this case, so that their memory is of it alone."""
+def _print_case(name: str, case: dict[str, Any], pythons: dict[str, Path], threads: int, runs: int) -> list[str]:
+    """One row for each program, all of which are started for this case, so that their memory is of it alone.
+
+    Returns
+    -------
+    Sentences about the values that differ.
+    """
     programs = [Program(program, python, threads) for program, python in pythons.items()]
     answers: dict[str, list[dict[str, Any]]] = {each.name: [] for each in programs}
     for _ in range(runs + 1):
@@ -107,9 +133,12 @@ def _print_case(name: str, case: dict[str, Any], pythons: dict[str, Path], threa
         each.close()
     ours = answers["preop"][-1]["features"]
     ours_s = _median(answers["preop"], "processor_s")
+    differences: list[str] = []
     for program, found in answers.items():
         if len(found) != runs + 1:
+            print(f"| {name} | {program} | - | - | - | - | - | - |", flush=True)
             continue
+        compared, differ = _compared(ours, found[-1]["features"])
         last, processor_s = found[-1], _median(found, "processor_s")
         columns = [
             name,
@@ -119,36 +148,54 @@ def _print_case(name: str, case: dict[str, Any], pythons: dict[str, Path], threa
             f"{_median(found, 'seconds'):.3f} s",
             f"{last['memory_mb']:,.0f} MB",
             f"{processor_s / ours_s:.1f}",
-            "" if program == "preop" else _agreement(ours, last["features"]),
+            "" if program == "preop" else f"{compared - len(differ)} of {compared}" if compared else "-",
         ]
         print("| " + " | ".join(columns) + " |", flush=True)
+        differences += [f"- {name}, {program}: {each}" for each in differ]
+    return differences
 
 
 def _median(answers: list[dict[str, Any]], key: str) -> float:
     return float(statistics.median(each[key] for each in answers[1:]))
 
 
-def _agreement(ours: dict[str, float], theirs: dict[str, float]) -> str:
-    """How many values of theirs, with the standard's tag in their name, are within a thousandth of ours."""
-    # Programs write the tag before a code of the standard or an aggregation, and those with one aggregation leave it out.
-    same = compared = 0
-    for key, value in ours.items():
-        other = next((theirs[each] for each in _names(key) if each in theirs), None)
-        if other is not None and not math.isnan(value):
+def _compared(ours: dict[str, float], theirs: dict[str, float]) -> tuple[int, list[str]]:
+    """How many values have the same name in both, and which of them are not within a thousandth of each other."""
+    by_words = _by_words(theirs)
+    compared, differ = 0, []
+    for words, values in _by_words(ours).items():
+        others = by_words.get(words, [])
+        # One name may stand for several families: both programs list those in the order of the standard.
+        if len(others) != len(values):
+            continue
+        for (name, value), (_, other) in zip(values, others, strict=True):
             compared += 1
-            same += math.isclose(value, other, rel_tol=AGREE, abs_tol=1e-6)
-    return f"{same} of {compared} by name" if compared else "other names"
+            if not math.isclose(value, other, rel_tol=AGREE, abs_tol=1e-6) and not math.isnan(value):
+                differ.append(f"{name} {value:.4g} here, {other:.4g} there")
+    return compared, differ
 
 
-def _names(key: str) -> list[str]:
-    """Names under which other programs may write a value of ours."""
-    tag = key.removesuffix("_3D_comb").removesuffix("_3D_avg").removesuffix("_3D")
-    suffix = key[len(tag) :]
-    return [
-        key,
-        f"{tag}_3d{ {'_3D_comb': '_v_mrg', '_3D_avg': '_avg'}.get(suffix, '') }",
-        *([tag] if suffix == "_3D" else []),
-    ]
+def _by_words(features: dict[str, float]) -> dict[frozenset[str], list[tuple[str, float]]]:
+    found: dict[frozenset[str], list[tuple[str, float]]] = defaultdict(list)
+    for name, value in features.items():
+        found[_words(name)].append((name, value))
+    return found
+
+
+def _words(name: str) -> frozenset[str]:
+    """The words of a feature's name that say what it is, in any order, such as ``{normalised, inverse, difference}``.
+
+    Ours are tags of the standard, as are MIRP's; pictologics writes the standard's names and codes of four characters,
+    and a fraction for a percentage. Tags are told in words.
+    """
+    image, _, feature = name.rpartition("__")
+    tag = re.sub("_(d1|a0|3d|fbs|w25).*", "", feature.lower())
+    described = CATALOGUE[tag].name if tag in CATALOGUE else feature
+    described = re.sub(r"_[A-Z0-9]{3,4}(?=_|$)", "_", described)
+    described = described.replace("'", "").replace("0.", "").replace("Center", "Centre").replace("center", "centre")
+    for long, short in SHORT.items():
+        described = described.replace(long, short)
+    return frozenset(each.removesuffix("s") for each in re.findall("[a-z0-9]+", described.lower())) - FILLING | {image}
 
 
 def _print_start() -> None:

@@ -20,18 +20,18 @@ SIGMAS_MM = (1.0, 2.0, 3.0)
 PASSES = ["".join(passes) for passes in itertools.product("LH", repeat=3)]
 THREADS = int(os.environ.get("OMP_NUM_THREADS", "1"))
 
-Features = Mapping[str, float]
+Features = Mapping[str, float] | None
+"""None where a program does not have the standard's filters."""
 Compute = Callable[[str, str, bool], Features]
 
 
 def preop() -> Compute:
-    """Ours: all three-dimensional features with both aggregations."""
+    """Ours: all three-dimensional features, directions merged."""
     from preop.imaging import read_image
-    from preop.radiomics import Aggregation, Settings, compute_features
+    from preop.radiomics import Settings, compute_features
     from preop.radiomics.filters import LaplacianOfGaussian, SeparableWavelet
 
-    aggregations = (Aggregation.VOLUME_AVERAGED, Aggregation.VOLUME_MERGED)
-    plain = Settings(lower=LOWER, upper=UPPER, aggregations=aggregations)
+    plain = Settings(lower=LOWER, upper=UPPER)
     maps = (*(LaplacianOfGaussian(sigma_mm=s) for s in SIGMAS_MM), *(SeparableWavelet(passes=p) for p in PASSES))
     filtered = plain.model_copy(update={"filters": maps})
 
@@ -43,11 +43,12 @@ def preop() -> Compute:
 
 
 def pictologics() -> Compute:
-    """All features of pictologics: one configuration for the image and one for each map."""
+    """All features of pictologics, directions merged: one configuration for the image and one for each map."""
     from pictologics import RadiomicsPipeline  # type: ignore[import-not-found]
 
     def configuration(*before: dict[str, Any], discretise: dict[str, Any], families: list[str]) -> list[dict[str, Any]]:
-        resample = {"new_spacing": (1.0, 1.0, 1.0), "interpolation": "linear", "round_intensities": True}
+        resample = {"new_spacing": (1.0, 1.0, 1.0), "interpolation": "linear"}
+        resample |= {"mask_interpolation": "linear", "round_intensities": True}
         extract: dict[str, Any] = {"families": families}
         if "morphology" in families:
             extract |= {"include_spatial_intensity": True, "include_local_intensity": True}
@@ -98,31 +99,31 @@ def pictologics() -> Compute:
 
 
 def mirp() -> Compute:
-    """All features of MIRP with its defaults, by which it estimates Moran's I and Geary's C from samples."""
+    """All features of MIRP, directions merged, with its defaults, by which it estimates Moran's I and Geary's C from samples."""
     import logging
 
     from mirp import extract_features  # type: ignore[import-not-found]
 
     logging.disable()
     tags = {"morph", "loc", "stat", "ivh", "ih", "cm", "rlm", "szm", "dzm", "ngt", "ngl"}
-    spatial = ["3d_average", "3d_volume_merge"]
 
     def compute(image: str, mask: str, filters: bool) -> Features:  # noqa: FBT001
         if filters:
-            raise NotImplementedError
+            return None
         table = extract_features(
             image=image,
             mask=mask,
             image_modality="CT",
             new_spacing=1.0,
+            spline_order=1,
             anti_aliasing=False,
             resegmentation_method="threshold",
             resegmentation_intensity_range=[LOWER, UPPER],
             base_discretisation_method="fixed_bin_size",
             base_discretisation_bin_width=BIN_WIDTH,
             base_feature_families="all",
-            glcm_spatial_method=spatial,
-            glrlm_spatial_method=spatial,
+            glcm_spatial_method="3d_volume_merge",
+            glrlm_spatial_method="3d_volume_merge",
         )[0]
         return {str(key): float(table[key].iloc[0]) for key in table.columns if str(key).split("_")[0] in tags}
 
@@ -157,7 +158,7 @@ def _of_extractor(extractor: Callable[..., Any], **own: Any) -> Compute:
 
     def compute(image: str, mask: str, filters: bool) -> Features:  # noqa: FBT001
         if filters:
-            raise NotImplementedError
+            return None
         found = made.execute(image, mask)
         return {key: float(value) for key, value in found.items() if key.startswith("original_")}
 

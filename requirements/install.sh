@@ -45,4 +45,6 @@ speaking=$!
 trap 'kill $speaking 2>/dev/null || true' EXIT
 .venv/bin/pip install --quiet --disable-pip-version-check ${source[@]+"${source[@]}"} --no-deps --require-hashes --requirement "$lock"
 .venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+# Loops over voxels are compiled now: an isolated process keeps nothing, and would compile them for each case.
+if .venv/bin/python -c 'import numba' 2>/dev/null; then .venv/bin/python -m preop.radiomics.warm_up >/dev/null; fi
 wanted "$1" >".venv/installed-$1"

@@ -15,6 +15,7 @@ FLOORS = {
     "atomic": 0,
     "errors": 0,
     "progress": 0,
+    "wording": 0,
     "folders": 2,
     "tables": 1,
     "toml": 1,

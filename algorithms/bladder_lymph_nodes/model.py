@@ -155,6 +155,10 @@ def load_model(folder: Path, algorithm: Algorithm) -> Model:
     if problem := _contradiction(info, details):
         raise InvalidModelError(f"The model in {folder} is damaged: {MODEL_FILE}, {problem}.")
     description = read_description(folder, DESCRIPTION_FILE, Description)
+    if missing := sorted(NetworkSettings.model_fields.keys() - description.network.model_fields_set):
+        raise InvalidModelError(
+            f"The model in {folder} is damaged: {DESCRIPTION_FILE}, network.{missing[0]}: Field required."
+        )
     encoder = None
     if description.network.instances == "features":
         encoder = read_description(folder, ENCODER_FILE, GivenEncoder)

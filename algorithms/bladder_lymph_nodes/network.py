@@ -102,9 +102,9 @@ class MeasuresEncoder(nn.Module):
 class Signs(nn.Module):
     """Signs of metastasis from what is measured of a node, each of which rises with the suspicion; it has no weights.
 
-    Size, roundness, density and infiltrated fat: as they are, and how far each lies above the usual node, so that a
-    weighted sum can rise more steeply there. A dark part speaks for necrosis or for a fatty hilum, so it is left out of
-    what can only raise the probability, but for a node without any: dense throughout.
+    Size, roundness, density at its 90th and 10th percentile and infiltrated fat: each as it is, and how far it lies above
+    the usual node, so that a weighted sum can rise more steeply there. A dense 10th percentile means a node without a
+    fatty hilum; necrosis lowers it too, so that it cannot raise the probability here.
     """
 
     features = 12

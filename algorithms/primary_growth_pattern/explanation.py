@@ -24,7 +24,7 @@ from .score_card import HOT_SPOT_MM2, Item
 
 SHOWN_TILES = 10
 MAX_ARTEFACT_FRACTION = 0.25
-"""Share of the tissue under ink, folded or out of focus from which a reader is warned."""
+"""Share of the tissue under ink, folded or out of focus above which an assessment is limited."""
 MAX_BACKGROUND_FRACTION = 1 / 3
 """Share of a given mask on background: 0.27 in one that is drawn round the tissue generously (the bundled case)."""
 
@@ -124,10 +124,12 @@ def assess(seen: Examined, likeness: Likeness, model: Model, *, card_says: bool)
             "No item of the score card that has a weight could be assessed: the score card gives no likelihood, and the "
             "combined one is that of the tiles alone."
         )
-    elif missing:
-        limits.append(f"Items of the score card that could not be assessed: {', '.join(missing)}.")
+    if missing:
+        limits.append(f"Items of the score card that were not assessed, and have no weight: {', '.join(missing)}.")
     if seen.artefact_fraction > MAX_ARTEFACT_FRACTION:
-        limits.append(f"{seen.artefact_fraction:.0%} of the tissue is under ink, folded or out of focus.")
+        limits.append(
+            f"{seen.artefact_fraction:.0%} of the tissue is under ink, folded or out of focus, and was not examined."
+        )
     if seen.background_fraction > MAX_BACKGROUND_FRACTION:
         limits.append(
             f"{seen.background_fraction:.0%} of the given mask lies on what looks like background: check that it marks the "
@@ -193,22 +195,14 @@ def _written(item: Item) -> str:
 def _warnings(decisions: Mapping[str, str], seen: Examined, model: Model) -> list[str]:
     """Say what a reader should know before trusting the numbers."""
     learned, number = model.description, len(seen.tiles.tiling)
-    artefacts = seen.artefact_fraction
     warnings = []
     if NO_DECISION not in (decisions[CARD], decisions[TILES]) and decisions[CARD] != decisions[TILES]:
         warnings.append(
             f"The two models disagree: {decisions[CARD]} by the score card, {decisions[TILES]} by the tiles."
         )
-    if missing := [item.title.lower() for item in seen.card.of_the_slide if not item.assessed]:
-        warnings.append(f"Not assessed, and of no weight in the likelihood: {', '.join(missing)}.")
-    if artefacts > MAX_ARTEFACT_FRACTION:
+    if number > learned.max_tiles:
         warnings.append(
-            f"{artefacts:.0%} of the tissue is covered by ink, folded or out of focus, and was not examined."
-        )
-    if not learned.min_tiles <= number <= learned.max_tiles:
-        warnings.append(
-            f"The slide has {number} tiles of tissue; slides that the model was trained on had {learned.min_tiles} to "
-            f"{learned.max_tiles}."
+            f"The slide has {number} tiles of tissue, more than any slide of the training: {learned.max_tiles} or fewer."
         )
     weighted = {weight.item for weight in model.card.weights}
     if idle := [

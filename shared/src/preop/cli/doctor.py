@@ -18,6 +18,7 @@ from preop.errors import PreopError
 from preop.grandchallenge.algorithm import Algorithm
 from preop.report.case.printing import find_browser
 from preop.study import read_model_info
+from preop.wording import counted
 
 # One package of each lock that no smaller lock holds.
 LOCKS = {
@@ -123,7 +124,7 @@ def examine() -> Iterator[Finding]:
         folder = algorithm.folder
         try:
             info = read_model_info(folder / "model", algorithm, None)
-            found = f"trained {info.created} on {info.training_data.patients} patients"
+            found = f"trained {info.created} on {counted(info.training_data.patients, 'patient')}"
             yield Finding(f"model: {algorithm.name}", works=True, found=found)
         except PreopError as error:
             remedy = f"preop train {algorithm.name} --cohort cohort.csv --model {folder / 'model'}"
@@ -148,4 +149,4 @@ def _engines() -> Iterator[Finding]:
 
 def _size() -> str:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    return f"{os.cpu_count()} cores, {memory:.0f} GB"
+    return f"{counted(os.cpu_count() or 1, 'core')}, {memory:.0f} GB"

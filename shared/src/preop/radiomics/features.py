@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Collection
+from collections import defaultdict
+from collections.abc import Callable, Collection, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from functools import partial
 
 from preop.imaging import Image, bounding_box
@@ -71,21 +71,31 @@ def compute_features(
         *([partial(shape, region.trimmed), partial(autocorrelation, region)] if Family.MORPHOLOGY in wanted else []),
         *([partial(local_intensity, region)] if Family.LOCAL_INTENSITY in wanted else []),
         partial(_of_intensities, region.trimmed, settings, wanted),
-        *(partial(_of_response, each, region, settings, wanted & RESPONSE_FAMILIES) for each in settings.filters),
     ]
+    groups: dict[Hashable, list[Filter]] = defaultdict(list)
+    for each in settings.filters:
+        groups[each.kind, each.beginning].append(each)
+    of_group = partial(_of_responses, region=region, settings=settings, wanted=wanted & RESPONSE_FAMILIES)
     with ThreadPoolExecutor(threads or min(_cores(), 4)) as pool:
-        for values in pool.map(lambda task: task(), tasks):
+        of_image, of_groups = pool.map(lambda task: task(), tasks), pool.map(of_group, groups.values())
+        for values in of_image:
             found |= values
+        of_responses = {name: values for group in of_groups for name, values in group.items()}
+    for each in settings.filters:
+        found |= {f"{each.name}{FILTER_SEPARATOR}{tag}": value for tag, value in of_responses[each.name].items()}
     return found
 
 
-def _of_response(
-    each: Filter, region: RegionOfInterest, settings: Settings, wanted: Collection[Family]
-) -> dict[str, float]:
-    """Features of the response map of a filter."""
-    response = each.within(Image(region.intensities, region.geometry), bounding_box(region.morphological))
-    values = _of_intensities(replace(region.trimmed, intensities=response), settings.of_responses, wanted)
-    return {f"{each.name}{FILTER_SEPARATOR}{tag}": value for tag, value in values.items()}
+def _of_responses(
+    filters: Sequence[Filter], region: RegionOfInterest, settings: Settings, wanted: Collection[Family]
+) -> dict[str, dict[str, float]]:
+    """Features of the response maps of filters that begin alike, by the filter's name."""
+    image, box, trimmed = Image(region.intensities, region.geometry), bounding_box(region.morphological), region.trimmed
+    of_responses = settings.of_responses
+    return {
+        each.name: _of_intensities(trimmed.with_intensities(response), of_responses, wanted)
+        for each, response in filters[0].together(filters, image, box, trimmed.intensity)
+    }
 
 
 def _cores() -> int:
@@ -120,4 +130,4 @@ def _of_intensities(region: RegionOfInterest, settings: Settings, wanted: Collec
     # The compiler behind the textures takes a third of a second to import.
     from preop.radiomics.textures import textures
 
-    return found | textures(grey_levels, region.morphological, wanted, settings.aggregations)
+    return found | textures(grey_levels, region.layouts, wanted, settings.aggregations)

@@ -13,26 +13,86 @@ from numpy.typing import NDArray
 
 from preop.radiomics.compilation import compiled
 
-BLOCK = 128
-"""Voxels of a row that are convolved at a time: with those beside them they fit a processor's smallest cache."""
+LANES = 16
+"""Sums that are kept side by side."""
+SUMMANDS = 2048
+"""Numbers that are added up before their sum is added to that of the others."""
 
-Levels = NDArray[np.int16]
+Levels = NDArray[np.uint16]
 Offsets = NDArray[np.int64]
 Counts = NDArray[np.int64]
 
 
 @compiled
-def occupied_rows(levels: Levels, width: int) -> Offsets:
+def fill_levels(
+    values: NDArray[np.float64],
+    places: NDArray[np.intp],
+    start: float,
+    factor: float,
+    width: float,
+    count: int,
+    levels: Levels,
+) -> None:
+    """Write the bin of each value to its place; the bins are those of ``preparation.Bins``."""
+    for n in range(values.size):
+        levels[places[n]] = min(int(factor * (values[n] - start) / width) + 1, count)
+
+
+@compiled
+def count_bins(values: NDArray[np.float64], start: float, factor: float, width: float, count: int) -> Counts:
+    """Count the values of each bin, from bin 0, which has none."""
+    found = np.zeros(count + 1, dtype=np.int64)
+    for n in range(values.size):
+        found[min(int(factor * (values[n] - start) / width) + 1, count)] += 1
+    return found
+
+
+@compiled
+def central_sums(
+    values: NDArray[np.float64], counts: NDArray[np.float64], mean: float, median: float
+) -> NDArray[np.float64]:
+    """Sum the second, third, fourth and absolute power of differences from the mean, and those from the median."""
+    # Side by side and block by block: quick, and little is lost in rounding.
+    total, lanes = np.zeros(5), np.zeros((5, LANES))
+    for block in range(0, values.size, SUMMANDS):
+        lanes[:] = 0.0
+        end = min(block + SUMMANDS, values.size)
+        whole = end - (end - block) % LANES
+        for first in range(block, whole, LANES):
+            for k in range(LANES):
+                weight, difference = counts[first + k], values[first + k] - mean
+                square = difference * difference
+                lanes[0, k] += weight * square
+                lanes[1, k] += weight * (square * difference)
+                lanes[2, k] += weight * (square * square)
+                lanes[3, k] += weight * abs(difference)
+                lanes[4, k] += weight * abs(values[first + k] - median)
+        for n in range(whole, end):
+            weight, difference = counts[n], values[n] - mean
+            square = difference * difference
+            lanes[0, 0] += weight * square
+            lanes[1, 0] += weight * (square * difference)
+            lanes[2, 0] += weight * (square * square)
+            lanes[3, 0] += weight * abs(difference)
+            lanes[4, 0] += weight * abs(values[n] - median)
+        for power in range(5):
+            for k in range(LANES):
+                total[power] += lanes[power, k]
+    return total
+
+
+@compiled
+def occupied_rows(inside: NDArray[np.bool_], width: int) -> Offsets:
     """Find the rows that hold voxels (n, 2): where the first of them lies, and where it ends behind the last."""
-    found = np.empty((levels.size // width, 2), dtype=np.int64)
+    found = np.empty((inside.size // width, 2), dtype=np.int64)
     n = 0
-    for row in range(levels.size // width):
+    for row in range(inside.size // width):
         first = row * width
         after = first + width
-        while first < after and levels[first] == 0:
+        while first < after and not inside[first]:
             first += 1
         if first < after:
-            while levels[after - 1] == 0:
+            while not inside[after - 1]:
                 after -= 1
             found[n, 0] = first
             found[n, 1] = after
@@ -41,39 +101,74 @@ def occupied_rows(levels: Levels, width: int) -> Offsets:
 
 
 @compiled
-def cooccurrences(levels: Levels, rows: Offsets, offsets: Offsets, count: int) -> Counts:
-    """Count pairs of neighbours (direction, grey level, grey level of the neighbour), levels from index 0."""
-    # What lies outside counts as level 0, which is left out in the end: quicker than to ask each time.
-    found = np.zeros((offsets.size, count + 1, count + 1), dtype=np.int64)
+def neighbours_inside(inside: NDArray[np.bool_], rows: Offsets, neighbours: Offsets) -> NDArray[np.uint16]:
+    """Count the neighbours of each voxel that are inside."""
+    found = np.zeros(inside.size, dtype=np.uint16)
     for row in range(len(rows)):
-        for voxel in range(rows[row, 0], rows[row, 1]):
-            level = levels[voxel]
-            if level > 0:
-                for direction in range(offsets.size):
-                    found[direction, level, levels[voxel + offsets[direction]]] += 1
-    return found[:, 1:, 1:].copy()
+        first, after = rows[row]
+        present = found[first:after]
+        for k in range(neighbours.size):
+            other = inside[first + neighbours[k] : after + neighbours[k]]
+            for x in range(present.size):
+                present[x] += other[x]
+    return found
 
 
 @compiled
-def run_lengths(levels: Levels, rows: Offsets, offsets: Offsets, count: int, longest: int) -> Counts:
-    """Count runs of one grey level (direction, grey level, length), levels and lengths from index 0."""
-    found = np.zeros((offsets.size, count + 1, longest + 1), dtype=np.int64)
-    lengths = np.zeros(levels.size, dtype=np.int16)
+def cooccurrences(levels: Levels, rows: Offsets, offsets: Offsets, count: int, matrices: int) -> Counts:
+    """Count pairs of neighbours (matrix, grey level, grey level of the neighbour), levels from index 0.
+
+    There is a matrix for each direction, or one for all.
+    """
+    # What lies outside counts as level 0, which is left out in the end: quicker than to ask each time.
+    found = np.zeros((matrices, (count + 1) * (count + 1)), dtype=np.uint32)
+    start = np.empty(_longest(rows), dtype=np.uint64)
+    for row in range(len(rows)):
+        first, after = rows[row]
+        own = levels[first:after]
+        for x in range(own.size):
+            start[x] = np.uint64(own[x]) * np.uint64(count + 1)
+        for direction in range(offsets.size):
+            matrix = found[min(direction, matrices - 1)]
+            other = levels[first + offsets[direction] : after + offsets[direction]]
+            for x in range(own.size):
+                matrix[start[x] + np.uint64(other[x])] += 1
+    return found.reshape(matrices, count + 1, count + 1)[:, 1:, 1:].astype(np.int64)
+
+
+@compiled
+def run_lengths(levels: Levels, rows: Offsets, offsets: Offsets, count: int, longest: int, matrices: int) -> Counts:
+    """Count runs of one grey level (matrix, grey level, length), levels and lengths from index 0.
+
+    There is a matrix for each direction, or one for all.
+    """
+    # Each voxel is counted with the length that its run has reached, without a branch, for whether a run ends is what no
+    # processor foresees: as many runs reach a length as voxels are counted with it.
+    width = longest + 2
+    reached = np.zeros((matrices, (count + 1) * width), dtype=np.uint32)
+    lengths = np.zeros(levels.size, dtype=np.uint16)
     for direction in range(offsets.size):
         step = offsets[direction]
-        of_direction = found[direction]
+        matrix = reached[min(direction, matrices - 1)]
         for row in range(len(rows)):
             first, after = rows[row]
             own, before = levels[first:after], levels[first - step : after - step]
-            following = levels[first + step : after + step]
             length, length_before = lengths[first:after], lengths[first - step : after - step]
-            # Without a branch, for whether a run ends is what no processor foresees. What is counted of level 0 is left
-            # out in the end, and of length 0 there is nothing.
             for x in range(own.size):
-                length[x] = length_before[x] * (own[x] == before[x]) + 1
+                length[x] = length_before[x] * np.uint16(own[x] == before[x]) + np.uint16(1)
             for x in range(own.size):
-                of_direction[own[x], length[x]] += own[x] != following[x]
-    return found[:, 1:, 1:].copy()
+                matrix[np.uint64(own[x]) * np.uint64(width) + np.uint64(length[x])] += 1
+    # What is counted of level 0 is left out, and of length 0 there is nothing.
+    inside = reached.reshape(matrices, count + 1, width)[:, 1:, 1:].astype(np.int64)
+    return inside[:, :, :-1] - inside[:, :, 1:]
+
+
+@compiled
+def _longest(rows: Offsets) -> int:
+    longest = 0
+    for row in range(len(rows)):
+        longest = max(longest, rows[row, 1] - rows[row, 0])
+    return longest
 
 
 @compiled
@@ -90,64 +185,80 @@ def _join(joined_to: NDArray[np.int32], one: int, other: int) -> None:
 
 @compiled
 def zones(
-    levels: Levels, rows: Offsets, rows_before: Offsets, distances: NDArray[np.int32]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Find connected voxels of one grey level: for each zone its level, its size, and its smallest distance.
+    levels: Levels,
+    rows: Offsets,
+    before: Offsets,
+    nearest: NDArray[np.int8],
+    others: NDArray[np.uint16],
+    distances: NDArray[np.int32],
+) -> NDArray[np.int64]:
+    """Find connected voxels of one grey level (3, n): for each zone its level, its size, and its smallest distance.
 
     Parameters
     ----------
-    rows_before
-        Distances in memory back to the rows that touch a row and come before it; the first touches all the others.
+    before
+        Distances in memory back to the neighbours that come before a voxel.
+    nearest, others
+        By which of those have the voxel's level, as bits: one of them, and a bit for one of each group of them that is
+        not joined with it already.
     """
-    most = 0
+    label, joined_to = np.zeros(levels.size, dtype=np.int32), np.empty(levels.size, dtype=np.int32)
+    label_levels, sizes = np.empty(levels.size, dtype=np.uint16), np.empty(levels.size, dtype=np.int32)
+    smallest = np.empty(levels.size, dtype=np.int32)
+    same = np.empty(_longest(rows), dtype=np.uint16)
+    labels = 0
     for row in range(len(rows)):
-        for voxel in range(rows[row, 0], rows[row, 1]):
-            most += levels[voxel] != levels[voxel - 1]
-    # Pieces of zones along a row, joined to those they touch in the rows before.
-    piece_of, joined_to = np.empty(levels.size, dtype=np.int32), np.empty(most, dtype=np.int32)
-    piece_levels, sizes = np.empty(most, dtype=np.int64), np.zeros(most, dtype=np.int64)
-    smallest = np.empty(most, dtype=np.int64)
-    piece = -1
-    for row in range(len(rows)):
-        for voxel in range(rows[row, 0], rows[row, 1]):
-            level = levels[voxel]
-            if level == 0:
+        first, after = rows[row]
+        own = levels[first:after]
+        for x in range(own.size):
+            same[x] = 0
+        for k in range(before.size):
+            other = levels[first - before[k] : after - before[k]]
+            bit = np.uint16(1 << k)
+            for x in range(own.size):
+                same[x] |= bit * np.uint16(own[x] == other[x])
+        for x in range(own.size):
+            if own[x] == 0:
                 continue
-            goes_on = levels[voxel - 1] == level
-            if not goes_on:
-                piece += 1
-                joined_to[piece] = piece
-                piece_levels[piece] = level
-                smallest[piece] = distances[voxel]
-            piece_of[voxel] = piece
-            sizes[piece] += 1
-            smallest[piece] = min(smallest[piece], distances[voxel])
-            behind = voxel - rows_before[0]
-            if levels[behind] == level:
-                # It touches all other neighbours that come before, which are joined to it already.
-                if not (goes_on and levels[behind - 1] == level):
-                    _join(joined_to, piece, piece_of[behind])
+            voxel = first + x
+            bits = same[x]
+            if bits == 0:
+                label[voxel] = labels
+                joined_to[labels] = labels
+                label_levels[labels] = own[x]
+                sizes[labels] = 1
+                smallest[labels] = distances[voxel]
+                labels += 1
                 continue
-            ends = levels[voxel + 1] != level
-            for k in range(rows_before.size):
-                other = voxel - rows_before[k]
-                if levels[other] == level:
-                    if not (goes_on and levels[other - 1] == level):
-                        _join(joined_to, piece, piece_of[other])
-                    continue
-                # The voxels beside this one along the row join what is straight behind them.
-                if not goes_on and levels[other - 1] == level:
-                    _join(joined_to, piece, piece_of[other - 1])
-                if ends and levels[other + 1] == level:
-                    _join(joined_to, piece, piece_of[other + 1])
+            mine = label[voxel - before[nearest[bits]]]
+            label[voxel] = mine
+            sizes[mine] += 1
+            smallest[mine] = min(smallest[mine], distances[voxel])
+            rest = others[bits]
+            k = 0
+            while rest != 0:
+                if rest & 1:
+                    _join(joined_to, mine, label[voxel - before[k]])
+                rest >>= 1
+                k += 1
     # Each is joined to an earlier one, so that going backwards each is complete when it is handed on.
-    for later in range(piece, -1, -1):
+    whole = 0
+    for later in range(labels - 1, -1, -1):
         root = joined_to[later]
         if root != later:
             sizes[root] += sizes[later]
             smallest[root] = min(smallest[root], smallest[later])
-    whole = joined_to[: piece + 1] == np.arange(piece + 1)
-    return piece_levels[: piece + 1][whole], sizes[: piece + 1][whole], smallest[: piece + 1][whole]
+        else:
+            whole += 1
+    found = np.empty((3, whole), dtype=np.int64)
+    zone = 0
+    for n in range(labels):
+        if joined_to[n] == n:
+            found[0, zone] = label_levels[n]
+            found[1, zone] = sizes[n]
+            found[2, zone] = smallest[n]
+            zone += 1
+    return found
 
 
 @compiled
@@ -171,9 +282,9 @@ def border_distances(inside: NDArray[np.bool_], axes: Offsets) -> NDArray[np.int
 
 @compiled
 def neighbourhoods(
-    levels: Levels, rows: Offsets, neighbours: Offsets, count: int
+    levels: Levels, rows: Offsets, neighbours: Offsets, present: NDArray[np.uint16], count: int
 ) -> tuple[Counts, NDArray[np.float64], Counts]:
-    """Compare each voxel with its neighbours.
+    """Compare each voxel with its neighbours, of which ``present`` are inside.
 
     Returns
     -------
@@ -183,26 +294,28 @@ def neighbourhoods(
     occupied = np.zeros(count, dtype=np.int64)
     differences = np.zeros(count, dtype=np.float64)
     dependences = np.zeros((count, neighbours.size + 1), dtype=np.int64)
+    longest = _longest(rows)
+    # 16 bits hold the sum of 26 levels of at most 1024.
+    totals, sames = np.empty(longest, dtype=np.uint16), np.empty(longest, dtype=np.uint16)
     for row in range(len(rows)):
         first, after = rows[row]
         own = levels[first:after]
-        # 16 bits hold the sum of 26 levels of at most 1024.
-        total = np.zeros(own.size, dtype=np.int16)
-        present = np.zeros(own.size, dtype=np.int16)
-        same = np.zeros(own.size, dtype=np.int16)
+        total, same = totals[: own.size], sames[: own.size]
+        for x in range(own.size):
+            total[x] = 0
+            same[x] = 0
         for k in range(neighbours.size):
             other = levels[first + neighbours[k] : after + neighbours[k]]
             for x in range(own.size):
                 total[x] += other[x]
-                present[x] += other[x] > 0
                 same[x] += other[x] == own[x]
         for x in range(own.size):
             if own[x] > 0:
                 level = own[x] - 1
                 dependences[level, same[x]] += 1
-                if present[x] > 0:
+                if present[first + x] > 0:
                     occupied[level] += 1
-                    differences[level] += abs(own[x] - total[x] / present[x])
+                    differences[level] += abs(own[x] - total[x] / present[first + x])
     return occupied, differences, dependences
 
 
@@ -309,69 +422,3 @@ def cube_kinds(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
                     found[face | following << 1] += 1
                 face = following
     return found
-
-
-@compiled
-def convolution(
-    voxels: NDArray[np.float64],
-    kernel: NDArray[np.float64],
-    sense: int,
-    source: Offsets,
-    found: NDArray[np.float64],
-) -> None:
-    """Convolve along the second of three axes.
-
-    Parameters
-    ----------
-    voxels
-        The image.
-    kernel
-        Of odd length, in the order in which it is laid over the image.
-    sense
-        1 where the kernel is symmetric, -1 where it is so but for the sign, 0 otherwise.
-    source
-        Which place along the axis each place that the kernel is laid over is taken from: those of the response, and
-        half a kernel on both sides; -1 where it is 0.
-    found
-        Where the response goes; memory from numpy's own allocation is quicker than from here.
-    """
-    depth, length, width = found.shape
-    half = kernel.size // 2
-    block = min(width, BLOCK)
-    extended = np.zeros((length + 2 * half, block), dtype=np.float64)
-    line = np.zeros(block, dtype=np.float64)
-    for z in range(depth):
-        for first in range(0, width, block):
-            n = min(block, width - first)
-            for place in range(len(extended)):
-                if source[place] >= 0:
-                    for x in range(n):
-                        extended[place, x] = voxels[z, source[place], first + x]
-            for place in range(length):
-                if sense == 0:
-                    last = extended[place + 2 * half]
-                    for x in range(block):
-                        line[x] = kernel[2 * half] * last[x]
-                    for k in range(2 * half):
-                        part = extended[place + k]
-                        if kernel[k] != 0:
-                            for x in range(block):
-                                line[x] += kernel[k] * part[x]
-                else:
-                    middle = extended[place + half]
-                    for x in range(block):
-                        line[x] = kernel[half] * middle[x]
-                    # Two pairs at a time, for what is read and written costs more than what is computed.
-                    for k in range(0, half - 1, 2):
-                        a, b = extended[place + k], extended[place + 2 * half - k]
-                        c, d = extended[place + k + 1], extended[place + 2 * half - k - 1]
-                        for x in range(block):
-                            line[x] = (line[x] + kernel[k] * (a[x] + sense * b[x])) + kernel[k + 1] * (
-                                c[x] + sense * d[x]
-                            )
-                    if half % 2:
-                        a, b = extended[place + half - 1], extended[place + half + 1]
-                        for x in range(block):
-                            line[x] += kernel[half - 1] * (a[x] + sense * b[x])
-                for x in range(n):
-                    found[z, place, first + x] = line[x]

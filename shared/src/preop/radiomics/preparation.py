@@ -7,8 +7,10 @@ interpolation of image and mask on a common grid, rounding, re-segmentation, dis
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
-from typing import Any
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +29,9 @@ from preop.imaging import (
 from preop.imaging.regions import Box
 from preop.radiomics.perturbations import Perturbation
 from preop.radiomics.settings import Discretisation, FixedBinSize, Settings
+
+if TYPE_CHECKING:
+    from preop.radiomics.lattices import Layouts
 
 Mask = NDArray[np.bool_]
 
@@ -64,12 +69,25 @@ class RegionOfInterest:
         """Distance between voxel centres in mm, (z, y, x)."""
         return self.geometry.spacing_mm
 
-    @property
+    @cached_property
+    def places(self) -> NDArray[np.intp]:
+        """Where in memory the voxels of the re-segmented region lie."""
+        return np.flatnonzero(self.intensity)
+
+    @cached_property
     def values(self) -> NDArray[np.float64]:
         """Intensities of the re-segmented region, one a voxel."""
-        return self.intensities[self.intensity]
+        return np.asarray(self.intensities.ravel()[self.places])
 
-    @property
+    @cached_property
+    def layouts(self) -> Layouts:
+        """How the compiled loops see the region."""
+        # The compiler behind the loops takes a third of a second to import.
+        from preop.radiomics.lattices import Layouts
+
+        return Layouts(self.intensity, self.morphological)
+
+    @cached_property
     def trimmed(self) -> RegionOfInterest:
         """The same without the image around the region."""
         box = bounding_box(self.morphological)
@@ -79,6 +97,22 @@ class RegionOfInterest:
             np.ascontiguousarray(self.intensity[box]),
             crop_geometry(self.geometry, box),
         )
+
+    def with_intensities(self, intensities: NDArray[np.float64]) -> RegionOfInterest:
+        """Take the same region from another image; what follows from the region alone is not computed again."""
+        other = replace(self, intensities=intensities)
+        vars(other).update(places=self.places, layouts=self.layouts)
+        return other
+
+
+@dataclass(frozen=True)
+class Bins:
+    """Bins from 1 to ``count``: that of a value is ``factor * (value - start) / width``, rounded down, and 1."""
+
+    start: float
+    factor: float
+    width: float
+    count: int
 
 
 @dataclass(frozen=True)
@@ -93,8 +127,13 @@ class GreyLevels:
         Number of grey levels, including those that no voxel has.
     """
 
-    levels: NDArray[np.int16]
+    levels: NDArray[np.uint16]
     count: int
+
+    @cached_property
+    def counts(self) -> NDArray[np.intp]:
+        """Number of voxels of each grey level, from 1."""
+        return np.bincount(self.levels.ravel(), minlength=self.count + 1)[1:]
 
 
 def prepare(
@@ -199,6 +238,9 @@ def discretise(region: RegionOfInterest, settings: Settings) -> GreyLevels:
     InvalidInputError
         If the levels would be more than 1024, or intensities that should be grey levels are not whole numbers from 1.
     """
+    # The compiler behind the loop takes a third of a second to import.
+    from preop.radiomics import kernels
+
     values = region.values
     if settings.discretisation is None:
         if values.min() < 1 or (values != np.rint(values)).any():
@@ -206,32 +248,27 @@ def discretise(region: RegionOfInterest, settings: Settings) -> GreyLevels:
                 f"Intensities from {values.min():g} to {values.max():g} are not grey levels (whole numbers from 1); "
                 "set a discretisation."
             )
-        bins, count = values, int(values.max())
+        bins = Bins(1.0, 1.0, 1.0, int(values.max()))
     else:
-        bins, count = discrete(values, settings.discretisation, settings.lower)
-    if count > MAX_GREY_LEVELS:
+        bins = bins_of(values, settings.discretisation, settings.lower)
+    if bins.count > MAX_GREY_LEVELS:
         raise InvalidInputError(
-            f"The region would have {count} grey levels; expected at most {MAX_GREY_LEVELS}: use wider bins."
+            f"The region would have {bins.count} grey levels; expected at most {MAX_GREY_LEVELS}: use wider bins."
         )
-    levels = np.zeros(region.intensity.shape, dtype=np.int16)
-    levels[region.intensity] = bins
-    return GreyLevels(levels, count)
+    levels = np.zeros(region.intensity.shape, dtype=np.uint16)
+    kernels.fill_levels(values, region.places, bins.start, bins.factor, bins.width, bins.count, levels.ravel())
+    return GreyLevels(levels, bins.count)
 
 
-def discrete(
-    values: NDArray[np.float64], discretisation: Discretisation, lower: float | None
-) -> tuple[NDArray[np.float64], int]:
-    """Bin numbers from 1 and their largest; bins of fixed size begin at ``lower``, or at the smallest value."""
-    smallest, largest = values.min(), values.max()
+def bins_of(values: NDArray[np.float64], discretisation: Discretisation, lower: float | None) -> Bins:
+    """Find the bins of values; those of fixed size begin at ``lower``, or at the smallest value."""
+    smallest, largest = float(values.min()), float(values.max())
     if isinstance(discretisation, FixedBinSize):
         start = smallest if lower is None else lower
-        bins = np.floor((values - start) / discretisation.width) + 1
-        return bins, int(bins.max())
+        return Bins(start, 1.0, discretisation.width, math.floor((largest - start) / discretisation.width) + 1)
     if smallest == largest:
-        return np.ones_like(values), 1
-    count = discretisation.count
-    bins = np.floor(count * (values - smallest) / (largest - smallest)) + 1
-    return np.minimum(bins, count), count
+        return Bins(smallest, 1.0, 1.0, 1)
+    return Bins(smallest, discretisation.count, largest - smallest, discretisation.count)
 
 
 def _on_grid(

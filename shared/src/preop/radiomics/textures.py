@@ -13,13 +13,12 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from preop.radiomics import kernels
 from preop.radiomics.catalogue import tags_of
 from preop.radiomics.glcm import cooccurrence_features
-from preop.radiomics.lattices import Lattice, slice_lattices, volume_lattice
+from preop.radiomics.lattices import Lattice, Layouts
 from preop.radiomics.level_property import level_property_features
 from preop.radiomics.ngtdm import tone_difference_features
-from preop.radiomics.preparation import GreyLevels, Mask
+from preop.radiomics.preparation import GreyLevels
 from preop.radiomics.settings import Aggregation, Family
 
 Number = TypeVar("Number", np.int64, np.float64)
@@ -28,7 +27,7 @@ Counts = NDArray[np.int64]
 
 
 def textures(
-    grey_levels: GreyLevels, inside: Mask, families: Collection[Family], aggregations: Collection[Aggregation]
+    grey_levels: GreyLevels, layouts: Layouts, families: Collection[Family], aggregations: Collection[Aggregation]
 ) -> dict[str, float]:
     """Compute texture features.
 
@@ -36,8 +35,8 @@ def textures(
     ----------
     grey_levels
         The discretised, re-segmented region.
-    inside
-        The region as drawn, from whose border distance zones measure.
+    layouts
+        Where the voxels lie.
     families
         What to compute; families other than textures are passed over.
     aggregations
@@ -52,8 +51,8 @@ def textures(
         dimension: [aggregation for aggregation in aggregations if aggregation.dimension == dimension]
         for dimension in dict.fromkeys(aggregation.dimension for aggregation in aggregations)
     }
-    slices = [] if set(of_dimension) == {"3D"} else list(slice_lattices(grey_levels, inside))
-    volume = [volume_lattice(grey_levels, inside)] if "3D" in of_dimension else []
+    slices = [] if set(of_dimension) == {"3D"} else layouts.slices(grey_levels)
+    volume = [layouts.volume(grey_levels)] if "3D" in of_dimension else []
     groups = {"2D": [[one] for one in slices], "2_5D": [slices], "3D": [volume]}
     found: dict[str, float] = {}
     for dimension, wanted in of_dimension.items():
@@ -69,11 +68,12 @@ def _of_directions(family: Family, groups: list[Group], aggregations: list[Aggre
     """Features of a family whose matrices have a direction; voxels are visited once for all aggregations."""
     count, features = DIRECTED[family]
     rows: dict[Aggregation, list[dict[str, float]]] = {aggregation: [] for aggregation in aggregations}
+    by_direction = any(aggregation.averages_directions for aggregation in aggregations)
     for group in groups:
-        counts = count(group)
+        counts = count(group, by_direction)
         for aggregation in aggregations:
             matrices = counts if aggregation.averages_directions else counts.sum(axis=0, keepdims=True)
-            directions = len(counts) // len(matrices)
+            directions = group[0].layout.directions.size // len(matrices)
             rows[aggregation] += features(matrices, directions * _voxels(group))
     tags = tags_of(family)
     return {
@@ -97,30 +97,30 @@ def _added(matrices: Iterable[NDArray[Number]]) -> NDArray[Number]:
 
 
 def _voxels(group: Group) -> int:
-    return sum(one.voxels for one in group)
+    return sum(one.layout.voxels for one in group)
 
 
-# Matrices with a direction: a group of lattices gives one a direction (directions, levels, property).
+# Matrices with a direction: a group of lattices gives one, or one a direction (matrices, levels, property).
 
 
-def _glcm_counts(group: Group) -> Counts:
-    return _added(kernels.cooccurrences(one.flat, one.rows, one.directions, one.count) for one in group)
+def _glcm_counts(group: Group, by_direction: bool) -> Counts:  # noqa: FBT001
+    return _added(one.cooccurrences(by_direction=by_direction) for one in group)
 
 
 def _glcm_features(matrices: Counts, voxels: int) -> list[dict[str, float]]:  # noqa: ARG001
     return cooccurrence_features(matrices)
 
 
-def _glrlm_counts(group: Group) -> Counts:
-    longest = max(one.longest for one in group)
-    return _added(kernels.run_lengths(one.flat, one.rows, one.directions, one.count, longest) for one in group)
+def _glrlm_counts(group: Group, by_direction: bool) -> Counts:  # noqa: FBT001
+    longest = max(one.layout.longest for one in group)
+    return _added(one.run_lengths(longest, by_direction=by_direction) for one in group)
 
 
 def _glrlm_features(matrices: Counts, voxels: int) -> list[dict[str, float]]:
     return [_of_matrix(Family.GLRLM, matrix, voxels) for matrix in matrices]
 
 
-DIRECTED: dict[Family, tuple[Callable[[Group], Counts], Callable[[Counts, int], list[dict[str, float]]]]] = {
+DIRECTED: dict[Family, tuple[Callable[[Group, bool], Counts], Callable[[Counts, int], list[dict[str, float]]]]] = {
     Family.GLCM: (_glcm_counts, _glcm_features),
     Family.GLRLM: (_glrlm_counts, _glrlm_features),
 }

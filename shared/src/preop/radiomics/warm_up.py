@@ -6,13 +6,16 @@ beside the source and is read from there, also where the container runs as anoth
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 
 import numpy as np
 
 from preop.imaging import Geometry, Image
 from preop.radiomics.features import compute_features
-from preop.radiomics.filters import LaplacianOfGaussian
+from preop.radiomics.filters import LaplacianOfGaussian, SeparableWavelet
 from preop.radiomics.settings import Aggregation, Family, Settings
 
 
@@ -23,7 +26,7 @@ def warm_up() -> float:
     offsets = np.indices(geometry.shape) - 4
     distance = np.sqrt((offsets**2).sum(axis=0))
     image, mask = Image((10 * distance).astype(np.float32), geometry), Image(distance <= 3, geometry)
-    maps = (LaplacianOfGaussian(sigma_mm=0.5),)
+    maps = (LaplacianOfGaussian(sigma_mm=0.5), SeparableWavelet(wavelet="haar"))
     # Whole intensities have loops of their own.
     compute_features(image, mask, Settings(aggregations=tuple(Aggregation), filters=maps))
     compute_features(image, mask, Settings(round_intensities=False), {Family.LOCAL_INTENSITY})
@@ -31,13 +34,18 @@ def warm_up() -> float:
 
 
 def main() -> None:
-    """Compile, and say how many functions lie where."""
+    """Compile for all kinds of processors that may run an image made here, and say how many functions lie where."""
     from preop.radiomics import kernels
+    from preop.radiomics.compilation import ANY_PROCESSOR
+    from preop.radiomics.filters import convolution
 
     seconds = warm_up()
-    functions = [each for each in vars(kernels).values() if hasattr(each, "signatures")]
+    functions = [each for module in (kernels, convolution) for each in vars(module).values() if hasattr(each, "stats")]
     folders = sorted({each.stats.cache_path for each in functions})
     print(f"{len(functions)} compiled functions in {', '.join(folders)}, ready after {seconds:.1f} s.")
+    if "NUMBA_CPU_NAME" not in os.environ:
+        environment = {**os.environ, "NUMBA_CPU_NAME": ANY_PROCESSOR, "NUMBA_CPU_FEATURES": ""}
+        subprocess.run([sys.executable, "-m", "preop.radiomics.warm_up"], env=environment, check=True)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import Literal
+from collections.abc import Hashable, Iterator, Sequence
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from preop.imaging import Image
 from preop.imaging.regions import Box
 
 Voxels = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 Boundary = Literal["zero", "nearest", "periodic", "mirror"]
 Pooling = Literal["average", "max"]
 
@@ -43,8 +45,24 @@ class BaseFilter(BaseModel, ABC):
         return image.with_voxels(self.within(image, tuple(slice(0, n) for n in image.shape)))
 
     @abstractmethod
-    def within(self, image: Image, box: Box) -> Voxels:
-        """Compute the part of the response map that lies in a box; voxels around it have their influence on it."""
+    def within(self, image: Image, box: Box, inside: Mask | None = None) -> Voxels:
+        """Compute the part of the response map that lies in a box; voxels around it have their influence on it.
+
+        Where ``inside`` says which voxels of the box are needed, the others may hold anything.
+        """
+
+    @property
+    def beginning(self) -> Hashable:
+        """What is equal for filters that are computed together, because their computation begins alike."""
+        return self.name
+
+    @classmethod
+    def together(
+        cls, filters: Sequence[Self], image: Image, box: Box, inside: Mask | None = None
+    ) -> Iterator[tuple[Self, Voxels]]:
+        """Compute what ``within`` does for filters that begin alike, one response after the other."""
+        for each in filters:
+            yield each, each.within(image, box, inside)
 
     @abstractmethod
     def reach_mm(self, spacing_mm: tuple[float, ...]) -> float:

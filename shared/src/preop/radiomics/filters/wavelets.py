@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable, Iterator, Sequence
 from functools import cache
 from typing import Literal, Self
 
@@ -11,8 +12,8 @@ from pydantic import Field, model_validator
 
 from preop.imaging import Image
 from preop.imaging.regions import Box
-from preop.radiomics.filters.base import BaseFilter, Boundary, Pooling, Voxels, reach_of_taps
-from preop.radiomics.filters.separable import Kernel, Stages, pooled_response, rotations
+from preop.radiomics.filters.base import BaseFilter, Boundary, Mask, Pooling, Voxels, reach_of_taps
+from preop.radiomics.filters.separable import Kernel, Orientation, Stages, pooled_response, responses, rotations
 
 
 class SeparableWavelet(BaseFilter):
@@ -43,11 +44,35 @@ class SeparableWavelet(BaseFilter):
         taps = len(_bank(self.wavelet)["L"]) * (2**self.level - 1)
         return 2 * reach_of_taps(taps, spacing_mm)
 
-    def within(self, image: Image, box: Box) -> Voxels:
+    def within(self, image: Image, box: Box, inside: Mask | None = None) -> Voxels:
         """Compute the part of the response map of a three-dimensional image that lies in a box."""
-        orientation = tuple(self._stages(letter) for letter in reversed(self.passes))
-        orientations = rotations(orientation) if self.rotation_invariant else [orientation]
-        return pooled_response(image.voxels, orientations, self.axes, self.boundary, self.pooling, box)
+        orientations = rotations(self.orientation) if self.rotation_invariant else [self.orientation]
+        return pooled_response(image.voxels, orientations, self.axes, self.boundary, self.pooling, box, inside)
+
+    @property
+    def beginning(self) -> Hashable:
+        """The wavelet and its pass along z, the first axis that is convolved."""
+        if self.rotation_invariant:
+            return self.name
+        return self.wavelet, self.level, self.boundary, self.by_slice, self.passes[-1]
+
+    @classmethod
+    def together(
+        cls, filters: Sequence[Self], image: Image, box: Box, inside: Mask | None = None
+    ) -> Iterator[tuple[Self, Voxels]]:
+        """Compute what ``within`` does for filters that begin alike, and passes that they share only once."""
+        first, *others = filters
+        if not others:
+            yield first, first.within(image, box, inside)
+            return
+        orientations = [each.orientation for each in filters]
+        for number, response in responses(image.voxels, orientations, first.axes, first.boundary, box, inside):
+            yield filters[number], response
+
+    @property
+    def orientation(self) -> Orientation:
+        """Kernels along the filtered axes."""
+        return tuple(self._stages(letter) for letter in reversed(self.passes))
 
     def _stages(self, letter: str) -> Stages:
         """Low-pass kernels of the levels before, then the kernel of this level; "a trous": each level twice as wide."""
@@ -72,7 +97,7 @@ class Simoncelli(BaseFilter):
         """No limit: a filter with a sharp band in frequency has none in space."""
         return math.inf
 
-    def within(self, image: Image, box: Box) -> Voxels:
+    def within(self, image: Image, box: Box, inside: Mask | None = None) -> Voxels:  # noqa: ARG002
         """Compute the part of the response map of a three-dimensional image that lies in a box."""
         from scipy import fft
 
