@@ -10,6 +10,7 @@ from preop.errors import InvalidInputError, InvalidModelError
 from preop.grandchallenge.algorithm import read_algorithm
 from preop.grandchallenge.cases import Case
 from preop.study import read_description
+from primary_growth_pattern import page
 from primary_growth_pattern.card_model import ITEMS, SLIDE_ITEMS, CardModel, Weight, fit_card_model
 from primary_growth_pattern.pathology_report import REPORT, with_report
 from primary_growth_pattern.score_card import DEFINITIONS, Item, ScoreCard
@@ -40,6 +41,13 @@ def card(**unfavourable: bool | None) -> ScoreCard:
             )
         )
     return ScoreCard(items=tuple(items))
+
+
+def test_the_page_names_what_the_report_says_as_a_category() -> None:
+    told = with_report(card(), Case(ALGORITHM, "p", {}, {REPORT: {"pn_stage": "pN2"}}))
+    said = {"assessable": "yes", "decision": "none", "likelihood": 0.5, "decision_threshold": 0.5}
+    words = page._reasoning(said, told.to_json()["items"])
+    assert "; lymph nodes (pN2). Not assessed: depth of invasion, side" in words
 
 
 def drawn(patients: int, seed: int = 0) -> tuple[list[ScoreCard], np.ndarray]:
