@@ -19,7 +19,7 @@ from preop.imaging import Image, check_hu
 from preop.study import supported
 
 from .explanation import MAX_COUNTED, Assessed, chart, explanation, heat_map, points, table
-from .instances import bag_of
+from .instances import instances_of
 from .likeness import scan_measures
 from .lymph_nodes import CT, SEGMENTATION, LymphNodes, find_lymph_nodes
 from .model import SEGMENTATION_NETWORK, Model, load_model
@@ -53,8 +53,8 @@ def _assess(name: str, ct: Image, nodes: LymphNodes, model: Model) -> Assessed:
     if not nodes.nodes:
         data = model.info.training_data
         return Assessed(supported((data.events or 0) / data.patients, model.info))
-    bag = bag_of(name, ct, nodes, model.description.network, model.description.measured)
-    (prediction,) = model.ensemble.predict([bag], most=MAX_COUNTED)
+    instances = instances_of(ct, nodes, model.description.network, model.description.measured)
+    prediction = model.ensemble.read(name, instances, most=MAX_COUNTED)
     return Assessed(supported(prediction.probability, model.info), prediction)
 
 

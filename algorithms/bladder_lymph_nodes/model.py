@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import Field, FiniteFloat, model_validator
 
 from preop.errors import InvalidModelError
 from preop.grandchallenge.algorithm import Algorithm
 from preop.likeness import REFERENCE_FILE, Reference, read_references
-from preop.mil import Ensemble, Head, read_ensemble
-from preop.mil.ensembles import DESCRIPTION_FILE as ENSEMBLE_FILE
-from preop.mil.ensembles import WEIGHTS_FILE
+from preop.mil import PortableEnsemble, load_ensemble
+from preop.mil.predictions import DESCRIPTION_FILE as ENSEMBLE_FILE
+from preop.mil.predictions import WEIGHTS_FILE, EnsembleDescription, read_ensemble_description
 from preop.segmentation import Network, load_network
 from preop.study import (
     MODEL_FILE,
@@ -26,7 +26,12 @@ from preop.study import (
 )
 
 from .likeness import SCAN
-from .network import NetworkSettings, count_options, make_encoder
+from .settings import NetworkSettings, count_options
+
+if TYPE_CHECKING:
+    from preop.mil import Ensemble
+
+    from .network import Encoder
 
 DESCRIPTION_FILE = "lymph-nodes.json"
 SEGMENTATION_NETWORK = "node_segmentation"
@@ -131,7 +136,7 @@ class Model:
     info: ModelInfo
     details: Details
     description: Description
-    ensemble: Ensemble
+    ensemble: Ensemble | PortableEnsemble
     training_patients: Reference
     segmentation: Network | None
 
@@ -153,8 +158,8 @@ def load_model(folder: Path, algorithm: Algorithm) -> Model:
         raise InvalidModelError(
             f"The model in {folder} is damaged: {DESCRIPTION_FILE}, network.{missing[0]}: Field required."
         )
-    ensemble = read_ensemble(folder, lambda: make_encoder(description.network, len(description.measured)))
-    if not _is_the_described_head(ensemble.members[0].head, description.network):
+    ensemble = load_ensemble(folder, lambda: encoder_of(description))
+    if not _is_the_described_head(read_ensemble_description(folder / ENSEMBLE_FILE), description.network):
         raise InvalidModelError(
             f"The model in {folder} is damaged: {ENSEMBLE_FILE} and {DESCRIPTION_FILE} describe different heads."
         )
@@ -162,6 +167,13 @@ def load_model(folder: Path, algorithm: Algorithm) -> Model:
     network = folder / SEGMENTATION_NETWORK
     segmentation = load_network(network) if network.is_dir() else None
     return Model(info, details, description, ensemble, reference, segmentation)
+
+
+def encoder_of(description: Description) -> Encoder:
+    """Make the encoder that a description describes, with new weights; needs torch."""
+    from .network import make_encoder
+
+    return make_encoder(description.network, len(description.measured))
 
 
 def _contradiction(info: ModelInfo, details: Details) -> str | None:
@@ -177,5 +189,5 @@ def _contradiction(info: ModelInfo, details: Details) -> str | None:
     return None
 
 
-def _is_the_described_head(head: Head, network: NetworkSettings) -> bool:
-    return head.name == network.head and (not network.counts or head.options == count_options(network))
+def _is_the_described_head(ensemble: EnsembleDescription, network: NetworkSettings) -> bool:
+    return ensemble.head == network.head and (not network.counts or dict(ensemble.options) == count_options(network))

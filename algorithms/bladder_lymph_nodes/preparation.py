@@ -25,7 +25,7 @@ def prepare_patient(patient: Patient, folder: Path, *, instances: str) -> None:
     Parameters
     ----------
     instances
-        "cubes", "measures" or "radiomics", as in ``network.NetworkSettings``.
+        "cubes", "measures" or "radiomics", as in ``settings.NetworkSettings``.
 
     Raises
     ------

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import inspect
 import io
 import json
 import logging
@@ -174,14 +175,16 @@ def to_portable(
             "requirements/install.sh development."
         ) from error
     # Inputs that share the name of an axis share its length: all free axes of the same place are the instances of a bag.
-    shapes = {name: dict.fromkeys((free or {}).get(name, ()), torch.export.Dim.DYNAMIC) or None for name in inputs}
+    shapes = [dict.fromkeys((free or {}).get(name, ()), torch.export.Dim.DYNAMIC) or None for name in inputs]
+    parameters = inspect.signature(network.forward).parameters.values()
+    any_number = any(each.kind is each.VAR_POSITIONAL for each in parameters)
     with _quietly(), torch.no_grad():
         program = torch.onnx.export(
             network,
             tuple(inputs.values()),
             input_names=list(inputs),
             output_names=list(outputs),
-            dynamic_shapes=tuple(shapes.values()) if free else None,
+            dynamic_shapes=((tuple(shapes),) if any_number else tuple(shapes)) if free else None,
             opset_version=_OPSET,
             dynamo=True,
             verbose=False,
