@@ -32,8 +32,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from bladder_lymph_nodes.lymph_nodes import find_lymph_nodes, measures_of, radiomics_of
-from bladder_lymph_nodes.network import NetworkSettings, RadiomicsEncoder, make_network
+from bladder_lymph_nodes.network import RadiomicsEncoder, make_network
 from bladder_lymph_nodes.scorer import learn_monotone
+from bladder_lymph_nodes.settings import NetworkSettings
 from bladder_lymph_nodes.simulation import draw_facts, draw_patient
 from preop.cohort import map_patients
 from preop.mil import HEADS as MIL_HEADS

@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from bladder_lymph_nodes.inference import load_model, predict
-from bladder_lymph_nodes.network import NetworkSettings
+from bladder_lymph_nodes.settings import NetworkSettings
 from bladder_lymph_nodes.simulation import simulate
 from bladder_lymph_nodes.training import Settings, fit
 from preop.cohort import Cohort, read_cohort
