@@ -88,7 +88,7 @@ def test_a_bag_without_instances_is_refused() -> None:
 
 
 def test_heads_without_a_portable_form_run_by_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write(tmp_path, ensemble_of("clam"))
+    write(tmp_path, ensemble_of("clam_sb"))
     assert not (tmp_path / "bags.onnx").exists()
     assert isinstance(load_ensemble(tmp_path, encoder), Ensemble)
     monkeypatch.setattr(module, "has_torch", lambda: False)
