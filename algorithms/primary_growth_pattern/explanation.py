@@ -19,6 +19,7 @@ from .card_model import CardModel
 from .definitions import UM2_PER_MM2
 from .examination import Examined
 from .model import CARD, COMBINED, TILES, Model
+from .pathology_report import KNOWN
 from .score_card import HOT_SPOT_MM2, Item
 
 SHOWN_TILES = 10
@@ -114,9 +115,9 @@ def assess(seen: Examined, likeness: Likeness, model: Model, *, card_says: bool)
         too_little = f"There is too little tissue: {tissue_mm2:.2g} mm2; expected {MIN_TISSUE_MM2:.2g} mm2 or more."
         return Assessability(prevents=[too_little])
     limits = likeness.limits
-    missing = [item.title.lower() for item in seen.card.items if not item.assessed]
-    if len(missing) == len(seen.card.items):
-        reasons = list(dict.fromkeys(item.not_assessed for item in seen.card.items if item.not_assessed))
+    missing = [item.title.lower() for item in seen.card.of_the_slide if not item.assessed]
+    if len(missing) == len(seen.card.of_the_slide):
+        reasons = list(dict.fromkeys(item.not_assessed for item in seen.card.of_the_slide if item.not_assessed))
         return Assessability(prevents=[f"No item of the score card could be assessed: {'; '.join(reasons)}."])
     if not card_says:
         limits.append(
@@ -184,6 +185,8 @@ def tile_sheet(
 def _written(item: Item) -> str:
     if item.value is None:
         return "not assessed"
+    if item.name in KNOWN:
+        return str(item.category)
     share = item.unit.startswith("share")
     value = f"{item.value:.0%}" if share else f"{item.value:.3g} {item.unit}"
     return value if item.category is None else f"{value}, {item.category}"
@@ -201,6 +204,13 @@ def _warnings(decisions: Mapping[str, str], seen: Examined, model: Model) -> lis
         warnings.append(
             f"The slide has {number} tiles of tissue, more than any slide of the training: {learned.max_tiles} or fewer."
         )
+    weighted = {weight.item for weight in model.card.weights}
+    if idle := [
+        KNOWN[item.name].title.lower()
+        for item in seen.card.items
+        if item.name in KNOWN and item.assessed and item.name not in weighted
+    ]:
+        warnings.append(f"Of the pathology report, the model gives no weight to: {', '.join(idle)}.")
     if not_better := model.info.validation.not_better_than(COMBINED):
         warnings.append(
             f"In cross-validation the combined model was not shown to do better than {' or '.join(not_better)} alone."

@@ -27,6 +27,10 @@ def _grade(value: float) -> str:
     return next(name for name, number in GRADES.items() if number == round(value))
 
 
+def _millimetres(log_size: float) -> str:
+    return f"{math.exp(log_size):.0f} mm"
+
+
 # Clinical items: what a reader calls them, and how a value is written.
 CLINICAL_LABELS: dict[str, tuple[str, Callable[[float], str]]] = {
     "age_years": ("age", "{:.0f} years".format),
@@ -34,6 +38,9 @@ CLINICAL_LABELS: dict[str, tuple[str, Callable[[float], str]]] = {
     "grade": ("grade", _grade),
     "liposarcoma": ("liposarcoma", _yes_or_no),
     "extremity": ("in an extremity", _yes_or_no),
+    "deep": ("deep to the fascia", _yes_or_no),
+    "log_size_mm": ("largest diameter", _millimetres),
+    "neoadjuvant": ("neoadjuvant therapy", _yes_or_no),
     "margin_positive": ("positive margin", _yes_or_no),
 }
 COMBINED_BASELINE = "SUVmax + clinical"

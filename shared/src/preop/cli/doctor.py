@@ -25,6 +25,8 @@ LOCKS = {
     "imaging": "SimpleITK",
     "evaluation": "grand_challenge_metrics",
     "training": "optuna",
+    "inference": "totalsegmentator",
+    "slides": "openslide",
     "learning": "nnunetv2",
     "pathology": "timm",
     "hospital": "highdicom",
@@ -48,7 +50,7 @@ def abilities() -> list[Ability]:
     container = any(_works(name) for name in ("docker", "podman"))
     return [
         Ability(
-            "run", bool(runnable), f"{names}: preop run ALGORITHM --help" if runnable else _INSTALL.format("learning")
+            "run", bool(runnable), f"{names}: preop run ALGORITHM --help" if runnable else _INSTALL.format("inference")
         ),
         Ability(
             "train",
@@ -67,8 +69,8 @@ def abilities() -> list[Ability]:
 _INSTALL = "requirements/install.sh {}"
 _NEEDED = {
     "imaging": ("SimpleITK",),
-    "learning": ("SimpleITK", "torch", "nnunetv2"),
-    "pathology": ("SimpleITK", "torch", "timm", "openslide"),
+    "inference": ("SimpleITK", "onnxruntime", "totalsegmentator"),
+    "slides": ("SimpleITK", "onnxruntime", "openslide"),
 }
 """Packages that an algorithm cannot run without as a process, by its lock."""
 

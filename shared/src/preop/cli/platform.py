@@ -59,7 +59,10 @@ def sockets(
     else:
         typer.echo(describe(described, every=all_interfaces))
     if output is not None:
-        content = {**requests(described), "interfaces": interface_requests(described, every=all_interfaces)}
+        content = {
+            **requests(described, every=all_interfaces),
+            "interfaces": interface_requests(described, every=all_interfaces),
+        }
         if output.exists():
             raise InvalidOutputError(f"{output} exists already: name another file.")
         write_text(output, to_json(content))
