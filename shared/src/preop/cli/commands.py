@@ -152,8 +152,10 @@ def export(
     chosen = container_engine()
     for program, model in programs(algorithms):
         done = export_program(chosen, program, output, model=model, force=force)
-        size = sum(path.stat().st_size for path in done.files) / 1e6
-        console.print(f"{program.name}: {size:.0f} MB, accepted by the platform's rules, in {done.folder}")
+        sizes = ", ".join(
+            f"{path.name} {path.stat().st_size / 1e6:.0f} MB" for path in done.files if path.suffix == ".gz"
+        )
+        console.print(f"{sizes}: accepted by the platform's rules, in {done.folder}", soft_wrap=True)
 
 
 @app.command()
