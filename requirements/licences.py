@@ -51,6 +51,7 @@ _WORDS = {
     "bsd": "BSD-3-Clause",
     "bsd license": "BSD-3-Clause",
     "bsd-3-clause": "BSD-3-Clause",
+    "3-clause bsd license": "BSD-3-Clause",
     "2-clause bsd": "BSD-2-Clause",
     "bsd-2-clause": "BSD-2-Clause",
     "isc license (iscl)": "ISC",

@@ -22,6 +22,7 @@ FLOORS = {
     "repeatable": 1,
     "weights": 1,
     "stored_features": 1,
+    "portable": 1,
     "imaging": 1,
     "statistics": 1,
     "counts": 1,
@@ -137,7 +138,7 @@ def test_a_lock_is_hashed_and_names_no_address(lock: Path) -> None:
             assert following.strip().startswith("--hash=sha256:")
 
 
-@pytest.mark.parametrize("lock", ["imaging", "training"])
+@pytest.mark.parametrize("lock", ["imaging", "inference", "slides", "training"])
 def test_images_without_deep_learning_hold_no_torch(lock: str) -> None:
     assert not [line for line in (ROOT / "requirements" / f"{lock}.txt").read_text().splitlines() if "torch" in line]
 

@@ -89,6 +89,13 @@ class Fitted:
     within_patient_correlations: Mapping[str, WithinPatientCorrelation]
     typical: Mapping[Learner, Floats]
 
+    @property
+    def by_torch(self) -> Sequence[BagNetwork]:
+        """The networks as they were trained."""
+        if isinstance(self.networks, PortableNetwork):
+            raise TypeError("Networks in their portable form cannot be taken apart.")
+        return self.networks
+
     def outputs(self, patients: Sequence[Patient]) -> list[dict[Learner, Floats]]:
         """Outputs (n, 4) of each learner for the metastases of each patient; of networks the mean."""
         return [
@@ -103,7 +110,7 @@ class Fitted:
         from .network import outputs_of
 
         bags = [patient.bag for patient in patients]
-        return list(zip(*(outputs_of(network, bags) for network in self.networks), strict=True))
+        return list(zip(*(outputs_of(network, bags) for network in self.by_torch), strict=True))
 
     def predict(self, patients: Sequence[Patient], model: str = COMBINATION) -> list[PatientPrediction]:
         """Predict patients by one of ``MODELS``, in their order."""

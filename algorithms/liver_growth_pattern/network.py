@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors.torch import save as to_safetensors
@@ -195,7 +195,8 @@ class _Together(nn.Module):
 
     def forward(self, patches: Tensor) -> Tensor:
         """Outputs (networks, n, 4) of metastases with patches (n, points, 2, 18, 5, 5) as they are unrolled."""
-        return torch.stack([network.head.outputs(network.encoder(patches)) for network in self.networks])
+        members = [cast("BagNetwork", network) for network in self.networks]
+        return torch.stack([layer(each.encoder(patches)) for each in members for layer in each.head.output_layers()])
 
 
 def portable_networks(networks: Sequence[BagNetwork], facts: Mapping[str, str]) -> bytes:

@@ -116,7 +116,7 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
     description = _description(prepared, final, settings, evidence.patients_by(COMBINATION).best_threshold)
     files = {
         DESCRIPTION_FILE: to_json(description.model_dump(mode="json")).encode(),
-        **network_files(final.networks),
+        **network_files(final.by_torch),
         **references_file(references_of([each.content[LIKENESS] for each in prepared])),
     }
     info = model_info(
@@ -329,7 +329,7 @@ def _description(prepared: Sequence[Prepared], fitted: Fitted, settings: Setting
     lesions = [lesion for each in prepared for lesion in each.content[FIRST]]
     return Description(
         network=settings.network,
-        networks=len(fitted.networks),
+        networks=len(fitted.by_torch),
         regression=fitted.regression,
         stacks=fitted.stacks,
         within_patient_correlations=fitted.within_patient_correlations,

@@ -41,7 +41,7 @@ class OneBag(nn.Module):
         if counting:
             pairs = zip(counting, features, strict=True)
             log_odds = torch.stack([head.classifier(each)[..., 0] for head, each in pairs])
-            chances = [head.log_chances for head in counting if head.log_chances is not None]
+            chances: list[Tensor] = [head.log_chances for head in counting if head.log_chances is not None]
             if not chances:
                 return log_odds, torch.zeros(len(heads), 1), torch.zeros(1)
             return log_odds, torch.stack(chances), counting[0].burdens.clone()

@@ -404,8 +404,8 @@ def _predict_scores(
 def _mirrored(network: PortableNetwork, tile: Floats, flips: Sequence[Sequence[int]]) -> Floats:
     scores: Floats = network(tile)[0][0]
     for axes in flips:
-        turned = network(np.ascontiguousarray(np.flip(tile, axes)))[0]
-        scores = scores + np.flip(turned, axes)[0]
+        turned = network(np.ascontiguousarray(np.flip(tile, tuple(axes))))[0]
+        scores = scores + np.flip(turned, tuple(axes))[0]
     return scores / np.float32(len(flips) + 1) if flips else scores
 
 

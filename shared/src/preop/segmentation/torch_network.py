@@ -91,8 +91,8 @@ class TorchNetwork(Network):
                 order=self.plans.transpose_forward,
                 spacing_mm=self.configuration.spacing,
                 normalise=lambda data, not_zero: normalise_by_plans(data, not_zero, self.plans, self.configuration),
-                resample=lambda data, *grids: resample_scan(
-                    torch.from_numpy(data).to(self.device), *grids, self.configuration
+                resample=lambda data, shape, spacing, new_spacing: resample_scan(
+                    torch.from_numpy(data).to(self.device), shape, spacing, new_spacing, self.configuration
                 ),
             )
             scores = self._scores(scan.data, mirroring=mirroring, step=step, progress=progress)
