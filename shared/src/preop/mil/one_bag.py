@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -33,14 +34,17 @@ class OneBag(nn.Module):
         odds (m,); one burden of log odds 0 where positives do not come together. Of others the log odds of the bag
         (members,), and contributions (members, n).
         """
-        features = [member.encoder(*instances).float() for member in self.members]
-        heads = [member.head for member in self.members]
-        if isinstance(heads[0], CountHead):
-            first = heads[0]
-            log_odds = torch.stack([head.classifier(each)[..., 0] for head, each in zip(heads, features, strict=True)])
-            if first.log_chances is None:
+        members = [cast("BagNetwork", member) for member in self.members]
+        features = [member.encoder(*instances).float() for member in members]
+        heads = [member.head for member in members]
+        counting = [head for head in heads if isinstance(head, CountHead)]
+        if counting:
+            pairs = zip(counting, features, strict=True)
+            log_odds = torch.stack([head.classifier(each)[..., 0] for head, each in pairs])
+            chances = [head.log_chances for head in counting if head.log_chances is not None]
+            if not chances:
                 return log_odds, torch.zeros(len(heads), 1), torch.zeros(1)
-            return log_odds, torch.stack([head.log_chances for head in heads]), first.burdens.clone()
+            return log_odds, torch.stack(chances), counting[0].burdens.clone()
         readings = [
             head(each[None], torch.ones(1, len(each), dtype=torch.bool))
             for head, each in zip(heads, features, strict=True)

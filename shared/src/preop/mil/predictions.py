@@ -22,7 +22,7 @@ COUNTING = frozenset({"count", "noisy_or", "squared_error", "instance_labels"})
 """Names of the heads that give a number of positives."""
 HEAD_NAMES = COUNTING | {
     *("mean", "max", "attention", "gated_attention", "additive_attention"),
-    *("clam", "dsmil", "transmil"),
+    *("clam_sb", "dsmil", "transmil"),
 }
 """Of all heads: what can be asked without importing them."""
 

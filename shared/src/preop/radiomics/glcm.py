@@ -85,7 +85,7 @@ def _summed_over(key: Values, p: Matrices) -> tuple[Values, Values]:
     n, size = p.shape[0], int(place.max()) + 1
     index = place.ravel()[None, :] + np.arange(n)[:, None] * size
     sums = np.bincount(index.ravel(), weights=p.ravel(), minlength=n * size)
-    return sums.reshape(n, size), np.arange(float(size))
+    return sums.reshape(n, size).astype(np.float64), np.arange(size, dtype=np.float64)
 
 
 def _expected(p: Matrices, values: Values) -> Values:

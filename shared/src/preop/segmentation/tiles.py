@@ -117,7 +117,7 @@ def weight_of_voxels(patch: tuple[int, ...]) -> NDArray[np.float16]:
     centre[tuple(size // 2 for size in patch)] = 1
     gaussian = ndimage.gaussian_filter(centre, [size / 8 for size in patch], 0, mode="constant", cval=0)
     gaussian /= gaussian.max() / 10
-    weight = gaussian.astype(np.float16)
+    weight: NDArray[np.float16] = gaussian.astype(np.float16)
     weight[weight == 0] = weight[weight != 0].min()
     return weight
 
