@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Usage: ./bundle.sh FOLDER [LOCK] ...
 # Writes all that a machine without internet needs into a new folder: this repository with its models (preop/), the packages of the
-# locks (wheels/; imaging, inference and slides by default), the images that were built here (images/), and SHA256SUMS.
+# locks (wheels/; by default those that run, evaluate and train every algorithm, 4 GB), the images that were built here (images/), and SHA256SUMS.
 # There, with the same system, processor and Python: cd FOLDER/preop && ./run.sh
 set -euo pipefail
 here="$(cd "$(dirname "$0")" && pwd)"
@@ -16,7 +16,7 @@ if [ -e "$folder" ]; then
     exit 1
 fi
 "$here/requirements/install.sh" imaging
-if [ $# -eq 0 ]; then set -- imaging inference slides; fi
+if [ $# -eq 0 ]; then set -- imaging inference slides training evaluation learning pathology; fi
 partial="$folder.partial"
 rm -rf "$partial"
 mkdir -p "$partial/wheels" "$partial/images" "$partial/preop"
