@@ -91,6 +91,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder that holds sarcoma/")
     parser.add_argument("--peers", type=Path, default=Path("peers"), help="folder of the peers' environments")
     parser.add_argument("--programs", nargs="+", choices=PEERS, default=PEERS, help="peers to measure")
+    tumours = list(dict.fromkeys(patient for patient, _ in CASES))
+    parser.add_argument("--tumours", nargs="+", choices=tumours, default=tumours, help="tumours to measure")
     parser.add_argument("--threads", type=int, default=1, help="threads of each program")
     parser.add_argument("--runs", type=int, default=3, help="counted runs of each case and program")
     arguments = parser.parse_args()
@@ -104,7 +106,7 @@ def main() -> None:
     print("| tumour | program | features | processor | wall | memory | times our processor time | values that agree |")
     print("|---|---|---|---|---|---|---|---|")
     differences = []
-    for patient, filters in CASES:
+    for patient, filters in (each for each in CASES if each[0] in arguments.tumours):
         folder = arguments.data.resolve() / "sarcoma" / patient
         case = {"image": f"{folder}/CT_image.nii.gz", "mask": f"{folder}/CT_mask.nii.gz", "filters": filters}
         differences += _print_case(

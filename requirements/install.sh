@@ -13,6 +13,8 @@ installed() { [ -f ".venv/installed-$1" ] && [ "$(cat ".venv/installed-$1")" = "
 holders() {
     case "$1" in
         imaging) echo imaging training evaluation learning review hospital development ;;
+        inference) echo inference learning development ;;
+        slides) echo slides pathology development ;;
         training | evaluation | learning | pathology | review | hospital) echo "$1" development ;;
         *) echo "$1" ;;
     esac

@@ -20,7 +20,7 @@ from preop.stored_features import StoredFeatures
 from preop.study import supported
 
 from .explanation import MAX_COUNTED, Assessed, chart, explanation, heat_map, points, table
-from .instances import bag_of
+from .instances import instances_of
 from .likeness import scan_measures
 from .lymph_nodes import CT, FEATURES, SEGMENTATION, LymphNodes, check_features, find_lymph_nodes
 from .model import SEGMENTATION_NETWORK, Model, load_model
@@ -85,8 +85,9 @@ def _assess(name: str, ct: Image, nodes: LymphNodes, features: StoredFeatures | 
     if not nodes.nodes:
         data = model.info.training_data
         return Assessed(supported((data.events or 0) / data.patients, model.info))
-    bag = bag_of(name, ct, nodes, model.description.network, model.description.measured, features=features)
-    (prediction,) = model.ensemble.predict([bag], most=MAX_COUNTED)
+    description = model.description
+    instances = instances_of(ct, nodes, description.network, description.measured, features=features)
+    prediction = model.ensemble.read(name, instances, most=MAX_COUNTED)
     return Assessed(supported(prediction.probability, model.info), prediction)
 
 

@@ -35,7 +35,7 @@ def prepare_patient(patient: Patient, folder: Path, *, instances: str) -> None:
     Parameters
     ----------
     instances
-        As in ``network.NetworkSettings``.
+        As in ``settings.NetworkSettings``.
 
     Raises
     ------

@@ -27,7 +27,7 @@ from preop.evidence import BagEvidence, ValidationFigures
 from preop.folders import open_resumable_run
 from preop.grandchallenge.values import read_json, to_json
 from preop.likeness import LIKENESS, references_file
-from preop.mil import Augmentation, Bag, HeldOut, cross_validate
+from preop.mil import Augmentation, Bag, HeldOut, cross_validate, portable_ensemble
 from preop.mil import Settings as MilSettings
 from preop.mil import fit as fit_ensemble
 from preop.report import write_report
@@ -38,9 +38,10 @@ from preop.tables import number, whole_number
 from .likeness import references_of
 from .lymph_nodes import FEATURES, SIZE_RULE_MM
 from .model import DESCRIPTION_FILE, ENCODER_FILE, Description, Details, GivenEncoder
-from .network import NetworkSettings, make_network, mirrored
+from .network import make_network, mirrored
 from .preparation import CUBES_FILE, FEATURES_FILE, NODES_FILE, prepare_patient
 from .scorer import learn_monotone
+from .settings import NetworkSettings
 
 LOW, HIGH, OUTCOME = "positive_nodes_low", "positive_nodes_high", "lymph_node_metastasis"
 NODE_TRUTH_FILE, PATIENT_TRUTH_FILE = "node_truth.csv", "patient_truth.csv"
@@ -137,6 +138,7 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
     )
     files = {
         **ensemble.to_files(),
+        **portable_ensemble(ensemble, [part.numpy() for part in bags[0].instances]),
         DESCRIPTION_FILE: to_json(description.model_dump(mode="json")).encode(),
         **({} if encoder is None else {ENCODER_FILE: to_json(encoder.model_dump(mode="json")).encode()}),
         **references_file(references_of([each.likeness for each in prepared])),

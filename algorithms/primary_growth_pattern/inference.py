@@ -22,12 +22,9 @@ from .explanation import card_chart, explain, heat_map, most_influential, tile_s
 from .model import CARD, COMBINED, TILES, Model, load_model
 from .pathology_report import with_report
 from .score_card import ScoreCard
-from .weakly_supervised import bag_of, tile_contributions
+from .weakly_supervised import instances_of, tile_contributions
 
 __all__ = ["combine", "load_model", "predict"]
-
-TILES_PER_CHUNK = 1024
-"""Tiles that are reduced at a time, which bounds the memory."""
 
 _SMALLEST_PROBABILITY = 1e-6
 
@@ -40,8 +37,7 @@ def predict(case: Case, model: Model) -> dict[str, Output]:
         seen = examine(slide, model.networks, model.encoder, mask=mask)
         seen = replace(seen, card=with_report(seen.card, case))
         by_card = likelihood_of_card(seen.card, model)
-        bag = bag_of(case.name, [seen.tiles], network)
-        (prediction,) = model.ensemble.predict([bag], instances_per_chunk=TILES_PER_CHUNK)
+        prediction = model.ensemble.read(case.name, instances_of([seen.tiles], network))
         by_tile = tile_contributions(prediction, model.ensemble, [seen.tiles], network)
         by_tiles = supported(prediction.probability, model.info)
         likelihoods = {

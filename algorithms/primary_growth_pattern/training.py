@@ -55,9 +55,11 @@ from .model import (
 )
 from .networks import Networks
 from .pathology_report import with_report
+from .portable import portable_bags
+from .readers import make_network
 from .score_card import ScoreCard
-from .tissue import load_networks
-from .weakly_supervised import NetworkSettings, bag_of, make_network
+from .tissue import load_torch_networks
+from .weakly_supervised import NetworkSettings, bag_of
 
 OUTCOME = "desmoplastic"
 READER = "reader_"
@@ -145,6 +147,7 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
     )
     files: dict[str, bytes | Path] = {
         **ensemble.to_files(),
+        **portable_bags(ensemble, settings.network, features),
         DESCRIPTION_FILE: to_json(description.model_dump(mode="json")).encode(),
         CARD_FILE: to_json(card.to_json()).encode(),
         **references_file(references_of([each.likeness for each in prepared])),
@@ -331,7 +334,7 @@ def _likeness_file(folder: Path) -> Path:
 @functools.cache
 def _networks(parts: Path) -> Networks:
     """Load the networks once in each process."""
-    return load_networks(parts / NETWORKS_FOLDER)
+    return load_torch_networks(parts / NETWORKS_FOLDER)
 
 
 @functools.cache

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from preop.imaging import Geometry, Image
 from preop.radiomics.filters import Gabor, LaplacianOfGaussian, Laws, Mean, SeparableWavelet, Simoncelli
 from preop.radiomics.filters.separable import rotations
+from preop.radiomics.preparation import RegionOfInterest
 
 EVERY_KIND = [
     Mean(),
@@ -46,6 +47,39 @@ def test_what_looks_for_change_finds_none_in_a_flat_image(each):
 
 def test_the_mean_of_a_flat_image_is_its_value():
     np.testing.assert_allclose(Mean().apply(image_of(np.full((6, 6, 6), 7.0))).voxels, 7)
+
+
+@pytest.mark.parametrize("boundary", ["zero", "nearest", "periodic", "mirror"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        LaplacianOfGaussian(sigma_mm=1.5),
+        LaplacianOfGaussian(sigma_mm=1.5, by_slice=True),
+        SeparableWavelet(wavelet="db3", passes="LHL", level=2),
+        SeparableWavelet(wavelet="haar", passes="HLL", rotation_invariant=True),
+        SeparableWavelet(passes="HL", by_slice=True),
+    ],
+    ids=lambda f: f.name,
+)
+def test_where_a_region_lies_the_response_is_that_of_the_whole_image(kind, boundary):
+    image = image_of(np.random.default_rng(1).normal(size=(14, 40, 150)))
+    each = kind.model_copy(update={"boundary": boundary})
+    whole = each.apply(image).voxels
+    # At the image's edge and away from it, with a slice and rows without a voxel, and longer than a block of the loop.
+    for box in ((slice(0, 9), slice(3, 40), slice(0, 5)), (slice(4, 9), slice(20, 26), slice(10, 150))):
+        inside = np.zeros([part.stop - part.start for part in box], dtype=bool)
+        inside[:2, 1:4, 1:3] = inside[4, 2, 2:] = True
+        region = RegionOfInterest(np.empty(0), inside, inside, image.geometry)
+        found = each.within(image, box, region.rows)
+        assert (found[inside] == whole[box][inside]).all()
+
+
+def test_wavelets_computed_together_are_those_computed_alone(noise):
+    box = (slice(3, 20), slice(2, 25), slice(0, 26))
+    passes = [SeparableWavelet(passes="".join(each) + "L") for each in itertools.product("LH", repeat=2)]
+    assert len({each.beginning for each in passes}) == 1
+    found = dict(SeparableWavelet.together(passes, noise, box))
+    assert all((found[each] == each.within(noise, box)).all() for each in passes)
 
 
 @pytest.mark.parametrize("each", BY_SLICE, ids=lambda f: f.name)

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from preop.errors import InvalidInputError
 from preop.imaging import Geometry, Image, crop
-from preop.radiomics import FixedBinNumber, FixedBinSize, Settings
-from preop.radiomics.preparation import discrete, discretise, prepare
+from preop.radiomics import FixedBinNumber, FixedBinSize, Settings, kernels
+from preop.radiomics.preparation import bins_of, discretise, prepare
 
 
 def image_of(voxels, spacing_mm=(1.0, 1.0, 1.0)):
@@ -63,22 +63,32 @@ def test_range_and_outliers_are_left_out_of_the_intensity_mask_only():
     assert by_both.intensity.sum() == 49
 
 
+def binned(values, method, lower=None):
+    values = np.array(values)
+    bins = bins_of(values, method, lower)
+    levels = np.zeros(values.size, dtype=np.uint16)
+    counts = kernels.fill_levels(
+        values, np.arange(values.size), bins.start, bins.factor, bins.width, bins.count, levels
+    )
+    assert (counts == np.bincount(levels, minlength=bins.count + 1)[1:]).all()
+    return levels.astype(int), bins.count
+
+
 def test_bins_of_fixed_size_begin_at_the_lower_bound():
-    bins, count = discrete(np.array([-90.0, -75.0, -51.0, -50.0]), FixedBinSize(width=25), lower=-100)
+    bins, count = binned([-90.0, -75.0, -51.0, -50.0], FixedBinSize(width=25), lower=-100)
     assert bins.tolist() == [1, 2, 2, 3]
     assert count == 3
 
 
 def test_a_fixed_number_of_bins_spans_the_region_and_holds_its_maximum():
-    bins, count = discrete(np.array([0.0, 2.4, 2.5, 9.9, 10.0]), FixedBinNumber(count=4), lower=None)
+    bins, count = binned([0.0, 2.4, 2.5, 9.9, 10.0], FixedBinNumber(count=4))
     assert bins.tolist() == [1, 1, 2, 4, 4]
     assert count == 4
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=30), st.integers(2, 64))
 def test_bin_numbers_stay_between_1_and_their_count_and_keep_the_order(values, count):
-    values = np.array(values)
-    bins, _ = discrete(values, FixedBinNumber(count=count), lower=None)
+    bins, _ = binned(values, FixedBinNumber(count=count))
     assert bins.min() >= 1
     assert bins.max() <= count
     assert (np.diff(bins[np.argsort(values)]) >= 0).all()

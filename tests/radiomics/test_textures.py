@@ -6,39 +6,58 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import ndimage
 
 from preop.radiomics import kernels
-from preop.radiomics.lattices import slice_lattices, volume_lattice
+from preop.radiomics.lattices import Layouts
 from preop.radiomics.preparation import GreyLevels
 from preop.radiomics.settings import TEXTURES, Aggregation, Family
 from preop.radiomics.textures import textures
 
 
+def grey_levels(levels):
+    levels = np.asarray(levels, dtype=np.uint16)
+    return GreyLevels(levels, np.bincount(levels.ravel())[1:])
+
+
+def layouts(levels):
+    inside = np.asarray(levels) > 0
+    return Layouts(inside, inside)
+
+
 def lattice_of(levels):
-    levels = np.asarray(levels, dtype=np.int16)
-    return volume_lattice(GreyLevels(levels, int(levels.max())), levels > 0)
+    return layouts(levels).volume(grey_levels(levels))
+
+
+def textures_of(levels, families, aggregations):
+    return textures(grey_levels(levels), layouts(levels), families, aggregations)
 
 
 @pytest.fixture
 def square():
     """One slice: 1 1 2 / 1 3 2 / . 3 3, where the dot is outside."""
-    levels = np.array([[[1, 1, 2], [1, 3, 2], [0, 3, 3]]], dtype=np.int16)
-    return next(slice_lattices(GreyLevels(levels, 3), levels > 0))
+    levels = [[[1, 1, 2], [1, 3, 2], [0, 3, 3]]]
+    (lattice,) = layouts(levels).slices(grey_levels(levels))
+    return lattice
 
 
 def test_a_volume_has_13_directions_and_a_slice_4(square):
-    assert len(square.directions) == 4
-    assert len(lattice_of(np.ones((2, 2, 2))).directions) == 13
+    assert len(square.layout.directions) == 4
+    assert len(lattice_of(np.ones((2, 2, 2))).layout.directions) == 13
 
 
 def test_pairs_are_counted_in_each_direction(square):
     x = np.array([1])
-    assert kernels.cooccurrences(square.flat, square.rows, x, 3)[0].tolist() == [[1, 1, 1], [0, 0, 0], [0, 1, 1]]
+    assert kernels.cooccurrences(square.flat, square.layout.rows, x, 3, 1)[0].tolist() == [
+        [1, 1, 1],
+        [0, 0, 0],
+        [0, 1, 1],
+    ]
 
 
 def test_runs_are_counted_by_level_and_length(square):
     x = np.array([1])
-    runs = kernels.run_lengths(square.flat, square.rows, x, 3, 3)[0]
+    runs = kernels.run_lengths(square.flat, square.layout.rows, x, 3, 3, 1)[0]
     assert runs.tolist() == [[1, 1, 0], [2, 0, 0], [1, 1, 0]]
 
 
@@ -65,34 +84,50 @@ def test_neighbours_are_compared_with_their_mean():
 @given(st.lists(st.integers(0, 4), min_size=27, max_size=27))
 def test_every_voxel_is_in_one_run_a_direction_one_zone_and_one_neighbourhood(levels):
     lattice = lattice_of(np.reshape([*levels[:26], 1], (3, 3, 3)))
-    runs = kernels.run_lengths(lattice.flat, lattice.rows, lattice.directions, lattice.count, lattice.longest)
-    lengths = np.arange(1, lattice.longest + 1)
-    assert (runs.sum(axis=1) @ lengths == lattice.voxels).all()
-    assert lattice.zones[1].sum() == lattice.voxels
-    assert lattice.neighbourhoods[2].sum() == lattice.voxels
+    voxels, longest = lattice.layout.voxels, lattice.layout.longest
+    runs = lattice.run_lengths(longest, by_direction=True)
+    assert (runs.sum(axis=1) @ np.arange(1, longest + 1) == voxels).all()
+    assert (runs.sum(axis=0) == lattice.run_lengths(longest, by_direction=False)[0]).all()
+    assert lattice.zones[1].sum() == voxels
+    assert lattice.neighbourhoods[2].sum() == voxels
+
+
+@given(st.lists(st.integers(0, 4), min_size=60, max_size=60))
+def test_pairs_of_all_directions_are_those_of_each(levels):
+    lattice = lattice_of(np.reshape(levels, (3, 4, 5)))
+    (merged,) = lattice.cooccurrences(by_direction=False)
+    assert (lattice.cooccurrences(by_direction=True).sum(axis=0) == merged).all()
+
+
+@given(st.lists(st.integers(0, 3), min_size=80, max_size=80))
+def test_zones_are_the_connected_parts_of_each_level(levels):
+    levels = np.reshape(levels, (4, 4, 5))
+    expected = []
+    for level in (1, 2, 3):
+        parts, _ = ndimage.label(levels == level, np.ones((3, 3, 3)))
+        expected += [(level, size) for size in np.bincount(parts.ravel())[1:]]
+    assert sorted(map(tuple, lattice_of(levels).zones[:2].T.tolist())) == sorted(expected)
 
 
 @given(st.lists(st.integers(0, 4), min_size=27, max_size=27), st.integers(0, 2), st.integers(0, 2))
 def test_volume_textures_do_not_depend_on_how_the_patient_lies(levels, axis, other):
-    levels = np.reshape([*levels[:26], 1], (3, 3, 3)).astype(np.int32)
+    levels = np.reshape([*levels[:26], 1], (3, 3, 3))
     turned = np.ascontiguousarray(np.flip(np.swapaxes(levels, axis, other), axis))
-    straight, lying = (
-        textures(GreyLevels(each, 4), each > 0, TEXTURES, [Aggregation.VOLUME_MERGED]) for each in (levels, turned)
-    )
+    straight, lying = (textures_of(each, TEXTURES, [Aggregation.VOLUME_MERGED]) for each in (levels, turned))
     assert lying == pytest.approx(straight, nan_ok=True, rel=1e-6, abs=1e-6)
 
 
 def test_a_single_voxel_has_no_pairs_but_a_run_and_a_zone():
-    levels = np.ones((1, 1, 1), dtype=np.int16)
-    found = textures(GreyLevels(levels, 1), levels > 0, TEXTURES, tuple(Aggregation))
+    levels = np.ones((1, 1, 1))
+    found = textures_of(levels, TEXTURES, tuple(Aggregation))
     undefined = {tag.split("_")[0] for tag, value in found.items() if math.isnan(value)}
     assert undefined == {"cm", "ngt"}
     assert found["szm_z_perc_3D"] == 1
 
 
 def test_a_flat_region_is_as_coarse_and_as_correlated_as_can_be():
-    levels = np.full((3, 3, 3), 2, dtype=np.int16)
-    found = textures(GreyLevels(levels, 2), levels > 0, TEXTURES, [Aggregation.VOLUME_MERGED])
+    levels = np.full((3, 3, 3), 2)
+    found = textures_of(levels, TEXTURES, [Aggregation.VOLUME_MERGED])
     assert found["ngt_coarseness_3D"] == 1e6
     assert found["cm_corr_3D_comb"] == 1
     assert found["cm_contrast_3D_comb"] == 0
@@ -100,7 +135,7 @@ def test_a_flat_region_is_as_coarse_and_as_correlated_as_can_be():
 
 
 def test_slices_without_a_voxel_do_not_count_in_the_average():
-    levels = np.array([[[1, 2, 1]], [[0, 0, 0]], [[1, 2, 1]]], dtype=np.int16)
-    both = textures(GreyLevels(levels, 2), levels > 0, {Family.GLCM}, [Aggregation.SLICE_MERGED])
-    one = textures(GreyLevels(levels[:1], 2), levels[:1] > 0, {Family.GLCM}, [Aggregation.SLICE_MERGED])
+    levels = np.array([[[1, 2, 1]], [[0, 0, 0]], [[1, 2, 1]]])
+    both = textures_of(levels, {Family.GLCM}, [Aggregation.SLICE_MERGED])
+    one = textures_of(levels[:1], {Family.GLCM}, [Aggregation.SLICE_MERGED])
     assert both == pytest.approx(one)

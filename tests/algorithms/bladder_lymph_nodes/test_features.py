@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from bladder_lymph_nodes.inference import load_model, predict
-from bladder_lymph_nodes.network import NetworkSettings
+from bladder_lymph_nodes.settings import NetworkSettings
 from bladder_lymph_nodes.simulation import simulate
 from bladder_lymph_nodes.training import Settings, fit
 from preop.cohort import Cohort, read_cohort
@@ -25,7 +26,7 @@ from preop.mil import Settings as MilSettings
 from tests.conftest import ROOT, one_process
 
 ALGORITHM = read_algorithm(ROOT / "algorithms" / "bladder_lymph_nodes")
-PATIENTS, FEATURES = 12, "lymph-node-features"
+PATIENTS, FEATURES = 8, "lymph-node-features"
 NAME = "MONAI resnet18, random weights"
 SETTINGS = Settings(
     network=NetworkSettings(instances="features"),
@@ -43,8 +44,9 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     folder = tmp_path_factory.mktemp("features")
     with one_process(), pytest.MonkeyPatch.context() as here:
         here.chdir(folder)
-        simulate(PATIENTS, 3, Path("cohort"), small=True)
-        exec(compile(code, "encode_nodes.py", "exec"), {})  # noqa: S102 - the program of the page
+        simulate(PATIENTS, 25, Path("cohort"), small=True)  # four of them are pN+
+        Path("encode_nodes.py").write_text(code)
+        runpy.run_path("encode_nodes.py")
     return read_cohort(folder / "cohort" / "cohort.csv", ALGORITHM)
 
 

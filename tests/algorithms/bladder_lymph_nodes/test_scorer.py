@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from bladder_lymph_nodes.network import NetworkSettings, make_network
+from bladder_lymph_nodes.network import make_network
 from bladder_lymph_nodes.scorer import learn_monotone
+from bladder_lymph_nodes.settings import NetworkSettings
 from preop.mil import Bag, BagNetwork, Settings, cross_validate, make_head
 from preop.mil.heads import CountHead
 from preop.statistics import auc

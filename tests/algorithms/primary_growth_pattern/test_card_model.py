@@ -10,6 +10,7 @@ from preop.errors import InvalidInputError, InvalidModelError
 from preop.grandchallenge.algorithm import read_algorithm
 from preop.grandchallenge.cases import Case
 from preop.study import read_description
+from primary_growth_pattern import page
 from primary_growth_pattern.card_model import ITEMS, SLIDE_ITEMS, CardModel, Weight, fit_card_model
 from primary_growth_pattern.pathology_report import REPORT, with_report
 from primary_growth_pattern.score_card import DEFINITIONS, Item, ScoreCard
@@ -40,6 +41,13 @@ def card(**unfavourable: bool | None) -> ScoreCard:
             )
         )
     return ScoreCard(items=tuple(items))
+
+
+def test_the_page_names_what_the_report_says_as_a_category() -> None:
+    told = with_report(card(), Case(ALGORITHM, "p", {}, {REPORT: {"pn_stage": "pN2"}}))
+    said = {"assessable": "yes", "decision": "none", "likelihood": 0.5, "decision_threshold": 0.5}
+    words = page._reasoning(said, told.to_json()["items"])
+    assert "; lymph nodes (pN2). Not assessed: depth of invasion, side" in words
 
 
 def drawn(patients: int, seed: int = 0) -> tuple[list[ScoreCard], np.ndarray]:
@@ -77,7 +85,8 @@ def test_a_count_that_separates_the_patients_has_finite_weights() -> None:
     cards = [card(budding=bad, lymphocytes=bad, margin=bad) for bad in [True] * 10 + [False] * 10]
     model = fit_card_model(cards, [False] * 10 + [True] * 10)
     assert all(-10 < weight.log_odds < -1 for weight in model.weights)
-    assert model.predict(cards[0]) < 0.1 < 0.9 < model.predict(cards[-1])
+    assert model.predict(cards[0]) < 0.1
+    assert model.predict(cards[-1]) > 0.9
 
 
 def test_cards_of_one_person_stand_in_one_fold() -> None:

@@ -152,8 +152,10 @@ def export(
     chosen = container_engine()
     for program, model in programs(algorithms):
         done = export_program(chosen, program, output, model=model, force=force)
-        size = sum(path.stat().st_size for path in done.files) / 1e6
-        console.print(f"{program.name}: {size:.0f} MB, accepted by the platform's rules, in {done.folder}")
+        sizes = ", ".join(
+            f"{path.name} {path.stat().st_size / 1e6:.0f} MB" for path in done.files if path.suffix == ".gz"
+        )
+        console.print(f"{sizes}: accepted by the platform's rules, in {done.folder}", soft_wrap=True)
 
 
 @app.command()
@@ -233,19 +235,24 @@ def new(
 
 @app.command()
 def register(
-    algorithm: AlgorithmName, model: Annotated[Path, typer.Option(help="Model folder that networks were put into.")]
+    algorithm: AlgorithmName,
+    model: Annotated[Path, typer.Option(help="Model folder that networks were put into.")],
+    portable: Annotated[  # noqa: FBT002
+        bool, typer.Option("--portable", help="Write every network in the form that runs without torch, too.")
+    ] = False,
 ) -> None:
     """List segmentation networks that you have put into a model folder in its model.json, without which it does not load.
 
     Example: `preop register liver_growth_pattern --model my-model`
     """
-    from preop.study import inference_of
+    from preop.study import inference_of, portable_of, write_portable_forms
     from preop.study import register as list_networks
 
     described = repository.find_algorithm(algorithm)
-    if not described.networks:
+    if not described.networks and not (portable and portable_of(described)):
         raise InvalidInputError(f"A model of {described.name} takes no networks beside those that it was trained with.")
-    for change in list_networks(model, described) or ["Nothing has changed."]:
+    told = write_portable_forms(model, described) if portable else list_networks(model, described)
+    for change in told or ["Nothing has changed."]:
         console.print(change, soft_wrap=True, highlight=False)
     inference_of(described).load_model(model, described)
 

@@ -18,6 +18,7 @@ from preop.cohort.running import Mapped, PatientFailedError, map_patients, refus
 from preop.cohort.table import Cohort, Patient
 from preop.errors import InvalidInputError, PreopError
 from preop.folders import Contents, Place, Results, changes_told, code_digest, digest_of, locked, versions_digest
+from preop.wording import counted
 
 INDEX_FILE = ".checksums.json"
 LOG_FILE = "failures.log"
@@ -195,7 +196,7 @@ def patient_key(patient: Patient, contents: Contents, columns: Collection[str] |
 
 def failures_told(failures: Mapping[str, str], patients: int, where: Path, log: Path | None = None) -> str:
     """Say which patients failed and why: a sentence, a line for each, and where more is written."""
-    count = f"{len(failures)} of {patients} patients failed"
+    count = f"{len(failures)} of {counted(patients, 'patient')} failed"
     lines = "\n".join(f"{name}: {reason}" for name, reason in sorted(failures.items()))
     more = "" if log is None else f"\nTracebacks are in {log}"
     return (

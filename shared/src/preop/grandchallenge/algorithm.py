@@ -148,6 +148,9 @@ class Algorithm(_Checked):
     summary: str = Field(description="one sentence: from what, to what")
     version: str
     requirements: str = Field(description="the lock under requirements/ that its image installs")
+    cuda_requirements: str | None = Field(
+        None, description="the lock of its image of the flavour cuda, with torch; left out where it has no networks"
+    )
     memory_gb: int = Field(gt=0, description="memory to ask the platform for")
     time_limit_minutes: int = Field(gt=0)
     gpu: bool

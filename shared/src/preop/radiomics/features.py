@@ -94,7 +94,7 @@ def _of_responses(
     of_responses = settings.of_responses
     return {
         each.name: _of_intensities(trimmed.with_intensities(response), of_responses, wanted)
-        for each, response in filters[0].together(filters, image, box, trimmed.intensity)
+        for each, response in filters[0].together(filters, image, box, trimmed.rows)
     }
 
 

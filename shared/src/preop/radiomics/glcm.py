@@ -80,12 +80,12 @@ def _information_correlations(p: Matrices, marginal: Values, flat: NDArray[np.bo
 
 
 def _summed_over(key: Values, p: Matrices) -> tuple[Values, Values]:
-    """Probabilities (n, keys) of the values that a function of both grey levels takes, and those values."""
-    keys, place = np.unique(key, return_inverse=True)
-    n = p.shape[0]
-    index = place.ravel()[None, :] + np.arange(n)[:, None] * keys.size
-    sums = np.bincount(index.ravel(), weights=p.ravel(), minlength=n * keys.size)
-    return sums.reshape(n, keys.size).astype(np.float64), keys
+    """Probabilities (n, keys) of the values that a function of both grey levels takes, whole numbers, and those values."""
+    place = key.astype(np.int64)
+    n, size = p.shape[0], int(place.max()) + 1
+    index = place.ravel()[None, :] + np.arange(n)[:, None] * size
+    sums = np.bincount(index.ravel(), weights=p.ravel(), minlength=n * size)
+    return sums.reshape(n, size).astype(np.float64), np.arange(size, dtype=np.float64)
 
 
 def _expected(p: Matrices, values: Values) -> Values:

@@ -79,7 +79,7 @@ def _intensity_steps(region: RegionOfInterest, settings: Settings) -> tuple[Bins
     upper = float(values.max()) if settings.upper is None else settings.upper
     if method is None:
         start = math.ceil(lower)
-        return Bins(start, 1.0, 1.0, math.floor(upper) - start + 1), float(start), 1.0
+        return Bins(float(start), 1.0, 1.0, math.floor(upper) - start + 1), float(start), 1.0
     bins = bins_of(values, method, settings.lower)
     if isinstance(method, FixedBinSize):
         bins = replace(bins, count=max(bins.count, math.ceil((upper - lower) / method.width)))

@@ -19,69 +19,71 @@ MAX_SUMMAND = 2**15
 
 def statistics(region: RegionOfInterest) -> dict[str, float]:
     """Compute the features ``stat_*`` of a region; skewness and kurtosis of a flat region are 0."""
-    values, counts = distinct(region.values)
-    common = moments_and_quantiles(values, counts)
-    energy = float(np.square(values) @ counts)
-    return {f"stat_{name}": value for name, value in common.items()} | {
+    # Not as a product of vectors, for which numpy starts threads.
+    energy = float(np.square(region.values).sum())
+    return {f"stat_{name}": value for name, value in moments_and_quantiles(*_distinct(region.values)).items()} | {
         "stat_energy": energy,
         "stat_rms": math.sqrt(energy / region.values.size),
     }
 
 
-def distinct(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Values in ascending order, and how often each occurs; a value may stand there several times."""
+def _distinct(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+    """Whole numbers, such as HU, in ascending order, and how often each occurs; other values as they are."""
     first, last = values.min(), values.max()
-    # Whole numbers, such as HU, are counted, which takes a part of the time of sorting them.
     if last - first < values.size and first == np.rint(first):
         places = (values - first).astype(np.int64)
         if (places + first == values).all():
             counts = np.bincount(places)
             used = np.flatnonzero(counts)
             return used + first, counts[used].astype(np.float64)
-    return np.sort(values), np.ones(values.size)
+    return values, None
 
 
-def moments_and_quantiles(values: NDArray[np.float64], counts: NDArray[np.float64]) -> dict[str, float]:
-    """Features that intensities and grey levels share, of what :func:`distinct` finds; quotients by 0 are NaN."""
-    # The compiler behind the loop takes a third of a second to import.
-    from preop.radiomics import kernels
+def moments_and_quantiles(values: NDArray[np.float64], counts: NDArray[np.float64] | None) -> dict[str, float]:
+    """Features that intensities and grey levels share; quotients by 0 are NaN.
 
-    until = counts.cumsum()
-    n = float(until[-1])
-    mean = float((values * counts).sum()) / n
-    p10, p25, median, p75, p90 = (_quantile(values, until, q) for q in (0.1, 0.25, 0.5, 0.75, 0.9))
-    squares, cubes, fourth, absolute, from_median = (kernels.central_sums(values, counts, mean, median) / n).tolist()
-    within = slice(np.searchsorted(values, p10, side="left"), np.searchsorted(values, p90, side="right"))
+    Parameters
+    ----------
+    values, counts
+        Ascending values and how often each occurs, or all values in any order.
+    """
+    # The compiler behind the loops takes a third of a second to import.
+    from preop.radiomics import kernels, order
+
+    smallest, largest = float(values.min()), float(values.max())
+    n = values.size if counts is None else int(counts.sum())
+    ranks = [share * (n - 1) for share in (0.1, 0.25, 0.5, 0.75, 0.9)]
+    places = np.array([side(rank) for rank in ranks for side in (math.floor, math.ceil)])
+    if counts is None:
+        mean, weights = float(values.mean()), np.ones(min(n, kernels.SUMMANDS))
+        found = order.at_ranks(values, smallest, largest, places)
+    else:
+        mean, weights = float(values @ counts / n), counts
+        found = values[np.searchsorted(counts.cumsum(), places, side="right")]
+    # Interpolated between the two neighbours of a rank.
+    p10, p25, median, p75, p90 = (
+        float(below + (above - below) * (rank % 1))
+        for rank, (below, above) in zip(ranks, found.reshape(5, 2), strict=True)
+    )
+    squares, cubes, fourth, absolute, from_median = (kernels.central_sums(values, weights, mean, median) / n).tolist()
     return {
         "mean": mean,
         "var": squares,
         "skew": cubes / squares**1.5 if squares > 0 else 0.0,
         "kurt": fourth / squares**2 - 3 if squares > 0 else 0.0,
         "median": median,
-        "min": float(values[0]),
+        "min": smallest,
         "p10": p10,
         "p90": p90,
-        "max": float(values[-1]),
+        "max": largest,
         "iqr": p75 - p25,
-        "range": float(values[-1] - values[0]),
+        "range": largest - smallest,
         "mad": absolute,
-        "rmad": _mean_absolute_deviation(values[within], counts[within]),
+        "rmad": order.absolute_deviation_between(values, weights, p10, p90),
         "medad": from_median,
         "cov": math.sqrt(squares) / mean if mean != 0 else math.nan,
         "qcod": (p75 - p25) / (p75 + p25) if p75 + p25 != 0 else math.nan,
     }
-
-
-def _mean_absolute_deviation(values: NDArray[np.float64], counts: NDArray[np.float64]) -> float:
-    n = counts.sum()
-    return float(np.abs(values - values @ counts / n) @ counts / n) if n > 0 else math.nan
-
-
-def _quantile(values: NDArray[np.float64], until: NDArray[np.float64], q: float) -> float:
-    """Quantile, interpolated between the two neighbours of its rank; ``until``: how many are up to each value."""
-    rank = q * (float(until[-1]) - 1)
-    below, above = values[np.searchsorted(until, (math.floor(rank), math.ceil(rank)), side="right")].tolist()
-    return float(below + (above - below) * (rank % 1))
 
 
 def local_intensity(region: RegionOfInterest) -> dict[str, float]:

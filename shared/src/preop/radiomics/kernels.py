@@ -32,10 +32,14 @@ def fill_levels(
     width: float,
     count: int,
     levels: Levels,
-) -> None:
-    """Write the bin of each value to its place; the bins are those of ``preparation.Bins``."""
+) -> Counts:
+    """Write the bin of each value to its place, and count the values of each; the bins are those of ``preparation.Bins``."""
+    found = np.zeros(count, dtype=np.int64)
     for n in range(values.size):
-        levels[places[n]] = min(int(factor * (values[n] - start) / width) + 1, count)
+        level = min(int(factor * (values[n] - start) / width) + 1, count)
+        levels[places[n]] = level
+        found[level - 1] += 1
+    return found
 
 
 @compiled
@@ -51,16 +55,21 @@ def count_bins(values: NDArray[np.float64], start: float, factor: float, width: 
 def central_sums(
     values: NDArray[np.float64], counts: NDArray[np.float64], mean: float, median: float
 ) -> NDArray[np.float64]:
-    """Sum the second, third, fourth and absolute power of differences from the mean, and those from the median."""
+    """Sum the second, third, fourth and absolute power of differences from the mean, and those from the median.
+
+    Fewer counts than values are those of each block of ``SUMMANDS`` values.
+    """
     # Side by side and block by block: quick, and little is lost in rounding.
+    repeated = counts.size < values.size
     total, lanes = np.zeros(5), np.zeros((5, LANES))
     for block in range(0, values.size, SUMMANDS):
         lanes[:] = 0.0
+        weights = counts if repeated else counts[block:]
         end = min(block + SUMMANDS, values.size)
         whole = end - (end - block) % LANES
         for first in range(block, whole, LANES):
             for k in range(LANES):
-                weight, difference = counts[first + k], values[first + k] - mean
+                weight, difference = weights[first - block + k], values[first + k] - mean
                 square = difference * difference
                 lanes[0, k] += weight * square
                 lanes[1, k] += weight * (square * difference)
@@ -68,7 +77,7 @@ def central_sums(
                 lanes[3, k] += weight * abs(difference)
                 lanes[4, k] += weight * abs(values[first + k] - median)
         for n in range(whole, end):
-            weight, difference = counts[n], values[n] - mean
+            weight, difference = weights[n - block], values[n] - mean
             square = difference * difference
             lanes[0, 0] += weight * square
             lanes[1, 0] += weight * (square * difference)
@@ -121,7 +130,8 @@ def cooccurrences(levels: Levels, rows: Offsets, offsets: Offsets, count: int, m
     There is a matrix for each direction, or one for all.
     """
     # What lies outside counts as level 0, which is left out in the end: quicker than to ask each time.
-    found = np.zeros((matrices, (count + 1) * (count + 1)), dtype=np.uint32)
+    # Neighbouring voxels are counted in two tables, so that one need not wait for the other where their pairs are alike.
+    found = np.zeros((matrices, 2, (count + 1) * (count + 1)), dtype=np.uint32)
     start = np.empty(_longest(rows), dtype=np.uint64)
     for row in range(len(rows)):
         first, after = rows[row]
@@ -129,11 +139,15 @@ def cooccurrences(levels: Levels, rows: Offsets, offsets: Offsets, count: int, m
         for x in range(own.size):
             start[x] = np.uint64(own[x]) * np.uint64(count + 1)
         for direction in range(offsets.size):
-            matrix = found[min(direction, matrices - 1)]
+            even, odd = found[min(direction, matrices - 1)]
             other = levels[first + offsets[direction] : after + offsets[direction]]
-            for x in range(own.size):
-                matrix[start[x] + np.uint64(other[x])] += 1
-    return found.reshape(matrices, count + 1, count + 1)[:, 1:, 1:].astype(np.int64)
+            for x in range(0, own.size - 1, 2):
+                even[start[x] + np.uint64(other[x])] += 1
+                odd[start[x + 1] + np.uint64(other[x + 1])] += 1
+            if own.size % 2:
+                even[start[own.size - 1] + np.uint64(other[own.size - 1])] += 1
+    added = (found[:, 0] + found[:, 1]).reshape(matrices, count + 1, count + 1)
+    return added[:, 1:, 1:].astype(np.int64)
 
 
 @compiled
@@ -145,21 +159,25 @@ def run_lengths(levels: Levels, rows: Offsets, offsets: Offsets, count: int, lon
     # Each voxel is counted with the length that its run has reached, without a branch, for whether a run ends is what no
     # processor foresees: as many runs reach a length as voxels are counted with it.
     width = longest + 2
-    reached = np.zeros((matrices, (count + 1) * width), dtype=np.uint32)
+    reached = np.zeros((matrices, 2, (count + 1) * width), dtype=np.uint32)
     lengths = np.zeros(levels.size, dtype=np.uint16)
     for direction in range(offsets.size):
         step = offsets[direction]
-        matrix = reached[min(direction, matrices - 1)]
+        even, odd = reached[min(direction, matrices - 1)]
         for row in range(len(rows)):
             first, after = rows[row]
             own, before = levels[first:after], levels[first - step : after - step]
             length, length_before = lengths[first:after], lengths[first - step : after - step]
             for x in range(own.size):
                 length[x] = length_before[x] * np.uint16(own[x] == before[x]) + np.uint16(1)
-            for x in range(own.size):
-                matrix[np.uint64(own[x]) * np.uint64(width) + np.uint64(length[x])] += 1
+            for x in range(0, own.size - 1, 2):
+                even[np.uint64(own[x]) * np.uint64(width) + np.uint64(length[x])] += 1
+                odd[np.uint64(own[x + 1]) * np.uint64(width) + np.uint64(length[x + 1])] += 1
+            if own.size % 2:
+                even[np.uint64(own[own.size - 1]) * np.uint64(width) + np.uint64(length[own.size - 1])] += 1
     # What is counted of level 0 is left out, and of length 0 there is nothing.
-    inside = reached.reshape(matrices, count + 1, width)[:, 1:, 1:].astype(np.int64)
+    added = (reached[:, 0] + reached[:, 1]).reshape(matrices, count + 1, width)
+    inside = added[:, 1:, 1:].astype(np.int64)
     return inside[:, :, :-1] - inside[:, :, 1:]
 
 

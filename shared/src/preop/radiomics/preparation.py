@@ -80,6 +80,13 @@ class RegionOfInterest:
         return np.asarray(self.intensities.ravel()[self.places])
 
     @cached_property
+    def rows(self) -> NDArray[np.int64]:
+        """First and last but one voxel of the re-segmented region of each row (z, y, 2)."""
+        first = self.intensity.argmax(axis=2)
+        after = self.intensity.shape[2] - self.intensity[:, :, ::-1].argmax(axis=2)
+        return np.stack((first, np.where(self.intensity.any(axis=2), after, first)), axis=2)
+
+    @cached_property
     def layouts(self) -> Layouts:
         """How the compiled loops see the region."""
         # The compiler behind the loops takes a third of a second to import.
@@ -122,18 +129,18 @@ class GreyLevels:
     Attributes
     ----------
     levels
-        Integers (z, y, x) from 1 to ``count`` inside the re-segmented region, 0 outside.
-    count
-        Number of grey levels, including those that no voxel has.
+        Uint16 (z, y, x) from 1 inside the re-segmented region, 0 outside.
+    counts
+        Number of voxels of each grey level from 1, including those that no voxel has.
     """
 
     levels: NDArray[np.uint16]
-    count: int
+    counts: NDArray[np.int64]
 
-    @cached_property
-    def counts(self) -> NDArray[np.intp]:
-        """Number of voxels of each grey level, from 1."""
-        return np.bincount(self.levels.ravel(), minlength=self.count + 1)[1:]
+    @property
+    def count(self) -> int:
+        """Number of grey levels."""
+        return self.counts.size
 
 
 def prepare(
@@ -256,19 +263,19 @@ def discretise(region: RegionOfInterest, settings: Settings) -> GreyLevels:
             f"The region would have {bins.count} grey levels; expected at most {MAX_GREY_LEVELS}: use wider bins."
         )
     levels = np.zeros(region.intensity.shape, dtype=np.uint16)
-    kernels.fill_levels(values, region.places, bins.start, bins.factor, bins.width, bins.count, levels.ravel())
-    return GreyLevels(levels, bins.count)
+    counts = kernels.fill_levels(values, region.places, bins.start, bins.factor, bins.width, bins.count, levels.ravel())
+    return GreyLevels(levels, counts)
 
 
 def bins_of(values: NDArray[np.float64], discretisation: Discretisation, lower: float | None) -> Bins:
     """Find the bins of values; those of fixed size begin at ``lower``, or at the smallest value."""
     smallest, largest = float(values.min()), float(values.max())
     if isinstance(discretisation, FixedBinSize):
-        start = smallest if lower is None else lower
+        start = smallest if lower is None else float(lower)
         return Bins(start, 1.0, discretisation.width, math.floor((largest - start) / discretisation.width) + 1)
     if smallest == largest:
         return Bins(smallest, 1.0, 1.0, 1)
-    return Bins(smallest, discretisation.count, largest - smallest, discretisation.count)
+    return Bins(smallest, float(discretisation.count), largest - smallest, discretisation.count)
 
 
 def _on_grid(

@@ -21,7 +21,7 @@ from preop.atomic import replacing
 from preop.errors import InvalidInputError, InvalidOutputError
 from preop.folders import sha256
 from preop.imaging import Image
-from preop.slides.encoders import Encoder, EncoderInfo, in_float16
+from preop.slides.encoders import Encoder, EncoderInfo, PortableEncoder, in_float16
 from preop.slides.levels import Pixels
 from preop.slides.slide import Slide
 from preop.slides.tiling import Tiling
@@ -184,7 +184,9 @@ class FeatureStore:
         return found
 
 
-def encode_tiles(slide: Slide, tiling: Tiling, encoder: Encoder, *, threads: int = 2) -> NDArray[np.float16]:
+def encode_tiles(
+    slide: Slide, tiling: Tiling, encoder: Encoder | PortableEncoder, *, threads: int = 2
+) -> NDArray[np.float16]:
     """Describe the tiles of a slide, (n, f), with no more than a batch of them in memory.
 
     Parameters

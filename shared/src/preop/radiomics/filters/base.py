@@ -15,7 +15,8 @@ from preop.imaging import Image
 from preop.imaging.regions import Box
 
 Voxels = NDArray[np.float64]
-Mask = NDArray[np.bool_]
+Rows = NDArray[np.int64]
+"""First and last but one voxel that is needed, of each row (z, y, 2) of a box."""
 Boundary = Literal["zero", "nearest", "periodic", "mirror"]
 Pooling = Literal["average", "max"]
 
@@ -45,10 +46,10 @@ class BaseFilter(BaseModel, ABC):
         return image.with_voxels(self.within(image, tuple(slice(0, n) for n in image.shape)))
 
     @abstractmethod
-    def within(self, image: Image, box: Box, inside: Mask | None = None) -> Voxels:
+    def within(self, image: Image, box: Box, rows: Rows | None = None) -> Voxels:
         """Compute the part of the response map that lies in a box; voxels around it have their influence on it.
 
-        Where ``inside`` says which voxels of the box are needed, the others may hold anything.
+        Where ``rows`` says what is needed of each row of the box, the rest may hold anything.
         """
 
     @property
@@ -58,11 +59,11 @@ class BaseFilter(BaseModel, ABC):
 
     @classmethod
     def together(
-        cls, filters: Sequence[Self], image: Image, box: Box, inside: Mask | None = None
+        cls, filters: Sequence[Self], image: Image, box: Box, rows: Rows | None = None
     ) -> Iterator[tuple[Self, Voxels]]:
         """Compute what ``within`` does for filters that begin alike, one response after the other."""
         for each in filters:
-            yield each, each.within(image, box, inside)
+            yield each, each.within(image, box, rows)
 
     @abstractmethod
     def reach_mm(self, spacing_mm: tuple[float, ...]) -> float:

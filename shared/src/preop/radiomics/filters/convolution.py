@@ -86,7 +86,7 @@ def along_x(voxels: Voxels, kernel: Voxels, sense: int, source: Numbers, spans: 
 
 
 @compiled
-def _lay_over(extended: Voxels, step: int, kernel: Voxels, sense: int, line: Voxels) -> None:
+def _lay_over(extended: Voxels, step: int, kernel: Voxels, sense: int, line: Voxels) -> None:  # noqa: PLR0912
     """Sum the kernel's products with lines of the image, which begin ``step`` numbers after each other."""
     n, half = line.size, kernel.size // 2
     if sense == 0:
@@ -106,8 +106,12 @@ def _lay_over(extended: Voxels, step: int, kernel: Voxels, sense: int, line: Vox
     for k in range(0, half - 1, 2):
         a, b = extended[k * step :], extended[(2 * half - k) * step :]
         c, d = extended[(k + 1) * step :], extended[(2 * half - k - 1) * step :]
-        for x in range(n):
-            line[x] = (line[x] + kernel[k] * (a[x] + sense * b[x])) + kernel[k + 1] * (c[x] + sense * d[x])
+        if sense > 0:
+            for x in range(n):
+                line[x] = (line[x] + kernel[k] * (a[x] + b[x])) + kernel[k + 1] * (c[x] + d[x])
+        else:
+            for x in range(n):
+                line[x] = (line[x] + kernel[k] * (a[x] - b[x])) + kernel[k + 1] * (c[x] - d[x])
     if half % 2:
         a, b = extended[(half - 1) * step :], extended[(half + 1) * step :]
         for x in range(n):

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from preop.imaging import Image
 from preop.imaging.regions import Box
-from preop.radiomics.filters.base import PAD_MODE, BaseFilter, Mask, Pooling, Voxels, number
+from preop.radiomics.filters.base import PAD_MODE, BaseFilter, Pooling, Rows, Voxels, number
 
 # Beyond so many standard deviations the envelope is below a millionth.
 ENVELOPE_SIGMAS = 5.3
@@ -48,7 +48,7 @@ class Gabor(BaseFilter):
         """Where the envelope ends."""
         return ENVELOPE_SIGMAS * self.sigma_mm / min(self.gamma, 1) + max(spacing_mm)
 
-    def within(self, image: Image, box: Box, inside: Mask | None = None) -> Voxels:  # noqa: ARG002
+    def within(self, image: Image, box: Box, rows: Rows | None = None) -> Voxels:  # noqa: ARG002
         """Compute the part of the response map of a three-dimensional image that lies in a box."""
         pooled = np.zeros(image.shape)
         count = 0

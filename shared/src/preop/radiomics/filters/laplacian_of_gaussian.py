@@ -11,7 +11,7 @@ from pydantic import Field
 
 from preop.imaging import Image
 from preop.imaging.regions import Box
-from preop.radiomics.filters.base import BaseFilter, Mask, Voxels, number
+from preop.radiomics.filters.base import BaseFilter, Rows, Voxels, number
 from preop.radiomics.filters.separable import Needed, convolve
 
 
@@ -34,7 +34,7 @@ class LaplacianOfGaussian(BaseFilter):
         """Half the kernel."""
         return self.truncate * self.sigma_mm + max(spacing_mm)
 
-    def within(self, image: Image, box: Box, inside: Mask | None = None) -> Voxels:
+    def within(self, image: Image, box: Box, rows: Rows | None = None) -> Voxels:
         """Compute the part of the response map of a three-dimensional image that lies in a box.
 
         The kernel is the sum, over the axes, of a product of one second derivative and Gaussians along the others, so
@@ -46,12 +46,14 @@ class LaplacianOfGaussian(BaseFilter):
             smooth = smooth[box[0]]
         kernels = {axis: self._kernels(image.spacing_mm[axis]) for axis in self.axes}
         reach = max(len(gaussian) // 2 for gaussian, _ in kernels.values())
-        needed = None if inside is None else Needed(inside, box, reach)
+        needed = None if rows is None else Needed(rows, box, reach)
         derived: Voxels | None = None
         for axis, (gaussian, second) in kernels.items():
             with_derivative = convolve(smooth, second, axis, self.boundary, box[axis], needed)
             if derived is not None:
-                with_derivative += convolve(derived, gaussian, axis, self.boundary, box[axis], needed)
+                # What is not needed may be anything, also what is not a number.
+                with np.errstate(invalid="ignore", over="ignore"):
+                    with_derivative += convolve(derived, gaussian, axis, self.boundary, box[axis], needed)
             derived = with_derivative
             if axis != self.axes[-1]:
                 smooth = convolve(smooth, gaussian, axis, self.boundary, box[axis], needed)

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from preop.imaging import Image
 from preop.imaging.regions import Box
-from preop.radiomics.filters.base import BaseFilter, Mask, Pooling, Voxels, reach_of_taps
+from preop.radiomics.filters.base import BaseFilter, Pooling, Rows, Voxels, reach_of_taps
 from preop.radiomics.filters.separable import Kernel, convolve, pooled_response, rotations
 
 _KERNELS: dict[str, tuple[int, ...]] = {
@@ -59,7 +59,7 @@ class Laws(BaseFilter):
         """Half the kernel, and the neighbourhood of the energy."""
         return reach_of_taps(5 + 2 * (self.energy_distance_voxels or 0), spacing_mm)
 
-    def within(self, image: Image, box: Box, inside: Mask | None = None) -> Voxels:  # noqa: ARG002
+    def within(self, image: Image, box: Box, rows: Rows | None = None) -> Voxels:  # noqa: ARG002
         """Compute the part of the response map of a three-dimensional image that lies in a box."""
         orientation = tuple((_normalised(name),) for name in reversed(self._per_axis))
         orientations = rotations(orientation) if self.rotation_invariant else [orientation]

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 
 from preop.imaging import Image
 from preop.imaging.regions import Box
-from preop.radiomics.filters.base import BaseFilter, Mask, Voxels, reach_of_taps
+from preop.radiomics.filters.base import BaseFilter, Rows, Voxels, reach_of_taps
 from preop.radiomics.filters.separable import convolve
 
 
@@ -35,7 +35,7 @@ class Mean(BaseFilter):
         """Half the cube."""
         return reach_of_taps(self.support_voxels, spacing_mm)
 
-    def within(self, image: Image, box: Box, inside: Mask | None = None) -> Voxels:  # noqa: ARG002
+    def within(self, image: Image, box: Box, rows: Rows | None = None) -> Voxels:  # noqa: ARG002
         """Compute the part of the response map of a three-dimensional image that lies in a box."""
         voxels = image.voxels.astype(np.float64, copy=False)
         if self.by_slice:

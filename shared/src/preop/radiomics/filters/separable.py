@@ -6,14 +6,13 @@ import itertools
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from preop.imaging.regions import Box
-from preop.radiomics.filters.base import PAD_MODE, Boundary, Pooling, Voxels
+from preop.radiomics.filters.base import PAD_MODE, Boundary, Pooling, Rows, Voxels
 
 Kernel = tuple[float, ...]
 Stages = tuple[Kernel, ...]
@@ -28,47 +27,36 @@ class Needed:
 
     Attributes
     ----------
-    inside
-        Voxels of the response that are needed, as large as the box.
+    rows
+        First and last but one voxel of the response that is needed, of each row (z, y, 2) of the box.
     box
         Which part of the image they lie in.
     reach
         Voxels on both sides that the kernels of one axis reach together.
     """
 
-    inside: NDArray[np.bool_]
+    rows: Rows
     box: Box
     reach: int
 
     def spans(self, axis: int, shape: tuple[int, ...], boundary: Boundary) -> NDArray[np.int64]:
         """Where the response along an axis is needed, as ``convolution`` wants it, of an image of this shape."""
-        rows = self._rows
         if axis == 2:
-            return rows
+            return self.rows
         # Later axes need what lies around, and on a periodic image also what lies at its other end.
         reach = max(shape) if boundary == "periodic" else self.reach
-        used = rows[..., 0] < rows[..., 1]
-        first, after = np.where(used, rows[..., 0], shape[2]), np.where(used, rows[..., 1], 0)
-        first = np.maximum(first.min(axis=1) + (self.box[2].start or 0) - reach, 0)
-        after = np.minimum(after.max(axis=1) + (self.box[2].start or 0) + reach, shape[2])
-        low = used.argmax(axis=1)
-        high = np.where(used.any(axis=1), used.shape[1] - used[:, ::-1].argmax(axis=1), low)
+        used = self.rows[..., 0] < self.rows[..., 1]
+        some = used.any(axis=1)
+        first = np.where(used, self.rows[..., 0], shape[2]).min(axis=1) + (self.box[2].start or 0)
+        after = np.where(used, self.rows[..., 1], 0).max(axis=1) + (self.box[2].start or 0)
+        first, after = np.maximum(first - reach, 0), np.where(some, np.minimum(after + reach, shape[2]), 0)
+        low, high = used.argmax(axis=1), np.where(some, used.shape[1] - used[:, ::-1].argmax(axis=1), 0)
         if axis == 1:
             return np.stack((low, high, first, after), axis=1)
-        low, high = (place + (self.box[1].start or 0) for place in (low - reach, high + reach))
-        found = np.empty((shape[1], 2), dtype=np.int64)
-        for y in range(shape[1]):
-            here = (low <= y) & (y < high) & (first < after)
-            found[y] = (first[here].min(), after[here].max()) if here.any() else (0, 0)
-        return found
-
-    @cached_property
-    def _rows(self) -> NDArray[np.int64]:
-        """First and last but one voxel of each row (z, y, 2)."""
-        width = self.inside.shape[2]
-        first = self.inside.argmax(axis=2)
-        after = np.where(self.inside.any(axis=2), width - self.inside[:, :, ::-1].argmax(axis=2), first)
-        return np.stack((first, after), axis=2)
+        y = np.arange(shape[1])[:, None] - (self.box[1].start or 0)
+        here = some & (low - reach <= y) & (y < high + reach)
+        first, after = np.where(here, first, shape[2]).min(axis=1), np.where(here, after, 0).max(axis=1)
+        return np.stack((first, after), axis=1)
 
 
 def convolve(
@@ -81,7 +69,7 @@ def convolve(
 ) -> Voxels:
     """Convolve along one axis with a kernel of odd length.
 
-    Of the response only the places ``kept`` are computed, and of those only what is needed; the rest is 0.
+    Of the response only the places ``kept`` are computed, and of those only what is needed; the rest may be anything.
     """
     # The compiler behind the loop takes a third of a second to import.
     from preop.radiomics.filters import convolution
@@ -92,7 +80,8 @@ def convolve(
     beyond: dict[str, Any] = {"constant_values": -1} if boundary == "zero" else {}
     source = np.pad(np.arange(voxels.shape[axis]), len(turned) // 2, mode=PAD_MODE[boundary], **beyond)
     source = source[start : stop + len(turned) - 1]
-    found = np.zeros((*voxels.shape[:axis], stop - start, *voxels.shape[axis + 1 :]))
+    # Memory from numpy's own allocation is quicker than from the compiled loop.
+    found = np.empty((*voxels.shape[:axis], stop - start, *voxels.shape[axis + 1 :]))
     along = (convolution.along_z, convolution.along_y, convolution.along_x)[axis]
     spans = _everywhere(axis, found.shape) if needed is None else needed.spans(axis, voxels.shape, boundary)
     along(np.ascontiguousarray(voxels), turned, sense, source, spans, found)
@@ -132,20 +121,22 @@ def pooled_response(
     boundary: Boundary,
     pooling: Pooling,
     box: Box,
-    inside: NDArray[np.bool_] | None = None,
+    rows: Rows | None = None,
 ) -> Voxels:
     """Average or maximum over orientations of the response of a separable kernel, within a box.
 
-    Where ``inside`` says which voxels of the box are needed, the others may hold anything.
+    Where ``rows`` says what is needed of each row of the box, the rest may hold anything.
     """
     pooled: Voxels | None = None
-    for _, response in responses(voxels, orientations, axes, boundary, box, inside):
-        if pooled is None:
-            pooled = response
-        elif pooling == "max":
-            np.maximum(pooled, response, out=pooled)
-        else:
-            pooled += response
+    for _, response in responses(voxels, orientations, axes, boundary, box, rows):
+        # What is not needed may be anything, also what is not a number.
+        with np.errstate(invalid="ignore", over="ignore"):
+            if pooled is None:
+                pooled = response
+            elif pooling == "max":
+                np.maximum(pooled, response, out=pooled)
+            else:
+                pooled += response
     if pooled is None:
         raise ValueError("a filter needs at least one orientation")
     return pooled / len(orientations) if pooling == "average" else pooled
@@ -157,15 +148,15 @@ def responses(
     axes: tuple[int, ...],
     boundary: Boundary,
     box: Box,
-    inside: NDArray[np.bool_] | None = None,
+    rows: Rows | None = None,
 ) -> Iterator[tuple[int, Voxels]]:
     """Response of each orientation, with its number; what several have along the first axes is computed once."""
     voxels = voxels.astype(np.float64, copy=False)
     voxels = voxels[tuple(slice(None) if axis in axes else part for axis, part in enumerate(box))]
     needed = None
-    if inside is not None:
+    if rows is not None:
         reach = max(sum(len(kernel) // 2 for kernel in stages) for each in orientations for stages in each)
-        needed = Needed(inside, box, reach)
+        needed = Needed(rows, box, reach)
     return _responses(voxels, list(enumerate(orientations)), axes, boundary, box, needed)
 
 

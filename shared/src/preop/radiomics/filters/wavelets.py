@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from preop.imaging import Image
 from preop.imaging.regions import Box
-from preop.radiomics.filters.base import BaseFilter, Boundary, Mask, Pooling, Voxels, reach_of_taps
+from preop.radiomics.filters.base import BaseFilter, Boundary, Pooling, Rows, Voxels, reach_of_taps
 from preop.radiomics.filters.separable import Kernel, Orientation, Stages, pooled_response, responses, rotations
 
 
@@ -44,10 +44,10 @@ class SeparableWavelet(BaseFilter):
         taps = len(_bank(self.wavelet)["L"]) * (2**self.level - 1)
         return 2 * reach_of_taps(taps, spacing_mm)
 
-    def within(self, image: Image, box: Box, inside: Mask | None = None) -> Voxels:
+    def within(self, image: Image, box: Box, rows: Rows | None = None) -> Voxels:
         """Compute the part of the response map of a three-dimensional image that lies in a box."""
         orientations = rotations(self.orientation) if self.rotation_invariant else [self.orientation]
-        return pooled_response(image.voxels, orientations, self.axes, self.boundary, self.pooling, box, inside)
+        return pooled_response(image.voxels, orientations, self.axes, self.boundary, self.pooling, box, rows)
 
     @property
     def beginning(self) -> Hashable:
@@ -58,15 +58,15 @@ class SeparableWavelet(BaseFilter):
 
     @classmethod
     def together(
-        cls, filters: Sequence[Self], image: Image, box: Box, inside: Mask | None = None
+        cls, filters: Sequence[Self], image: Image, box: Box, rows: Rows | None = None
     ) -> Iterator[tuple[Self, Voxels]]:
         """Compute what ``within`` does for filters that begin alike, and passes that they share only once."""
         first, *others = filters
         if not others:
-            yield first, first.within(image, box, inside)
+            yield first, first.within(image, box, rows)
             return
         orientations = [each.orientation for each in filters]
-        for number, response in responses(image.voxels, orientations, first.axes, first.boundary, box, inside):
+        for number, response in responses(image.voxels, orientations, first.axes, first.boundary, box, rows):
             yield filters[number], response
 
     @property
@@ -97,7 +97,7 @@ class Simoncelli(BaseFilter):
         """No limit: a filter with a sharp band in frequency has none in space."""
         return math.inf
 
-    def within(self, image: Image, box: Box, inside: Mask | None = None) -> Voxels:  # noqa: ARG002
+    def within(self, image: Image, box: Box, rows: Rows | None = None) -> Voxels:  # noqa: ARG002
         """Compute the part of the response map of a three-dimensional image that lies in a box."""
         from scipy import fft
 

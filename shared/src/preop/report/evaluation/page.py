@@ -30,6 +30,7 @@ from preop.report.sections import (
     Table,
     write_page,
 )
+from preop.wording import counted
 
 Json = Mapping[str, Any]
 
@@ -122,6 +123,8 @@ _SECTIONS = {
     "cases": "Cases",
     "method": "How to read this",
 }
+_SUMMARY = ("results", "patients", "figures", "comparisons", "groups", "charts")
+"""What is printed unless all is asked for."""
 
 
 def evaluation_page(
@@ -188,9 +191,13 @@ def evaluation_page(
         ],
     }
     titles = _SECTIONS | ({"results": "Results on training patients"} if on_training else {})
-    sections = [Section(titles[name], blocks, name=name) for name, blocks in content.items() if blocks]
+    sections = [
+        Section(titles[name], blocks, name=name, detail=name not in _SUMMARY)
+        for name, blocks in content.items()
+        if blocks
+    ]
     if cases is not None:
-        sections.insert(1, Section("Case by case", [cases]))
+        sections.insert(1, Section("Case by case", [cases], detail=True))
     page = Page(
         kicker=f"Evaluation of {task['study']}",
         title=task["title"],
@@ -215,7 +222,7 @@ def _illustrations(
     return Page(
         kicker=f"Examples of {task['study']}",
         title=task["title"],
-        lead=f"{len(results)} cases. {CHOSEN}",
+        lead=f"{counted(len(results), 'case')}. {CHOSEN}",
         warnings=_unscored(aggregates["cases"]),
         simulated=task["simulated"],
         sections=[
@@ -227,19 +234,19 @@ def _illustrations(
 
 
 def _summary(task: Json, results: Sequence[Json], aggregates: Json) -> str:
-    many = f"{len(results)} cases" if len(results) > 1 else "1 case"
+    many = counted(len(results), "case")
     if "patients" in aggregates:
-        many += f" of {aggregates['patients']} patients"
+        many += f" of {counted(aggregates['patients'], 'patient')}"
     if task["kind"] == "binary":
-        counted = Counter(result["reference"] for result in results)
-        return f"{many}, {counted[1]} with {words(task['reference_column'])} and {counted[0]} without."
+        events = Counter(result["reference"] for result in results)
+        return f"{many}, {events[1]} with {words(task['reference_column'])} and {events[0]} without."
     if task["kind"] == "ordinal":
         stages = Counter(result["reference"] for result in results)
         return f"{many}: {', '.join(f'{count} {stage}' for stage, count in sorted(stages.items()))}."
     if "events" in aggregates and task["kind"] == "survival":
         return f"{many}, {aggregates['events']} with the event."
     if "lesions" in aggregates:
-        return f"{many} with {aggregates['lesions']} lesions."
+        return f"{many} with {counted(aggregates['lesions'], 'lesion')}."
     return f"{many}."
 
 
@@ -249,7 +256,7 @@ def _unscored(cases: Json) -> list[str]:
         return []
     has, is_ = ("has", "is") if unscored == 1 else ("have", "are")
     return [
-        f"{unscored} of {cases['all']} cases {has} no valid prediction and {is_} scored as the worst that could have been "
+        f"{unscored} of {counted(cases['all'], 'case')} {has} no valid prediction and {is_} scored as the worst that could have been "
         "predicted."
     ]
 
@@ -400,7 +407,7 @@ def _shown(task: Json, result: Json) -> str:
     if kind == "shares":
         return ", ".join(f"{name} {share:.0%}".replace("%", " %") for name, share in result["scored_as"].items())
     if kind == "detection":
-        return f"{len(output)} marks, {result['false_marks']} false"
+        return f"{counted(len(output), 'mark')}, {result['false_marks']} false"
     if kind == "instances":
         return f"{len(output)} listed"
     return str(output)
@@ -449,7 +456,7 @@ def _checklists(there: set[str]) -> Section:
     }
     for name, items in guidelines.items():
         blocks += [Heading(name), Table(columns, [_item_row(item, there) for item in items])]
-    return Section("Reporting checklists", blocks, name="checklists")
+    return Section("Reporting checklists", blocks, name="checklists", detail=True)
 
 
 def _item_row(item: Item, there: set[str]) -> Row:
