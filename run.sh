@@ -19,7 +19,7 @@ for word in "$@"; do
 done
 # Isolated processes run with the packages of .venv; containers bring their own.
 prepare_processes() {
-    local description="$here/algorithms/$named/algorithm.toml" locks="learning pathology"
+    local description="$here/algorithms/$named/algorithm.toml" locks="inference slides"
     if [ -n "$named" ] && [ -f "$description" ]; then
         locks="$(sed -n 's/^requirements = "\(.*\)"$/\1/p' "$description")"
     fi

@@ -1,13 +1,14 @@
 """What a count is worth, on simulated bladder cancer: ``python benchmarks/bladder.py FOLDER``.
 
 The same network, on the same patients, learns from the labels of all nodes, from the pathologist's count, or from
-pN0/pN+ by gated attention; the algorithm's monotone scorer learns from the count, too. They are compared with a logistic
-regression on the mean radiomics of a patient's nodes, the largest short axis, and the oracle of an observer who knows what
-the patients were made from. Every seed has training patients of its own; the test patients are the same for all.
+pN0/pN+ by gated attention; the algorithm's monotone scorer learns from the count, too, and so does its default model (an
+ensemble on measures, with the settings of the model card). They are compared with a logistic
+regression on the mean radiomics of a patient's nodes, the largest short axis, the rules of 8 and 10 mm that clinicians use, and
+the oracle of an observer who knows what the patients were made from. Every seed has training patients of its own; the test patients are the same for all.
 
 The encoder is smaller than the one of cubes, so that all runs fit two cores: the algorithm's own for radiomics, a hidden
 layer on standardised features of each node, with what a radiologist would measure of it among them. So its rows know the
-same of a node, and differ in the loss alone; the monotone scorer knows the six measures. ``--instances measures`` leaves the
+same of a node, and differ in the loss alone; the monotone scorer and the default model know the six measures. ``--instances measures`` leaves the
 radiomics out, for all. All is measured on the simulated CT. Finished parts are kept in FOLDER, and a run that was stopped
 goes on from there.
 """
@@ -31,14 +32,15 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from bladder_lymph_nodes.lymph_nodes import find_lymph_nodes, measures_of, radiomics_of
-from bladder_lymph_nodes.network import NetworkSettings, RadiomicsEncoder, make_network
+from bladder_lymph_nodes.network import RadiomicsEncoder, make_network
 from bladder_lymph_nodes.scorer import learn_monotone
+from bladder_lymph_nodes.settings import NetworkSettings
 from bladder_lymph_nodes.simulation import draw_facts, draw_patient
 from preop.cohort import map_patients
 from preop.mil import HEADS as MIL_HEADS
 from preop.mil import Bag, BagNetwork, Ensemble, Settings, fit, make_head, stratified_folds, train
 from preop.mil.heads import CountHead
-from preop.statistics import auc, auc_delong, oracle_auc
+from preop.statistics import BinaryCounts, auc, auc_delong, oracle_auc
 
 TRAINING_PATIENTS, TEST_PATIENTS = 250, 500
 TEST_SEED, FIRST_TRAINING_SEED = 99, 1000
@@ -48,8 +50,19 @@ HEADS = {
     "instance_labels": "node labels",
     "count": "exact count",
     "monotone": "exact count, monotone on measures",
+    "default": "exact count, default model",
     "gated_attention": "gated attention, patient label",
 }
+RULES_MM = (8.0, 10.0)
+ON_MEASURES = {
+    "monotone": (NetworkSettings(instances="signs", found=FOUND, leak=LEAK), Settings(), learn_monotone),
+    "default": (
+        NetworkSettings(instances="measures", found=FOUND, leak=LEAK),
+        Settings(epochs=60, patience=15, folds=5, learning_rate=4e-3, instances_per_batch=256),
+        None,
+    ),
+}
+"""What the algorithm itself learns, on the six measures of a node."""
 Scores = dict[str, Any]
 
 
@@ -116,6 +129,15 @@ def print_table(folder: Path, seeds: Sequence[int], methods: Sequence[str]) -> N
             if each["nodes"]
         ]
         print(f"{words:34}{_summary(of_patients)}{_summary(of_nodes) if of_nodes else ''}")
+    print(f"\n{'rule':34}{'sensitivity':>28}{'specificity':>28}{'AUC':>10}")
+    for limit in RULES_MM:
+        called = (np.array(largest) > limit).astype(int)
+        counts = BinaryCounts.of(positive, called)
+        shown = "".join(
+            f"{each.value:>10.3f} ({each.lower:.3f} to {each.upper:.3f})" if each else f"{'-':>28}"
+            for each in (counts.sensitivity, counts.specificity)
+        )
+        print(f"{f'short axis over {limit:g} mm':34}{shown}{auc(positive, called):>10.3f}")
     width = auc_delong(positive, json.loads(_result(folder, "count", seeds[0]).read_text())["patients"])
     print(
         f"\n95 % interval of one AUC on these patients (exact count, first seed): {width.lower:.3f} to {width.upper:.3f}"
@@ -167,8 +189,8 @@ def _run(run: tuple[str, int], *, folder: Path) -> None:
 
 
 def _network(head: str, seed: int, training: Sequence[Any], test: Sequence[Any], checkpoint: Path) -> Scores:
-    if head == "monotone":
-        return _monotone(seed, training, test)
+    if head in ON_MEASURES:
+        return _on_measures(head, seed, training, test)
     bags = [_bag(str(number), each) for number, each in enumerate(training)]
     folds = stratified_folds(bags, 5, seed)
     held_out = folds["0"]
@@ -183,9 +205,9 @@ def _network(head: str, seed: int, training: Sequence[Any], test: Sequence[Any],
     return _predictions(Ensemble((trained,)), [_bag(str(number), each) for number, each in enumerate(test)])
 
 
-def _monotone(seed: int, training: Sequence[Any], test: Sequence[Any]) -> Scores:
-    """Learn the algorithm's monotone scorer, as its training does; it knows the six measures alone."""
-    network = NetworkSettings(instances="signs", found=FOUND, leak=LEAK)
+def _on_measures(name: str, seed: int, training: Sequence[Any], test: Sequence[Any]) -> Scores:
+    """Learn as the algorithm's training does; it knows the six measures alone."""
+    network, settings, learn = ON_MEASURES[name]
     known, new = (
         [
             replace(_bag(str(number), each), instances=(torch.from_numpy(each["measures"]),))
@@ -193,7 +215,8 @@ def _monotone(seed: int, training: Sequence[Any], test: Sequence[Any]) -> Scores
         ]
         for part in (training, test)
     )
-    return _predictions(fit(partial(make_network, network), known, Settings(seed=seed), learn=learn_monotone), new)
+    settings = settings.model_copy(update={"seed": seed})
+    return _predictions(fit(partial(make_network, network), known, settings, learn=learn), new)
 
 
 def _predictions(ensemble: Ensemble, bags: Sequence[Bag]) -> Scores:

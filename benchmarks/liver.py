@@ -6,6 +6,11 @@ were made from. Intervals are from resampled patients, and DeLong's for the AUC 
 
 All models come from one training run: the same folds, the same learners. Finished parts are kept in FOLDER, and a run that
 was stopped goes on from there.
+
+``python benchmarks/liver.py FOLDER --ceiling 2000`` asks what the measured features of a scan can tell at most, where the oracle
+knows variables that no image shows. Boosted trees learn from so many further patients of the external scanners, told not the
+report but the true chance of each; a second step reads the metastases of a patient together. What they say of the same external
+patients is printed for a quarter, a half and all of the patients: while it still rises, the ceiling is higher.
 """
 
 from __future__ import annotations
@@ -13,27 +18,37 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.model_selection import GroupKFold
 
 from liver_growth_pattern.external import external_evidence
 from liver_growth_pattern.learning import Settings, fit_model, mean_shares
+from liver_growth_pattern.lesions import find_lesions
 from liver_growth_pattern.preparation import SECOND_SEGMENTATION
-from liver_growth_pattern.simulation import CENTRES, EXTERNAL_CENTRES, simulate
+from liver_growth_pattern.simulation import CENTRES, EXTERNAL_CENTRES, draw_patient, simulate
 from liver_growth_pattern.training import prepare
-from preop.cohort import Cohort, read_cohort
+from preop.atomic import write_text
+from preop.cohort import Cohort, map_patients, read_cohort
 from preop.evidence import SharesEvidence
 from preop.evidence.wording import estimate_in_words
 from preop.folders import open_resumable_run
 from preop.grandchallenge.algorithm import read_algorithm
 from preop.grandchallenge.values import read_json, to_json
-from preop.statistics import Estimate
+from preop.statistics import Estimate, auc_delong
 
 ALGORITHM = Path(__file__).parents[1] / "algorithms" / "liver_growth_pattern"
-TRAINING_SEED, EXTERNAL_SEED = 31, 32
+TRAINING_SEED, EXTERNAL_SEED, CEILING_SEED = 31, 32, 33
+
+Floats = NDArray[np.float64]
 
 
 def main() -> None:
@@ -42,7 +57,13 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="for patients and results; 0.5 GB")
     parser.add_argument("--patients", type=int, default=400)
     parser.add_argument("--external", type=int, default=200)
+    parser.add_argument(
+        "--ceiling", type=int, default=0, help="patients to learn the ceiling from, in place of the table"
+    )
     arguments = parser.parse_args()
+    if arguments.ceiling:
+        print_ceiling(arguments.folder / "ceiling", arguments.ceiling, arguments.external)
+        return
     settings = Settings()
     open_resumable_run(
         arguments.folder,
@@ -106,6 +127,86 @@ def print_table(study: SharesEvidence) -> None:
     for name, error in study.error_comparisons.items():
         area = study.auc_comparisons.get(name)
         print(f"{name:34}{_written(area.difference if area else None):>24}{'':24}{_written(error):>24}")
+
+
+def print_ceiling(folder: Path, patients: int, external: int) -> None:
+    """Measure patients, learn from more and more of them, and print what is said of the external ones."""
+    folder.mkdir(parents=True, exist_ok=True)
+    wanted = [(CEILING_SEED, number) for number in range(patients)] + [
+        (EXTERNAL_SEED, number) for number in range(external)
+    ]
+    todo = [each for each in wanted if not _measured_file(folder, *each).is_file()]
+    for _, result in map_patients(partial(_measure, folder=folder), todo, description="Measuring"):
+        if result is not None:
+            raise result
+    known = [read_json(_measured_file(folder, *each)) for each in wanted]
+    learned_from, test = ([each for each in part if each["features"]] for part in (known[:patients], known[patients:]))
+    names = sorted({name for each in known for row in each["features"] for name in row})
+    print(f"{len(test)} external patients with a metastasis that is measured; boosted trees on {len(names)} features\n")
+    print(f"{'patients to learn from':34}{'AUC of patients':>24}{'AUC pure or mixed':>24}")
+    pure = [report for each in test for report in each["reported_pure"]]
+    outcome = [each["non_desmoplastic"] for each in test]
+    for count in (patients // 4, patients // 2, patients):
+        lesions, patient = learn_ceiling(learned_from[:count], test, names)
+        areas = (auc_delong(outcome, patient), auc_delong(pure, lesions))
+        print(f"{count:<34}" + "".join(f"{_written(each):>24}" for each in areas))
+    observer = (auc_delong(outcome, [each["oracle"] for each in test]), auc_delong(pure, _chances(test)))
+    print(f"{'oracle, on these patients':34}" + "".join(f"{_written(each):>24}" for each in observer))
+
+
+def learn_ceiling(known: Sequence[Any], test: Sequence[Any], names: Sequence[str]) -> tuple[Floats, Floats]:
+    """Say how likely each metastasis of the test patients is reported as pure, and each patient as non-desmoplastic."""
+    owners = np.concatenate([[number] * len(each["features"]) for number, each in enumerate(known)])
+    table, chances = _table_of(known, names), _chances(known)
+    unseen = np.empty(len(table))
+    for train, held_out in GroupKFold(5).split(table, groups=owners):
+        unseen[held_out] = _trees().fit(table[train], chances[train]).predict(table[held_out])
+    of_test = _trees().fit(table, chances).predict(_table_of(test, names))
+    together = _trees().fit(_together(unseen, known), [each["oracle"] for each in known])
+    return of_test, together.predict(_together(of_test, test))
+
+
+def _together(chances: Floats, patients: Sequence[Any]) -> Floats:
+    """Of each patient: the number of metastases; smallest, mean, largest and product of their chances (n, 5)."""
+    ends = np.cumsum([len(each["features"]) for each in patients])
+    rows = np.split(chances.clip(1e-4, 1), ends[:-1])
+    return np.array([(len(row), row.min(), row.mean(), row.max(), row.prod()) for row in rows])
+
+
+def _trees() -> HistGradientBoostingRegressor:
+    return HistGradientBoostingRegressor(
+        learning_rate=0.05, max_iter=300, max_leaf_nodes=15, l2_regularization=1.0, max_features=0.2, random_state=0
+    )
+
+
+def _table_of(patients: Sequence[Any], names: Sequence[str]) -> Floats:
+    return np.array([[row.get(name, np.nan) for name in names] for each in patients for row in each["features"]])
+
+
+def _chances(patients: Sequence[Any]) -> Floats:
+    return np.array([chance for each in patients for chance in each["pure_chances"]])
+
+
+def _measure(patient: tuple[int, int], *, folder: Path) -> None:
+    """Draw a patient of the external scanners, and keep what is measured and what is true."""
+    seed, number = patient
+    made = draw_patient(seed, number, centres=EXTERNAL_CENTRES, only_around=True)
+    seen = find_lesions(made.ct, made.reader if made.facts.source == "reader" else made.network).seen
+    drawn = made.facts.metastases
+    seen = tuple(each for each in seen if each.lesion.number <= len(drawn))
+    places = [each.lesion.number - 1 for each in seen]
+    content = {
+        "features": [each.features for each in seen],
+        "pure_chances": drawn.pure_report[places].tolist(),
+        "reported_pure": [int(made.facts.reports[place].pure_desmoplastic) for place in places],
+        "non_desmoplastic": int(made.facts.non_desmoplastic),
+        "oracle": drawn.oracle,
+    }
+    write_text(_measured_file(folder, seed, number), to_json(content))
+
+
+def _measured_file(folder: Path, seed: int, number: int) -> Path:
+    return folder / f"{seed}_{number:05d}.json"
 
 
 def _written(estimate: Estimate | None) -> str:

@@ -9,6 +9,11 @@ simulate``) and of eight of the other centre, which it paints.
 ``--note`` writes the ranges down beside the networks: on slides outside of them items are assessed by what was found on real
 tissue alone (``benchmarks/histology.py``).
 
+``python benchmarks/primary.py weights FOLDER`` compares what the items of the card are worth by their weights: counted, by maximum
+likelihood with Firth's correction (the weights of the shipped model), and drawn towards equal ones as the training does now,
+with an observer who knows the simulation beside them. Items are those that simulated tumours are made of, without the margin,
+which is not assessed; five seeds of 120 patients to learn from, and 4,000 to test, of the same seed for all.
+
 ``python benchmarks/primary.py speed FOLDER`` times tissue mask, networks and card on a slide of 16,384 x 16,384 pixels of 0.25
 micrometres.
 """
@@ -30,15 +35,25 @@ from rich.progress import track
 from scipy.stats import rankdata
 
 from preop.slides import Slide, find_tissue, write_slide
-from preop.statistics import intraclass_correlation
+from preop.statistics import auc, intraclass_correlation, logistic_regression
 from preop.study import Range
 from primary_growth_pattern.annotations import SLIDE_FILE
 from primary_growth_pattern.appearance import MEASURES, appearance_of, ranges_of, unlike
+from primary_growth_pattern.card_model import fit_card_model
 from primary_growth_pattern.findings import ItemAgreement, TissueMap
 from primary_growth_pattern.networks import Networks
-from primary_growth_pattern.score_card import DEFINITIONS, ScoreCard, score
-from primary_growth_pattern.simulation import SLIDE_PX, SMALL_SLIDE_PX, SimulatedPatient, draw_patient
+from primary_growth_pattern.score_card import DEFINITIONS, Item, ScoreCard, score
+from primary_growth_pattern.simulation import (
+    OUTCOME,
+    SLIDE_PX,
+    SMALL_SLIDE_PX,
+    SimulatedPatient,
+    draw_patient,
+    unfavourable,
+)
 from primary_growth_pattern.simulation.anatomy import MAP_UM
+from primary_growth_pattern.simulation.card_truth import CardTruth
+from primary_growth_pattern.simulation.disease import draw_biology
 from primary_growth_pattern.simulation.looks import PIXEL_UM
 from primary_growth_pattern.simulation.scan import strips
 from primary_growth_pattern.tissue import load_networks, measure, note_figures, readable
@@ -49,13 +64,23 @@ SEED = 7300
 APPEARANCE_SEED = 7400
 UNSEEN_SLIDES = 8
 SIDE_PX = 6144  # 3.1 mm: a field of the hot spot fits several times, and 40 slides are painted in minutes
+WEIGHT_SEEDS = range(7500, 7505)
+LEARNED_FROM, TEST_PATIENTS = 120, 4000
+ITEM_OF = {
+    "stroma_high": "tumour_stroma_ratio",
+    "high_budding": "budding",
+    "few_lymphocytes": "lymphocytes",
+    "no_aggregates": "crohn_like",
+    "immature_stroma": "stroma_maturity",
+}
+SCORED = tuple(ITEM_OF.values())
 NETWORKS = Path(__file__).parents[1] / "algorithms" / "primary_growth_pattern" / "model" / "networks"
 
 
 def main() -> None:
     """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("items", "appearance", "speed"))
+    parser.add_argument("what", choices=("items", "appearance", "weights", "speed"))
     parser.add_argument("folder", type=Path, help="for the slides")
     parser.add_argument("--networks", type=Path, default=NETWORKS)
     parser.add_argument("--slides", type=int, default=40)
@@ -63,6 +88,9 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}\n")
+    if arguments.what == "weights":
+        compare_weights()
+        return
     networks = load_networks(arguments.networks)
     if arguments.what == "speed":
         time_one(arguments.folder, networks)
@@ -173,6 +201,78 @@ def items_of(patient: SimulatedPatient) -> dict[str, float]:
         "necrosis": truth.necrosis_share,
         "margin": math.nan if bed is None else bed.roughness_um,
     }
+
+
+def compare_weights() -> None:
+    """Learn weights of items by each way, and print the AUC of patients of whom nothing was learned."""
+    test, outcomes, chances = draw_cards(WEIGHT_SEEDS[-1] + 1, TEST_PATIENTS)
+    areas: dict[str, list[float]] = {"counted": [], "Firth": [], "drawn towards equal ones": []}
+    counts = [-len(card.unfavourable) for card in test]
+    flags = np.array([[card.finding(item) for item in SCORED] for card in test], dtype=float)
+    for seed in WEIGHT_SEEDS:
+        cards, outcome, _ = draw_cards(seed, LEARNED_FROM)
+        values = np.array([[card.finding(item) for item in SCORED] for card in cards], dtype=float)
+        firth = logistic_regression(outcome, values, SCORED, firth=True)
+        weights = np.log([variable.odds_ratio.value for variable in firth.variables])
+        model = fit_card_model(cards, outcome)
+        areas["counted"].append(auc(outcomes, counts))
+        areas["Firth"].append(auc(outcomes, flags @ weights))
+        areas["drawn towards equal ones"].append(auc(outcomes, [model.predict(card) for card in test]))
+    print(f"{LEARNED_FROM} patients to learn from, {TEST_PATIENTS} to test, {len(WEIGHT_SEEDS)} seeds\n")
+    print("| weights | AUC, mean (smallest to largest) |\n|---|---|")
+    for name, found in areas.items():
+        print(f"| {name} | {np.mean(found):.4f} ({min(found):.4f} to {max(found):.4f}) |")
+    print(f"| observer who knows the simulation | {auc(outcomes, chances):.4f} |")
+
+
+def draw_cards(seed: int, patients: int) -> tuple[list[ScoreCard], NDArray[np.int64], NDArray[np.float64]]:
+    """Draw cards as the simulation draws tumours, with the growth pattern of each and its true probability."""
+    rng = np.random.default_rng(seed)
+    cards, chances = [], []
+    for _ in range(patients):
+        biology = draw_biology(rng)
+        flags = unfavourable(
+            CardTruth(
+                tumour_stroma_ratio=biology.stroma_share,
+                buds=biology.buds,
+                hot_spot_y_um=0.0,
+                hot_spot_x_um=0.0,
+                til_per_mm2=biology.til_per_mm2,
+                intraepithelial_til_per_mm2=0.0,
+                aggregates=biology.aggregates,
+                large_aggregates=0,
+                maturity=biology.maturity,
+                immature_share=0.0,
+                intermediate_share=0.0,
+                mucinous_share=biology.mucus_share,
+                necrosis_share=biology.necrosis_share,
+                margin=biology.margin,
+            )
+        )
+        chances.append(OUTCOME.probability(flags))
+        cards.append(
+            ScoreCard(items=tuple(_item(ITEM_OF[name], bool(flag)) for name, flag in flags.items() if name in ITEM_OF))
+        )
+    known = np.array(chances)
+    return cards, (rng.random(patients) < known).astype(np.int64), known
+
+
+def _item(name: str, unfavourable: bool) -> Item:  # noqa: FBT001
+    definition = DEFINITIONS[name]
+    return Item(
+        name=name,
+        title=definition.title,
+        value=0.0,
+        unit=definition.unit,
+        category=None,
+        cut_off=definition.cut_off,
+        rule=definition.rule,
+        source=definition.source,
+        unfavourable=unfavourable,
+        not_assessed=None,
+        measures={},
+        regions=(),
+    )
 
 
 def time_one(folder: Path, networks: Networks) -> None:

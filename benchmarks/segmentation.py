@@ -168,18 +168,18 @@ def _bare(folder: Path, scan: str = "scan", network: str = "network", step: floa
     import torch
 
     from preop.imaging import read_geometry
-    from preop.segmentation import load_network
     from preop.segmentation.tiles import count_tiles
+    from preop.segmentation.torch_network import load_torch_network
 
-    loaded = load_network(next((folder / network).rglob("plans.json")).parent, device="cpu")
+    loaded = load_torch_network(next((folder / network).rglob("plans.json")).parent, None, "cpu", None)
     geometry = read_geometry(folder / scan / "scan_0000.nii.gz")
-    spacing = loaded._configuration.spacing  # noqa: SLF001  (a benchmark looks inside)
+    spacing = loaded.configuration.spacing
     shape: Sequence[int] = np.rint(np.multiply(geometry.shape, geometry.spacing_mm) / spacing).astype(int)
     tile = torch.randn(1, 1, *PATCH)
     start = time.perf_counter()
     with torch.inference_mode():
         for _ in range(count_tiles(shape, PATCH, step)):
-            loaded._module(tile)  # noqa: SLF001
+            loaded.module(tile)
     print(f"seconds {time.perf_counter() - start}")
 
 

@@ -34,6 +34,15 @@ SARCOMA = ROOT / "algorithms" / "sarcoma_lung_metastasis"
 BLADDER = ROOT / "algorithms" / "bladder_lymph_nodes"
 LIVER = ROOT / "algorithms" / "liver_growth_pattern"
 LUNG = ROOT / "algorithms" / "lung_nodal_stage"
+PRIMARY = ROOT / "algorithms" / "primary_growth_pattern"
+CASES = {
+    SARCOMA: "ct_t1_pet_clinical",
+    BLADDER: "positive",
+    LUNG: "n3_given",
+    LIVER: "non_desmoplastic",
+    PRIMARY: "desmoplastic",
+}
+"""What the gallery shows of each study."""
 PAGE_WIDTH, PAGE_HEIGHT = 1000, 1560
 CASE_WIDTH, CASE_HEIGHT = 1300, 1480
 CLEAR_UPTAKE_SUV = 12
@@ -45,7 +54,7 @@ def main() -> None:
     sys.path.insert(0, str(ROOT / "algorithms"))
     IMAGES.mkdir(exist_ok=True)
     result_page()
-    case_page()
+    case_pages()
     chart_of(
         SARCOMA / "test" / "ct_t1_pet" / "expected" / "lung-metastasis-contributions.json", "sarcoma-contributions"
     )
@@ -74,15 +83,15 @@ def result_page() -> None:
         photograph(Path(folder) / SARCOMA.name / "results.html", IMAGES / "result-page.png", PAGE_WIDTH, PAGE_HEIGHT)
 
 
-def case_page() -> None:
-    """Photograph the page of a bundled case, made of its stored outputs."""
-    algorithm = read_algorithm(LUNG)
-    place = LUNG / "test" / "n3_given"
-    with tempfile.TemporaryDirectory() as folder:
-        page, picture = Path(folder) / "case.html", Path(folder) / "case.png"
-        case_page_file(read_case(algorithm, place / "input"), place / "expected", page, model=LUNG / "model")
-        photograph(page, picture, CASE_WIDTH, CASE_HEIGHT)
-        Pillow.open(picture).convert("RGB").save(IMAGES / "case-page.webp", quality=80, method=6)
+def case_pages() -> None:
+    """Photograph the page of a bundled case of each study, made of its stored outputs."""
+    for study, case in CASES.items():
+        algorithm, place = read_algorithm(study), study / "test" / case
+        with tempfile.TemporaryDirectory() as folder:
+            page, picture = Path(folder) / "case.html", Path(folder) / "case.png"
+            case_page_file(read_case(algorithm, place / "input"), place / "expected", page, model=study / "model")
+            photograph(page, picture, CASE_WIDTH, CASE_HEIGHT)
+            Pillow.open(picture).convert("RGB").save(IMAGES / f"case-{study.name}.webp", quality=80, method=6)
 
 
 def photograph(page: Path, picture: Path, width: int, height: int) -> None:

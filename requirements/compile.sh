@@ -15,6 +15,8 @@ compile() {
 compile imaging
 compile learning --constraint imaging.txt
 compile pathology --constraint imaging.txt --constraint learning.txt
+compile inference --constraint learning.txt --excludes unused_without_torch.in
+compile slides --constraint pathology.txt
 compile training --constraint imaging.txt --constraint learning.txt --constraint pathology.txt
 compile evaluation --constraint imaging.txt --constraint learning.txt --constraint pathology.txt --constraint training.txt
 compile review --constraint imaging.txt --constraint learning.txt --constraint pathology.txt --constraint training.txt

@@ -13,6 +13,8 @@ installed() { [ -f ".venv/installed-$1" ] && [ "$(cat ".venv/installed-$1")" = "
 holders() {
     case "$1" in
         imaging) echo imaging training evaluation learning review hospital development ;;
+        inference) echo inference learning development ;;
+        slides) echo slides pathology development ;;
         training | evaluation | learning | pathology | review | hospital) echo "$1" development ;;
         *) echo "$1" ;;
     esac
@@ -45,4 +47,6 @@ speaking=$!
 trap 'kill $speaking 2>/dev/null || true' EXIT
 .venv/bin/pip install --quiet --disable-pip-version-check ${source[@]+"${source[@]}"} --no-deps --require-hashes --requirement "$lock"
 .venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+# Loops over voxels are compiled now: an isolated process keeps nothing, and would compile them for each case.
+if .venv/bin/python -c 'import numba' 2>/dev/null; then .venv/bin/python -m preop.radiomics.warm_up >/dev/null; fi
 wanted "$1" >".venv/installed-$1"

@@ -22,7 +22,7 @@ case "${1:-}" in
         mkdir -p "$folder"
         for program in algorithms/*/ evaluation/; do
             name="$(basename "$program")"
-            image_lock="$(sed -n 's/^COPY requirements\/\(.*\.txt\) .*/\1/p' "$program/Dockerfile")"
+            image_lock="$(sed -n 's/^ARG LOCK=\(.*\)/\1.txt/p' "$program/Dockerfile")"
             # It warns that a lock does not say which package needs which.
             PYTHONWARNINGS=ignore $tools/bin/cyclonedx-py requirements "requirements/$image_lock" --pyproject pyproject.toml \
                 --mc-type application --output-reproducible --output-format JSON --output-file "$folder/$name.cdx.json"
@@ -30,7 +30,7 @@ case "${1:-}" in
         done
         ;;
     audit)
-        for each in imaging learning pathology training development; do
+        for each in imaging inference slides learning pathology training development; do
             echo "requirements/$each.txt"
             $tools/bin/pip-audit --requirement "requirements/$each.txt" --require-hashes --disable-pip --strict \
                 --progress-spinner off

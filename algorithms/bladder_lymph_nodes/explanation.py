@@ -77,6 +77,8 @@ def explanation(
     likeness: Likeness,
     ct: Image,
     model: Model,
+    *,
+    not_read: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Decision, number of positive nodes, the size rule of clinicians, warnings, and where the model comes from.
 
@@ -88,6 +90,8 @@ def explanation(
         Of each node by number, why it is not plausible.
     likeness
         How like the training patients the patient is.
+    not_read
+        Inputs that were given and that the model does not take.
     """
     threshold = model.description.threshold
     suspicious = [node.number for node in nodes.nodes if node.suspicious_by_size]
@@ -110,6 +114,7 @@ def explanation(
         "likeness_to_training": likeness.to_json(),
         "notes": list(nodes.notes),
         "warnings": [
+            *(f"{slug} was given and has no effect: the model was trained without it." for slug in not_read),
             *_unlike_the_training(nodes, ct, model),
             *_shown_in_validation(model),
             *simulation_warnings(model.info),

@@ -16,12 +16,13 @@ from preop.grandchallenge.cases import Case
 from preop.grandchallenge.outputs import Output
 from preop.grandchallenge.runtime import run_algorithm
 from preop.imaging import Image, check_hu
+from preop.stored_features import StoredFeatures
 from preop.study import supported
 
 from .explanation import MAX_COUNTED, Assessed, chart, explanation, heat_map, points, table
-from .instances import bag_of
+from .instances import instances_of
 from .likeness import scan_measures
-from .lymph_nodes import CT, SEGMENTATION, LymphNodes, find_lymph_nodes
+from .lymph_nodes import CT, FEATURES, SEGMENTATION, LymphNodes, check_features, find_lymph_nodes
 from .model import SEGMENTATION_NETWORK, Model, load_model
 from .plausibility import problems_of
 
@@ -32,15 +33,26 @@ def predict(case: Case, model: Model) -> dict[str, Output]:
     """Give the likelihood of pN+, and trace it back to the nodes."""
     ct = case.image(CT)
     check_hu(ct, name=CT)
+    features = _features(case, model)
     segmentation = case.image(SEGMENTATION) if SEGMENTATION in case else _segment(ct, model)
     found = find_lymph_nodes(ct, segmentation)
+    if features is not None:
+        check_features(features, segmentation, found)
     problems = problems_of(found.nodes)
     nodes = found.without(number for number, failed in problems.items() if failed)
-    assessed = _assess(case.name, ct, nodes, model)
+    assessed = _assess(case.name, ct, nodes, features, model)
     likeness = model.training_patients.compare(scan_measures(ct, nodes))
     return {
         "lymph-node-metastasis-likelihood": assessed.likelihood,
-        "positive-lymph-nodes": explanation(assessed, nodes, problems, likeness, ct, model),
+        "positive-lymph-nodes": explanation(
+            assessed,
+            nodes,
+            problems,
+            likeness,
+            ct,
+            model,
+            not_read=[FEATURES] if FEATURES in case and features is None else [],
+        ),
         "positive-lymph-nodes-chart": chart(assessed, nodes),
         "lymph-nodes": points(assessed, nodes, model),
         "lymph-node-table": table(assessed, found, problems, model),
@@ -48,13 +60,34 @@ def predict(case: Case, model: Model) -> dict[str, Output]:
     }
 
 
-def _assess(name: str, ct: Image, nodes: LymphNodes, model: Model) -> Assessed:
+def _features(case: Case, model: Model) -> StoredFeatures | None:
+    """Give the features of the nodes, where the model takes such: those of the encoder that it was trained on."""
+    encoder = model.encoder
+    if encoder is None:
+        return None
+    called = f"{encoder.features} features" + (f" of the encoder {encoder.name}" if encoder.name else "")
+    if FEATURES not in case:
+        raise InvalidInputError(
+            f"The model takes {called} for each lymph node, and none were given: provide {FEATURES}."
+        )
+    features = case.features(FEATURES)
+    found = features.values.shape[1]
+    if found != encoder.features or (encoder.name and features.encoder and encoder.name != features.encoder):
+        of = f" of the encoder {features.encoder}" if features.encoder else ""
+        raise InvalidInputError(
+            f"{FEATURES} holds {found} features{of} for each lymph node; the model takes {called}: use the same encoder."
+        )
+    return features
+
+
+def _assess(name: str, ct: Image, nodes: LymphNodes, features: StoredFeatures | None, model: Model) -> Assessed:
     """Predict from the nodes that are plausible; without any, nothing is known beyond the proportion of pN+ patients."""
     if not nodes.nodes:
         data = model.info.training_data
         return Assessed(supported((data.events or 0) / data.patients, model.info))
-    bag = bag_of(name, ct, nodes, model.description.network, model.description.measured)
-    (prediction,) = model.ensemble.predict([bag], most=MAX_COUNTED)
+    description = model.description
+    instances = instances_of(ct, nodes, description.network, description.measured, features=features)
+    prediction = model.ensemble.read(name, instances, most=MAX_COUNTED)
     return Assessed(supported(prediction.probability, model.info), prediction)
 
 

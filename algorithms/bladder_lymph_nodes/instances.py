@@ -4,44 +4,44 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from preop.imaging import Image
-from preop.mil import Bag
+from preop.stored_features import StoredFeatures
 
 from .lymph_nodes import LymphNodes, cut_cubes, measures_of, radiomics_of
-from .network import NetworkSettings
+from .settings import NetworkSettings
 
 
-def bag_of(
-    name: str,
+def instances_of(
     ct: Image,
     nodes: LymphNodes,
     settings: NetworkSettings,
     measured: Sequence[str] = (),
     *,
-    low: float = 0.0,
-    high: float = math.inf,
-    centre: str = "",
-) -> Bag:
-    """Make the bag of a patient.
+    features: StoredFeatures | None = None,
+) -> tuple[NDArray[Any], ...]:
+    """Give what the network takes of the nodes of a patient.
 
     Parameters
     ----------
     measured
         Radiomics features, in the order the network takes them, where those are the instances.
-    low, high
-        Fewest and most positive nodes that are possible after the pathologist's report.
+    features
+        Stored features of the nodes, where those are.
+
+    Returns
+    -------
+    Arrays whose first axis is that of the nodes; NaN is a radiomics feature that is not defined on a node.
     """
+    if features is not None:
+        return features.rows([node.number for node in nodes.nodes]), measures_of(nodes.nodes)
     if settings.instances == "radiomics":
         rows = radiomics_of(ct, nodes)
-        instances: tuple[Tensor, ...] = (
-            torch.tensor([[row.get(feature, math.nan) for feature in measured] for row in rows]),
-        )
-    elif settings.instances in ("measures", "signs"):
-        instances = (torch.from_numpy(measures_of(nodes.nodes)),)
-    else:
-        instances = (torch.from_numpy(cut_cubes(ct, nodes)), torch.from_numpy(measures_of(nodes.nodes)))
-    return Bag(name, instances, low, high, centre=centre, may_lack=settings.instances == "radiomics")
+        return (np.array([[row.get(feature, math.nan) for feature in measured] for row in rows], np.float32),)
+    if settings.instances in ("measures", "signs"):
+        return (measures_of(nodes.nodes),)
+    return cut_cubes(ct, nodes), measures_of(nodes.nodes)

@@ -18,10 +18,11 @@ from preop.anatomy import midline_mm
 from preop.errors import InvalidInputError
 from preop.imaging import SPECK_MM3, Geometry, Image, axial_diameters, crop, resample_like, separate_instances
 from preop.radiomics import FixedBinSize, Settings, compute_features
+from preop.stored_features import StoredFeatures
 
 Box = tuple[slice, ...]
 
-CT, SEGMENTATION = "ct-image", "lymph-node-segmentation"
+CT, SEGMENTATION, FEATURES = "ct-image", "lymph-node-segmentation", "lymph-node-features"
 
 SIZE_RULE_MM = 8.0
 """Short axis above which a node is suspicious to clinicians."""
@@ -191,6 +192,24 @@ def measures_of(nodes: Sequence[LymphNode]) -> NDArray[np.float32]:
         for node in nodes
     ]
     return np.array(rows, dtype=np.float32).reshape(-1, 6)
+
+
+def check_features(features: StoredFeatures, segmentation: Image, nodes: LymphNodes) -> None:
+    """Refuse features that are not those of the nodes of a segmentation, a row for each.
+
+    Raises
+    ------
+    InvalidInputError
+        If their labels are not those of the segmentation, or a node has none of its own there.
+    """
+    drawn = np.unique(segmentation.voxels[segmentation.voxels != 0]).astype(int).tolist()
+    numbers = [node.number for node in nodes.nodes]
+    if unnamed := [number for number in numbers if number not in drawn]:
+        raise InvalidInputError(
+            f"The {SEGMENTATION} has {len(drawn)} labels for {len(nodes.nodes)} lymph nodes, and features belong to labels: give "
+            f"each node a label of its own (the first without one is node {unnamed[0]})."
+        )
+    features.check_labels(numbers, drawn, segmentation=SEGMENTATION, structure="lymph node")
 
 
 def radiomics_of(ct: Image, nodes: LymphNodes) -> list[dict[str, float]]:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import Field, FiniteFloat, model_validator
 
 from preop.errors import InvalidModelError
 from preop.grandchallenge.algorithm import Algorithm
 from preop.likeness import REFERENCE_FILE, Reference, read_references
-from preop.mil import Ensemble, Head, read_ensemble
-from preop.mil.ensembles import DESCRIPTION_FILE as ENSEMBLE_FILE
-from preop.mil.ensembles import WEIGHTS_FILE
+from preop.mil import PortableEnsemble, load_ensemble
+from preop.mil.predictions import DESCRIPTION_FILE as ENSEMBLE_FILE
+from preop.mil.predictions import WEIGHTS_FILE, EnsembleDescription, read_ensemble_description
 from preop.segmentation import Network, load_network
 from preop.study import (
     MODEL_FILE,
@@ -26,15 +26,25 @@ from preop.study import (
 )
 
 from .likeness import SCAN
-from .network import NetworkSettings, count_options, make_encoder
+from .settings import NetworkSettings, count_options
 
-DESCRIPTION_FILE = "lymph-nodes.json"
+if TYPE_CHECKING:
+    from preop.mil import Ensemble
+
+    from .network import Encoder
+
+DESCRIPTION_FILE, ENCODER_FILE = "lymph-nodes.json", "node-encoder.json"
 SEGMENTATION_NETWORK = "node_segmentation"
-ADDED = {"scorer"}
-"""Settings that models of before do not name; what they are without is the default."""
 
 Share = Annotated[FiniteFloat, Field(ge=0, le=1)]
 Number = Annotated[int, Field(ge=0)]
+
+
+class GivenEncoder(Stored):
+    """What made the features that are given of each node, where the network takes such: content of ``node-encoder.json``."""
+
+    name: str = Field(description="as the files of features say; empty where they do not")
+    features: Annotated[int, Field(gt=0)] = Field(description="of a node")
 
 
 class Description(Stored):
@@ -126,12 +136,13 @@ class Details(Stored):
 
 @dataclass(frozen=True)
 class Model:
-    """A trained model, where it comes from, and the network that segments nodes if it has one."""
+    """A trained model, where it comes from, whose features it takes if any, and the network that segments nodes if it has one."""
 
     info: ModelInfo
     details: Details
     description: Description
-    ensemble: Ensemble
+    encoder: GivenEncoder | None
+    ensemble: Ensemble | PortableEnsemble
     training_patients: Reference
     segmentation: Network | None
 
@@ -149,19 +160,38 @@ def load_model(folder: Path, algorithm: Algorithm) -> Model:
     if problem := _contradiction(info, details):
         raise InvalidModelError(f"The model in {folder} is damaged: {MODEL_FILE}, {problem}.")
     description = read_description(folder, DESCRIPTION_FILE, Description)
-    if missing := sorted(NetworkSettings.model_fields.keys() - description.network.model_fields_set - ADDED):
+    if missing := sorted(NetworkSettings.model_fields.keys() - description.network.model_fields_set):
         raise InvalidModelError(
             f"The model in {folder} is damaged: {DESCRIPTION_FILE}, network.{missing[0]}: Field required."
         )
-    ensemble = read_ensemble(folder, lambda: make_encoder(description.network, len(description.measured)))
-    if not _is_the_described_head(ensemble.members[0].head, description.network):
+    encoder = read_given_encoder(folder, description)
+    if encoder is not None and ENCODER_FILE not in info.files:
+        raise InvalidModelError(
+            f"The model in {folder} is damaged: {MODEL_FILE}, files.{ENCODER_FILE}: Field required."
+        )
+    ensemble = load_ensemble(folder, lambda: encoder_of(description, encoder))
+    if not _is_the_described_head(read_ensemble_description(folder / ENSEMBLE_FILE), description.network):
         raise InvalidModelError(
             f"The model in {folder} is damaged: {ENSEMBLE_FILE} and {DESCRIPTION_FILE} describe different heads."
         )
     reference = read_references(folder, [SCAN])[SCAN]
     network = folder / SEGMENTATION_NETWORK
     segmentation = load_network(network) if network.is_dir() else None
-    return Model(info, details, description, ensemble, reference, segmentation)
+    return Model(info, details, description, encoder, ensemble, reference, segmentation)
+
+
+def read_given_encoder(folder: Path, description: Description) -> GivenEncoder | None:
+    """Read what made the features that are given of each node; None where the network takes none."""
+    if description.network.instances != "features":
+        return None
+    return read_description(folder, ENCODER_FILE, GivenEncoder)
+
+
+def encoder_of(description: Description, given: GivenEncoder | None) -> Encoder:
+    """Make the encoder that a description describes, with new weights; needs torch."""
+    from .network import make_encoder
+
+    return make_encoder(description.network, len(description.measured) if given is None else given.features)
 
 
 def _contradiction(info: ModelInfo, details: Details) -> str | None:
@@ -177,5 +207,5 @@ def _contradiction(info: ModelInfo, details: Details) -> str | None:
     return None
 
 
-def _is_the_described_head(head: Head, network: NetworkSettings) -> bool:
-    return head.name == network.head and (not network.counts or head.options == count_options(network))
+def _is_the_described_head(ensemble: EnsembleDescription, network: NetworkSettings) -> bool:
+    return ensemble.head == network.head and (not network.counts or dict(ensemble.options) == count_options(network))

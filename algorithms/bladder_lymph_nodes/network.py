@@ -2,65 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
-
 import torch
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from torch import Tensor, nn
 
-from preop.mil import HEADS, BagNetwork, make_head
+from preop.mil import BagNetwork, make_head
 from preop.mil.encoders import residual_network
-from preop.mil.heads import CountHead
 
 from .lymph_nodes import CUBE_VOXELS, NEIGHBOUR, OWN
+from .settings import NetworkSettings, count_options
 
 # Middle and spread of what is measured of pelvic nodes (lymph_nodes.measures_of), the first two as logarithms: 5 mm and
 # 0.15 ml, times or divided by 1.6 and 3. They only bring the numbers near 1; what matters of them is learned.
 _CENTRE = (1.6, -1.9, 1.5, 90.0, 40.0, -80.0)
 _SPREAD = (0.5, 1.1, 0.4, 25.0, 30.0, 25.0)
 MEASURES = len(_CENTRE)
-
-
-class NetworkSettings(BaseModel):
-    """Of encoder and head."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    instances: Literal["cubes", "measures", "radiomics", "signs"] = Field(
-        "cubes",
-        description="what is known of a node: voxels and measures, measures alone, radiomics features, or signs: measures, each "
-        "of which can only raise the probability",
-    )
-    channels: tuple[int, int, int, int] = Field(
-        (8, 16, 32, 64), description="of the four stages of the encoder of cubes"
-    )
-    cube_mm: Literal[16, 24, 32, 48] = Field(
-        24, description="the middle of a cube, all that the encoder looks at; 48 takes eight times as long as 24"
-    )
-    stride: Literal[2, 3] = Field(2, description="of the first layer of the encoder; 3 takes a third of the time of 2")
-    head: str = Field("count", description="of preop.mil")
-    found: float = Field(
-        0.97, gt=0, le=1, description="chance that a positive node on CT enters the pathologist's count"
-    )
-    leak: float = Field(0.05, ge=0, description="mean number of counted positives in no segmented node")
-
-    @field_validator("head")
-    @classmethod
-    def _is_known(cls, head: str) -> str:
-        if head not in HEADS:
-            raise ValueError(f"there is no head {head}; expected one of {', '.join(HEADS)}")
-        return head
-
-    @model_validator(mode="after")
-    def _can_be_scored(self) -> Self:
-        if self.instances == "signs" and self.head != "count":
-            raise ValueError(f"signs are learned from by the head count; found the head {self.head}")
-        return self
-
-    @property
-    def counts(self) -> bool:
-        """Whether the head gives a number of positive nodes."""
-        return issubclass(HEADS[self.head], CountHead)
 
 
 class CubeEncoder(nn.Module):
@@ -102,9 +57,9 @@ class MeasuresEncoder(nn.Module):
 class Signs(nn.Module):
     """Signs of metastasis from what is measured of a node, each of which rises with the suspicion; it has no weights.
 
-    Size, roundness, density and infiltrated fat: as they are, and how far each lies above the usual node, so that a
-    weighted sum can rise more steeply there. A dark part speaks for necrosis or for a fatty hilum, so it is left out of
-    what can only raise the probability, but for a node without any: dense throughout.
+    Size, roundness, density at its 90th and 10th percentile and infiltrated fat: each as it is, and how far it lies above
+    the usual node, so that a weighted sum can rise more steeply there. A dense 10th percentile means a node without a
+    fatty hilum; necrosis lowers it too, so that it cannot raise the probability here.
     """
 
     features = 12
@@ -132,35 +87,47 @@ class RadiomicsEncoder(nn.Module):
         return torch.as_tensor(self.layer(self.standardised(known).clamp(-5, 5)))
 
 
-Encoder = CubeEncoder | MeasuresEncoder | Signs | RadiomicsEncoder
+class FeaturesEncoder(nn.Module):
+    """A layer on the features that another encoder made of a node, standardised as those of training, and on measures."""
+
+    def __init__(self, given: int, features: int = 32) -> None:
+        super().__init__()
+        self.features = features
+        self.standardised = nn.BatchNorm1d(given, affine=False)
+        self.layer = nn.Sequential(nn.Linear(given + MEASURES, features), nn.ReLU())
+
+    def forward(self, given: Tensor, measures: Tensor) -> Tensor:
+        """Features (n, f) of those of the other encoder (n, m) and of measures (n, 6)."""
+        known = self.standardised(given).clamp(-5, 5)
+        return torch.as_tensor(self.layer(torch.cat([known, scaled(measures)], dim=1)))
 
 
-def make_network(settings: NetworkSettings, measured: int = 0) -> BagNetwork:
+Encoder = CubeEncoder | MeasuresEncoder | Signs | RadiomicsEncoder | FeaturesEncoder
+
+
+def make_network(settings: NetworkSettings, given: int = 0) -> BagNetwork:
     """Make a network with new weights.
 
     Parameters
     ----------
-    measured
-        Number of radiomics features, where they are the instances.
+    given
+        Number of radiomics features, or of an encoder's, where they are the instances.
     """
-    encoder = make_encoder(settings, measured)
+    encoder = make_encoder(settings, given)
     options = count_options(settings) if settings.counts else {}
     return BagNetwork(encoder, make_head(settings.head, encoder.features, **options))
 
 
-def count_options(settings: NetworkSettings) -> dict[str, float]:
-    """Options of a head that counts: most patients have no metastasis, and where there is one, there are often more."""
-    return {"found": settings.found, "leak": settings.leak, "clustered": True}
-
-
-def make_encoder(settings: NetworkSettings, measured: int = 0) -> Encoder:
+def make_encoder(settings: NetworkSettings, given: int = 0) -> Encoder:
     """Make the encoder with new weights."""
     if settings.instances == "signs":
         return Signs()
     if settings.instances == "measures":
         return MeasuresEncoder()
     if settings.instances == "radiomics":
-        return RadiomicsEncoder(measured)
+        return RadiomicsEncoder(given)
+    if settings.instances == "features":
+        return FeaturesEncoder(given)
     return CubeEncoder(settings.channels, settings.cube_mm, settings.stride)
 
 

@@ -11,12 +11,22 @@ from preop.errors import InvalidInputError
 from preop.grandchallenge.values import to_json
 from preop.imaging import check_hu
 from preop.likeness import LIKENESS, known
+from preop.stored_features import StoredFeatures
 
 from .likeness import scan_measures
-from .lymph_nodes import CT, SEGMENTATION, cut_cubes, find_lymph_nodes, measures_of, radiomics_of
+from .lymph_nodes import (
+    CT,
+    FEATURES,
+    SEGMENTATION,
+    check_features,
+    cut_cubes,
+    find_lymph_nodes,
+    measures_of,
+    radiomics_of,
+)
 from .plausibility import problems_of
 
-NODES_FILE, CUBES_FILE = "nodes.json", "cubes.npy"
+NODES_FILE, CUBES_FILE, FEATURES_FILE = "nodes.json", "cubes.npy", "features.npy"
 
 
 def prepare_patient(patient: Patient, folder: Path, *, instances: str) -> None:
@@ -25,16 +35,17 @@ def prepare_patient(patient: Patient, folder: Path, *, instances: str) -> None:
     Parameters
     ----------
     instances
-        "cubes", "measures" or "radiomics", as in ``network.NetworkSettings``.
+        As in ``settings.NetworkSettings``.
 
     Raises
     ------
     InvalidInputError
-        If the patient's images are not what they should be.
+        If the patient's images or features are not what they should be.
     """
     ct = patient.case.image(CT)
     check_hu(ct, name=CT)
-    found = find_lymph_nodes(ct, patient.case.image(SEGMENTATION))
+    segmentation = patient.case.image(SEGMENTATION)
+    found = find_lymph_nodes(ct, segmentation)
     nodes = found.without(number for number, failed in problems_of(found.nodes).items() if failed)
     if not nodes.nodes:
         raise InvalidInputError(
@@ -43,7 +54,13 @@ def prepare_patient(patient: Patient, folder: Path, *, instances: str) -> None:
         )
     if instances == "cubes":
         np.save(folder / CUBES_FILE, cut_cubes(ct, nodes))
+    features = None
+    if instances == "features":
+        features = _features_of(patient)
+        check_features(features, segmentation, found)
+        np.save(folder / FEATURES_FILE, features.rows([node.number for node in nodes.nodes]))
     content = {
+        "encoder": "" if features is None else features.encoder,
         "slice_mm": max(ct.spacing_mm),
         "measures": measures_of(nodes.nodes).tolist(),
         "nodes": [
@@ -53,3 +70,9 @@ def prepare_patient(patient: Patient, folder: Path, *, instances: str) -> None:
         LIKENESS: known(scan_measures(ct, nodes)),
     }
     (folder / NODES_FILE).write_text(to_json(content), encoding="utf-8")
+
+
+def _features_of(patient: Patient) -> StoredFeatures:
+    if FEATURES not in patient.case:
+        raise InvalidInputError(f"There is no {FEATURES} of this patient: name the file in that column of the table.")
+    return patient.case.features(FEATURES)

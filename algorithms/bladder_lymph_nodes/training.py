@@ -27,7 +27,7 @@ from preop.evidence import BagEvidence, ValidationFigures
 from preop.folders import open_resumable_run
 from preop.grandchallenge.values import read_json, to_json
 from preop.likeness import LIKENESS, references_file
-from preop.mil import Augmentation, Bag, HeldOut, cross_validate
+from preop.mil import Augmentation, Bag, HeldOut, cross_validate, portable_ensemble
 from preop.mil import Settings as MilSettings
 from preop.mil import fit as fit_ensemble
 from preop.report import write_report
@@ -36,11 +36,12 @@ from preop.study import Range, TrainingData, model_info, write_model
 from preop.tables import number, whole_number
 
 from .likeness import references_of
-from .lymph_nodes import SIZE_RULE_MM
-from .model import DESCRIPTION_FILE, Description, Details
-from .network import NetworkSettings, make_network, mirrored
-from .preparation import CUBES_FILE, NODES_FILE, prepare_patient
+from .lymph_nodes import FEATURES, SIZE_RULE_MM
+from .model import DESCRIPTION_FILE, ENCODER_FILE, Description, Details, GivenEncoder
+from .network import make_network, mirrored
+from .preparation import CUBES_FILE, FEATURES_FILE, NODES_FILE, prepare_patient
 from .scorer import learn_monotone
+from .settings import NetworkSettings
 
 LOW, HIGH, OUTCOME = "positive_nodes_low", "positive_nodes_high", "lymph_node_metastasis"
 NODE_TRUTH_FILE, PATIENT_TRUTH_FILE = "node_truth.csv", "patient_truth.csv"
@@ -81,6 +82,8 @@ class Prepared:
         Distance between slices.
     likeness
         Measures by which others are compared with the training patients.
+    encoder
+        What made the features of the nodes, as their file says; "" where it does not, or where there are none.
     bag
         What the network learns from.
     """
@@ -90,6 +93,7 @@ class Prepared:
     truth: Sequence[int | None]
     slice_mm: float
     likeness: Mapping[str, float]
+    encoder: str
     bag: Bag
 
 
@@ -100,7 +104,8 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
     prepared, measured, folders = prepare(cohort, settings.network, work / "patients")
     learned = learning_folder(work, cohort, folders, tables=(NODE_TRUTH_FILE,))
     bags = [each.bag for each in prepared]
-    network = partial(make_network, settings.network, len(measured))
+    encoder = _given_encoder(prepared) if settings.network.instances == "features" else None
+    network = partial(make_network, settings.network, len(measured) if encoder is None else encoder.features)
     augment: Augmentation | None = mirrored if settings.network.instances == "cubes" else None
     learn = learn_monotone if settings.network.instances == "signs" else None
     held_out = cross_validate(
@@ -133,7 +138,9 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
     )
     files = {
         **ensemble.to_files(),
+        **portable_ensemble(ensemble, [part.numpy() for part in bags[0].instances]),
         DESCRIPTION_FILE: to_json(description.model_dump(mode="json")).encode(),
+        **({} if encoder is None else {ENCODER_FILE: to_json(encoder.model_dump(mode="json")).encode()}),
         **references_file(references_of([each.likeness for each in prepared])),
     }
     info = model_info(
@@ -199,7 +206,7 @@ def prepare(
             centre=patient.centre,
             may_lack=network.instances == "radiomics",
         )
-        prepared.append(Prepared(patient, each["nodes"], truth, each["slice_mm"], each[LIKENESS], bag))
+        prepared.append(Prepared(patient, each["nodes"], truth, each["slice_mm"], each[LIKENESS], each["encoder"], bag))
     return prepared, measured, folders
 
 
@@ -228,6 +235,27 @@ def reported_count(patient: Patient) -> tuple[float, float]:
     return low, high
 
 
+def _given_encoder(prepared: Sequence[Prepared]) -> GivenEncoder:
+    """Say whose features all patients have.
+
+    Raises
+    ------
+    InvalidInputError
+        If they are of different encoders.
+    """
+    found: dict[GivenEncoder, str] = {}
+    for each in prepared:
+        encoder = GivenEncoder(name=each.encoder, features=each.bag.instances[0].shape[1])
+        found.setdefault(encoder, each.patient.name)
+    if len(found) > 1:
+        (one, first), (other, second) = list(found.items())[:2]
+        raise InvalidInputError(
+            f"{FEATURES} of {first} holds {one.features} features of the encoder {one.name or '(not named)'}, that of {second} "
+            f"{other.features} of {other.name or '(not named)'}; expected those of one encoder."
+        )
+    return next(iter(found))
+
+
 def _measured(rows: Sequence[Mapping[str, float]]) -> tuple[str, ...]:
     """Names of the features that are defined on nearly all nodes."""
     defined = Counter(name for row in rows for name in row)
@@ -241,6 +269,8 @@ def _instances(
         return (torch.tensor([[row.get(name, math.nan) for name in measured] for row in stored["radiomics"]]),)
     if network.instances in ("measures", "signs"):
         return (torch.tensor(stored["measures"]),)
+    if network.instances == "features":
+        return torch.from_numpy(np.load(folder / FEATURES_FILE)), torch.tensor(stored["measures"])
     # Read from the disk when it is needed: the cubes of 250 patients take 2.4 GB.
     cubes = torch.from_numpy(np.load(folder / CUBES_FILE, mmap_mode="c"))
     return cubes, torch.tensor(stored["measures"])

@@ -9,20 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
-from torch import Tensor
-from torch.nn.functional import softplus
 
 from preop.mil.search import minimise
 from preop.staging import PURE, ShareDistribution, WithinPatientCorrelation
 
-from .likelihood import OUTPUTS, UNKNOWN, Known, distributions, log_likelihood
 from .regression import minimise_loss
+from .reports import OUTPUTS, UNKNOWN, distributions
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from .likelihood import Known
 
 Floats = NDArray[np.float64]
 Learner = Literal["radiomics", "network"]
@@ -86,6 +88,11 @@ def predict_patient(outputs: Floats, correlation: WithinPatientCorrelation) -> P
 
 def fit_stack(outputs: Mapping[Learner, Floats], known: Known) -> Stack:
     """Find weights by maximum likelihood, on outputs of learners that have not learned from these patients."""
+    import torch
+    from torch.nn.functional import softplus
+
+    from .likelihood import log_likelihood
+
     learners = list(outputs)
     given = torch.from_numpy(np.stack([outputs[learner] for learner in learners]))
     start = float(np.log(np.expm1(1 / len(learners))))

@@ -19,7 +19,7 @@ from preop.staging import MAJORITY, Pattern, ShareDistribution
 from preop.study import DISCLAIMER, Assessability, Assessable, ValidationFigures, model_entry, simulation_warnings
 
 from .combination import Learner, PatientPrediction
-from .learning import COMBINATION, Patient
+from .fitted import COMBINATION, Patient
 from .lesions import REGIONS, Lesions, Seen
 from .model import Description, Details, Model
 

@@ -22,7 +22,7 @@ from preop.grandchallenge.algorithm import read_algorithm
 from preop.report import write_report
 from preop.study import MODEL_FILE
 
-from .learning import Fitted
+from .fitted import Fitted
 from .model import load_model
 from .training import IN_WORDS, held_out_predictions, oracle_of, prepare
 

@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from preop.errors import InvalidInputError, InvalidModelError
@@ -26,7 +25,7 @@ from preop.study import supported
 
 from .combination import Learner, PatientPrediction, predict_patient
 from .explanation import explanation, pattern_chart, pattern_map, pattern_points, result
-from .learning import Patient
+from .fitted import Patient
 from .lesions import CT, SEGMENTATION, Lesions, find_lesions
 from .likeness import scan_measures
 from .model import DETECTION_NETWORK, Model, load_model
@@ -65,7 +64,7 @@ def _assess(
     if not lesions.seen:
         data = model.info.training_data
         share = supported((data.events or 0) / data.patients, model.info)
-        return Patient(name, "", [], torch.empty(0)), {}, PatientPrediction(share, ())
+        return Patient(name, "", [], np.empty(0, np.uint8)), {}, PatientPrediction(share, ())
     patient = _patient(name, lesions)
     (outputs,) = model.fitted.outputs([patient])
     found = predict_patient(model.stack.combine(outputs), model.within_patient_correlation)
@@ -73,7 +72,7 @@ def _assess(
 
 
 def _patient(name: str, lesions: Lesions) -> Patient:
-    patches = torch.from_numpy(np.stack([each.patches for each in lesions.seen]))
+    patches = np.stack([each.patches for each in lesions.seen])
     return Patient(name, "", [each.features for each in lesions.seen], patches, [-1] * len(lesions.seen))
 
 

@@ -7,9 +7,7 @@ of metastases are fitted on that. The model keeps the network of every inner fol
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -17,33 +15,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
-from torch import Tensor
 
-from preop.mil import Bag, BagNetwork, stratified_folds, train
 from preop.mil import Settings as MilSettings
-from preop.staging import PURE, REPORTS, WithinPatientCorrelation
+from preop.mil import stratified_folds, train
+from preop.staging import PURE, REPORTS
 
-from .combination import (
-    LEARNERS,
-    Learner,
-    PatientPrediction,
-    Stack,
-    fit_stack,
-    fit_within_patient_correlation,
-    predict_patient,
-)
-from .likelihood import UNKNOWN, Known, log_likelihood
-from .network import NetworkSettings, make_network, outputs_of, turned
-from .regression import Regression, Row, fit_regression
+from .combination import Learner, fit_stack, fit_within_patient_correlation
+from .fitted import LEARNERS_OF, Fitted, Patient
+from .likelihood import Known, log_likelihood
+from .network import make_network, outputs_of, turned
+from .regression import Row, fit_regression
+from .reports import UNKNOWN
+from .settings import NetworkSettings
 
 Floats = NDArray[np.float64]
-COMBINATION = "combination"
-LEARNERS_OF: Mapping[str, tuple[Learner, ...]] = {
-    COMBINATION: LEARNERS,
-    **{learner: (learner,) for learner in LEARNERS},
-}
-"""What is validated: both learners combined, and each alone."""
-MODELS = tuple(LEARNERS_OF)
 
 
 class Settings(BaseModel):
@@ -60,77 +45,6 @@ class Settings(BaseModel):
         (0.01, 0.03, 0.1, 0.3), min_length=1, description="of the regression on radiomics; the best of inner folds"
     )
     folds: int = Field(5, ge=2, description="outer folds of the validation")
-
-
-@dataclass(frozen=True, eq=False)
-class Patient:
-    """What is learned from.
-
-    Attributes
-    ----------
-    name, centre
-        Of the patient.
-    rows
-        Features of each metastasis.
-    patches
-        Of each metastasis (n, points, 2, 18, 5, 5), uint8.
-    reports
-        Number of the report of each metastasis in ``REPORTS``, or ``UNKNOWN``.
-    state
-        1 non-desmoplastic, 0 desmoplastic, ``UNKNOWN``.
-    """
-
-    name: str
-    centre: str
-    rows: Sequence[Row]
-    patches: Tensor
-    reports: Sequence[int] = field(default_factory=tuple)
-    state: int = UNKNOWN
-    group: str = ""
-
-    @property
-    def bag(self) -> Bag:
-        """The same for ``preop.mil``; non-desmoplastic is positive."""
-        low, high = {0: (0.0, 0.0), 1: (1.0, math.inf)}.get(self.state, (0.0, math.inf))
-        return Bag(self.name, (self.patches,), low, high, torch.tensor(self.reports), self.group, self.centre)
-
-
-@dataclass(frozen=True, eq=False)
-class Fitted:
-    """A trained model.
-
-    Attributes
-    ----------
-    regression, networks
-        The learners.
-    stacks, within_patient_correlations
-        How each of ``MODELS`` comes from their outputs.
-    typical
-        Mean outputs (4,) of each learner on patients it has not seen: what a contribution is counted from.
-    """
-
-    regression: Regression
-    networks: Sequence[BagNetwork]
-    stacks: Mapping[str, Stack]
-    within_patient_correlations: Mapping[str, WithinPatientCorrelation]
-    typical: Mapping[Learner, Floats]
-
-    def outputs(self, patients: Sequence[Patient]) -> list[dict[Learner, Floats]]:
-        """Outputs (n, 4) of each learner for the metastases of each patient; of networks the mean."""
-        bags = [patient.bag for patient in patients]
-        by_network = [outputs_of(network, bags) for network in self.networks]
-        return [
-            {
-                "radiomics": self.regression.predict(patient.rows),
-                "network": np.mean(predicted, axis=0, dtype=np.float64),
-            }
-            for patient, *predicted in zip(patients, *by_network, strict=True)
-        ]
-
-    def predict(self, patients: Sequence[Patient], model: str = COMBINATION) -> list[PatientPrediction]:
-        """Predict patients by one of ``MODELS``, in their order."""
-        stack, correlation = self.stacks[model], self.within_patient_correlations[model]
-        return [predict_patient(stack.combine(outputs), correlation) for outputs in self.outputs(patients)]
 
 
 def fit_model(

@@ -27,6 +27,7 @@ from preop.imaging.separation import MAX_STRUCTURES
 from preop.radiomics import Family, FixedBinSize, Settings, compute_features
 from preop.radiomics.filters import LaplacianOfGaussian
 from preop.radiomics.regions import depths_mm, distances_mm
+from preop.wording import counted
 
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.floating[Any]]
@@ -225,13 +226,13 @@ def find_lesions(ct: Image, segmentation: Image, liver: Image | None = None) -> 
         seen.append(Seen(lesion, radiomics_of(around), unroll(around)))
     if not seen:
         raise InvalidInputError(
-            f"None of the {_counted(len(outside), 'metastasis', 'metastases')} of the {SEGMENTATION} lies in the liver: "
+            f"None of the {counted(len(outside), 'metastasis', 'metastases')} of the {SEGMENTATION} lies in the liver: "
             "there is no tissue of its density around them; check that the segmentation belongs to this CT, and that the "
             "CT is in HU."
         )
     if outside:
         notes.append(
-            f"Not assessed, because there is no liver around: {_counted(len(outside), 'metastasis', 'metastases')} "
+            f"Not assessed, because there is no liver around: {counted(len(outside), 'metastasis', 'metastases')} "
             f"({', '.join(map(str, outside))})."
         )
     if cut := [str(each.lesion.number) for each in seen if each.lesion.cut_by_edge]:
@@ -395,7 +396,7 @@ def _separated_instances(segmentation: Image) -> tuple[Image, list[str]]:
     volumes = np.bincount(labels.ravel()) * voxel_mm3
     small = np.flatnonzero((volumes > 0) & (volumes < max(SPECK_MM3, 1.5 * voxel_mm3)))
     if len(small):
-        what = _counted(len(small), "part")
+        what = counted(len(small), "part")
         notes.append(
             f"{what} of the segmentation excluded: under {SPECK_MM3:g} mm3 or of one voxel, too small to assess."
         )
@@ -457,7 +458,3 @@ def _box_of(grid: Geometry, scan: Geometry) -> Box:
 
 def _corners(sides: Sequence[tuple[float, float]]) -> Floats:
     return np.array(np.meshgrid(*sides)).reshape(3, -1).T
-
-
-def _counted(number: int, what: str, several: str | None = None) -> str:
-    return f"{number} {what if number == 1 else several or what + 's'}"

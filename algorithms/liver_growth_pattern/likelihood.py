@@ -1,35 +1,25 @@
-"""What a learner says of a metastasis, and how likely that makes what the pathologist reported.
+"""How likely what the pathologist reported is made by what a learner says of a metastasis (``reports.py``): what is learned by.
 
-Four numbers a metastasis: the log odds that its whole interface is desmoplastic, and the logarithms of the parameters of
-a Dirichlet-multinomial distribution over all other reports in steps of 5 % (a hurdle model). The pure pattern needs a
-probability of its own, for a Dirichlet density gives none to shares of exactly 1. Together they are one distribution over
-the 231 reports that there are; all answers are sums over it, and its log-likelihood is a proper score.
-
-Of some patients only the pattern of the patient is known: whether every metastasis is purely desmoplastic. Learners take
+Its log-likelihood is a proper score. Of some patients only the pattern of the patient is known: whether every metastasis is purely desmoplastic. Learners take
 metastases to be independent, given what is seen of them; how they resemble each other is added behind
 (``preop.staging.WithinPatientCorrelation``).
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from preop.counts import log_probabilities_of_parts
-from preop.staging import PARTS, PURE, REPORTS, ShareDistribution
+from preop.staging import PARTS, PURE, REPORTS
 
-OUTPUTS = 4
-UNKNOWN = -1
-"""In place of the number of a report."""
+from .reports import LOG_CONCENTRATIONS, LOG_ODDS, UNKNOWN
 
 _COUNTS = torch.from_numpy(np.rint(REPORTS * PARTS))
-_LOG_CONCENTRATIONS = (-5.0, 6.0)
-_LOG_ODDS = 12.0
 _NEARLY_SURE = -1e-6
 
 
@@ -54,7 +44,7 @@ class Known(NamedTuple):
 def log_report_probabilities(outputs: Tensor) -> Tensor:
     """Log-probability of each report (..., 231), float64, from outputs (..., 4)."""
     pure = _pure(outputs.double())[..., None]
-    others = log_probabilities_of_parts(outputs[..., 1:].clamp(*_LOG_CONCENTRATIONS), _COUNTS)[..., :PURE]
+    others = log_probabilities_of_parts(outputs[..., 1:].clamp(*LOG_CONCENTRATIONS), _COUNTS)[..., :PURE]
     others = others - others.logsumexp(dim=-1, keepdim=True)
     return torch.cat([others + logsigmoid(-pure), logsigmoid(pure)], dim=-1)
 
@@ -83,19 +73,12 @@ def log_likelihood(outputs: Tensor, known: Known) -> Tensor:
 
 
 def _pure(outputs: Tensor) -> Tensor:
-    return outputs[..., 0].clamp(-_LOG_ODDS, _LOG_ODDS)
+    return outputs[..., 0].clamp(-LOG_ODDS, LOG_ODDS)
 
 
 def _log_other(outputs: Tensor, reports: Tensor) -> Tensor:
     """Log-probability of reports that are not pure (lesions,): the table's cells, without computing the others."""
     cells = _COUNTS[torch.stack([reports, torch.full_like(reports, PURE)], dim=1)]
-    found = log_probabilities_of_parts(outputs[:, 1:].clamp(*_LOG_CONCENTRATIONS), cells)
+    found = log_probabilities_of_parts(outputs[:, 1:].clamp(*LOG_CONCENTRATIONS), cells)
     log_not_pure = torch.log(-torch.expm1(found[:, 1].clamp(max=-1e-9)))
     return logsigmoid(-_pure(outputs)) + found[:, 0] - log_not_pure
-
-
-def distributions(outputs: NDArray[np.floating[Any]]) -> list[ShareDistribution]:
-    """Give the distribution over reports of each metastasis, from outputs (lesions, 4)."""
-    with torch.no_grad():
-        tables = log_report_probabilities(torch.from_numpy(np.asarray(outputs, dtype=np.float64))).exp().numpy()
-    return [ShareDistribution(table / table.sum()) for table in tables]

@@ -5,29 +5,32 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import torch
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-from safetensors.torch import save as to_safetensors
 
 from preop.errors import InvalidModelError
+from preop.folders import sha256
 from preop.grandchallenge.algorithm import Algorithm
 from preop.likeness import Reference, read_references
-from preop.mil import BagNetwork
+from preop.portable import PortableNetwork, has_torch, missing_portable, read_portable, runs_portable
 from preop.segmentation import Network, OrganNetworks, load_network, load_organ_networks
 from preop.staging import Pattern, WithinPatientCorrelation
 from preop.study import Figure, ModelInfo, Range, Stored, read_description, read_model_info
-from preop.weights import part_of, put_into, read_weights
 
 from .combination import LEARNERS, Learner, Stack
-from .learning import COMBINATION, LEARNERS_OF, MODELS, Fitted
+from .fitted import COMBINATION, LEARNERS_OF, MODELS, Fitted
 from .likeness import SCAN
-from .network import NetworkSettings, make_network
 from .regression import Regression
+from .settings import NetworkSettings
 
-DESCRIPTION_FILE, WEIGHTS_FILE = "growth-patterns.json", "network.safetensors"
+if TYPE_CHECKING:
+    from preop.mil import BagNetwork
+
+DESCRIPTION_FILE, WEIGHTS_FILE, PORTABLE_FILE = "growth-patterns.json", "network.safetensors", "network.onnx"
+MADE_FROM = "weights_sha256"
+"""What the portable form says of the weights that it was made from."""
 DETECTION_NETWORK, ORGAN_NETWORKS = "lesion_detection", "organs"
 
 
@@ -212,28 +215,22 @@ def load_model(folder: Path, algorithm: Algorithm) -> Model:
     )
 
 
-def to_weights(networks: Sequence[BagNetwork]) -> bytes:
-    """Content of the file with the weights of all networks; :func:`load_model` reads it, and nothing in it is code."""
-    return to_safetensors(
-        {
-            f"{number}.{name}": tensor.detach().cpu().contiguous()
-            for number, network in enumerate(networks)
-            for name, tensor in network.state_dict().items()
-        }
-    )
+def _read_networks(folder: Path, description: Description) -> Sequence[BagNetwork] | PortableNetwork:
+    """Read the networks in the form that runs here."""
+    weights, portable = folder / WEIGHTS_FILE, folder / PORTABLE_FILE
+    if portable.is_file() and runs_portable():
+        network = read_portable(portable)
+        if weights.is_file() and sha256(weights) != network.facts.get(MADE_FROM):
+            raise InvalidModelError(
+                f"{portable} was not made from {weights.name} beside it: write it anew by preop register --portable."
+            )
+        return network
+    if not has_torch():
+        raise missing_portable(portable)
+    from .network import read_networks
 
-
-def _read_networks(folder: Path, description: Description) -> list[BagNetwork]:
-    path = folder / WEIGHTS_FILE
-    weights = read_weights(path)
-    networks = []
-    for number in range(description.networks):
-        # Weights are about to be replaced; the caller's random numbers stay as they were.
-        with torch.random.fork_rng():
-            network = make_network(description.network)
-        put_into(network, part_of(weights, number), path, f"the network that {DESCRIPTION_FILE} describes")
-        networks.append(network.eval())
-    return networks
+    expected = f"the network that {DESCRIPTION_FILE} describes"
+    return read_networks(weights, description.network, description.networks, expected)
 
 
 def _read_detection(folder: Path) -> Network:

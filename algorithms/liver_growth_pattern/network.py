@@ -7,18 +7,23 @@ spread, and takes the mean of what it sees over them.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 
 from preop.mil import Bag, BagNetwork, Head, Reading
+from preop.portable import to_portable
 from preop.staging import PURE, REPORTS
+from preop.weights import part_of, put_into, read_weights
 
 from .lesions import DEPTHS_MM, PATCH_VOXELS, WINDOW_HU
-from .likelihood import OUTPUTS, UNKNOWN, Known, log_likelihood
+from .likelihood import Known, log_likelihood
+from .reports import OUTPUTS, UNKNOWN
+from .settings import NetworkSettings
 
 PATCH, KERNEL = (len(DEPTHS_MM), PATCH_VOXELS, PATCH_VOXELS), (5, 3, 3)
 CONTRAST_HU = 20.0
@@ -27,15 +32,6 @@ CONCENTRATION = 2.0
 """Sum of the Dirichlet's parameters before anything is learned: shares of a metastasis are far from the mean ones."""
 SHIFT_STEPS = 3.0
 """By how many of 256 steps densities are shifted in training, in the mean: the liver's own is known no better."""
-
-
-class NetworkSettings(BaseModel):
-    """Of the encoder."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    channels: tuple[int, int, int] = Field((16, 24, 32), description="of the three layers")
-    dropout: float = Field(0.3, ge=0, lt=1, description="of the features of a metastasis")
 
 
 class InterfaceEncoder(nn.Module):
@@ -158,3 +154,54 @@ def outputs_of(network: BagNetwork, bags: Sequence[Bag], instances_per_chunk: in
         for row, number in enumerate(numbers):
             found[number] = outputs[row, : int(batch.sizes[row])]
     return [found[number] for number in range(len(bags))]
+
+
+def to_weights(networks: Sequence[BagNetwork]) -> bytes:
+    """Content of the file with the weights of all networks; :func:`read_networks` reads it, and nothing in it is code."""
+    return to_safetensors(
+        {
+            f"{number}.{name}": tensor.detach().cpu().contiguous()
+            for number, network in enumerate(networks)
+            for name, tensor in network.state_dict().items()
+        }
+    )
+
+
+def read_networks(path: Path, settings: NetworkSettings, count: int, expected: str) -> list[BagNetwork]:
+    """Read so many networks from the file of their weights; ``expected`` says what they should be the weights of.
+
+    Raises
+    ------
+    InvalidModelError
+        If the file is missing or damaged, or the weights do not fit.
+    """
+    weights = read_weights(path)
+    networks = []
+    for number in range(count):
+        # Weights are about to be replaced; the caller's random numbers stay as they were.
+        with torch.random.fork_rng():
+            network = make_network(settings)
+        put_into(network, part_of(weights, number), path, expected)
+        networks.append(network.eval())
+    return networks
+
+
+class _Together(nn.Module):
+    """Outputs of all networks."""
+
+    def __init__(self, networks: Sequence[BagNetwork]) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """Outputs (networks, n, 4) of metastases with patches (n, points, 2, 18, 5, 5) as they are unrolled."""
+        return torch.stack([network.head.outputs(network.encoder(patches)) for network in self.networks])
+
+
+def portable_networks(networks: Sequence[BagNetwork], facts: Mapping[str, str]) -> bytes:
+    """Give the portable form of all networks together, with what is written down with it."""
+    generator = torch.Generator().manual_seed(0)
+    patches = torch.randint(0, 256, (3, 5, 2, *PATCH), generator=generator, dtype=torch.uint8)
+    return to_portable(
+        _Together(networks).eval(), {"patches": patches}, ["outputs"], free={"patches": (0, 1)}, facts=facts
+    )

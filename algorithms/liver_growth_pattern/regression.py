@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from torch import Tensor
 
-from .likelihood import OUTPUTS, Known, log_likelihood
+from .reports import OUTPUTS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from .likelihood import Known
 
 Floats = NDArray[np.float64]
 Row = Mapping[str, float]
@@ -85,6 +88,10 @@ def fit_regression(rows: Sequence[Row], known: Known, *, penalty: float) -> Regr
         Half of the variance's inverse that a normal prior gives each weight, beside the mean log-likelihood of a
         patient.
     """
+    import torch
+
+    from .likelihood import log_likelihood
+
     features = _usable(rows)
     table = _table(rows, features)
     middle = np.nanmedian(table, axis=0)
@@ -111,6 +118,8 @@ def fit_regression(rows: Sequence[Row], known: Known, *, penalty: float) -> Regr
 
 def minimise_loss(parameters: list[Tensor], loss: Any) -> None:
     """Find the lowest point of a smooth function of few parameters, in place."""
+    import torch
+
     optimizer = torch.optim.LBFGS(parameters, max_iter=ITERATIONS, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
 
 from preop import tables
 from preop.cohort import Cohort, learning_folder, measure_patients, training_images_file
@@ -34,11 +33,13 @@ from preop.staging import REPORTS, Pattern, Shares
 from preop.study import Range, TrainingData, model_info, write_model
 
 from .combination import PatientPrediction
-from .learning import COMBINATION, MODELS, Fitted, Patient, Settings, fit_model, mean_shares, state_of
-from .likelihood import UNKNOWN
+from .fitted import COMBINATION, MODELS, Fitted, Patient
+from .learning import Settings, fit_model, mean_shares, state_of
 from .likeness import references_of
-from .model import DESCRIPTION_FILE, WEIGHTS_FILE, Description, Details, to_weights
+from .model import DESCRIPTION_FILE, Description, Details
+from .portable import network_files
 from .preparation import CONTENT_FILE, FIRST, SECOND, SECOND_SEGMENTATION, prepare_patient
+from .reports import UNKNOWN
 
 __all__ = ["Settings", "fit"]
 
@@ -115,7 +116,7 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
     description = _description(prepared, final, settings, evidence.patients_by(COMBINATION).best_threshold)
     files = {
         DESCRIPTION_FILE: to_json(description.model_dump(mode="json")).encode(),
-        WEIGHTS_FILE: to_weights(final.networks),
+        **network_files(final.networks),
         **references_file(references_of([each.content[LIKENESS] for each in prepared])),
     }
     info = model_info(
@@ -299,7 +300,7 @@ def _prepared(row: CohortPatient, shares: Mapping[int, Shares], folder: Path) ->
         lesions = [content[name][place] for place in kept]
         reports = [shares[each["number"]].report if each["number"] in shares else UNKNOWN for each in lesions]
         # Read from the disk when it is needed.
-        patches = torch.from_numpy(np.load(folder / f"{name}.npy", mmap_mode="c"))
+        patches = np.load(folder / f"{name}.npy", mmap_mode="c")
         chosen = patches if len(kept) == len(patches) else patches[list(kept)]
         features = [each["features"] for each in lesions]
         return Patient(row.name, row.centre, features, chosen, reports, state_of(reports, stated), row.group)

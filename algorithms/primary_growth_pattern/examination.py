@@ -13,12 +13,21 @@ from preop.errors import InvalidInputError
 from preop.grandchallenge.cases import Case
 from preop.imaging import Image
 from preop.likeness import slide_measures
-from preop.slides import Encoder, Slide, TileFeatures, Tissue, assessable, check_assessable, find_tissue
+from preop.slides import (
+    Encoder,
+    PortableEncoder,
+    Slide,
+    TileFeatures,
+    Tissue,
+    assessable,
+    check_assessable,
+    find_tissue,
+)
 from preop.slides.tiling import UM_PER_MM, shares
 
 from .appearance import appearance_of, unlike
 from .limits import not_assessed
-from .networks import Networks
+from .reading import SlideNetworks
 from .score_card import DEFINITIONS, Item, ScoreCard, score
 from .tissue import TissueMap, measure, readable
 from .weakly_supervised import describe
@@ -67,8 +76,8 @@ def open_slide(case: Case) -> Slide:
 
 def examine(
     slide: Slide,
-    networks: Networks,
-    encoder: Encoder,
+    networks: SlideNetworks,
+    encoder: Encoder | PortableEncoder,
     *,
     mask: Image | None = None,
     folder: Path | None = None,
@@ -106,7 +115,7 @@ def examine(
     return Examined(tissue, card, tiles, artefacts, likeness, background)
 
 
-def score_slide(slide: Slide, networks: Networks, *, mask: Image | None = None, threads: int = 2) -> ScoreCard:
+def score_slide(slide: Slide, networks: SlideNetworks, *, mask: Image | None = None, threads: int = 2) -> ScoreCard:
     """Score a slide as :func:`examine` does, without its tiles."""
     if mask is not None:
         _check_extent(mask, slide)
@@ -115,7 +124,7 @@ def score_slide(slide: Slide, networks: Networks, *, mask: Image | None = None, 
     return score(tissue, cells, unreliable=_not_assessed(slide, to_read, networks, threads=threads))
 
 
-def _not_assessed(slide: Slide, to_read: Image, networks: Networks, *, threads: int) -> dict[str, str]:
+def _not_assessed(slide: Slide, to_read: Image, networks: SlideNetworks, *, threads: int) -> dict[str, str]:
     """Items that are not assessed because of what the networks can do on such a slide."""
     appearance = appearance_of(slide, to_read, threads=threads)
     return not_assessed(networks.info, unlike(appearance, networks.info.validated_appearance))

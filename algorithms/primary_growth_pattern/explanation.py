@@ -19,11 +19,12 @@ from .card_model import CardModel
 from .definitions import UM2_PER_MM2
 from .examination import Examined
 from .model import CARD, COMBINED, TILES, Model
+from .pathology_report import KNOWN
 from .score_card import HOT_SPOT_MM2, Item
 
 SHOWN_TILES = 10
 MAX_ARTEFACT_FRACTION = 0.25
-"""Share of the tissue under ink, folded or out of focus from which a reader is warned."""
+"""Share of the tissue under ink, folded or out of focus above which an assessment is limited."""
 MAX_BACKGROUND_FRACTION = 1 / 3
 """Share of a given mask on background: 0.27 in one that is drawn round the tissue generously (the bundled case)."""
 
@@ -114,19 +115,21 @@ def assess(seen: Examined, likeness: Likeness, model: Model, *, card_says: bool)
         too_little = f"There is too little tissue: {tissue_mm2:.2g} mm2; expected {MIN_TISSUE_MM2:.2g} mm2 or more."
         return Assessability(prevents=[too_little])
     limits = likeness.limits
-    missing = [item.title.lower() for item in seen.card.items if not item.assessed]
-    if len(missing) == len(seen.card.items):
-        reasons = list(dict.fromkeys(item.not_assessed for item in seen.card.items if item.not_assessed))
+    missing = [item.title.lower() for item in seen.card.of_the_slide if not item.assessed]
+    if len(missing) == len(seen.card.of_the_slide):
+        reasons = list(dict.fromkeys(item.not_assessed for item in seen.card.of_the_slide if item.not_assessed))
         return Assessability(prevents=[f"No item of the score card could be assessed: {'; '.join(reasons)}."])
     if not card_says:
         limits.append(
             "No item of the score card that has a weight could be assessed: the score card gives no likelihood, and the "
             "combined one is that of the tiles alone."
         )
-    elif missing:
-        limits.append(f"Items of the score card that could not be assessed: {', '.join(missing)}.")
+    if missing:
+        limits.append(f"Items of the score card that were not assessed, and have no weight: {', '.join(missing)}.")
     if seen.artefact_fraction > MAX_ARTEFACT_FRACTION:
-        limits.append(f"{seen.artefact_fraction:.0%} of the tissue is under ink, folded or out of focus.")
+        limits.append(
+            f"{seen.artefact_fraction:.0%} of the tissue is under ink, folded or out of focus, and was not examined."
+        )
     if seen.background_fraction > MAX_BACKGROUND_FRACTION:
         limits.append(
             f"{seen.background_fraction:.0%} of the given mask lies on what looks like background: check that it marks the "
@@ -182,6 +185,8 @@ def tile_sheet(
 def _written(item: Item) -> str:
     if item.value is None:
         return "not assessed"
+    if item.name in KNOWN:
+        return str(item.category)
     share = item.unit.startswith("share")
     value = f"{item.value:.0%}" if share else f"{item.value:.3g} {item.unit}"
     return value if item.category is None else f"{value}, {item.category}"
@@ -190,23 +195,22 @@ def _written(item: Item) -> str:
 def _warnings(decisions: Mapping[str, str], seen: Examined, model: Model) -> list[str]:
     """Say what a reader should know before trusting the numbers."""
     learned, number = model.description, len(seen.tiles.tiling)
-    artefacts = seen.artefact_fraction
     warnings = []
     if NO_DECISION not in (decisions[CARD], decisions[TILES]) and decisions[CARD] != decisions[TILES]:
         warnings.append(
             f"The two models disagree: {decisions[CARD]} by the score card, {decisions[TILES]} by the tiles."
         )
-    if missing := [item.title.lower() for item in seen.card.items if not item.assessed]:
-        warnings.append(f"Not assessed, and of no weight in the likelihood: {', '.join(missing)}.")
-    if artefacts > MAX_ARTEFACT_FRACTION:
+    if number > learned.max_tiles:
         warnings.append(
-            f"{artefacts:.0%} of the tissue is covered by ink, folded or out of focus, and was not examined."
+            f"The slide has {number} tiles of tissue, more than any slide of the training: {learned.max_tiles} or fewer."
         )
-    if not learned.min_tiles <= number <= learned.max_tiles:
-        warnings.append(
-            f"The slide has {number} tiles of tissue; slides that the model was trained on had {learned.min_tiles} to "
-            f"{learned.max_tiles}."
-        )
+    weighted = {weight.item for weight in model.card.weights}
+    if idle := [
+        KNOWN[item.name].title.lower()
+        for item in seen.card.items
+        if item.name in KNOWN and item.assessed and item.name not in weighted
+    ]:
+        warnings.append(f"Of the pathology report, the model gives no weight to: {', '.join(idle)}.")
     if not_better := model.info.validation.not_better_than(COMBINED):
         warnings.append(
             f"In cross-validation the combined model was not shown to do better than {' or '.join(not_better)} alone."

@@ -9,6 +9,7 @@ patients' growth pattern. Their log odds are averaged; where no item of the card
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 from preop.grandchallenge.cases import Case
@@ -19,13 +20,11 @@ from preop.study import supported
 from .examination import MASK, MASK_PIXEL_MM, examine, open_slide
 from .explanation import card_chart, explain, heat_map, most_influential, tile_sheet
 from .model import CARD, COMBINED, TILES, Model, load_model
+from .pathology_report import with_report
 from .score_card import ScoreCard
-from .weakly_supervised import bag_of, tile_contributions
+from .weakly_supervised import instances_of, tile_contributions
 
 __all__ = ["combine", "load_model", "predict"]
-
-TILES_PER_CHUNK = 1024
-"""Tiles that are reduced at a time, which bounds the memory."""
 
 _SMALLEST_PROBABILITY = 1e-6
 
@@ -36,9 +35,9 @@ def predict(case: Case, model: Model) -> dict[str, Output]:
     network = model.description.network
     with open_slide(case) as slide:
         seen = examine(slide, model.networks, model.encoder, mask=mask)
+        seen = replace(seen, card=with_report(seen.card, case))
         by_card = likelihood_of_card(seen.card, model)
-        bag = bag_of(case.name, [seen.tiles], network)
-        (prediction,) = model.ensemble.predict([bag], instances_per_chunk=TILES_PER_CHUNK)
+        prediction = model.ensemble.read(case.name, instances_of([seen.tiles], network))
         by_tile = tile_contributions(prediction, model.ensemble, [seen.tiles], network)
         by_tiles = supported(prediction.probability, model.info)
         likelihoods = {

@@ -20,7 +20,8 @@ from preop.repeatable import repeatable
 
 from .definitions import STROMA, CellKind, TissueLabel
 from .findings import INPUT_UM, MAP_UM, NOT_ANNOTATED, NetworkSettings, Region, Thresholds
-from .networks import CELL_STRIDE, TISSUE_STRIDE, CellNetwork, TissueNetwork, find_centres
+from .networks import CellNetwork, TissueNetwork
+from .reading import CELL_STRIDE, TISSUE_STRIDE, find_centres
 from .stain import RandomStain, density, disturbed, draw_stain
 
 Floats = NDArray[np.float32]
@@ -120,7 +121,7 @@ def choose_thresholds(network: CellNetwork, regions: Sequence[Region], seed: int
         picture = _restained(density(region.pixels), draw_stain(rng))
         with torch.inference_mode():
             logits = network(_as_batch(picture[None]))[0]
-        found = find_centres(logits, Thresholds(lymphocyte=_MIN_PROBABILITY, bud=_MIN_PROBABILITY))
+        found = find_centres(logits.numpy(), Thresholds(lymphocyte=_MIN_PROBABILITY, bud=_MIN_PROBABILITY))
         for kind in CellKind:
             scores[kind].append(found.probability[(found.kinds == kind) & _countable(region, found.points_um)])
             true[kind] += int(((region.kinds == kind) & _countable(region, region.points_um)).sum())

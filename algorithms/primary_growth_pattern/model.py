@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from pydantic import Field, FiniteFloat, model_validator
 
@@ -18,17 +18,23 @@ from preop.errors import InvalidModelError
 from preop.grandchallenge.algorithm import Algorithm
 from preop.grandchallenge.options import Options
 from preop.likeness import Reference, read_references
-from preop.mil import Ensemble, read_ensemble
-from preop.slides import Encoder, read_encoder
+from preop.mil import PortableEnsemble, load_ensemble
+from preop.slides import PortableEncoder, load_encoder
 from preop.study import MODEL_FILE, Figure, ModelInfo, Stored, read_description, read_model_info
 
 from .appearance import MEASURES
 from .card_model import CardModel
 from .likeness import SLIDE_ITSELF
-from .networks import Networks
+from .reading import SlideNetworks
 from .score_card import DEFINITIONS
 from .tissue import INFO_FILE, load_networks
-from .weakly_supervised import NetworkSettings, make_reader
+from .weakly_supervised import NetworkSettings
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from preop.mil import Ensemble
+    from preop.slides import Encoder
 
 DESCRIPTION_FILE, CARD_FILE = "growth-pattern.json", "score-card.json"
 ENCODER_FOLDER, NETWORKS_FOLDER = "encoder", "networks"
@@ -141,10 +147,10 @@ class Model:
 
     info: ModelInfo
     description: Description
-    networks: Networks
-    encoder: Encoder
+    networks: SlideNetworks
+    encoder: Encoder | PortableEncoder
     card: CardModel
-    ensemble: Ensemble
+    ensemble: Ensemble | PortableEnsemble
     training_patients: Reference
 
 
@@ -168,10 +174,17 @@ def load_model(folder: Path, algorithm: Algorithm) -> Model:
         if named and named.keys() != expected.keys():
             problem = f"{name} names {_listed(named)}; expected {_listed(expected)}"
             raise _damaged(folder, f"{NETWORKS_FOLDER}/{INFO_FILE}", problem)
-    encoder = read_encoder(folder / ENCODER_FOLDER, trust_model=Options.from_environment().trust_model)
-    ensemble = read_ensemble(folder, lambda: make_reader(description.network, encoder.info.features))
+    encoder = load_encoder(folder / ENCODER_FOLDER, trust_model=Options.from_environment().trust_model)
+    ensemble = load_ensemble(folder, lambda: reader_of(description.network, encoder.info.features))
     reference = read_references(folder, [SLIDE_ITSELF])[SLIDE_ITSELF]
     return Model(info, description, networks, encoder, card, ensemble, reference)
+
+
+def reader_of(settings: NetworkSettings, features: int) -> nn.Module:
+    """Make what reads the features of tiles, with new weights; needs torch."""
+    from .readers import make_reader
+
+    return make_reader(settings, features)
 
 
 def _check_complete(folder: Path, info: ModelInfo) -> None:

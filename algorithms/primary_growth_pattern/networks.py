@@ -18,15 +18,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .definitions import CellKind, TissueLabel
-from .findings import INPUT_UM, MAP_UM, Cells, NetworksInfo, Thresholds
-from .stain import density
-
-TISSUE_STRIDE = round(MAP_UM / INPUT_UM)
-CELL_STRIDE = 4
+from .findings import NetworksInfo
+from .reading import SlideNetworks
 
 _RARE = 0.01
-# Centres of a kind lie at least half of this apart.
-_WINDOW = {CellKind.LYMPHOCYTE: 3, CellKind.BUD: 7}
 
 
 class UNet(nn.Module):
@@ -101,43 +96,15 @@ def _convolution(before: int, after: int, *, stride: int = 1) -> nn.Sequential:
 
 
 @dataclass(frozen=True, eq=False)
-class Networks:
-    """Both networks, in evaluation mode, with what is known of them."""
+class Networks(SlideNetworks):
+    """Both networks by torch, in evaluation mode, with what is known of them."""
 
     tissue: TissueNetwork
     cells: CellNetwork
     info: NetworksInfo
 
-    def read(self, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], Cells]:
-        """Read a picture.
-
-        Parameters
-        ----------
-        pixels
-            RGB (h, w, 3) at one micrometre a pixel; h and w are multiples of 32.
-
-        Returns
-        -------
-        Labels (h / 8, w / 8), and cells with their places in micrometres from the picture's corner.
-        """
-        picture = torch.from_numpy(density(pixels)).permute(2, 0, 1)[None]
+    def logits(self, densities: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """See :class:`SlideNetworks`."""
+        picture = torch.from_numpy(densities)
         with torch.inference_mode():
-            labels = self.tissue(picture)[0].argmax(dim=0)
-            cells = find_centres(self.cells(picture)[0], self.info.thresholds)
-        return labels.to(torch.uint8).numpy(), cells
-
-
-def find_centres(logits: Tensor, thresholds: Thresholds) -> Cells:
-    """Find the highest places of a map of centres (kinds, h, w), those that reach the threshold of their kind."""
-    found = []
-    for kind in CellKind:
-        window = _WINDOW[kind]
-        highest = functional.max_pool2d(logits[kind][None], window, stride=1, padding=window // 2)[0]
-        probability = torch.sigmoid(logits[kind])
-        rows, columns = torch.nonzero((logits[kind] == highest) & (probability >= thresholds.of(kind)), as_tuple=True)
-        points_um = (torch.stack([rows, columns], dim=1) + 0.5) * CELL_STRIDE * INPUT_UM
-        found.append((points_um, torch.full((len(rows),), kind), probability[rows, columns]))
-    points, kinds, probabilities = (torch.cat(parts) for parts in zip(*found, strict=True))
-    return Cells(
-        points.to(torch.float32).numpy(), kinds.to(torch.uint8).numpy(), probabilities.to(torch.float32).numpy()
-    )
+            return self.tissue(picture).numpy(), self.cells(picture).numpy()

@@ -28,6 +28,8 @@ from preop.slides import Slide
 from preop.slides.tiling import UM_PER_MM
 from preop.study import Assessable
 
+from .pathology_report import KNOWN
+
 SLIDE = "primary-tumour-slide"
 OVERVIEW_PX = 1400
 CLOSE_UPS = 3
@@ -212,7 +214,7 @@ def _tiles(tiles: Sequence[Row], side_um: float) -> Instances:
 
 
 def _value(item: Row) -> str:
-    if item["value"] is None:
+    if item["value"] is None or item["name"] in KNOWN:  # of the report: a category, no measurement
         return ""
     if item["unit"].startswith("share"):
         return f"{percent(item['value'])} {item['unit'].removeprefix('share ')}"
@@ -223,7 +225,7 @@ def _reasoning(said: Row, items: Sequence[Row]) -> str:
     if said["assessable"] == Assessable.NO:
         return "The slide could not be assessed."
     assessed = [item for item in items if not item["not_assessed"]]
-    words = [f"{item['title'].lower()} {_value(item)}{_category(item)}" for item in assessed]
+    words = [" ".join(filter(None, (item["title"].lower(), _value(item), _category(item)))) for item in assessed]
     missing = [item["title"].lower() for item in items if item["not_assessed"]]
     return (
         f"{said['decision'].capitalize()} by the algorithm: likelihood of desmoplastic growth {percent(said['likelihood'])} "
@@ -233,7 +235,7 @@ def _reasoning(said: Row, items: Sequence[Row]) -> str:
 
 
 def _category(item: Row) -> str:
-    return f" ({item['category']})" if item["category"] else ""
+    return f"({item['category']})" if item["category"] else ""
 
 
 def _log_odds(value: float) -> str:

@@ -190,7 +190,7 @@ class Item(_Checked):
 
 
 class ScoreCard(_Checked):
-    """The items of a slide, in the order of ``DEFINITIONS``."""
+    """The items of a slide, in the order of ``DEFINITIONS``; then those of the pathology report, where there is one."""
 
     format: Literal[1] = 1
     items: tuple[Item, ...]
@@ -198,6 +198,15 @@ class ScoreCard(_Checked):
     def item(self, name: str) -> Item:
         """Give the item of a name."""
         return next(item for item in self.items if item.name == name)
+
+    def finding(self, name: str) -> bool | None:
+        """Whether an item is unfavourable; None where it was not assessed, has no direction, or is not on the card."""
+        return next((item.unfavourable for item in self.items if item.name == name), None)
+
+    @property
+    def of_the_slide(self) -> tuple[Item, ...]:
+        """Items that are measured on the slide."""
+        return tuple(item for item in self.items if item.name in DEFINITIONS)
 
     @property
     def unfavourable(self) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ from preop.errors import InvalidInputError, InvalidModelError
 from preop.folders import code_digest, open_resumable_run, sha256
 from preop.grandchallenge.values import to_json
 from preop.imaging import Image
+from preop.portable import PortableNetwork, has_torch, missing_portable, read_portable, runs_portable, to_portable
 from preop.slides import Slide, Tiling, Tissue
 from preop.slides.levels import WHITE
 from preop.slides.tiling import UM_PER_MM, check_flat
@@ -40,6 +41,7 @@ from .findings import (
     Region,
     TissueMap,
 )
+from .reading import PortableNetworks, SlideNetworks
 
 if TYPE_CHECKING:
     from .networks import Networks
@@ -61,6 +63,9 @@ __all__ = [
 
 INFO_FILE = "networks.json"
 TISSUE_WEIGHTS, CELL_WEIGHTS = "tissue.safetensors", "cells.safetensors"
+TISSUE_PORTABLE, CELLS_PORTABLE = "tissue.onnx", "cells.onnx"
+MADE_FROM = "weights_sha256"
+"""What a portable form says of the weights that it was made from."""
 
 _TILE_PX = 1024
 _FRAME_PX = 96  # what the networks see around a pixel
@@ -71,7 +76,9 @@ _BESIDE_TISSUE_UM = 400.0
 _BESIDE_ARTEFACT_UM = 32.0  # a fold slopes, and a blur fades
 
 
-def measure(slide: Slide, mask: Image, networks: Networks, progress: Progress | None = None) -> tuple[TissueMap, Cells]:
+def measure(
+    slide: Slide, mask: Image, networks: SlideNetworks, progress: Progress | None = None
+) -> tuple[TissueMap, Cells]:
     """Map the tissues of a slide and find its cells.
 
     The memory is that of three rows of tiles of a millimetre, the map (a byte for 64 square micrometres) and the cells.
@@ -126,14 +133,54 @@ def readable(tissue: Image) -> Image:
     return tissue.with_voxels(np.asarray(near_tissue & ~np.asarray(near_artefact)))
 
 
-def load_networks(folder: Path) -> Networks:
-    """Read the networks from their folder.
+def load_networks(folder: Path) -> SlideNetworks:
+    """Read the networks from their folder, in the form that runs here.
 
     Raises
     ------
     InvalidModelError
-        If the folder is missing, incomplete or damaged, or the weights do not fit.
+        If the folder is missing, incomplete or damaged, the weights do not fit, or torch is needed and not installed.
     """
+    info = _read_info(folder)
+    tissue, cells = folder / TISSUE_PORTABLE, folder / CELLS_PORTABLE
+    if tissue.is_file() and cells.is_file() and runs_portable():
+        return PortableNetworks(_portable(tissue, TISSUE_WEIGHTS, info), _portable(cells, CELL_WEIGHTS, info), info)
+    if not has_torch():
+        raise missing_portable(tissue)
+    return load_torch_networks(folder)
+
+
+def _portable(path: Path, weights: str, info: NetworksInfo) -> PortableNetwork:
+    network = read_portable(path)
+    if network.facts.get(MADE_FROM) != info.sha256.get(weights):
+        raise InvalidModelError(
+            f"{path} was not made from the {weights} that {INFO_FILE} names: write it anew by preop register --portable."
+        )
+    return network
+
+
+def portable_networks(networks: Networks) -> dict[str, bytes]:
+    """Give the portable form of both networks, as content of files by name."""
+    import torch
+
+    picture = torch.rand(1, 3, 2 * _MULTIPLE_PX, 3 * _MULTIPLE_PX, generator=torch.Generator().manual_seed(0))
+    return {
+        file: to_portable(
+            network,
+            {"density": picture},
+            ["logits"],
+            free={"density": (2, 3)},
+            facts={MADE_FROM: networks.info.sha256[weights]},
+        )
+        for file, network, weights in (
+            (TISSUE_PORTABLE, networks.tissue, TISSUE_WEIGHTS),
+            (CELLS_PORTABLE, networks.cells, CELL_WEIGHTS),
+        )
+    }
+
+
+def load_torch_networks(folder: Path) -> Networks:
+    """Read the networks by torch; errors are those of :func:`load_networks`."""
     from .networks import CellNetwork, Networks, TissueNetwork
 
     info = _read_info(folder)

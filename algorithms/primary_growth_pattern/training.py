@@ -35,8 +35,9 @@ from preop.report import write_report
 from preop.slides import Encoder, FeatureStore, TileFeatures, read_encoder
 from preop.statistics import oracle_auc, youden_threshold
 from preop.study import TrainingData, files_in, model_info, write_model
+from preop.tabular.splits import INNER_FOLDS
 
-from .card_model import CardModel, fit_card_model
+from .card_model import TITLES, CardModel, fit_card_model
 from .examination import MASK, MASK_PIXEL_MM, SLIDE, card_of_patient, open_slide, score_slide
 from .inference import combine
 from .likeness import measures_of_case, references_of
@@ -53,9 +54,12 @@ from .model import (
     Details,
 )
 from .networks import Networks
-from .score_card import DEFINITIONS, ScoreCard
-from .tissue import load_networks
-from .weakly_supervised import NetworkSettings, bag_of, make_network
+from .pathology_report import with_report
+from .portable import portable_bags
+from .readers import make_network
+from .score_card import ScoreCard
+from .tissue import load_torch_networks
+from .weakly_supervised import NetworkSettings, bag_of
 
 OUTCOME = "desmoplastic"
 READER = "reader_"
@@ -129,7 +133,7 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
     if settings.leave_centres_out and len({bag.centre for bag in bags}) > 1:
         by_centre = cross_validate(network, bags, settings.training, by="centre", folder=learned / "centres")
     ensemble = fit_ensemble(network, bags, settings.training, folder=learned / "final")
-    card = fit_card_model([each.card for each in prepared], [each.desmoplastic for each in prepared])
+    card = _card_model(prepared)
 
     rows = scores_of(prepared, held_out)
     thresholds = {name: _threshold(prepared, rows, name) for name in (CARD, TILES, COMBINED)}
@@ -143,6 +147,7 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
     )
     files: dict[str, bytes | Path] = {
         **ensemble.to_files(),
+        **portable_bags(ensemble, settings.network, features),
         DESCRIPTION_FILE: to_json(description.model_dump(mode="json")).encode(),
         CARD_FILE: to_json(card.to_json()).encode(),
         **references_file(references_of([each.likeness for each in prepared])),
@@ -217,6 +222,7 @@ def prepare(
         )
         counts = [len(each.tiling) for each in tiles]
         likeness = read_json(_likeness_file(folders[patient.name]))
+        card = with_report(card, patient.case)
         prepared.append(Prepared(patient, card, min(counts), max(counts), likeness, bag))
     return prepared, folders
 
@@ -273,7 +279,7 @@ def scores_of(prepared: Sequence[Prepared], held_out: Sequence[HeldOut]) -> list
     rows: dict[int, dict[str, float]] = {}
     for fold in np.unique(folds):
         others = [prepared[place] for place in np.flatnonzero(folds != fold).tolist()]
-        card = fit_card_model([each.card for each in others], [each.desmoplastic for each in others])
+        card = _card_model(others)
         for place in np.flatnonzero(folds == fold).tolist():
             by_card, by_tiles = card.predict(prepared[place].card), held_out[place].prediction.probability
             says = card.says(prepared[place].card)
@@ -285,6 +291,14 @@ def scores_of(prepared: Sequence[Prepared], held_out: Sequence[HeldOut]) -> list
                 COMBINED: combine(by_card, by_tiles) if says else by_tiles,
             }
     return [rows[place] for place in range(len(prepared))]
+
+
+def _card_model(patients: Sequence[Prepared]) -> CardModel:
+    return fit_card_model(
+        [each.card for each in patients],
+        [each.desmoplastic for each in patients],
+        [each.patient.group for each in patients],
+    )
 
 
 def _examine(patient: Patient, folder: Path, *, parts: Path, table_folder: Path) -> None:
@@ -320,7 +334,7 @@ def _likeness_file(folder: Path) -> Path:
 @functools.cache
 def _networks(parts: Path) -> Networks:
     """Load the networks once in each process."""
-    return load_networks(parts / NETWORKS_FOLDER)
+    return load_torch_networks(parts / NETWORKS_FOLDER)
 
 
 @functools.cache
@@ -351,8 +365,8 @@ def _evidence(
     content = {
         "positive_name": "desmoplastic growth",
         "protocol": f"{settings.folds}-fold cross-validation by patient, the same folds for both models; all that learns does so "
-        f"on the other folds, the tiles' ensemble with early stopping and temperature by {settings.training.folds} folds "
-        "inside; networks and encoder learned on patients of their own",
+        f"on the other folds, the card's weights drawn towards equal ones by a penalty, and the tiles' ensemble with early stopping and temperature, "
+        f"by {INNER_FOLDS} and {settings.training.folds} folds inside; networks and encoder learned on patients of their own",
         "settings": settings.model_dump(mode="json", exclude={"networks"}),
         "models": [
             {"name": COUNT, "baseline": True},
@@ -372,7 +386,7 @@ def _evidence(
         "readings": [reading for each in prepared for reading in _readings(each)],
         "weights": [
             {
-                "name": DEFINITIONS[weight.item].title,
+                "name": TITLES[weight.item],
                 "log_odds": weight.log_odds,
                 "lower": weight.lower,
                 "upper": weight.upper,
@@ -393,7 +407,7 @@ def _readings(each: Prepared) -> list[dict[str, Any]]:
             "measured": item.value,
             "read": each.patient.reference_number(READER + item.name),
         }
-        for item in each.card.items
+        for item in each.card.of_the_slide
         if item.value is not None and each.patient.row.get(READER + item.name)
     ]
 

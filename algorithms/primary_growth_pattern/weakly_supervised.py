@@ -7,18 +7,19 @@ No item of the score card is known here. The tiles of a patient are a flat bag, 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
-from torch import Tensor, nn
 
 from preop.imaging import Image
-from preop.mil import Bag, BagNetwork, Ensemble, Prediction, RegionEncoder, make_head
-from preop.slides import Encoder, Slide, TileFeatures, encode_tiles, flat, in_regions
+from preop.mil import Prediction
+from preop.slides import Encoder, PortableEncoder, Slide, TileFeatures, encode_tiles, flat, in_regions
 from preop.slides.features import MIN_TISSUE
+
+if TYPE_CHECKING:
+    from preop.mil import Bag, Ensemble, PortableEnsemble
 
 
 class NetworkSettings(BaseModel):
@@ -36,32 +37,7 @@ class NetworkSettings(BaseModel):
     dropout: float = Field(0.25, ge=0, lt=1, description="share of the numbers that is left out at random in learning")
 
 
-class _Reduced(nn.Sequential):
-    """From the features of a tile to fewer, on one scale."""
-
-    def __init__(self, features: int, settings: NetworkSettings) -> None:
-        super().__init__(
-            nn.LayerNorm(features),
-            nn.Dropout(settings.dropout),
-            nn.Linear(features, settings.width),
-            nn.GELU(),
-            nn.Dropout(settings.dropout),
-        )
-
-
-def make_reader(settings: NetworkSettings, features: int) -> nn.Module:
-    """Make what comes between the features of tiles and the head, with new weights."""
-    if settings.instances == "tiles":
-        return _Reduced(features, settings)
-    return RegionEncoder(features, width=settings.width, places=settings.side**2, dropout=settings.dropout)
-
-
-def make_network(settings: NetworkSettings, features: int) -> BagNetwork:
-    """Make the network with new weights; ``features`` are those of a tile."""
-    return BagNetwork(make_reader(settings, features), make_head(settings.head, settings.width, **settings.options))
-
-
-def describe(slide: Slide, mask: Image, encoder: Encoder, *, threads: int = 2) -> TileFeatures:
+def describe(slide: Slide, mask: Image, encoder: Encoder | PortableEncoder, *, threads: int = 2) -> TileFeatures:
     """Describe the tiles of a slide that a mask covers for a half or more.
 
     Raises
@@ -74,36 +50,37 @@ def describe(slide: Slide, mask: Image, encoder: Encoder, *, threads: int = 2) -
     return TileFeatures(slide.path.name, tiling, encode_tiles(slide, tiling, encoder, threads=threads))
 
 
+def instances_of(slides: Sequence[TileFeatures], settings: NetworkSettings) -> tuple[NDArray[Any], ...]:
+    """Give what the network takes of all slides of a patient, with tiles or regions as the first axis."""
+    if settings.instances == "tiles":
+        return (flat(slides)[0],)
+    regions = in_regions(slides, settings.side)
+    return regions.values, regions.present
+
+
 def bag_of(name: str, slides: Sequence[TileFeatures], settings: NetworkSettings, **known: Any) -> Bag:
-    """Make the bag of a patient of all slides; ``known`` are the fields of a :class:`preop.mil.Bag`."""
-    return Bag(name, _instances(slides, settings), **known)
+    """Make the bag of a patient, to learn from; ``known`` are the fields of a :class:`preop.mil.Bag`."""
+    import torch
+
+    from preop.mil import Bag
+
+    return Bag(name, tuple(torch.from_numpy(each) for each in instances_of(slides, settings)), **known)
 
 
 def tile_contributions(
-    prediction: Prediction, ensemble: Ensemble, slides: Sequence[TileFeatures], settings: NetworkSettings
+    prediction: Prediction,
+    ensemble: Ensemble | PortableEnsemble,
+    slides: Sequence[TileFeatures],
+    settings: NetworkSettings,
 ) -> NDArray[np.float32]:
     """Say what each tile adds to the prediction (n,), in the order of :func:`preop.slides.flat`.
 
     A region's contribution is spread over its tiles by their mean shares in the members of the ensemble.
     """
     if settings.instances == "tiles":
-        return np.asarray(prediction.contributions.numpy(), np.float32)
+        return np.asarray(prediction.contributions, np.float32)
+    from .regions import shares_of_tiles
+
     regions = in_regions(slides, settings.side)
-    tiles, present = torch.from_numpy(regions.values).float(), torch.from_numpy(regions.present)
-    with torch.inference_mode():
-        shares = torch.stack([_shares(member, tiles, present) for member in ensemble.members]).mean(dim=0)
-    spread = (prediction.contributions[:, None] * shares).numpy()
+    spread = prediction.contributions[:, None] * shares_of_tiles(ensemble, regions)
     return np.asarray(spread[regions.region, regions.place], np.float32)
-
-
-def _instances(slides: Sequence[TileFeatures], settings: NetworkSettings) -> tuple[Tensor, ...]:
-    if settings.instances == "tiles":
-        return (torch.from_numpy(flat(slides)[0]),)
-    regions = in_regions(slides, settings.side)
-    return torch.from_numpy(regions.values), torch.from_numpy(regions.present)
-
-
-def _shares(member: BagNetwork, tiles: Tensor, present: Tensor) -> Tensor:
-    if not isinstance(member.encoder, RegionEncoder):
-        raise TypeError("Only an encoder of regions has shares of tiles.")
-    return member.encoder.weights(tiles, present)

@@ -27,6 +27,10 @@ def _grade(value: float) -> str:
     return next(name for name, number in GRADES.items() if number == round(value))
 
 
+def _millimetres(log_size: float) -> str:
+    return f"{math.exp(log_size):.0f} mm"
+
+
 # Clinical items: what a reader calls them, and how a value is written.
 CLINICAL_LABELS: dict[str, tuple[str, Callable[[float], str]]] = {
     "age_years": ("age", "{:.0f} years".format),
@@ -34,6 +38,9 @@ CLINICAL_LABELS: dict[str, tuple[str, Callable[[float], str]]] = {
     "grade": ("grade", _grade),
     "liposarcoma": ("liposarcoma", _yes_or_no),
     "extremity": ("in an extremity", _yes_or_no),
+    "deep": ("deep to the fascia", _yes_or_no),
+    "log_size_mm": ("largest diameter", _millimetres),
+    "neoadjuvant": ("neoadjuvant therapy", _yes_or_no),
     "margin_positive": ("positive margin", _yes_or_no),
 }
 COMBINED_BASELINE = "SUVmax + clinical"
@@ -76,7 +83,7 @@ def explanation(
         "likeness_to_training": likeness.to_json(),
         "warnings": [
             *_without_effect(logistic, key),
-            *_about_features(contributions, row),
+            *_without_weight(contributions, row),
             *_shown_in_validation(model, key),
             *simulation_warnings(model.info),
         ],
@@ -87,7 +94,7 @@ def explanation(
 
 def assessability(contributions: Sequence[Contribution], likeness: Likeness) -> Assessability:
     """Say whether the patient is one that the model can judge: each value known, and scans as those of the training are."""
-    beyond = [label_of(part.name) for part in contributions if part.outside_training_range]
+    beyond = [f"{label_of(part.name)} ({_written(part)})" for part in contributions if part.outside_training_range]
     unknown = [label_of(part.name) for part in contributions if part.missing]
     limits = likeness.limits
     if beyond:
@@ -163,14 +170,8 @@ def _without_effect(logistic: LogisticModel, key: str) -> Iterator[str]:
         )
 
 
-def _about_features(contributions: Sequence[Contribution], row: Mapping[str, float]) -> Iterator[str]:
-    """Warn of values that no training patient had, of those that are unknown, and of those that play no part."""
-    for part in contributions:
-        if part.outside_training_range:
-            yield _sentence(f"{label_of(part.name)} ({_written(part)}) lies outside the range of the training cohort.")
-    for part in contributions:
-        if part.missing:
-            yield _sentence(f"{label_of(part.name)} is unknown; the training median was used instead.")
+def _without_weight(contributions: Sequence[Contribution], row: Mapping[str, float]) -> Iterator[str]:
+    """Name the clinical items that are known of the patient, and play no part."""
     used = {part.name for part in contributions}
     given = [name for name in CLINICAL_LABELS if not math.isnan(row.get(name, math.nan))]
     if unused := [label_of(name) for name in given if name not in used]:

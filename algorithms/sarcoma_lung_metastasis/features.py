@@ -153,6 +153,9 @@ def _clinical_features(case: Case) -> dict[str, float]:
         "grade": GRADES.get(known.get("grade"), math.nan),
         "liposarcoma": share("histology", "liposarcoma"),
         "extremity": share("site", "extremity"),
+        "deep": share("depth", "deep"),
+        "log_size_mm": math.log(known["size_mm"]) if "size_mm" in known else math.nan,
+        "neoadjuvant": 1 - share("neoadjuvant_therapy", "none"),
         "margin_positive": share("margin", "positive") if known.get("margin") != "unknown" else math.nan,
     }
 

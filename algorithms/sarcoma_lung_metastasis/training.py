@@ -223,12 +223,14 @@ def _measure(patient: Patient, folder: Path, *, perturbations: int, seed: int) -
 def _described(cohort: Cohort) -> dict[str, list[float | str | None]]:
     """Variables of the cohort table, as clinicians know them."""
     columns = cohort.algorithm.input(CLINICAL).columns
+    types = cohort.algorithm.json_schemas[CLINICAL]["properties"]
     described: dict[str, list[float | str | None]] = {}
     for column in columns:
         cells = [patient.row.get(column, "") for patient in cohort.patients]
         if any(cells):
             described[column] = [
-                (number(cell, column) if column == "age_years" else cell) if cell else None for cell in cells
+                (number(cell, column) if types[column].get("type") == "number" else cell) if cell else None
+                for cell in cells
             ]
     return described
 

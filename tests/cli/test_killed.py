@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from preop.cli import commands, repository
+from preop.cli import commands, examples, repository
 from preop.engines.processes import working_namespaces
 from preop.errors import InvalidInputError, InvalidOutputError
 from preop.folders import LOCK_FILE, is_empty, locked, was_killed
@@ -127,7 +127,7 @@ def test_training_takes_the_folder_of_a_killed_one(monkeypatch: pytest.MonkeyPat
 @pytest.fixture
 def runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setattr(repository, "ROOT", tmp_path)
-    monkeypatch.setattr(commands, "_run_examples", lambda folder, _: (folder / "done").touch())
+    monkeypatch.setattr(examples, "run_examples", lambda folder, _: (folder / "done").touch())
     return tmp_path / "runs"
 
 

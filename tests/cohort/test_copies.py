@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from preop.cohort import read_cohort, refuse_copies
+from preop.cohort.copies import image_digests, read_elsewhere, voxel_digest
 from preop.errors import InvalidInputError
 from preop.folders import Contents
 from preop.grandchallenge.algorithm import Algorithm
@@ -79,3 +80,37 @@ def test_empty_masks_and_scans_that_are_damaged_are_no_copies(toy: Algorithm, tm
     rows = ["patient,scan,mask,age,sex", *(f"{n},{n}.mha,{n}_mask.mha,50,male" for n in "ab"), "c,c.mha,,,"]
     (tmp_path / "cohort.csv").write_text("\n".join(rows))
     refuse_copies(read_cohort(tmp_path / "cohort.csv", toy), Contents())
+
+
+def test_on_a_cluster_a_patient_is_read_once_in_one_task_and_nothing_is_read_here(
+    toy: Algorithm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("preop.folders.contents.SETTLED_S", 0.0)
+    rows = ["patient,scan"]
+    for number in range(4):
+        copied(noise(number), tmp_path / f"{number}.mha")
+        rows.append(f"p{number},{number}.mha")
+    (tmp_path / "0.mha").write_bytes(b"no image")
+    (tmp_path / "cohort.csv").write_text("\n".join(rows))
+    cohort, contents = read_cohort(tmp_path / "cohort.csv", toy), Contents()
+    tasks = []
+
+    def elsewhere(function, items, *, description):
+        for item in items:
+            tasks.append(item)
+            yield item, function(item)
+
+    def nowhere(function, items, *, description):
+        assert not [item for item in items if item.name != "0.mha"]
+        yield from ()
+
+    read_elsewhere(cohort, contents, elsewhere, voxels=True)
+    assert len(tasks) == 4
+    refuse_copies(cohort, contents, mapped=nowhere)
+    digests = image_digests(cohort, contents, mapped=nowhere)
+    assert digests == {"p0": [], **{f"p{number}": [voxel_digest(tmp_path / f"{number}.mha")] for number in (1, 2, 3)}}
+    read_elsewhere(cohort, contents, elsewhere, voxels=True)
+    assert len(tasks) == 4
+    copied(noise(9), tmp_path / "3.mha")
+    read_elsewhere(cohort, contents, elsewhere, voxels=True)
+    assert len(tasks) == 5

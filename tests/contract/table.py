@@ -474,7 +474,12 @@ JSON_VALUES = (
     Row("an age as text", known(age_years="69"), refused("age_years: '69'"), (SARCOMA,)),
     Row("a negative age", known(age_years=-1), refused("age_years: -1"), (SARCOMA,)),
     Row("an age in days", known(age_years=25_000), refused("age_years: 25000"), (SARCOMA,)),
-    Row("an age a thousand times too small", known(age_years=0.058), doubted("limited", "Age: outside"), (SARCOMA,)),
+    Row(
+        "an age a thousand times too small",
+        known(age_years=0.058),
+        doubted("limited", "Age (0 years): outside"),
+        (SARCOMA,),
+    ),
     Row("an infinite age", content(value, '{"age_years": 1e999}'), refused("not a finite number"), (SARCOMA,)),
     Row("a true age", known(age_years=True), refused("age_years: True"), (SARCOMA,)),
     Row("a grade in numbers", known(grade=3), refused("grade: 3"), (SARCOMA,)),

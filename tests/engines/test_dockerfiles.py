@@ -21,7 +21,7 @@ def shared_part(dockerfile: Path) -> str:
 
 
 def lock_of(part: str) -> str:
-    (lock,) = set(re.findall(r"requirements/(\w+)\.(?:in|txt)", part.replace("/opt/preop/requirements.txt", "")))
+    (lock,) = re.findall(r"^ARG LOCK=(\w+)$", part, re.MULTILINE)
     return lock
 
 
@@ -34,7 +34,7 @@ def test_dockerfiles_of_one_lock_are_the_same_until_the_images_part(dockerfile: 
 
 def test_dockerfiles_of_different_locks_differ_by_the_lock_and_by_what_is_compiled_ahead() -> None:
     def without_lock(part: str) -> str:
-        lines = part.replace(f"requirements/{lock_of(part)}.", "requirements/LOCK.").splitlines()
+        lines = part.replace(f"ARG LOCK={lock_of(part)}", "ARG LOCK=").splitlines()
         return "\n".join(line for line in lines if "warm_up" not in line and "Loops over voxels" not in line)
 
     assert len({without_lock(shared_part(dockerfile)) for dockerfile in DOCKERFILES}) == 1

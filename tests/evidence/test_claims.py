@@ -63,6 +63,11 @@ def test_a_worse_model_keeps_the_p_value_of_its_difference() -> None:
     assert found.p_value == pytest.approx(corrected_p_value([-0.25, -0.4, -0.2, -0.4]))
 
 
+def test_the_interval_of_a_difference_ends_where_those_of_aucs_do() -> None:
+    found = beyond_baseline(np.array([0.9, 0.1]), np.array([0.5, 0.9]), training_cases=6, test_cases=6).difference
+    assert (found.lower, found.upper) == (-1, 1)
+
+
 def test_a_claim_needs_both_tests_and_states_the_larger_p_value() -> None:
     few, many = PermutationResult(0.7, 199, 1), PermutationResult(0.7, 60, 5)
     assert comparison(0.001, few).significantly_better

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft7Validator
+from pydantic import ValidationError
 from typer.testing import CliRunner
 
 from preop.cli.commands import app
@@ -42,14 +43,16 @@ def study(name: str) -> Algorithm:
 @pytest.mark.parametrize("name", STUDIES)
 def test_every_socket_is_asked_for_as_the_form_takes_it(name: str) -> None:
     algorithm = study(name)
-    for role, made in requests(algorithm).items():
+    for role, made in requests(algorithm, every=True).items():
         assert len(made) == len(algorithm.inputs if role == "inputs" else algorithm.outputs)
         for request in made:
             assert list(refusals(request)) == [], request["slug"]
 
 
 def test_titles_and_paths_are_unique_over_all_studies_that_do_not_share_a_socket() -> None:
-    made = [request for name in STUDIES for requested in requests(study(name)).values() for request in requested]
+    made = [
+        request for name in STUDIES for requested in requests(study(name), every=True).values() for request in requested
+    ]
     by_slug: dict[str, dict[str, Any]] = {}
     for request in made:
         same = by_slug.setdefault(request["slug"], request)
@@ -228,3 +231,28 @@ def test_the_command_prints_writes_and_keeps(toy: Algorithm, tmp_path: Path) -> 
     refused = CliRunner().invoke(app, [*words[:4], "--keep"])
     assert isinstance(refused.exception, InvalidOutputError)
     assert "exists already with other content" in str(refused.exception)
+
+
+def test_features_are_asked_for_with_all_interfaces_and_kept_as_a_file() -> None:
+    bladder = study("bladder_lymph_nodes")
+    slug = "lymph-node-features"
+    assert slug not in {request["slug"] for request in requests(bladder)["inputs"]}
+    (made,) = (request for request in requests(bladder, every=True)["inputs"] if request["slug"] == slug)
+    assert (made["kind"], made["store_in_database"]) == ("Anything", False)
+    assert bladder.input(slug).super_kind == "File"
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"features_of": "none"}, "holds features of the unknown input none"),
+        ({"kind": "String"}, "features_of is for an Anything that is made of no columns"),
+        ({"columns": ["age"]}, "features_of is for an Anything that is made of no columns"),
+    ],
+)
+def test_features_belong_to_an_input_and_are_no_columns(change: dict[str, object], sentence: str) -> None:
+    bladder = study("bladder_lymph_nodes")
+    known = {name: getattr(bladder, name) for name in Algorithm.model_fields}
+    inputs = [{**dict(socket), **(change if socket.features_of else {})} for socket in bladder.inputs]
+    with pytest.raises(ValidationError, match=sentence):
+        Algorithm.model_validate({**known, "inputs": inputs})

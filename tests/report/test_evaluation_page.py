@@ -7,6 +7,7 @@ import pytest
 from preop.errors import InvalidInputError
 from preop.evidence import BinaryPredictions
 from preop.report import evaluation_page
+from preop.report.checklists import STARD, STARD_AI, TRIPOD_AI
 from tests.report.reading import Page
 
 CASES = Path(__file__).parents[2] / "evaluation" / "test"
@@ -27,6 +28,20 @@ def page_of(tmp_path):
 
 def rows_from(page, headings):
     return page.rows[page.rows.index(headings) :]
+
+
+def test_guidelines_say_where_an_item_is_answered_or_that_it_is_for_the_authors(page_of):
+    """Of TRIPOD+AI and STARD by their numbers; of STARD-AI what it changes in STARD or adds, by its subject."""
+    rows = [row for row in page_of(metrics_of("binary")).rows if row[0] != "Item"]
+    items = {(row[0], row[1]): row[2] for row in rows if len(row) == 3}
+    for item in (*TRIPOD_AI, *STARD, *STARD_AI):
+        assert items[item.name, item.words] == "to be written by the authors" or item.in_evaluation
+    assert {item.name.rstrip("ab") for item in STARD} == {str(number) for number in range(1, 31)}
+    assert not [item.name for item in STARD_AI if item.name[0].isdigit()]
+    subjects = {item.name: items[item.name, item.words] for item in STARD_AI}
+    assert subjects["Errors and fairness"] == "Cases"  # these have no groups
+    assert subjects["Source of the data"] == "How to read this"
+    assert subjects["Commercial interests"] == "to be written by the authors"
 
 
 @pytest.mark.parametrize("case", ["binary", "separated", "ordinal", "detection", "survival"])

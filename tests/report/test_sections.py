@@ -81,3 +81,13 @@ def test_text_of_others_is_escaped(tmp_path: Path) -> None:
 def test_simulated_patients_are_named(tmp_path: Path) -> None:
     assert "Simulated patients" in page(tmp_path, simulated=True)
     assert "Simulated patients" not in page(tmp_path)
+
+
+def test_details_are_printed_only_where_all_is_asked_for(tmp_path):
+    sections = [Section("Results", ["first"]), Section("Methods", ["second"], detail=True)]
+    write_page(Page("Report", "Title", "Lead.", sections), tmp_path / "both.html")
+    text = (tmp_path / "both.html").read_text()
+    assert text.count('<section class="detail">') == 1
+    assert 'id="whole"' in text
+    write_page(Page("Report", "Title", "Lead.", sections[:1]), tmp_path / "one.html")
+    assert 'id="whole"' not in (tmp_path / "one.html").read_text()

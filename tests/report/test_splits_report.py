@@ -76,9 +76,9 @@ def test_page_says_what_was_asked(evidence, page):
 
 
 def test_checklists_are_whole_and_say_what_is_left_open(page):
-    assert [item.number for item in CLEAR] == [str(number) for number in range(1, 59)]
+    assert [item.name for item in CLEAR] == [str(number) for number in range(1, 59)]
     assert len(TRIPOD_AI) == 52
-    assert {item.number.rstrip("abcdefg") for item in TRIPOD_AI} == {str(number) for number in range(1, 28)}
+    assert {item.name.rstrip("abcdefg") for item in TRIPOD_AI} == {str(number) for number in range(1, 28)}
     rows = {row[1]: row[2] for row in page.rows if len(row) == 3}
     assert rows["Ethical approval and consent"] == "not answered here"
     assert rows["Reliability of the segmentation"] == "not answered here"  # nothing was measured again

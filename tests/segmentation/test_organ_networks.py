@@ -152,7 +152,7 @@ def test_a_small_network_computes_only_the_classes_it_has_learned(tmp_path: Path
     folder = small_network(tmp_path / "weights", THREE_MM)
     assert len(json.loads((folder / "dataset.json").read_text())["labels"]) == 118
     network = load_network(folder, device="cpu")
-    given = network._module(torch.zeros(1, 1, 32, 32, 32))
+    given = network.module(torch.zeros(1, 1, 32, 32, 32))
     assert given.shape[1] == len(WANTED) + 1
 
 

@@ -25,7 +25,7 @@ from preop.statistics import oracle_auc
 from preop.study import DataSource, Progress
 
 from .anatomy import ARM, THIGH, Limb, TumourMakeup, random_limb
-from .disease import OUTCOME, Latent, draw_fat_fraction, draw_histology, draw_latent
+from .disease import OUTCOME, Latent, draw_fat_fraction, draw_follow_up_days, draw_histology, draw_latent
 from .draws import choose, normal_within
 from .scan import CENTRES, REALISTIC, SMALL, Centre, Detail, Scan, scan_ct, scan_mr, scan_pet
 
@@ -40,7 +40,7 @@ SOURCE = DataSource(
 )
 
 # Each draws from a stream of its own, so that one scan can be made without the others.
-PURPOSES = ("patient", "ct", "mr", "pet", "pet_use")
+PURPOSES = ("patient", "ct", "mr", "pet", "pet_use", "follow_up")
 CLINICAL_COLUMNS = ("age_years", "sex", "histology", "grade", "site", "margin")
 # The scans a patient may have, and the columns of the image and of the tumour drawn on it.
 SCAN_COLUMNS: dict[Modality, tuple[str, str]] = {
@@ -54,6 +54,7 @@ COLUMNS = (
     *chain.from_iterable(SCAN_COLUMNS.values()),
     *CLINICAL_COLUMNS,
     "lung_metastasis",
+    "follow_up_days",
     "true_probability",
 )
 
@@ -175,7 +176,7 @@ def simulate(patients: int, seed: int, output: Path, progress: Progress | None =
         progress=progress,
         small=small,
     )
-    rows = [_row(place, draw_facts(seed, place.number, detail)) for place in places]
+    rows = [_row(place, draw_facts(seed, place.number, detail), seed) for place in places]
     write_cohort(
         output,
         Table(COLUMNS, rows),
@@ -246,14 +247,17 @@ def _scan(kind: Modality, facts: PatientFacts, seed: int, number: int, detail: D
 # --- the cohort -------------------------------------------------------------------------------------------------------
 
 
-def _row(place: Place, facts: PatientFacts) -> dict[str, Any]:
+def _row(place: Place, facts: PatientFacts, seed: int) -> dict[str, Any]:
+    rng = random_generator(seed, place.number, "follow_up", PURPOSES)
+    probability, metastasis = facts.latent.true_probability, bool(facts.lung_metastasis)
     return {
         "patient": place.name,
         "centre": facts.centre.name,
         **{name: f"{place.relative}/{name}.mha" for kind in facts.scans for name in SCAN_COLUMNS[kind]},
         **{name: facts.clinical.get(name) for name in CLINICAL_COLUMNS},
         "lung_metastasis": facts.lung_metastasis,
-        "true_probability": round(facts.latent.true_probability, 6),
+        "follow_up_days": draw_follow_up_days(rng, probability, metastasis=metastasis),
+        "true_probability": round(probability, 6),
     }
 
 
@@ -282,7 +286,10 @@ may see:
 
     logit P = {OUTCOME.intercept:g} {terms}
 
-An observer who knows it can expect an AUC of {oracle_auc(probabilities):.3f} on these patients; no algorithm can
+`follow_up_days` is the time to the metastasis, at a rate that is constant in time and by which it has come to a share of
+`true_probability` of such patients after five years; of the others, when they were last seen, after two to five years.
+
+An observer who knows `true_probability` can expect an AUC of {oracle_auc(probabilities):.3f} on these patients; no algorithm can
 expect more. `volume_cm3` and the others are those of the simulated tumour; noise, finite resolution and a reader's
 contour lie between them and the algorithm. FDG uptake is not among them: it rises with grade, varies with
 heterogeneity and is absent from necrosis, and predicts nothing of the outcome beyond that.

@@ -50,6 +50,11 @@ OUTCOME = LogisticOutcome(
 )
 
 
+HORIZON_DAYS = 1826
+"""Five years: the outcome is a metastasis by then."""
+SHORTEST_FOLLOW_UP_DAYS = 730
+
+
 @dataclass(frozen=True)
 class Latent:
     """What decides the outcome, and can be seen in the scans more or less well."""
@@ -89,6 +94,18 @@ def draw_latent(rng: np.random.Generator, *, largest_cm3: float = VOLUME_RANGE_C
         necrotic_fraction=1 / (1 + math.exp(-necrosis)),
         heterogeneity=math.exp(0.35 * rng.standard_normal()),
     )
+
+
+def draw_follow_up_days(rng: np.random.Generator, probability: float, *, metastasis: bool) -> int:
+    """Draw the days to a metastasis, or to when a patient was last seen without one, after two to five years.
+
+    Metastases come at a rate that is constant in time, and such that they have come to this share of patients by
+    ``HORIZON_DAYS``: so the hazards of two patients are proportional.
+    """
+    if not metastasis:
+        return int(rng.integers(SHORTEST_FOLLOW_UP_DAYS, HORIZON_DAYS, endpoint=True))
+    rate = -math.log1p(-probability) / HORIZON_DAYS
+    return math.ceil(-math.log1p(-rng.random() * probability) / rate) or 1
 
 
 def draw_histology(rng: np.random.Generator, grade: str) -> str:

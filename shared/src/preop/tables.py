@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from preop.errors import InvalidInputError
+from preop.wording import counted
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 SUFFIXES = {".csv", ".tsv", ".txt", ".xlsx", ".xlsm"}
@@ -318,15 +319,13 @@ def _rows(columns: Sequence[str], raw: _Raw, name: str) -> tuple[list[dict[str, 
         rows.append(dict(zip(used, tidy if whole else [tidy[place] for place in named], strict=False)))
         lines.append(line)
     if blank:
-        raw.notes.append(f"{blank} blank {'row' if blank == 1 else 'rows'} of {name} were left out.")
+        raw.notes.append(f"{counted(blank, 'blank row')} of {name} were left out.")
     if ended:
         raw.notes.append(
             f"{ended} {'row' if ended == 1 else 'rows'} of {name} end in additional delimiters, which were ignored."
         )
     if stripped:
-        raw.notes.append(
-            f"Spaces around cells were left out in {stripped} {'row' if stripped == 1 else 'rows'} of {name}."
-        )
+        raw.notes.append(f"Spaces around cells were left out in {counted(stripped, 'row')} of {name}.")
     return rows, lines
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bladder_lymph_nodes.inference import load_model, predict
-from bladder_lymph_nodes.network import NetworkSettings
+from bladder_lymph_nodes.settings import NetworkSettings
 from bladder_lymph_nodes.simulation import simulate
 from bladder_lymph_nodes.training import Settings, fit, prepare, reported_count
 from preop.cohort import Cohort, Patient, read_cohort

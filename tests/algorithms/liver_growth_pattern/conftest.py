@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from liver_growth_pattern.learning import Settings
-from liver_growth_pattern.network import NetworkSettings
+from liver_growth_pattern.settings import NetworkSettings
 from liver_growth_pattern.simulation import simulate
 from liver_growth_pattern.training import fit
 from preop.cohort import Cohort, read_cohort

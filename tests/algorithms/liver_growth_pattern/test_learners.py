@@ -5,9 +5,11 @@ import pytest
 import torch
 
 from liver_growth_pattern.combination import fit_stack, fit_within_patient_correlation, predict_patient
-from liver_growth_pattern.likelihood import UNKNOWN, Known, distributions, log_likelihood, log_report_probabilities
-from liver_growth_pattern.network import NetworkSettings, make_network, outputs_of, turned
+from liver_growth_pattern.likelihood import Known, log_likelihood, log_report_probabilities
+from liver_growth_pattern.network import make_network, outputs_of, turned
 from liver_growth_pattern.regression import fit_regression
+from liver_growth_pattern.reports import UNKNOWN, distributions
+from liver_growth_pattern.settings import NetworkSettings
 from preop.mil import Bag, train
 from preop.mil import Settings as MilSettings
 from preop.staging import PURE, REPORTS, Shares, WithinPatientCorrelation

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from liver_growth_pattern.external import validate
+from liver_growth_pattern.fitted import MODELS
 from liver_growth_pattern.inference import predict
-from liver_growth_pattern.learning import MODELS, state_of
-from liver_growth_pattern.likelihood import UNKNOWN
+from liver_growth_pattern.learning import state_of
 from liver_growth_pattern.model import load_model
+from liver_growth_pattern.reports import UNKNOWN
 from liver_growth_pattern.training import fit, prepare, read_shares, stated_pattern
 from preop.cohort import Cohort, Patient
 from preop.errors import InvalidInputError

@@ -1,14 +1,22 @@
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from preop.errors import InvalidInputError, InvalidModelError
+from preop.grandchallenge.algorithm import read_algorithm
+from preop.grandchallenge.cases import Case
 from preop.study import read_description
-from primary_growth_pattern.card_model import ITEMS, CardModel, Weight, fit_card_model
+from primary_growth_pattern import page
+from primary_growth_pattern.card_model import ITEMS, SLIDE_ITEMS, CardModel, Weight, fit_card_model
+from primary_growth_pattern.pathology_report import REPORT, with_report
 from primary_growth_pattern.score_card import DEFINITIONS, Item, ScoreCard
+from tests.conftest import ROOT
+
+ALGORITHM = read_algorithm(ROOT / "algorithms" / "primary_growth_pattern")
 
 
 def card(**unfavourable: bool | None) -> ScoreCard:
@@ -35,24 +43,76 @@ def card(**unfavourable: bool | None) -> ScoreCard:
     return ScoreCard(items=tuple(items))
 
 
+def test_the_page_names_what_the_report_says_as_a_category() -> None:
+    told = with_report(card(), Case(ALGORITHM, "p", {}, {REPORT: {"pn_stage": "pN2"}}))
+    said = {"assessable": "yes", "decision": "none", "likelihood": 0.5, "decision_threshold": 0.5}
+    words = page._reasoning(said, told.to_json()["items"])
+    assert "; lymph nodes (pN2). Not assessed: depth of invasion, side" in words
+
+
 def drawn(patients: int, seed: int = 0) -> tuple[list[ScoreCard], np.ndarray]:
     """Draw patients in whom few lymphocytes and high budding make desmoplastic growth rarer, and nothing else matters."""
     rng = np.random.default_rng(seed)
-    flags = rng.random((patients, len(ITEMS))) < 0.4
-    few, high = flags[:, ITEMS.index("lymphocytes")], flags[:, ITEMS.index("budding")]
+    flags = rng.random((patients, len(SLIDE_ITEMS))) < 0.4
+    few, high = flags[:, SLIDE_ITEMS.index("lymphocytes")], flags[:, SLIDE_ITEMS.index("budding")]
     outcome = rng.random(patients) < 1 / (1 + np.exp(-(1.0 - 2.0 * few - 1.0 * high)))
-    return [card(**dict(zip(ITEMS, row, strict=True))) for row in flags.tolist()], outcome
+    return [card(**dict(zip(SLIDE_ITEMS, row, strict=True))) for row in flags.tolist()], outcome
 
 
 def test_items_without_a_direction_are_no_part_of_the_model() -> None:
-    assert ITEMS == ("tumour_stroma_ratio", "budding", "lymphocytes", "crohn_like", "stroma_maturity", "margin")
+    assert SLIDE_ITEMS == ("tumour_stroma_ratio", "budding", "lymphocytes", "crohn_like", "stroma_maturity", "margin")
 
 
-def test_an_item_that_another_already_says_has_no_weight() -> None:
-    flags = [True, False, True, False, False, True]
-    cards = [card(budding=flag, lymphocytes=flag, crohn_like=number == 0) for number, flag in enumerate(flags)]
-    model = fit_card_model(cards, [0, 1, 0, 1, 0, 1])
-    assert [weight.item for weight in model.weights] == ["budding", "crohn_like"]
+def test_two_items_that_say_the_same_share_their_weight() -> None:
+    cards, outcome = drawn(300)
+    twice = [card(budding=one.finding("budding"), margin=one.finding("budding")) for one in cards]
+    weights = {weight.item: weight.log_odds for weight in fit_card_model(twice, outcome).weights}
+    assert weights.keys() == {"budding", "margin"}
+    assert weights["budding"] == pytest.approx(weights["margin"])
+
+
+def test_weights_that_are_equal_in_truth_become_equal_where_patients_are_few() -> None:
+    rng = np.random.default_rng(3)
+    flags = rng.random((80, len(SLIDE_ITEMS))) < 0.4
+    outcome = rng.random(80) < 1 / (1 + np.exp(-(2.0 - 0.9 * flags.sum(axis=1))))
+    model = fit_card_model([card(**dict(zip(SLIDE_ITEMS, row, strict=True))) for row in flags.tolist()], outcome)
+    weights = [weight.log_odds for weight in model.weights]
+    assert max(weights) - min(weights) < 0.1
+    assert np.mean(weights) == pytest.approx(-0.9, abs=0.5)
+
+
+def test_a_count_that_separates_the_patients_has_finite_weights() -> None:
+    cards = [card(budding=bad, lymphocytes=bad, margin=bad) for bad in [True] * 10 + [False] * 10]
+    model = fit_card_model(cards, [False] * 10 + [True] * 10)
+    assert all(-10 < weight.log_odds < -1 for weight in model.weights)
+    assert model.predict(cards[0]) < 0.1
+    assert model.predict(cards[-1]) > 0.9
+
+
+def test_cards_of_one_person_stand_in_one_fold() -> None:
+    cards, outcome = drawn(60)
+    persons = [str(number // 2) for number in range(60)]
+    by_person = np.repeat(outcome[::2], 2)
+    assert fit_card_model(cards, by_person, persons).patients == 60
+
+
+def test_what_the_report_says_has_a_weight_where_it_tells_and_none_where_it_is_not_given() -> None:
+    cards, outcome = drawn(400)
+    case = Case(ALGORITHM, "p", {}, {})
+    told = [
+        with_report(one, replace(case, values={REPORT: {"pn_stage": "pN0" if good else "pN2", "side": "left"}}))
+        for one, good in zip(cards, outcome, strict=True)
+    ]
+    model = fit_card_model([*told[:300], *cards[300:]], outcome)
+    weights = {weight.item: weight.log_odds for weight in model.weights}
+    assert weights["pn_stage"] < -2
+    assert not {"side", "pt_stage", "mismatch_repair"} & weights.keys()
+    assert model.predict(told[0]) != pytest.approx(model.predict(cards[0]))
+    assert {part.item: part.unfavourable for part in model.contributions(cards[0])}["pn_stage"] is None
+    nothing = with_report(cards[0], replace(case, values={REPORT: {}}))
+    assert model.predict(nothing) == pytest.approx(model.predict(cards[0]))
+    assert nothing.item("pn_stage").not_assessed == "not in the pathology report"
+    assert with_report(cards[0], case) == cards[0]
 
 
 def test_weights_are_those_that_patients_were_drawn_with() -> None:
@@ -97,9 +157,7 @@ def test_an_item_that_was_not_assessed_moves_nothing() -> None:
 
 def test_it_learns_from_cards_with_gaps() -> None:
     cards, outcome = drawn(300)
-    gaps = [
-        card(**{name: one.item(name).unfavourable for name in ITEMS if name != "lymphocytes"}) for one in cards[:30]
-    ]
+    gaps = [card(**{name: one.finding(name) for name in SLIDE_ITEMS if name != "lymphocytes"}) for one in cards[:30]]
     gaps = [
         ScoreCard(items=tuple(card(lymphocytes=None).item(i.name) if i.name == "lymphocytes" else i for i in one.items))
         for one in gaps
@@ -126,7 +184,7 @@ def test_a_model_that_weighs_an_unknown_item_or_forgets_one_is_refused(tmp_path:
     content = fit_card_model(*drawn(100)).to_json()
     first, *others = content["weights"]
     for weights, names in (
-        ([{**first, "item": "grade"}, *others], "has the items grade"),
+        ([{**first, "item": "colour"}, *others], "has the items colour"),
         (others, "expected each of"),
     ):
         (tmp_path / "card.json").write_text(json.dumps({**content, "weights": weights}))

@@ -33,8 +33,8 @@ tissue, without which more is not assessed."""
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The shipped model without encoder and ensemble, whose files preop.slides and preop.mil read and test."""
-    monkeypatch.setattr(primary_growth_pattern.model, "read_encoder", lambda *_, **__: None)
-    monkeypatch.setattr(primary_growth_pattern.model, "read_ensemble", lambda *_: None)
+    monkeypatch.setattr(primary_growth_pattern.model, "load_encoder", lambda *_, **__: None)
+    monkeypatch.setattr(primary_growth_pattern.model, "load_ensemble", lambda *_: None)
     copied = Path(shutil.copytree(FOLDER / "model", tmp_path / "model"))
     info = json.loads((copied / MODEL_FILE).read_text())
     for large in ("encoder/weights.safetensors", "bags.safetensors"):

@@ -27,7 +27,8 @@ from primary_growth_pattern.findings import (
     TissueMap,
 )
 from primary_growth_pattern.learning import _Patches, _places_of_tissues, blobs, cell_loss, choose_thresholds
-from primary_growth_pattern.networks import CellNetwork, Networks, TissueNetwork, find_centres
+from primary_growth_pattern.networks import CellNetwork, Networks, TissueNetwork
+from primary_growth_pattern.reading import find_centres
 from primary_growth_pattern.simulation.annotated_slides import simulated_regions
 from primary_growth_pattern.stain import density, disturbed, draw_stain
 from primary_growth_pattern.tissue import (
@@ -185,7 +186,7 @@ def test_centres_are_the_highest_places_that_reach_their_threshold() -> None:
     logits[CellKind.LYMPHOCYTE, 5, 5], logits[CellKind.LYMPHOCYTE, 5, 6] = 3.0, 2.0  # one cell
     logits[CellKind.LYMPHOCYTE, 5, 9] = -1.0
     logits[CellKind.BUD, 10, 10], logits[CellKind.BUD, 12, 12] = 2.0, 1.0  # one bud, of two nuclei
-    found = find_centres(logits, Thresholds(lymphocyte=0.5, bud=0.5))
+    found = find_centres(logits.numpy(), Thresholds(lymphocyte=0.5, bud=0.5))
     assert found.of(CellKind.LYMPHOCYTE).tolist() == [[22, 22]]
     assert found.of(CellKind.BUD).tolist() == [[42, 42]]
     assert found.probability.tolist() == pytest.approx([0.9526, 0.8808], abs=1e-3)

@@ -11,7 +11,8 @@ from preop.imaging import Geometry, Image
 from preop.mil import Ensemble
 from preop.slides import EncoderInfo, Slide, TileFeatures, Tiling, encode_tiles
 from preop.slides.features import TILES_PER_BATCH
-from primary_growth_pattern.weakly_supervised import NetworkSettings, bag_of, describe, make_network, tile_contributions
+from primary_growth_pattern.readers import make_network
+from primary_growth_pattern.weakly_supervised import NetworkSettings, bag_of, describe, tile_contributions
 
 FEATURES = 12
 FLAT = NetworkSettings(width=8, dropout=0)

@@ -78,7 +78,7 @@ def test_what_is_unknown_or_beyond_the_training_cohort_limits_the_assessment(roo
     case = read_case(ALGORITHM, roots.input)
     explained = predict(case, load_model(FOLDER / "model", ALGORITHM))["lung-metastasis-explanation"]
     assert explained["assessable"] == "limited"
-    assert "Age: outside the range of the training cohort." in explained["assessable_reasons"]
+    assert "Age (110 years): outside the range of the training cohort." in explained["assessable_reasons"]
     assert "Liposarcoma and grade: unknown, and replaced by the training median." in explained["assessable_reasons"]
 
 
@@ -119,7 +119,7 @@ def test_the_same_case_gives_the_same_bytes(roots: Roots, tmp_path: Path) -> Non
         assert path.read_bytes() == (again.output / path.relative_to(roots.output)).read_bytes()
 
 
-def test_what_lies_outside_the_training_cohort_is_warned_of(roots: Roots) -> None:
+def test_what_lies_outside_the_training_cohort_is_said_with_its_value(roots: Roots) -> None:
     path = roots.input / "clinical-information.json"
     path.write_text(json.dumps({"margin": "negative"}))
     # No tumour of the cohort takes up the same everywhere.
@@ -127,7 +127,7 @@ def test_what_lies_outside_the_training_cohort_is_warned_of(roots: Roots) -> Non
     assert run(roots).returncode == 0
     explanation = json.loads((roots.output / "lung-metastasis-explanation.json").read_text())
     warnings = explanation["warnings"]
-    assert any(warning.endswith("lies outside the range of the training cohort.") for warning in warnings)
+    assert any("): outside the range of the training cohort." in reason for reason in explanation["assessable_reasons"])
     assert "Given, but without effect in this model: positive margin." in warnings
     assert any(
         "was not shown to perform better than clinical information, CT volume," in warning for warning in warnings

@@ -392,3 +392,22 @@ def test_necrosis_fills_its_fraction_of_the_tumour(realistic: SimulatedPatient) 
     grid = Geometry.axis_aligned(shape, (2.0, 2.0, 2.0), tuple(low.tolist()))
     filled = {layer.tissue: layer.inside.sum() for layer in limb.layers(grid)}
     assert filled["necrosis"] / filled["tumour"] == pytest.approx(realistic.latent.necrotic_fraction, abs=0.03)
+
+
+def test_metastases_come_sooner_to_patients_at_higher_risk_and_within_five_years() -> None:
+    rng = np.random.default_rng(1)
+    days = {
+        risk: np.array([disease.draw_follow_up_days(rng, risk, metastasis=True) for _ in range(4000)])
+        for risk in (0.05, 0.9)
+    }
+    for risk, drawn in days.items():
+        assert 1 <= drawn.min() <= drawn.max() <= disease.HORIZON_DAYS
+        # At a constant rate, so many of those who have one by five years have it by half of that.
+        early = (1 - (1 - risk) ** 0.5) / risk
+        assert np.mean(drawn <= disease.HORIZON_DAYS / 2) == pytest.approx(early, abs=0.03)
+    without = [disease.draw_follow_up_days(rng, 0.5, metastasis=False) for _ in range(500)]
+    assert disease.SHORTEST_FOLLOW_UP_DAYS <= min(without) <= max(without) <= disease.HORIZON_DAYS
+
+
+def test_a_simulated_cohort_has_a_time_for_every_patient(rows: list[dict[str, str]]) -> None:
+    assert all(int(row["follow_up_days"]) > 0 for row in rows)

@@ -227,9 +227,13 @@ def test_what_is_missing_is_told_before_anything_is_measured(
     simulated: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, missing: str, sentence: str
 ) -> None:
     monkeypatch.setattr(training, "measure_tumours", lambda *_: pytest.fail("a patient was measured"))
+    table = simulated
     if missing == "lifelines":
         found = importlib.util.find_spec
         monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == missing else found(name))
+    else:
+        table = simulated.with_name("without.csv")
+        pd.read_csv(simulated).drop(columns=missing).to_csv(table, index=False)
     timed = QUICK.model_copy(update={"time_to_event": True})
     with pytest.raises(PreopError, match=sentence):
-        fit(read_cohort(simulated, ALGORITHM), tmp_path / "m", tmp_path / "r", timed)
+        fit(read_cohort(table, ALGORITHM), tmp_path / "m", tmp_path / "r", timed)

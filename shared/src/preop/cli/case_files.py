@@ -49,7 +49,7 @@ def input_options(algorithm: Algorithm) -> list[Any]:
     for column, words in input_columns(algorithm).items():
         option = typer.Option(
             _option(column),
-            metavar="FILE" if _is_image(algorithm, column) else "VALUE",
+            metavar="FILE" if _is_file(algorithm, column) else "VALUE",
             help=words,
             callback=_keep,
             expose_value=False,
@@ -89,8 +89,8 @@ def _keep(context: typer.Context, param: typer.CallbackParam, value: str | None)
         context.meta.setdefault(_GIVEN, {})[param.name] = value
 
 
-def _is_image(algorithm: Algorithm, column: str) -> bool:
-    return any(socket.kind.is_image and socket.slug == column for socket in algorithm.inputs)
+def _is_file(algorithm: Algorithm, column: str) -> bool:
+    return any((socket.kind.is_image or socket.features_of) and socket.slug == column for socket in algorithm.inputs)
 
 
 def _option(column: str) -> str:

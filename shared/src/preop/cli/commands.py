@@ -25,12 +25,11 @@ from preop.cli.options import (
     TrustOption,
     whole,
 )
-from preop.cli.printing import memory, shown, validation_table
-from preop.cli.programs import container_engine, engine_told, programs
+from preop.cli.printing import memory, validation_table
+from preop.cli.programs import container_engine, programs
 from preop.engines.building import build_image, check_api_method
-from preop.engines.choosing import EngineChoice, find_engine
+from preop.engines.choosing import find_engine
 from preop.engines.containers import ContainerEngine, image_problem
-from preop.engines.programs import algorithm_program, evaluation_program
 from preop.errors import InvalidInputError, InvalidOutputError, MissingToolError
 from preop.grandchallenge.options import Options
 from preop.grandchallenge.runtime import ApiMethod
@@ -79,6 +78,7 @@ def examples(
     engine: EngineOption = "auto",
 ) -> None:
     """Run every algorithm on its bundled cases, then the evaluation; the last line is the page that leads to all results."""
+    from preop.cli.examples import run_examples
     from preop.folders import is_empty, locked, was_killed
 
     runs = repository.work_folder() / "runs"
@@ -88,63 +88,7 @@ def examples(
     if not is_empty(folder):
         raise InvalidOutputError(f"{folder} is not empty: name a new folder, so that nothing is overwritten.")
     with locked(folder):
-        _run_examples(folder, engine)
-
-
-def _run_examples(folder: Path, engine: EngineChoice) -> None:
-    """Run all bundled cases and their evaluation, and write a page of each, and one that leads to all of them."""
-    from preop.cli.pages import pages_told
-    from preop.engines.submissions import evaluate, find_test_cases, predict
-    from preop.report import StudyEntry, evaluation_page, index_page
-    from preop.report.case import gallery
-
-    judge = evaluation_program(repository.evaluation_folder())
-    judge_engine = engine_told(judge, engine)
-    table = Table(
-        "case",
-        "output",
-        "reference",
-        "seconds",
-        "peak memory",
-        title="Bundled examples: simulated patients, chosen to illustrate; no sample",
-    )
-    entries = []
-    for algorithm in repository.studies():
-        chosen = engine_told(algorithm_program(algorithm), engine)
-        bundled = find_test_cases(algorithm.folder)
-        cases = {case.name: case.input for case in bundled}
-        shows = {case.name: case.shows for case in bundled if case.shows is not None}
-        with progress_bars() as progress:
-            task = progress.add_task(algorithm.name, total=len(cases))
-            runs = {}
-            predictions = folder / algorithm.name / "predictions"
-            for name, result in predict(chosen, algorithm, cases, predictions, model=algorithm.folder / "model"):
-                runs[name] = result
-                progress.advance(task)
-        metrics = evaluate(
-            judge_engine,
-            judge,
-            predictions,
-            repository.ground_truth_folder(algorithm),
-            folder / algorithm.name / "evaluation",
-        )
-        cards = pages_told(algorithm, cases, runs, predictions, algorithm.folder / "model")
-        page = folder / algorithm.name / "results.html"
-        evaluation_page(metrics, page, cases=gallery(cards, page), shows=shows)
-        entries.append(StudyEntry(algorithm.name, algorithm.title, algorithm.summary, page, cards, shows))
-        table.add_section()
-        for case in metrics["results"]:
-            result = runs[case["case"]]
-            table.add_row(
-                f"{algorithm.name} / {case['case']}",
-                shown(case["output"]) if result.error is None else f"[red]{result.error}",
-                shown(case["reference"]),
-                f"{result.seconds:.1f}",
-                memory(result.peak_memory_mb),
-            )
-    console.print(table)
-    index_page(entries, folder / "index.html")
-    console.print(folder / "index.html", soft_wrap=True)
+        run_examples(folder, engine)
 
 
 @app.command(name="test")
@@ -208,8 +152,10 @@ def export(
     chosen = container_engine()
     for program, model in programs(algorithms):
         done = export_program(chosen, program, output, model=model, force=force)
-        size = sum(path.stat().st_size for path in done.files) / 1e6
-        console.print(f"{program.name}: {size:.0f} MB, accepted by the platform's rules, in {done.folder}")
+        sizes = ", ".join(
+            f"{path.name} {path.stat().st_size / 1e6:.0f} MB" for path in done.files if path.suffix == ".gz"
+        )
+        console.print(f"{sizes}: accepted by the platform's rules, in {done.folder}", soft_wrap=True)
 
 
 @app.command()
@@ -289,19 +235,24 @@ def new(
 
 @app.command()
 def register(
-    algorithm: AlgorithmName, model: Annotated[Path, typer.Option(help="Model folder that networks were put into.")]
+    algorithm: AlgorithmName,
+    model: Annotated[Path, typer.Option(help="Model folder that networks were put into.")],
+    portable: Annotated[  # noqa: FBT002
+        bool, typer.Option("--portable", help="Write every network in the form that runs without torch, too.")
+    ] = False,
 ) -> None:
     """List segmentation networks that you have put into a model folder in its model.json, without which it does not load.
 
     Example: `preop register liver_growth_pattern --model my-model`
     """
-    from preop.study import inference_of
+    from preop.study import inference_of, portable_of, write_portable_forms
     from preop.study import register as list_networks
 
     described = repository.find_algorithm(algorithm)
-    if not described.networks:
+    if not described.networks and not (portable and portable_of(described)):
         raise InvalidInputError(f"A model of {described.name} takes no networks beside those that it was trained with.")
-    for change in list_networks(model, described) or ["Nothing has changed."]:
+    told = write_portable_forms(model, described) if portable else list_networks(model, described)
+    for change in told or ["Nothing has changed."]:
         console.print(change, soft_wrap=True, highlight=False)
     inference_of(described).load_model(model, described)
 

@@ -18,12 +18,15 @@ from preop.errors import PreopError
 from preop.grandchallenge.algorithm import Algorithm
 from preop.report.case.printing import find_browser
 from preop.study import read_model_info
+from preop.wording import counted
 
 # One package of each lock that no smaller lock holds.
 LOCKS = {
     "imaging": "SimpleITK",
     "evaluation": "grand_challenge_metrics",
     "training": "optuna",
+    "inference": "totalsegmentator",
+    "slides": "openslide",
     "learning": "nnunetv2",
     "pathology": "timm",
     "hospital": "highdicom",
@@ -47,7 +50,7 @@ def abilities() -> list[Ability]:
     container = any(_works(name) for name in ("docker", "podman"))
     return [
         Ability(
-            "run", bool(runnable), f"{names}: preop run ALGORITHM --help" if runnable else _INSTALL.format("learning")
+            "run", bool(runnable), f"{names}: preop run ALGORITHM --help" if runnable else _INSTALL.format("inference")
         ),
         Ability(
             "train",
@@ -66,8 +69,8 @@ def abilities() -> list[Ability]:
 _INSTALL = "requirements/install.sh {}"
 _NEEDED = {
     "imaging": ("SimpleITK",),
-    "learning": ("SimpleITK", "torch", "nnunetv2"),
-    "pathology": ("SimpleITK", "torch", "timm", "openslide"),
+    "inference": ("SimpleITK", "onnxruntime", "totalsegmentator"),
+    "slides": ("SimpleITK", "onnxruntime", "openslide"),
 }
 """Packages that an algorithm cannot run without as a process, by its lock."""
 
@@ -123,7 +126,7 @@ def examine() -> Iterator[Finding]:
         folder = algorithm.folder
         try:
             info = read_model_info(folder / "model", algorithm, None)
-            found = f"trained {info.created} on {info.training_data.patients} patients"
+            found = f"trained {info.created} on {counted(info.training_data.patients, 'patient')}"
             yield Finding(f"model: {algorithm.name}", works=True, found=found)
         except PreopError as error:
             remedy = f"preop train {algorithm.name} --cohort cohort.csv --model {folder / 'model'}"
@@ -148,4 +151,4 @@ def _engines() -> Iterator[Finding]:
 
 def _size() -> str:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    return f"{os.cpu_count()} cores, {memory:.0f} GB"
+    return f"{counted(os.cpu_count() or 1, 'core')}, {memory:.0f} GB"

@@ -14,6 +14,7 @@ from preop.cli.case_files import CaseCommand, given_inputs
 from preop.cli.options import AlgorithmName, MppOption
 from preop.errors import InvalidInputError
 from preop.grandchallenge.algorithm import Algorithm
+from preop.wording import counted
 
 
 @app.command("case", cls=CaseCommand)
@@ -116,7 +117,7 @@ def store(
     if not files:
         raise InvalidInputError(f"{folder} holds no DICOM objects (*.dcm); give the folder of preop run --dicom-out.")
     store_files(dicomweb, files)
-    console.print(f"{len(files)} objects are stored on {dicomweb}", soft_wrap=True)
+    console.print(f"{counted(len(files), 'object')} stored on {dicomweb}", soft_wrap=True)
 
 
 def _fetched(algorithm: Algorithm, url: str, output: Path, patients: Sequence[str], dates: str | None) -> Path:

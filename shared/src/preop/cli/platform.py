@@ -14,6 +14,7 @@ from preop.cli.app import app
 from preop.cli.options import AlgorithmName, CohortOption
 from preop.errors import InvalidInputError, InvalidOutputError
 from preop.grandchallenge.algorithm import SOCKETS_FILE, with_stand_ins
+from preop.wording import counted
 
 CLIENT_PYTHON = "requirements/.venv-upload/bin/python"
 """Made by requirements/apart.sh upload."""
@@ -58,7 +59,10 @@ def sockets(
     else:
         typer.echo(describe(described, every=all_interfaces))
     if output is not None:
-        content = {**requests(described), "interfaces": interface_requests(described, every=all_interfaces)}
+        content = {
+            **requests(described, every=all_interfaces),
+            "interfaces": interface_requests(described, every=all_interfaces),
+        }
         if output.exists():
             raise InvalidOutputError(f"{output} exists already: name another file.")
         write_text(output, to_json(content))
@@ -110,7 +114,9 @@ def upload(
     plan = planned(patients)
     total = sum(sum(sizes.values()) for sizes in plan.values()) / 1e6
     slugs = sorted({slug for sizes in plan.values() for slug in sizes})
-    typer.echo(f"{len(plan)} patients, {total:.0f} MB of files as they lie here, for the sockets {', '.join(slugs)}.")
+    typer.echo(
+        f"{counted(len(plan), 'patient')}, {total:.0f} MB of files as they lie here, for the sockets {', '.join(slugs)}."
+    )
     if not send:
         typer.echo(f"Nothing was sent. The same call with --send adds what {archive} does not have yet.")
         return

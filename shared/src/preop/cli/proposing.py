@@ -13,6 +13,7 @@ from preop.cli import repository
 from preop.cli.app import app, console
 from preop.cli.options import AlgorithmName
 from preop.errors import InvalidInputError
+from preop.wording import counted
 
 
 @app.command()
@@ -73,10 +74,12 @@ def cohort(
     for remark in proposal.remarks:
         console.print(f"- {remark}", soft_wrap=True, markup=False, highlight=False)
     if output is None:
-        console.print(f"{len(proposal.rows)} patients. Nothing is written: name the table by --output.", soft_wrap=True)
+        console.print(
+            f"{counted(len(proposal.rows), 'patient')}. Nothing is written: name the table by --output.", soft_wrap=True
+        )
     else:
         proposal.write(output, described)
-        console.print(f"{len(proposal.rows)} patients: {output}", soft_wrap=True)
+        console.print(f"{counted(len(proposal.rows), 'patient')}: {output}", soft_wrap=True)
 
 
 def _pairs(words: list[str] | None, form: str) -> list[tuple[str, str]]:

@@ -23,6 +23,7 @@ from preop.engines.programs import Program, algorithm_program, evaluation_progra
 from preop.errors import InvalidInputError, InvalidOutputError
 from preop.grandchallenge.algorithm import Algorithm
 from preop.grandchallenge.options import Options
+from preop.wording import counted
 
 if TYPE_CHECKING:
     from preop.cohort import Predicted
@@ -186,7 +187,7 @@ def verify(path: Path, asked: dict[str, Any]) -> None:
         named["algorithm"] = repository.find_algorithm(places.get("algorithm", record.algorithm.name))
     if "cohort" not in named:
         raise InvalidInputError(
-            f"The record {path} names no path: name the table of its {record.cohort.patients} patients by --cohort."
+            f"The record {path} names no path: name the table of its {counted(record.cohort.patients, 'patient')} by --cohort."
         )
     if named["algorithm"].name != record.algorithm.name:
         raise InvalidInputError(f"The record is one of {record.algorithm.name}; this is {named['algorithm'].name}.")
@@ -220,7 +221,7 @@ def _print(done: Verification, record: ValidationRecord) -> None:
     for sentence in done.differences:
         console.print(sentence, soft_wrap=True)
     same = "are the same to the last digit" if done.same_predictions else "are not all the same to the last digit"
-    console.print(f"The predictions of the {record.cohort.patients} patients {same}.", soft_wrap=True)
+    console.print(f"The predictions of {counted(record.cohort.patients, 'patient')} {same}.", soft_wrap=True)
 
 
 def _shown(value: object) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,13 @@ import numpy as np
 from preop.cohort.running import Mapped, map_patients
 from preop.cohort.table import GROUP_COLUMN, Cohort
 from preop.errors import InvalidInputError, PreopError
-from preop.folders import Contents
+from preop.folders import Contents, Noted
 from preop.grandchallenge.algorithm import Kind
 from preop.imaging import read_geometry, read_image, reorient
 
 VOLUME_SUFFIXES = (".mha", ".mhd", ".nii", ".nii.gz", ".nrrd", ".nhdr", ".hdr", ".img")
 """Files that are compared by their voxels; slides and others are by their bytes."""
-_VOXELS = "voxels"
+_SHAPE, _VOXELS = "shape", "voxels"
 _MAX_TOLD = 5
 
 _Place = tuple[str, str]
@@ -81,6 +82,44 @@ def image_digests(cohort: Cohort, contents: Contents, *, mapped: Mapped | None =
     return found
 
 
+def read_elsewhere(cohort: Cohort, contents: Contents, mapped: Mapped, *, voxels: bool) -> None:
+    """Let the machines of a cluster read the images for all that is asked of them here: there are more of them.
+
+    All images of a patient are one task, for a task costs the scheduler more than a small image costs a worker. Patients
+    whose files are remembered are left out; what cannot be read is told of its patient later.
+
+    Parameters
+    ----------
+    voxels
+        Whether :func:`image_digests` will be asked for.
+    """
+    tasks = []
+    for patient in cohort.patients:
+        paths = {slug: path.absolute() for slug, path in patient.case.image_paths.items()}
+        if not all(contents.remembers(path) for path in paths.values()):
+            scans = [path for slug, path in paths.items() if _is_scan(cohort, slug) and _is_volume(path)]
+            tasks.append((list(paths.values()), scans))
+    with closing(mapped(partial(_read, voxels=voxels), tasks, description="Reading images")) as found:
+        for _, noted in found:
+            if not isinstance(noted, PreopError):
+                contents.learn(noted)
+
+
+def _read(images: tuple[Sequence[Path], Sequence[Path]], *, voxels: bool) -> Noted:
+    """Note the checksums of images, and what is asked of the scans among them."""
+    paths, scans = images
+    contents = Contents()
+    for path in paths:
+        with suppress(PreopError):
+            contents.of(path)
+    for path in scans:
+        with suppress(PreopError):
+            contents.derived(path, _SHAPE, _shape)
+            if voxels:
+                contents.derived(path, _VOXELS, voxel_digest)
+    return contents.noted
+
+
 def _readable_scans(cohort: Cohort, contents: Contents) -> dict[_Place, Path]:
     images = {
         (patient.name, slug): path
@@ -127,7 +166,7 @@ def _alike_in_voxels(
     for place, path in images.items():
         if _is_volume(path):
             with suppress(PreopError):
-                by_shape[contents.derived(path, "shape", _shape)].append(place)
+                by_shape[contents.derived(path, _SHAPE, _shape)].append(place)
     alike = {place: images[place] for places in by_shape.values() if len(places) > 1 for place in places}
     return _voxels(alike, contents, mapped, "Looking for copies").items()
 

@@ -16,6 +16,7 @@ from preop.errors import InvalidInputError, InvalidOutputError
 from preop.folders import Contents, Results, locked, open_resumable_run, versions_digest
 from preop.radiomics import Extraction, Modality, Settings, extract
 from preop.tables import Table
+from preop.wording import counted
 
 MODALITY_COLUMN = "modality"
 _PART = "features.json"
@@ -90,7 +91,9 @@ def extract_cohort(
         warnings = _write_table(outcome.folders, output)
     without = len(read.rows) - len(scans)
     left_out = (
-        [f"{without} of {len(read.rows)} patients have no {image_column} or no {mask_column}."] if without else []
+        [f"{without} of {counted(len(read.rows), 'patient')} without {image_column} or without {mask_column}."]
+        if without
+        else []
     )
     return replace(outcome, notes=(*read.notes, *left_out, *outcome.notes, *warnings))
 

@@ -30,6 +30,7 @@ from preop.folders import Key, Results, changes_told, digest_of, is_empty, locke
 from preop.grandchallenge.algorithm import Algorithm
 from preop.study import DataSource
 from preop.tables import read_table
+from preop.wording import counted
 
 TABLE, UNFINISHED = "cohort.csv", "to_draw.csv"
 IMAGES = "images"
@@ -76,7 +77,7 @@ class Imported:
         if self.failures:
             lines = "\n".join(f"{name}: {reason}" for name, reason in sorted(self.failures.items()))
             raise FailedPatientsError(
-                f"{_counted(len(self.failures), 'patient')} could not be imported; the others are. Choose other series for them in "
+                f"{counted(len(self.failures), 'patient')} could not be imported; the others are. Choose other series for them in "
                 f"{self.choices}, and run the same command again:\n{lines}"
             )
 
@@ -169,7 +170,7 @@ def import_cohort(
         table = _write_table(output / TABLE, run, columns, done)
         unfinished = _write_table(output / UNFINISHED, run, columns, undone)
         if table is not None:
-            write_source(DataSource(description=f"{_counted(len(done), 'patient')} imported from DICOM."), table)
+            write_source(DataSource(description=f"{counted(len(done), 'patient')} imported from DICOM."), table)
         _search(run, columns)
         if table is not None:
             read_cohort(table, algorithm)
@@ -324,7 +325,7 @@ def _rows(run: _Run, clinical: Mapping[str, Mapping[str, str]]) -> tuple[list[di
         elif accepted is None:
             lacking.append(f"{name} ({', '.join(paths)})")
     if undone:
-        told = f"Masks are missing of {_counted(len(undone), 'patient')}: draw them by preop review {run.output / UNFINISHED}"
+        told = f"Masks are missing of {counted(len(undone), 'patient')}: draw them by preop review {run.output / UNFINISHED}"
         run.notes.append(told)
     if lacking:
         more = f" and {len(lacking) - _MOST_TOLD} more" if len(lacking) > _MOST_TOLD else ""
@@ -345,10 +346,6 @@ def _write_table(path: Path, run: _Run, columns: Sequence[str], rows: Sequence[M
         writer.writeheader()
         writer.writerows(rows)
     return path
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _known_words(algorithm: Algorithm) -> tuple[str, ...]:

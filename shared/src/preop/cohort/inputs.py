@@ -15,7 +15,9 @@ def input_columns(algorithm: Algorithm) -> dict[str, str]:
     """Name the columns of ``cohort.csv`` that make up a case, each with what it holds."""
     found: dict[str, str] = {}
     for socket in algorithm.inputs:
-        if socket.kind.is_image:
+        if socket.features_of:
+            found[socket.slug] = f"{socket.description} A file of safetensors or npz."
+        elif socket.kind.is_image:
             found[socket.slug] = socket.description
             if len(socket.overlay_segments) == 1:
                 found[socket.slug + LABEL_ENDING] = (

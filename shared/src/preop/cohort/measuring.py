@@ -18,6 +18,7 @@ from preop.cohort.running import Mapped, PatientFailedError, map_patients, refus
 from preop.cohort.table import Cohort, Patient
 from preop.errors import InvalidInputError, PreopError
 from preop.folders import Contents, Place, Results, changes_told, code_digest, digest_of, locked, versions_digest
+from preop.wording import counted
 
 INDEX_FILE = ".checksums.json"
 LOG_FILE = "failures.log"
@@ -184,18 +185,18 @@ def keep_up(
 
 
 def patient_key(patient: Patient, contents: Contents, columns: Collection[str] | None) -> dict[str, str]:
-    """Checksums of the inputs of a patient: each image with its data files, the values, and cells of the row."""
-    images = {slug: contents.of(path) for slug, path in patient.case.image_paths.items()}
-    cells = patient.row if columns is None else {column: patient.row.get(column, "") for column in columns}
-    cells = {column: cell for column, cell in cells.items() if column not in images}  # what it points to counts
+    """Checksums of the inputs of a patient: each file with those that belong to it, the values, and cells of the row."""
     case = patient.case
+    files = {slug: contents.of(path) for slug, path in {**case.image_paths, **case.feature_files}.items()}
+    cells = patient.row if columns is None else {column: patient.row.get(column, "") for column in columns}
+    cells = {column: cell for column, cell in cells.items() if column not in files}  # what it points to counts
     said = [patient.name, dict(case.values), dict(case.labels), case.um_per_pixel, dict(cells)]
-    return {**images, "the row": digest_of(said)}
+    return {**files, "the row": digest_of(said)}
 
 
 def failures_told(failures: Mapping[str, str], patients: int, where: Path, log: Path | None = None) -> str:
     """Say which patients failed and why: a sentence, a line for each, and where more is written."""
-    count = f"{len(failures)} of {patients} patients failed"
+    count = f"{len(failures)} of {counted(patients, 'patient')} failed"
     lines = "\n".join(f"{name}: {reason}" for name, reason in sorted(failures.items()))
     more = "" if log is None else f"\nTracebacks are in {log}"
     return (

@@ -120,13 +120,18 @@ def find_overlap(
     names = [patient.name for patient in cohort.patients]
     if cohort.sha256 == info.training_data.cohort_sha256:
         return Overlap(tuple(names), len(names), stated=True)
-    if TRAINING_IMAGES_FILE not in info.files:
+    if not looks_at_voxels(cohort, info):
         return Overlap((), len(names), stated=False)
     known = read_description(model, TRAINING_IMAGES_FILE, TrainingImages)
     trained = frozenset(known.images)
     digests = image_digests(cohort, contents, mapped=mapped)
     among = (name for name in names if any(_salted(known.salt, digest) in trained for digest in digests[name]))
     return Overlap(tuple(among), len(names), stated=True)
+
+
+def looks_at_voxels(cohort: Cohort, info: ModelInfo) -> bool:
+    """Whether :func:`find_overlap` has to know what the scans hold: not of the training itself, or where the model says nothing."""
+    return cohort.sha256 != info.training_data.cohort_sha256 and TRAINING_IMAGES_FILE in info.files
 
 
 def _salted(salt: str, digest: str) -> str:

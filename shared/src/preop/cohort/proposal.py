@@ -22,6 +22,7 @@ from preop.grandchallenge.algorithm import Algorithm, Kind, Socket
 from preop.grandchallenge.cases import IMAGE_SUFFIXES, check_interface
 from preop.grandchallenge.values import check_value
 from preop.tables import number, read_table
+from preop.wording import counted
 
 PLACEHOLDER = "{patient}"
 _SLIDE_SUFFIXES = (".svs", ".ndpi", ".mrxs", ".scn", ".bif")
@@ -302,13 +303,13 @@ def _left_out(patterns: Sequence[Pattern]) -> Iterator[str]:
     nobody = [form for form in (pattern.form for pattern in patterns) if PLACEHOLDER not in form]
     if nobody:
         names = "names" if len(nobody) == 1 else "name"
-        yield f"{_counted(len(nobody), 'file')} {names} no patient of the clinical table: {_listed(nobody)}."
+        yield f"{counted(len(nobody), 'file')} {names} no patient of the clinical table: {_listed(nobody)}."
     for pattern in patterns:
         if pattern.slug is None and PLACEHOLDER in pattern.form:
             many = len(pattern.fits) > 1
             could = f"can be {' or '.join(pattern.fits)}" if many else f"is not the only one for {pattern.fits[0]}"
             yield (
-                f"{pattern.form} ({_counted(len(pattern.files), 'file')}) {could}, and was left out: say what it is by --files "
+                f"{pattern.form} ({counted(len(pattern.files), 'file')}) {could}, and was left out: say what it is by --files "
                 f"SLUG='{pattern.form}'."
             )
 
@@ -354,7 +355,7 @@ def _translate(
                     unknown[row[column]] += 1
             if unknown:
                 listed = ", ".join(
-                    f"{value!r} ({_counted(count, 'patient')})" for value, count in unknown.most_common(10)
+                    f"{value!r} ({counted(count, 'patient')})" for value, count in unknown.most_common(10)
                 )
                 wanted = ", ".join(map(str, described.get("enum", ()))) or "a number in its range"
                 first = unknown.most_common(1)[0][0]
@@ -391,12 +392,8 @@ def _incomplete(rows: Sequence[Mapping[str, str]], algorithm: Algorithm) -> Iter
 
 
 def _without(names: Sequence[str], what: str) -> list[str]:
-    return [f"{_counted(len(names), 'patient')} {what}: {_listed(names)}."] if names else []
+    return [f"{counted(len(names), 'patient')} {what}: {_listed(names)}."] if names else []
 
 
 def _listed(names: Sequence[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"

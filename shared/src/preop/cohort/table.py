@@ -1,7 +1,8 @@
 """``cohort.csv``: one row a patient.
 
 Columns: ``patient`` (unique), ``centre`` and ``group`` (optional; rows of one group belong to one person and are never
-split), one column an image input, named by its slug, with a path relative to the table; the columns that make up a JSON
+split), one column an image input, named by its slug, with a path relative to the table; one column an input of features,
+with that of a file below the table's folder (``preop.stored_features``); the columns that make up a JSON
 input, as its ``algorithm.toml`` lists them; and any others, among them the reference standard. An empty cell means: not
 available. What other forms of table are read, ``preop.tables`` says.
 
@@ -138,9 +139,17 @@ def _patient(row: Mapping[str, str], table: Path, algorithm: Algorithm) -> Patie
     name = row[PATIENT_COLUMN]
     try:
         case = case_of_row(row, table.parent, algorithm, name)
+        _check_within(table.parent, case.feature_files)
     except InvalidInputError as error:
         raise InvalidInputError(f"{table.name}, patient {name}: {error}") from None
     return Patient(name, row.get(CENTRE_COLUMN, ""), case, row)
+
+
+def _check_within(folder: Path, files: Mapping[str, Path]) -> None:
+    """Refuse features from elsewhere: they would be another cohort's, and a copy of this one would lack them."""
+    for slug, path in files.items():
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise InvalidInputError(f"{slug}: {path} leads out of the folder of the table; put the file below it.")
 
 
 def case_of_row(row: Mapping[str, str], folder: Path, algorithm: Algorithm, name: str) -> Case:
@@ -159,23 +168,24 @@ def case_of_row(row: Mapping[str, str], folder: Path, algorithm: Algorithm, name
         If a file is missing, a value is none that its input allows, or the inputs are not an interface.
     """
     images: dict[str, Path] = {}
+    features: dict[str, Path] = {}
     values: dict[str, JSON] = {}
     for socket in algorithm.inputs:
-        if socket.kind.is_image:
+        if socket.kind.is_image or socket.features_of:
             if row.get(socket.slug):
-                images[socket.slug] = folder / row[socket.slug]
+                (features if socket.features_of else images)[socket.slug] = folder / row[socket.slug]
         else:
             value = _object(row, socket, algorithm, name)
             if value:
                 values[socket.slug] = value
-    check_interface(algorithm, (*images, *values))
-    for slug, path in images.items():
+    check_interface(algorithm, (*images, *features, *values))
+    for slug, path in {**images, **features}.items():
         if not path.exists():
             raise InvalidInputError(f"{slug}: there is no file {path}.")
     labels = {slug: row[slug + LABEL_ENDING] for slug in images if row.get(slug + LABEL_ENDING)}
     written = row.get(MPP_COLUMN)
     um_per_pixel = number(written, f"{MPP_COLUMN} of {name}") if written else None
-    return Case(algorithm, name, images, values, labels=labels, um_per_pixel=um_per_pixel)
+    return Case(algorithm, name, images, values, labels=labels, um_per_pixel=um_per_pixel, feature_files=features)
 
 
 def _object(row: Mapping[str, str], socket: Socket, algorithm: Algorithm, patient: str) -> JSON:

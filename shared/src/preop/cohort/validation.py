@@ -8,17 +8,16 @@ from __future__ import annotations
 import csv
 import tomllib
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from preop.atomic import replacing, write_text
 from preop.cohort.cluster import Cluster
-from preop.cohort.copies import refuse_copies
+from preop.cohort.copies import read_elsewhere, refuse_copies
 from preop.cohort.measuring import INDEX_FILE, Outcome, keep_up, patient_key
-from preop.cohort.overlap import Overlap, find_overlap
-from preop.cohort.running import Mapped, map_patients, refuse_to_start_again
+from preop.cohort.overlap import Overlap, find_overlap, looks_at_voxels
+from preop.cohort.running import map_patients, refuse_to_start_again
 from preop.cohort.serving import predicting
 from preop.cohort.table import CENTRE_COLUMN, GROUP_COLUMN, PATIENT_COLUMN, Cohort, Patient
 from preop.engines.base import DEFAULT_OPTIONS, Engine
@@ -112,7 +111,7 @@ def predict_cohort(
         contents = Contents(output / INDEX_FILE)
         open_resumable_run(output, {"algorithm": algorithm.name, "model": contents.of(model)})
         if cluster is not None:
-            _read_elsewhere(cohort, contents, mapped)
+            read_elsewhere(cohort, contents, mapped, voxels=looks_at_voxels(cohort, info))
         refuse_copies(cohort, contents, mapped=mapped)
         content = _content_of(cohort, contents, column="" if reference is None else reference["reference_column"])
         if expected_sha256 not in {None, content}:
@@ -162,21 +161,6 @@ def _program_key(engine: Engine, program: Program, algorithm: Algorithm) -> dict
     if image is not None:
         return {"the image": image}
     return {"the program": versions_digest(), "the algorithm": code_digest(algorithm.folder)}
-
-
-def _read_elsewhere(cohort: Cohort, contents: Contents, mapped: Mapped) -> None:
-    """Let the machines of a cluster read the images, for their checksums: there are more of them, and the disk is shared."""
-    paths = dict.fromkeys(path for patient in cohort.patients for path in patient.case.image_paths.values())
-    with closing(mapped(_read, [path.absolute() for path in paths], description="Reading images")) as found:
-        for _, files in found:
-            if not isinstance(files, PreopError):  # told of its patient, later
-                contents.learn(files)
-
-
-def _read(path: Path) -> dict[str, list[object]]:
-    contents = Contents()
-    contents.of(path)
-    return contents.files
 
 
 def _content_of(cohort: Cohort, contents: Contents, *, column: str) -> str:

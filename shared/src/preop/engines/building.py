@@ -57,6 +57,7 @@ def build_image(
         f"--label=org.opencontainers.image.title={program.title}",
         f"--label=org.opencontainers.image.version={program.version}",
         f"--build-arg=API_METHOD={api_method}",
+        f"--build-arg=LOCK={program.requirements}",
         f"--build-arg=SOURCE_DATE_EPOCH={SOURCE_DATE_EPOCH}",
         *([f"--timestamp={SOURCE_DATE_EPOCH}"] if engine.name == "podman" else []),
         *([f"--build-arg=BASE_IMAGE={base_image}"] if base_image else []),

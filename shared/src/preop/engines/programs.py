@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import preop
+from preop.errors import InvalidInputError
 from preop.grandchallenge.algorithm import Algorithm
 
+FLAVOUR_VARIABLE = "PREOP_FLAVOUR"
+"""Which images are built, run and exported: cpu, without torch, if it is not set; or cuda, with torch."""
+FLAVOURS = ("cpu", "cuda")
 EVALUATION_MEMORY_GB = 8
 EVALUATION_LIMIT_S = 60 * 60
 _OUTSIDE_THE_IMAGE = ("model", "test", "ground_truth")
@@ -35,6 +40,8 @@ class Program:
         What it may use.
     serves
         Whether it can also run as a server (``invoke``).
+    flavour
+        ``cpu``, or ``cuda`` for the image with torch.
     imported
         Identity of the image that somebody else has exported and that runs in place of one from these sources; None where
         none does.
@@ -51,16 +58,28 @@ class Program:
     time_limit_s: float
     gpu: bool = False
     serves: bool = True
+    flavour: str = "cpu"
     imported: str | None = None
 
     @property
     def image(self) -> str:
         """Name and tag of its image, or the identity of an imported one."""
-        return self.imported or f"preop/{self.name}:{self.version}"
+        tag = self.version if self.flavour == "cpu" else f"{self.version}-{self.flavour}"
+        return self.imported or f"preop/{self.name}:{tag}"
 
 
 def algorithm_program(algorithm: Algorithm) -> Program:
-    """Describe how an algorithm is built and run."""
+    """Describe how an algorithm is built and run, in the flavour that PREOP_FLAVOUR says.
+
+    Raises
+    ------
+    InvalidInputError
+        If PREOP_FLAVOUR is no flavour.
+    """
+    flavour = os.environ.get(FLAVOUR_VARIABLE) or "cpu"
+    if flavour not in FLAVOURS:
+        raise InvalidInputError(f"{FLAVOUR_VARIABLE} is {flavour!r}; expected {' or '.join(FLAVOURS)}.")
+    with_torch = algorithm.cuda_requirements if flavour == "cuda" else None
     return Program(
         name=algorithm.name,
         title=algorithm.title,
@@ -68,10 +87,11 @@ def algorithm_program(algorithm: Algorithm) -> Program:
         module=f"{algorithm.name}.inference",
         folder=algorithm.folder,
         repository=algorithm.folder.parent.parent,
-        requirements=algorithm.requirements,
+        requirements=with_torch or algorithm.requirements,
         memory_gb=algorithm.memory_gb,
         time_limit_s=60 * algorithm.time_limit_minutes,
-        gpu=algorithm.gpu,
+        gpu=algorithm.gpu or with_torch is not None,
+        flavour="cpu" if with_torch is None else "cuda",
     )
 
 

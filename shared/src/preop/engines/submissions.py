@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from preop.engines.base import Engine
 from preop.engines.comparison import compare_outputs, read_tolerance
 from preop.engines.programs import Program, algorithm_program
 from preop.engines.running import Run, run
+from preop.engines.serving import Server, serve
 from preop.errors import InvalidOutputError
 from preop.folders import locked
 from preop.grandchallenge.algorithm import Algorithm
@@ -94,6 +96,8 @@ def predict(
 ) -> Iterator[tuple[str, Run]]:
     """Run an algorithm on several cases and lay its outputs out as the evaluation finds them.
 
+    The algorithm starts once and keeps its model (``invoke``) where the engine gives it a network of its own.
+
     Parameters
     ----------
     cases
@@ -104,16 +108,39 @@ def predict(
     Yields
     ------
     Each case's name and how its run ended. A failed run becomes a failed job.
+
+    Raises
+    ------
+    InvalidOutputError
+        If the algorithm does not become ready.
     """
-    program = algorithm_program(algorithm)
     jobs = []
-    for name, folder in cases.items():
-        output = predictions / name / "output"
-        output.mkdir(parents=True)
-        result = run(engine, program, input=folder, output=output, model=model)
-        jobs.append(job_of(read_case(algorithm, folder), name, error_message=result.error))
-        yield name, result
+    with _ready(engine, algorithm_program(algorithm), predictions, model) as run_case:
+        for name, folder in cases.items():
+            output = predictions / name / "output"
+            output.mkdir(parents=True)
+            result = run_case(folder, output)
+            jobs.append(job_of(read_case(algorithm, folder), name, error_message=result.error))
+            yield name, result
     write_predictions(predictions, jobs)
+
+
+@contextmanager
+def _ready(engine: Engine, program: Program, beside: Path, model: Path) -> Iterator[Callable[[Path, Path], Run]]:
+    """Give what runs a case from its input to its output folder: by a server, which is started again if it breaks down."""
+    if not engine.own_network:
+        yield lambda case, output: run(engine, program, input=case, output=output, model=model)
+        return
+    with ExitStack() as started:
+        server: Server | None = None
+
+        def invoke(case: Path, output: Path) -> Run:
+            nonlocal server
+            if server is None or server.has_ended:
+                server = started.enter_context(serve(engine, program, beside, model=model))
+            return server.invoke(input=case, output=output)
+
+        yield invoke
 
 
 def job_of(case: Case, pk: str, *, error_message: str | None) -> JSON:

@@ -31,6 +31,7 @@ from preop.evidence.records import (
 )
 from preop.evidence.wording import comparison_in_words, oracle_in_words, percent
 from preop.statistics import AucComparison, Estimate, auc_delong, compare_aucs, mean_estimate
+from preop.wording import counted
 
 _ROUNDING = 0.01  # of the sum of stored probabilities
 
@@ -304,7 +305,7 @@ class BagEvidence(Evidence):
         oracle = oracle_in_words(self.oracle.instance_auc if self.oracle else None)
         rule = self.rule.instance_score_name
         yield (
-            f"In {len(self.ranked)} patients with {self.positive_name} it ranks {self.instance_name}s with an AUC of "
+            f"In {counted(len(self.ranked), 'patient')} with {self.positive_name} it ranks {self.instance_name}s with an AUC of "
             f"{self.model_ranking.auc.value:.2f}, compared with {self.rule_ranking.auc.value:.2f} for the {rule}{oracle}; the "
             f"highest-ranked {self.instance_name} is positive in {percent(self.model_ranking.first_is_positive.value)} of "
             f"them, and in {percent(self.rule_ranking.first_is_positive.value)} when ranked by {rule}."

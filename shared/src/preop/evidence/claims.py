@@ -149,17 +149,18 @@ def beyond_baseline(
 
     Returns
     -------
-    The difference to the stronger of the baseline and chance. Where the model is better, the p-value is the larger of its
+    The difference to the stronger of the baseline and chance, its interval cut where AUCs end. Where the model is better, the p-value is the larger of its
     tests against both; a test against chance that all splits answer alike has none, and stands in no way.
     """
     sizes = {"training_cases": training_cases, "test_cases": test_cases}
     paired = compare_resampled(model, baseline, **sizes)
     chance = compare_resampled(model, np.full_like(model, CHANCE), **sizes)
     stronger = chance if baseline.mean() < CHANCE else paired
-    if stronger.difference.value <= 0:
-        return stronger
+    difference = stronger.difference.within(-1, 1)
+    if difference.value <= 0:
+        return PairedComparison(difference, stronger.p_value)
     p_value = paired.p_value if math.isnan(chance.p_value) else max(paired.p_value, chance.p_value)
-    return PairedComparison(stronger.difference, p_value)
+    return PairedComparison(difference, p_value)
 
 
 def permutation_p_value(as_good: int, done: int) -> float:

@@ -20,6 +20,7 @@ from preop.evidence.records import Evidence, Record, model_figures, stated_or_un
 from preop.evidence.wording import estimate_in_words, percent
 from preop.staging import Edition, N, Station, categories
 from preop.statistics import Agreement, BinaryCounts, Estimate, auc, difference_in_words, mean_estimate
+from preop.wording import counted
 
 CUTS: Mapping[str, N] = {"N0 | N1-3": N.N1, "N0-1 | N2-3": N.N2}
 """Decisions between categories: the first that counts as positive."""
@@ -165,7 +166,7 @@ class StageEvidence(Evidence):
         agreement = self.agreement(self.algorithm)
         kappa = agreement.quadratic_weighted_kappa
         found = [
-            f"{self.algorithm}: exact category in {int(agreement.matrix.trace())} of {agreement.cases} patients, accuracy "
+            f"{self.algorithm}: exact category in {int(agreement.matrix.trace())} of {counted(agreement.cases, 'patient')}, accuracy "
             f"{estimate_in_words(agreement.accuracy)}"
             + (f", quadratic weighted kappa {estimate_in_words(kappa)}." if kappa else ".")
         ]

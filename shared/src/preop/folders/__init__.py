@@ -1,6 +1,6 @@
 """Folders of long work: resumed by content, locked against a second run, with safe names; and checksums of files."""
 
-from preop.folders.contents import Contents, digest_of, files_of, sha256
+from preop.folders.contents import Contents, Noted, digest_of, files_of, sha256
 from preop.folders.locks import LOCK_FILE, is_empty, locked, was_killed
 from preop.folders.names import folder_names
 from preop.folders.resuming import SETTINGS_FILE, Key, Place, Results, changed_parts, changes_told, open_resumable_run
@@ -12,6 +12,7 @@ __all__ = [
     "SETTINGS_FILE",
     "Contents",
     "Key",
+    "Noted",
     "Place",
     "Results",
     "changed_parts",

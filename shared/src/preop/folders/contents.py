@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import TypedDict
 
 from preop.atomic import write_text
 from preop.errors import InvalidInputError
@@ -41,6 +42,13 @@ def files_of(path: Path) -> list[Path]:
         with suppress(InvalidInputError):  # no image, or a damaged one: that is told when it is read
             found.update(files_of_image(path))
     return sorted(each for each in found if each.is_file())
+
+
+class Noted(TypedDict):
+    """What is remembered: of files, by their places, and what was computed from images, by what it is and their checksums."""
+
+    files: dict[str, list[object]]
+    derived: dict[str, str]
 
 
 class Contents:
@@ -101,29 +109,40 @@ class Contents:
         self._derived[f"{what} {self.of(path)}"] = value
         self._changed = True
 
-    @property
-    def files(self) -> dict[str, list[object]]:
-        """What is remembered of files, for :meth:`learn` of another machine that sees them at the same places."""
-        return dict(self._known)
+    def remembers(self, path: Path) -> bool:
+        """Whether the checksum of this image or folder, as it is now, need not be computed."""
+        try:
+            return all(self._remembered(each, _state(each)) is not None for each in files_of(path))
+        except OSError:
+            return False
 
-    def learn(self, files: Mapping[str, list[object]]) -> None:
+    @property
+    def noted(self) -> Noted:
+        """What is remembered, for :meth:`learn` of another machine that sees the files at the same places."""
+        return {"files": dict(self._known), "derived": dict(self._derived)}
+
+    def learn(self, noted: Noted) -> None:
         """Take over what was remembered elsewhere; it counts only where a file has the same size, times and inode here."""
-        self._known |= files
+        self._known |= noted["files"]
+        self._derived |= noted["derived"]
         self._changed = True
 
     def save(self) -> None:
         """Remember for later runs."""
         if self._index is not None and self._changed:
-            write_text(self._index, json.dumps({"files": self._known, "derived": self._derived}))
+            write_text(self._index, json.dumps(self.noted))
             self._changed = False
+
+    def _remembered(self, path: Path, state: list[int]) -> str | None:
+        known = self._known.get(str(path.absolute()))
+        return str(known[-1]) if known is not None and known[:-1] == state else None
 
     def _file(self, path: Path) -> str:
         key = str(path.absolute())
         try:
             state = _state(path)
-            known = self._known.get(key)
-            if known is not None and known[:-1] == state:
-                return str(known[-1])
+            if (known := self._remembered(path, state)) is not None:
+                return known
             now = time.time_ns()
             digest = sha256(path)
             if _state(path) != state:

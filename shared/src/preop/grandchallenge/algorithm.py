@@ -90,7 +90,17 @@ class Socket(_Checked):
     choices: tuple[str, ...] = Field((), description="the values a String may take")
     json_schema: str | None = Field(None, description="file beside algorithm.toml with the JSON schema of an Anything")
     columns: tuple[str, ...] = Field((), description="columns of cohort.csv that together make this JSON object")
+    features_of: str | None = Field(
+        None,
+        description="slug of the segmentation for whose structures an Anything holds features of an encoder; a column of cohort.csv "
+        "names their file (preop.stored_features)",
+    )
     series: SeriesRule | None = Field(None, description="which DICOM series an import takes for it")
+
+    @property
+    def super_kind(self) -> str:
+        """How the platform passes it on; features, which are many numbers, as a file and not as a value."""
+        return "File" if self.features_of else self.kind.super_kind
 
     @field_validator("relative_path")
     @classmethod
@@ -112,6 +122,8 @@ class Socket(_Checked):
             raise ValueError("a segmentation, and nothing else, names its labels in overlay_segments")
         if self.instances and not (self.kind is Kind.IMAGE and self.segmentation_of):
             raise ValueError("instances are for an Image that is a segmentation_of a scan")
+        if self.features_of and (self.kind is not Kind.ANYTHING or self.columns):
+            raise ValueError("features_of is for an Anything that is made of no columns")
         labels = sorted({0, *self.overlay_segments.values()})
         if labels != list(range(labels[0], labels[0] + len(labels))) or len(labels) > MAXIMUM_SEGMENTS:
             raise ValueError(
@@ -136,6 +148,9 @@ class Algorithm(_Checked):
     summary: str = Field(description="one sentence: from what, to what")
     version: str
     requirements: str = Field(description="the lock under requirements/ that its image installs")
+    cuda_requirements: str | None = Field(
+        None, description="the lock of its image of the flavour cuda, with torch; left out where it has no networks"
+    )
     memory_gb: int = Field(gt=0, description="memory to ask the platform for")
     time_limit_minutes: int = Field(gt=0)
     gpu: bool
@@ -172,6 +187,8 @@ class Algorithm(_Checked):
         for socket in (*self.inputs, *self.outputs):
             if socket.segmentation_of and socket.segmentation_of not in known:
                 raise ValueError(f"{socket.slug} is a segmentation of the unknown input {socket.segmentation_of}")
+            if socket.features_of and socket.features_of not in known:
+                raise ValueError(f"{socket.slug} holds features of the unknown input {socket.features_of}")
         if self.folder.name != self.name:
             raise ValueError(f"the folder is called {self.folder.name}, not {self.name}")
         return self

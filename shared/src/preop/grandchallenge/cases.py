@@ -26,6 +26,7 @@ from preop.imaging import (
     read_mask,
     read_tiff,
 )
+from preop.stored_features import StoredFeatures, read_features
 
 INPUTS_FILE = "inputs.json"
 FEW_INTERFACES = 3
@@ -71,6 +72,8 @@ class Case:
         Which region of a segmentation is meant, by slug, where it holds several: as for ``preop.imaging.read_mask``.
     um_per_pixel
         Resolution of a slide whose file does not state one.
+    feature_files
+        File of features of each socket that holds such, where they are not among the values.
     """
 
     algorithm: Algorithm
@@ -80,15 +83,16 @@ class Case:
     _images: dict[str, Image] = field(default_factory=dict, repr=False, compare=False)
     labels: Mapping[str, str] = field(default_factory=dict)
     um_per_pixel: float | None = None
+    feature_files: Mapping[str, Path] = field(default_factory=dict)
 
     def __contains__(self, slug: str) -> bool:
         """Tell whether the case has this input."""
-        return slug in self.image_paths or slug in self.values
+        return slug in self.interface
 
     @property
     def interface(self) -> tuple[str, ...]:
         """The sorted slugs of what the case has."""
-        return tuple(sorted((*self.image_paths, *self.values)))
+        return tuple(sorted((*self.image_paths, *self.values, *self.feature_files)))
 
     def image(self, slug: str) -> Image:
         """Read a 3D image; a second call gives the same one.
@@ -142,8 +146,29 @@ class Case:
         return [f"{slug}: {note}" for slug, image in self._images.items() for note in image.notes]
 
     def value(self, slug: str) -> JSON:
-        """Give the content of a value socket."""
+        """Give the content of a value socket.
+
+        Raises
+        ------
+        InvalidInputError
+            If it is a file of features that cannot be read.
+        """
+        if slug in self.feature_files:
+            return self.features(slug).to_json()
         return self.values[slug]
+
+    def features(self, slug: str) -> StoredFeatures:
+        """Give the features of structures that a socket holds.
+
+        Raises
+        ------
+        InvalidInputError
+            If they cannot be read, or are not a row of finite numbers for each of different labels.
+        """
+        with _telling(slug):
+            if slug in self.feature_files:
+                return read_features(self.feature_files[slug])
+            return StoredFeatures.of_json(self.values[slug])
 
     def geometry(self, slug: str) -> Geometry:
         """Tell where the voxels of an image lie, without reading them where that is possible."""
@@ -302,7 +327,7 @@ def item_of(algorithm: Algorithm, slug: str, *, image_name: str | None = None, v
     description = {
         "slug": slug,
         "kind": str(socket.kind),
-        "super_kind": socket.kind.super_kind,
+        "super_kind": socket.super_kind,
         "relative_path": socket.relative_path,
         "overlay_segments": [
             {"name": name, "voxel_value": number, "visible": True} for name, number in socket.overlay_segments.items()

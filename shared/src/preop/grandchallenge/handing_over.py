@@ -24,7 +24,7 @@ def hand_over(case: Case, root: Path) -> None:
     Raises
     ------
     InvalidInputError
-        If an image is not there, or cannot be read.
+        If an image is not there, or a file cannot be read.
     """
     images = {
         slug: _placed(path, root / "images" / slug).relative_to(root).as_posix()
@@ -33,7 +33,7 @@ def hand_over(case: Case, root: Path) -> None:
     content = {
         "name": case.name,
         "images": images,
-        "values": dict(case.values),
+        "values": {**case.values, **{slug: case.value(slug) for slug in case.feature_files}},
         "labels": dict(case.labels),
         "um_per_pixel": case.um_per_pixel,
     }

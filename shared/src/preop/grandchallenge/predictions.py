@@ -131,7 +131,7 @@ def job_item(
             {
                 "slug": socket.slug,
                 "kind": str(socket.kind),
-                "super_kind": socket.kind.super_kind,
+                "super_kind": socket.super_kind,
                 "relative_path": socket.relative_path,
             }
             for socket in algorithm.outputs

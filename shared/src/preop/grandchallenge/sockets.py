@@ -40,16 +40,25 @@ def request_of(algorithm: Algorithm, socket: Socket) -> dict[str, JSON]:
         ],
         "store_in_database": not socket.kind.is_image
         and socket.kind.file_ending == ".json"
-        and socket.kind not in _NOT_STORED,
+        and socket.kind not in _NOT_STORED
+        and not socket.features_of,
         "default_value": None,
     }
 
 
-def requests(algorithm: Algorithm) -> dict[str, list[dict[str, JSON]]]:
-    """Give the requests of all sockets that must be made: those that stand-ins replace are there already."""
+def requests(algorithm: Algorithm, *, every: bool = False) -> dict[str, list[dict[str, JSON]]]:
+    """Give the requests of the sockets that must be made: those that stand-ins replace are there already.
+
+    Parameters
+    ----------
+    every
+        Give the inputs of all combinations that the algorithm accepts, not only of the core.
+    """
+    asked = {slug for interface in (algorithm.interfaces if every else algorithm.core_interfaces) for slug in interface}
+    inputs = [socket for socket in algorithm.inputs if socket.slug in asked]
     return {
         role: [request_of(algorithm, socket) for socket in sockets if socket.slug not in algorithm.stand_ins]
-        for role, sockets in (("inputs", algorithm.inputs), ("outputs", algorithm.outputs))
+        for role, sockets in (("inputs", inputs), ("outputs", algorithm.outputs))
     }
 
 
@@ -113,7 +122,7 @@ def describe(algorithm: Algorithm, *, every: bool = False) -> str:
         f'Sockets for the algorithm "{algorithm.title}" (preop {algorithm.name} {algorithm.version})',
         "New sockets, with the fields as the form has them:",
     ]
-    for role, made in requests(algorithm).items():
+    for role, made in requests(algorithm, every=every).items():
         parts += [f"\n## New {role}\n" if made else f"\n## New {role}: none\n"]
         parts += ["\n".join(f"{field}: {_written(value)}" for field, value in each.items()) + "\n" for each in made]
     used = [f"{theirs.slug} (in place of {ours})" for ours, theirs in algorithm.stand_ins.items()]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from preop.errors import InvalidInputError
 from preop.imaging.images import Image
 from preop.imaging.regions import bounding_box, components, crop, split_touching
+from preop.wording import counted
 
 WAIST_MM = 1.0
 """Two structures in one are split where the distance from their outline dips by this much between them."""
@@ -144,7 +145,7 @@ def separate_instances(segmentation: Image, *, name: str, structure: str) -> tup
         parts, names, notes = _parts_of_labels(drawn, structure)
     names, specks = _without_specks(parts, names)
     if specks:
-        notes.append(f"{_counted(specks, 'part')} of the segmentation left out: under {SPECK_MM3:g} mm3, too small.")
+        notes.append(f"{counted(specks, 'part')} of the segmentation left out: under {SPECK_MM3:g} mm3, too small.")
     _check_number(len(np.unique(names[names > 0])), name, structure)
     numbers[box] = names[parts.voxels]
     return segmentation.with_voxels(numbers), notes
@@ -161,7 +162,7 @@ def _parts_of_mask(drawn: Image, name: str, structure: str) -> tuple[Image, NDAr
     notes = []
     if splits:
         notes.append(
-            f"{structure.capitalize()}s that touch each other were split at their waist, {_counted(splits, 'time')}."
+            f"{structure.capitalize()}s that touch each other were split at their waist, {counted(splits, 'time')}."
         )
     return parts, np.arange(count + 1, dtype=np.int32), notes
 
@@ -197,7 +198,7 @@ def _parts_of_labels(drawn: Image, structure: str) -> tuple[Image, NDArray[np.in
         names[place] = new
     notes = []
     if unnamed:
-        what = _counted(len(unnamed), "detached part")
+        what = counted(len(unnamed), "detached part")
         notes.append(
             f"Labels of the segmentation have {what}, taken as {structure}s of their own: the {len(unnamed)} last numbers."
         )
@@ -210,7 +211,3 @@ def _without_specks(parts: Image, names: NDArray[np.int32]) -> tuple[NDArray[np.
     volumes = np.bincount(names[parts.voxels].ravel(), minlength=int(names.max()) + 1) * voxel_mm3
     small = np.flatnonzero((volumes > 0) & (volumes < min(SPECK_MM3, 2 * voxel_mm3)))
     return np.where(np.isin(names, small), 0, names).astype(np.int32), len(small)
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

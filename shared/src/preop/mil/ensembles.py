@@ -4,55 +4,34 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+from numpy.typing import NDArray
 from safetensors.torch import save as to_safetensors
-from torch import Tensor, nn
+from torch import nn
 
 from preop.errors import InvalidInputError, InvalidModelError
 from preop.mil.bags import Bag, Batch
 from preop.mil.heads import CountHead, Reading, make_head
 from preop.mil.network import INSTANCES_PER_CHUNK, BagNetwork
+from preop.mil.predictions import (
+    DESCRIPTION_FILE,
+    WEIGHTS_FILE,
+    EnsembleDescription,
+    Prediction,
+    mean_of,
+    read_ensemble_description,
+)
 from preop.mil.search import minimise
 from preop.repeatable import one_thread
-from preop.toml import first_validation_error
 from preop.weights import part_of, put_into, read_weights
-
-DESCRIPTION_FILE = "bags.json"
-WEIGHTS_FILE = "bags.safetensors"
 
 TEMPERATURES = (math.exp(-3), math.exp(3))
 """Range in which the temperature is looked for."""
-
-
-@dataclass(frozen=True, eq=False)
-class Prediction:
-    """What an ensemble says of a bag.
-
-    Attributes
-    ----------
-    name
-        Of the bag.
-    probability
-        That at least one instance is positive (of count heads: that at least one is reported).
-    contributions
-        Of each instance (n,), mean over members; what they mean stands with the head.
-    counts
-        Of count heads: probability of 0, 1, 2, ... reported positives, the last of as many or more.
-    expected
-        Of count heads: mean number of reported positives.
-    """
-
-    name: str
-    probability: float
-    contributions: Tensor
-    counts: Tensor | None = None
-    expected: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +63,12 @@ class Ensemble:
         """
         with one_thread():
             by_member = [self._predictions(member, bags, most, instances_per_chunk) for member in self.members]
-        return [_mean(predictions) for predictions in zip(*by_member, strict=True)]
+        return [mean_of(predictions) for predictions in zip(*by_member, strict=True)]
+
+    def read(self, name: str, instances: Sequence[NDArray[Any]], *, most: int = 10) -> Prediction:
+        """Predict one bag from its arrays, of which the encoder may replace what is NaN."""
+        bag = Bag(name, tuple(torch.from_numpy(each) for each in instances), may_lack=True)
+        return self.predict([bag], most=most)[0]
 
     @torch.no_grad()
     def _predictions(self, member: BagNetwork, bags: Sequence[Bag], most: int, chunk: int) -> list[Prediction]:
@@ -98,7 +82,7 @@ class Ensemble:
     def to_files(self) -> dict[str, bytes]:
         """Content of the files of a model folder, by name: a description of the head, and the weights."""
         head = self.members[0].head
-        description = _Description(
+        description = EnsembleDescription(
             head=head.name,
             features=head.features,
             options=head.options,
@@ -129,7 +113,7 @@ def read_ensemble(folder: Path, make_encoder: Callable[[], nn.Module] = nn.Ident
     InvalidModelError
         If a file is missing or damaged, or the weights belong to another architecture.
     """
-    description = _read_description(folder / DESCRIPTION_FILE)
+    description = _checked_description(folder / DESCRIPTION_FILE)
     weights = read_weights(folder / WEIGHTS_FILE)
     members = []
     for number in range(description.members):
@@ -163,25 +147,10 @@ def fit_temperature(parts: Sequence[tuple[BagNetwork, Sequence[Bag]]], instances
         return math.exp(minimise(deviance, *map(math.log, TEMPERATURES)))
 
 
-class _Description(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    format: Literal[1] = 1
-    head: str
-    features: int = Field(ge=1)
-    options: Mapping[str, bool | int | float]
-    members: int = Field(ge=1)
-    temperature: FiniteFloat = Field(gt=0)
-
-
-def _read_description(path: Path) -> _Description:
+def _checked_description(path: Path) -> EnsembleDescription:
+    description = read_ensemble_description(path)
     try:
-        description = _Description.model_validate_json(path.read_bytes())
         make_head(description.head, 1, **description.options)
-    except OSError as error:
-        raise InvalidModelError(f"The description {path} cannot be read: {error.strerror}.") from None
-    except ValidationError as error:
-        raise InvalidModelError(f"The description {path} is not right: {first_validation_error(error)}.") from None
     except InvalidInputError as error:
         raise InvalidModelError(f"The description {path} is not right: {error}") from None
     return description
@@ -199,23 +168,9 @@ def _unbatched(member: BagNetwork, reading: Reading, bags: Sequence[Bag], most: 
         Prediction(
             bag.name,
             probabilities[row],
-            reading.contributions[row, : bag.size].cpu(),
-            None if counts is None else counts[row],
+            reading.contributions[row, : bag.size].cpu().numpy(),
+            None if counts is None else counts[row].numpy(),
             None if expected is None else expected[row],
         )
         for row, bag in enumerate(bags)
     ]
-
-
-def _mean(predictions: Sequence[Prediction]) -> Prediction:
-    """Mean over the members."""
-    members = len(predictions)
-    counts = [prediction.counts for prediction in predictions if prediction.counts is not None]
-    expected = [prediction.expected for prediction in predictions if prediction.expected is not None]
-    return Prediction(
-        predictions[0].name,
-        sum(prediction.probability for prediction in predictions) / members,
-        torch.stack([prediction.contributions for prediction in predictions]).mean(dim=0),
-        torch.stack(counts).mean(dim=0) if counts else None,
-        sum(expected) / members if expected else None,
-    )

@@ -15,8 +15,9 @@ import torch
 from preop.errors import InvalidInputError
 from preop.folders import open_resumable_run
 from preop.mil.bags import Bag, check_alike, digest
-from preop.mil.ensembles import Ensemble, Prediction, fit_temperature
+from preop.mil.ensembles import Ensemble, fit_temperature
 from preop.mil.network import BagNetwork
+from preop.mil.predictions import Prediction
 from preop.mil.training import Augmentation, Settings, train
 from preop.progress import progress_bar
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from preop.imaging import Image, bounding_box
 from preop.radiomics.preparation import RegionOfInterest, discretise, prepare
 from preop.radiomics.settings import Settings
+from preop.wording import counted
 
 MIN_GREY_LEVELS, MAX_GREY_LEVELS = 4, 1000
 """Beyond these a texture is of the bins, not of the tissue."""
@@ -50,7 +51,7 @@ def grey_level_warnings(image: Image, mask: Image, settings: Settings) -> list[s
     extent = f"{values.min():.4g} to {values.max():.4g}"
     if found < MIN_GREY_LEVELS:
         return [
-            f"The region has {found} grey {'level' if found == 1 else 'levels'} (intensities {extent}): histogram and "
+            f"The region has {counted(found, 'grey level')} (intensities {extent}): histogram and "
             "textures say little about it; use narrower bins, or the settings of its modality."
         ]
     return [

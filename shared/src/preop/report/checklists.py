@@ -1,6 +1,6 @@
 """Reporting guidelines, and where a training report or the page of an evaluation answers them.
 
-Each item is put in words of our own under the number it has in the guideline.
+Each item is put in words of our own, under the number it has in the guideline; those of STARD-AI under their subject.
 
 References
 ----------
@@ -43,15 +43,15 @@ class Item:
 
     Attributes
     ----------
-    number, words
-        Of the guideline, and what it asks for in short.
+    name, words
+        Its number in the guideline, or its subject, and what it asks for in short.
     topics
         Where the report answers it, at least in part; none where it cannot.
     in_evaluation
         Where the page of an evaluation answers it, by the names of its sections.
     """
 
-    number: str
+    name: str
     words: str
     topics: tuple[Topic, ...] = ()
     in_evaluation: tuple[str, ...] = ()
@@ -252,3 +252,27 @@ STARD = (
     Item("29", "Protocol"),
     Item("30", "Funding"),
 )
+
+STARD_AI = (
+    Item("Title", "Says that the test is one by artificial intelligence, and names a measure of accuracy"),
+    Item("Background", "Intended use, whether the test is new or established, and its place in the work of a clinic"),
+    Item("Ethics", "Approval by an ethics committee, or why none was needed"),
+    Item("Eligibility", "Criteria for patients and for data, in the order in which they were applied"),
+    Item("Source of the data", "Routine care, collected for the study, or public", in_evaluation=("method",)),
+    Item("Annotation", "Who annotated the data, with what experience, and in which setting"),
+    Item("Devices and software", "Scanners by maker and model; the software of the test by version"),
+    Item(
+        "Acquisition and preparation", "Protocols of the images and what was done to them, so that it can be repeated"
+    ),
+    Item("Development", "How the test was trained, validated and tested, on how many patients"),
+    Item("Users", "Whom the test is for, and what they must know"),
+    Item("Errors and fairness", "How errors, bias and fairness were looked into", in_evaluation=("groups", "cases")),
+    Item("Characteristics", "Patients and images of the training, the validation and the test side by side"),
+    Item("Representativeness", "Whether the disease is spread as among those whom the test is for"),
+    Item("External evaluation", "How its patients differ from those that the test was made with"),
+    Item("Ethics of the use", "Ethical standards and fairness where the test is used"),
+    Item("Commercial interests", "Those of the authors and of the test"),
+    Item("Data and code", "Where they are, and what may be done with them"),
+    Item("Audit", "Whether outputs are stored and can be looked at", in_evaluation=("cases",)),
+)
+"""What STARD-AI changes in STARD 2015, of which all other items stay, or adds to it."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from preop.report.case import Card, gallery, link
 from preop.report.sections import Gallery, GalleryItem, Links, Page, Section, write_page
+from preop.wording import counted
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def index_page(entries: Sequence[StudyEntry], path: Path) -> None:
     page = Page(
         kicker="Bundled examples",
         title="What the algorithms say, case by case",
-        lead=f"{len(entries)} studies, {cases} cases of simulated patients. A picture leads to the page of its case.",
+        lead=f"{counted(len(entries), 'study', 'studies')}, {counted(cases, 'case')} of simulated patients. A picture leads to the page of its case.",
         sections=[
             Section("At a glance", [Gallery(pictures)]),
             *(Section(entry.title, _blocks(entry, path), entry.name) for entry in entries),

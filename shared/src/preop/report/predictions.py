@@ -13,6 +13,7 @@ from preop.report.blocks import capital, number
 from preop.report.case import Card, gallery
 from preop.report.sections import Block, Column, Links, Note, Page, Row, Section, Table, write_page
 from preop.study import model_provenance
+from preop.wording import counted
 
 NO_REFERENCE = (
     "Without a reference standard nothing can be said about how often this is right: preop validate does so once pathology or "
@@ -42,10 +43,14 @@ def predictions_page(
     page = Page(
         kicker=f"Predictions of {algorithm.name} {algorithm.version}",
         title=algorithm.title,
-        lead=f"{_counted(len(answers.rows))}. {NO_REFERENCE}",
+        lead=f"{counted(len(answers.rows), 'patient')}. {NO_REFERENCE}",
         warnings=[
-            *([f"{_counted(len(failed))} could not be run; the reasons are in the table."] if failed else []),
-            *([f"{_counted(len(unsure))} could be assessed with reservations, or not at all."] if unsure else []),
+            *([f"{counted(len(failed), 'patient')} could not be run; the reasons are in the table."] if failed else []),
+            *(
+                [f"{counted(len(unsure), 'patient')} could be assessed with reservations, or not at all."]
+                if unsure
+                else []
+            ),
         ],
         simulated=bool(cohort.source.simulated),
         sections=[
@@ -82,7 +87,3 @@ def _table(cohort: Cohort, answers: Answers, table: Path, path: Path) -> list[Bl
 
 def _shown(cell: str, socket: Socket) -> str:
     return number(float(cell)) if cell and socket.kind is Kind.FLOAT else cell
-
-
-def _counted(patients: int) -> str:
-    return "1 patient" if patients == 1 else f"{patients} patients"

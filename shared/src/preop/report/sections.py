@@ -176,11 +176,20 @@ Block = str | Note | Heading | Figures | Table | Charts | Gallery | Links | Flow
 
 @dataclass(frozen=True)
 class Section:
-    """A heading with its blocks, in their order; the anchor follows from the heading where none is given."""
+    """A heading with its blocks, in their order.
+
+    Attributes
+    ----------
+    name
+        What a link to it ends in; it follows from the heading where none is given.
+    detail
+        Whether it is printed only where the reader asks for all.
+    """
 
     heading: str
     blocks: Sequence[Block]
     name: str = ""
+    detail: bool = False
 
     @property
     def anchor(self) -> str:
@@ -206,8 +215,6 @@ class Page:
         Whether the patients are simulated: then no figure says anything about patients.
     figure
         The chart to see first.
-    summary
-        How many sections are printed unless the reader asks for all; None for all.
     provenance
         What a reader needs to say where the figures come from: names and values.
     """
@@ -220,7 +227,6 @@ class Page:
     warnings: Sequence[str] = ()
     simulated: bool = False
     figure: Spec | None = None
-    summary: int | None = None
     provenance: Sequence[tuple[str, str]] = ()
 
     @property
@@ -228,9 +234,10 @@ class Page:
         """The warnings, those that say the same of several things together."""
         return grouped(self.warnings)
 
-    def is_detail(self, section: Section) -> bool:
-        """Whether a section is printed only where all is asked for."""
-        return self.summary is not None and section not in list(self.sections)[: self.summary]
+    @property
+    def has_details(self) -> bool:
+        """Whether a part is printed only where all is asked for."""
+        return any(section.detail for section in self.sections)
 
 
 def write_page(page: Page, path: Path) -> None:

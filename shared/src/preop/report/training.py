@@ -92,12 +92,11 @@ def training_report(
         kicker=kicker,
         title=title,
         lead=content.lead,
-        sections=sections,
+        sections=[sections[0], *(replace(section, detail=True) for section in sections[1:])],
         verdict=evidence.validation.verdict,
         warnings=content.warnings,
         simulated=simulated,
         figure=figure,
-        summary=1,
         provenance=provenance,
     )
     write_page(page, path)

@@ -10,6 +10,7 @@ from preop.review.app import make_app
 from preop.review.pages import find_pages
 from preop.review.review import Review
 from preop.review.security import is_loopback, new_token
+from preop.wording import counted
 
 
 def serve(review: Review, *, host: str, port: int, tell: Callable[[str], object]) -> None:
@@ -38,7 +39,9 @@ def serve(review: Review, *, host: str, port: int, tell: Callable[[str], object]
     hosts = [f"{_bracketed(name)}:{port}" for name in _names(host)]
     app = make_app(review, pages, hosts=hosts, token=token)
     shown = hosts[0] if host in {"0.0.0.0", "::"} else f"{_bracketed(host)}:{port}"  # noqa: S104
-    tell(f"{len(review.cohort.subjects)} patients of {review.cohort.table.name} ({review.cohort.algorithm.title})")
+    tell(
+        f"{counted(len(review.cohort.subjects), 'patient')} of {review.cohort.table.name} ({review.cohort.algorithm.title})"
+    )
     tell(f"Open http://{shown}/{f'?token={token}' if token else ''}")
     if token:
         tell("Whoever has this address can see and change the review; it is not encrypted on its way.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from preop.errors import InvalidInputError, InvalidOutputError, MissingToolError
 from preop.grandchallenge.algorithm import Algorithm
+from preop.wording import counted
 
 if TYPE_CHECKING:
     from preop.review.records import Records
@@ -95,16 +96,18 @@ def write_tables(table: Path, studies: Sequence[Algorithm], options: Options, wa
     told = []
     if wanted.cohort:
         count = exports.write_approved_cohort(records, wanted.cohort)
-        told.append(f"{count} of {len(records.cohort.subjects)} patients are approved; the cohort is {wanted.cohort}")
+        told.append(
+            f"{count} of {counted(len(records.cohort.subjects), 'patient')} approved; the cohort is {wanted.cohort}"
+        )
     if wanted.agreement:
         count = exports.write_agreement(records, wanted.agreement)
-        told.append(f"{count} pairs of masks compared; the agreement is in {wanted.agreement}")
+        told.append(f"{counted(count, 'pair')} of masks compared; the agreement is in {wanted.agreement}")
     if wanted.readings:
         count = exports.write_readings(records, wanted.readings, _predictions(records, options))
-        told.append(f"{count} readings; they are in {wanted.readings}")
+        told.append(f"{counted(count, 'reading')}, in {wanted.readings}")
     if wanted.history:
         count = exports.write_history(records, wanted.history)
-        told.append(f"{count} changes; the history is in {wanted.history}")
+        told.append(f"{counted(count, 'change')}; the history is in {wanted.history}")
     return told
 
 

@@ -5,6 +5,8 @@ The layout is nnU-Net's own (``nnUNetTrainer.on_train_start`` and ``save_checkpo
     plans.json                          how scans are prepared, how the network is built
     dataset.json                        names of channels and labels
     fold_<n>/checkpoint_final.pth       weights, one folder a fold
+
+Beside the weights of a fold, or in their place, its portable form may lie (``portable_network.py``).
 """
 
 from __future__ import annotations
@@ -104,10 +106,7 @@ def read_model_folder(folder: Path, folds: Sequence[int | str] | None = None) ->
         If a file is missing or damaged, a checkpoint holds anything but weights and settings, or the parts do not
         belong together.
     """
-    if not folder.is_dir():
-        raise InvalidModelError(f"There is no segmentation network at {folder}: name a folder that holds {PLANS_FILE}.")
-    plans = _read_json(folder, PLANS_FILE, ("configurations", "transpose_forward", "transpose_backward"))
-    dataset = _read_json(folder, DATASET_FILE, ("labels",))
+    plans, dataset = read_descriptions(folder)
     names = _folds_of(folder) if folds is None else tuple(str(fold) for fold in folds)
     files = [folder / f"fold_{name}" / CHECKPOINT_FILE for name in names]
     checkpoints = [read_checkpoint(folder, file) for file in files]
@@ -130,6 +129,22 @@ def read_model_folder(folder: Path, folds: Sequence[int | str] | None = None) ->
         checksums={
             str(file.relative_to(folder)): sha256(file) for file in (folder / PLANS_FILE, folder / DATASET_FILE, *files)
         },
+    )
+
+
+def read_descriptions(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read ``plans.json`` and ``dataset.json``.
+
+    Raises
+    ------
+    InvalidModelError
+        If there is no such folder, or one of them is missing or damaged.
+    """
+    if not folder.is_dir():
+        raise InvalidModelError(f"There is no segmentation network at {folder}: name a folder that holds {PLANS_FILE}.")
+    return (
+        _read_json(folder, PLANS_FILE, ("configurations", "transpose_forward", "transpose_backward")),
+        _read_json(folder, DATASET_FILE, ("labels",)),
     )
 
 

@@ -7,7 +7,7 @@ in the last place, in a small part of the time, and on a GPU too.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 
 # The function of nnU-Net that is replaced here; others (on torch, or none) are called as they are.
 SKIMAGE = "resample_data_or_seg_to_shape"
+
+ANISOTROPY = 3
+"""Ratio of spacings from which nnU-Net takes the slices of a scan to be thick (``nnunetv2.configuration``)."""
 
 # Doubles of a slab of slices that are turned at once: 64 MiB.
 _SLAB_VOXELS = 2**23
@@ -48,7 +51,7 @@ def resample_scan(
         return configuration.resampling_fn_data(scan, shape, spacing, new_spacing)
     import torch
 
-    orders, thick = _orders(settings["resampling_fn_data_kwargs"], spacing, new_spacing)
+    orders, thick = orders_of(settings["resampling_fn_data_kwargs"], spacing, new_spacing)
     return torch.stack([_resampled(channel, shape, orders, thick) for channel in scan])
 
 
@@ -70,7 +73,7 @@ def resample_scores(
     settings = configuration.configuration
     if settings["resampling_fn_probabilities"] != SKIMAGE:
         return configuration.resampling_fn_probabilities(scores[None], shape, spacing, new_spacing)[0]
-    orders, thick = _orders(settings["resampling_fn_probabilities_kwargs"], spacing, new_spacing)
+    orders, thick = orders_of(settings["resampling_fn_probabilities_kwargs"], spacing, new_spacing)
     if orders == (1, 1, 1):
         resampled = torch.nn.functional.interpolate(scores[None, None].float(), tuple(shape), mode="trilinear")[0, 0]
     else:
@@ -78,24 +81,37 @@ def resample_scores(
     return resampled.to(scores.dtype).float()
 
 
-def _orders(
-    settings: dict[str, Any], spacing: Sequence[float], new_spacing: Sequence[float]
+def orders_of(
+    settings: Mapping[str, Any], spacing: Sequence[float], new_spacing: Sequence[float]
 ) -> tuple[tuple[int, int, int], int | None]:
-    """Order of the spline along each axis, and the axis of thick slices, if they are kept apart."""
-    from nnunetv2.configuration import ANISO_THRESHOLD
-    from nnunetv2.preprocessing.resampling.default_resampling import determine_do_sep_z_and_axis
+    """Order of the spline along each axis, and the axis of thick slices, if they are kept apart.
 
-    apart, axis = determine_do_sep_z_and_axis(
-        settings.get("force_separate_z", False),
-        np.asarray(spacing),
-        np.asarray(new_spacing),
-        settings.get("separate_z_anisotropy_threshold", ANISO_THRESHOLD),
-    )
+    Parameters
+    ----------
+    settings
+        Of nnU-Net's function: ``order``, ``order_z``, ``force_separate_z``, ``separate_z_anisotropy_threshold``.
+    """
     order = settings.get("order", 3)
-    if not apart:
+    axis = _thick_axis(settings, spacing, new_spacing)
+    if axis is None:
         return (order, order, order), None
     between = settings.get("order_z", 0)
-    return tuple(between if each == axis else order for each in range(3)), int(axis)
+    first, second, third = (between if each == axis else order for each in range(3))
+    return (first, second, third), axis
+
+
+def _thick_axis(settings: Mapping[str, Any], spacing: Sequence[float], new_spacing: Sequence[float]) -> int | None:
+    """Axis of thick slices: of the widest spacing, where one is, and it is asked for or found by the ratio of spacings."""
+    apart = settings.get("force_separate_z", False)
+    threshold = settings.get("separate_z_anisotropy_threshold", ANISOTROPY)
+    if apart is None:
+        thick = [each for each in (spacing, new_spacing) if max(each) / min(each) > threshold]
+    else:
+        thick = [spacing] if apart else []
+    if not thick:
+        return None
+    widest = [axis for axis, size in enumerate(thick[0]) if size == max(thick[0])]
+    return widest[0] if len(widest) == 1 else None
 
 
 def _resampled(volume: Any, shape: Sequence[int], orders: tuple[int, int, int], thick: int | None) -> Any:
@@ -138,11 +154,11 @@ def _along_first(matrix: Any, volume: Any) -> Any:
 def _matrix(old: int, new: int, order: int, device: Any) -> Any:
     import torch
 
-    return torch.from_numpy(_interpolation_matrix(old, new, order)).to(device)
+    return torch.from_numpy(interpolation_matrix(old, new, order)).to(device)
 
 
 @lru_cache(maxsize=16)
-def _interpolation_matrix(old: int, new: int, order: int) -> NDArray[np.float64]:
+def interpolation_matrix(old: int, new: int, order: int) -> NDArray[np.float64]:
     """Matrix (new, old) of the spline of an order between two grids that cover the same length."""
     from scipy import ndimage
 

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from preop.errors import InvalidModelError
 
@@ -58,12 +63,8 @@ def predict_scores(
     from acvl_utils.cropping_and_padding.padding import pad_nd_image
 
     padded, inside = pad_nd_image(scan, list(patch), "constant", {"value": 0}, True, None)
-    tiles = list(_tiles(tuple(padded.shape[1:]), patch, step))
-    flips = [
-        [axis + 2 for axis in axes]
-        for count in range(1, len(mirrored_axes) + 1)
-        for axes in itertools.combinations(mirrored_axes, count)
-    ]
+    tiles = list(tiles_of(tuple(padded.shape[1:]), patch, step))
+    flips = mirrorings(mirrored_axes)
     try:
         scores = _accumulate(network, padded.to(device), patch, heads, tiles, flips, device, done)
     except torch.cuda.OutOfMemoryError:
@@ -74,24 +75,51 @@ def predict_scores(
 
 def count_tiles(shape: Sequence[int], patch: Sequence[int], step: float) -> int:
     """Count the tiles of a scan of ``shape`` (z, y, x)."""
-    padded = [max(size, least) for size, least in zip(shape, _lifted(shape, patch), strict=True)]
-    return sum(1 for _ in _tiles(padded, patch, step))
+    return sum(1 for _ in tiles_of(lifted(shape, patch), patch, step))
 
 
-def _lifted(shape: Sequence[int], patch: Sequence[int]) -> list[int]:
-    """Tile size with one number an axis: a network of slices takes one slice."""
-    return [1] * (len(shape) - len(patch)) + list(patch)
+def lifted(shape: Sequence[int], patch: Sequence[int]) -> list[int]:
+    """Shape of a scan (z, y, x) that is at least as large as a tile; a network of slices takes one slice."""
+    least = [1] * (len(shape) - len(patch)) + list(patch)
+    return [max(size, of_tile) for size, of_tile in zip(shape, least, strict=True)]
 
 
-def _tiles(shape: Sequence[int], patch: Sequence[int], step: float) -> Iterator[Tile]:
-    from nnunetv2.inference.sliding_window_prediction import compute_steps_for_sliding_window
-
+def tiles_of(shape: Sequence[int], patch: Sequence[int], step: float) -> Iterator[Tile]:
+    """Give the tiles of a padded scan of ``shape`` (z, y, x), all channels of each."""
     flat = len(patch) < len(shape)
-    starts = compute_steps_for_sliding_window(tuple(shape[-len(patch) :]), tuple(patch), step)
+    starts = [_starts(size, of_tile, step) for size, of_tile in zip(shape[-len(patch) :], patch, strict=True)]
     places: list[Any] = [range(shape[0]), *starts] if flat else starts
     for corner in itertools.product(*places):
         tile = tuple(slice(at, at + size) for at, size in zip(corner[flat:], patch, strict=True))
         yield (slice(None), corner[0], *tile) if flat else (slice(None), *tile)
+
+
+def _starts(size: int, of_tile: int, step: float) -> list[int]:
+    """Where tiles begin along an axis: evenly, at most ``step`` apart, from the first voxel to the last."""
+    count = math.ceil((size - of_tile) / (of_tile * step)) + 1
+    distance = (size - of_tile) / max(count - 1, 1)
+    return [int(np.round(distance * number)) for number in range(count)]
+
+
+def mirrorings(axes: Sequence[int]) -> list[list[int]]:
+    """Axes of a tile (1, channels, z, y, x) that are turned in each mirroring but the first, which turns none."""
+    return [
+        [axis + 2 for axis in some] for count in range(1, len(axes) + 1) for some in itertools.combinations(axes, count)
+    ]
+
+
+@lru_cache(maxsize=2)
+def weight_of_voxels(patch: tuple[int, ...]) -> NDArray[np.float16]:
+    """Weight of each voxel of a tile: a Gaussian around its centre, of an eighth of its size, 10 at most and never 0."""
+    from scipy import ndimage
+
+    centre = np.zeros(patch)
+    centre[tuple(size // 2 for size in patch)] = 1
+    gaussian = ndimage.gaussian_filter(centre, [size / 8 for size in patch], 0, mode="constant", cval=0)
+    gaussian /= gaussian.max() / 10
+    weight: NDArray[np.float16] = gaussian.astype(np.float16)
+    weight[weight == 0] = weight[weight != 0].min()
+    return weight
 
 
 def _accumulate(
@@ -105,10 +133,9 @@ def _accumulate(
     done: Callable[[], None],
 ) -> Any:
     import torch
-    from nnunetv2.inference.sliding_window_prediction import compute_gaussian
 
     place = scan.device
-    weight = compute_gaussian(tuple(patch), sigma_scale=1 / 8, value_scaling_factor=10, device=place)
+    weight = torch.from_numpy(weight_of_voxels(tuple(patch))).to(place)
     scores = torch.zeros((heads, *scan.shape[1:]), dtype=torch.half, device=place)
     weights = torch.zeros(scan.shape[1:], dtype=torch.half, device=place)
     # The same numbers in float32: a CPU multiplies them several times faster.

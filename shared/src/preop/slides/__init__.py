@@ -1,7 +1,17 @@
 """Slides in micrometres: reading, tissue, tiles, encoders and stored features; studies are not known."""
 
 from preop.slides.converting import convert_slide
-from preop.slides.encoders import Encoder, EncoderInfo, adopt_encoder, new_small_encoder, read_encoder, write_encoder
+from preop.slides.encoders import (
+    Encoder,
+    EncoderInfo,
+    PortableEncoder,
+    adopt_encoder,
+    load_encoder,
+    new_small_encoder,
+    portable_encoder,
+    read_encoder,
+    write_encoder,
+)
 from preop.slides.features import FeatureStore, Regions, TileFeatures, encode_tiles, flat, in_regions
 from preop.slides.levels import Level
 from preop.slides.slide import Slide, Tile, in_micrometres
@@ -14,6 +24,7 @@ __all__ = [
     "EncoderInfo",
     "FeatureStore",
     "Level",
+    "PortableEncoder",
     "Regions",
     "Slide",
     "Tile",
@@ -29,7 +40,9 @@ __all__ = [
     "flat",
     "in_micrometres",
     "in_regions",
+    "load_encoder",
     "new_small_encoder",
+    "portable_encoder",
     "read_encoder",
     "write_encoder",
     "write_slide",

@@ -26,6 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from preop.atomic import write_text
 from preop.errors import InvalidInputError, InvalidModelError, InvalidOutputError
 from preop.folders import sha256
+from preop.portable import PortableNetwork, has_torch, missing_portable, read_portable, runs_portable, to_portable
 from preop.slides.levels import WHITE, Pixels
 from preop.toml import first_validation_error
 from preop.weights import put_into, read_weights
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 INFO_FILE = "encoder.json"
 TIMM_WEIGHTS = "weights.safetensors"
 TORCHSCRIPT_WEIGHTS = "weights.ts"
+PORTABLE_WEIGHTS = "weights.onnx"
+MADE_FROM = "weights_sha256"
+"""What the portable form says of the weights that it was made from."""
 
 # Of ImageNet, with which most encoders were trained.
 USUAL_MEAN = (0.485, 0.456, 0.406)
@@ -168,11 +172,7 @@ class Encoder:
         """
         import torch
 
-        side = self.info.tile_px
-        if tiles.shape[1:] != (side, side, 3):
-            raise InvalidInputError(
-                f"The tiles have the shape {tiles.shape[1:]}; the encoder {self.info.name} expects {side} x {side} pixels of RGB."
-            )
+        check_tiles(self.info, tiles)
         device = next(iter(self.network.parameters()), torch.empty(0)).device
         with torch.inference_mode(), torch.autocast("cuda", torch.float16, enabled=device.type == "cuda"):
             features = self.features(torch.from_numpy(tiles).to(device))
@@ -181,6 +181,34 @@ class Encoder:
     def features(self, tiles: Tensor) -> Tensor:
         """Describe tiles, RGB (n, side, side, 3) of 8 bits, by features (n, f) through which the network can learn."""
         return _pooled(self.network, self.info.pooling, _normalised(self.info, tiles))
+
+
+@dataclass(frozen=True, eq=False)
+class PortableEncoder:
+    """A network that describes tiles, in its portable form."""
+
+    info: EncoderInfo
+    _network: PortableNetwork
+
+    def encode(self, tiles: Pixels) -> NDArray[np.float16]:
+        """Describe tiles, as :meth:`Encoder.encode` does."""
+        check_tiles(self.info, tiles)
+        return in_float16(self._network(np.ascontiguousarray(tiles))[0], self.info.name)
+
+
+def check_tiles(info: EncoderInfo, tiles: Pixels) -> None:
+    """Refuse tiles of another size than an encoder's.
+
+    Raises
+    ------
+    InvalidInputError
+        If they have one.
+    """
+    side = info.tile_px
+    if tiles.shape[1:] != (side, side, 3):
+        raise InvalidInputError(
+            f"The tiles have the shape {tiles.shape[1:]}; the encoder {info.name} expects {side} x {side} pixels of RGB."
+        )
 
 
 def in_float16(features: NDArray[np.floating[Any]], encoder: str) -> NDArray[np.float16]:
@@ -286,12 +314,7 @@ def read_encoder(folder: Path, *, trust_model: bool = False, device: str | None 
     """
     import torch
 
-    try:
-        info = EncoderInfo.model_validate_json((folder / INFO_FILE).read_bytes())
-    except OSError:
-        raise InvalidModelError(f"There is no encoder in {folder}: it holds no {INFO_FILE}.") from None
-    except ValidationError as error:
-        raise InvalidModelError(f"The encoder in {folder} is not right: {first_validation_error(error)}.") from None
+    info = _read_info(folder)
     weights = folder / info.weights_file
     if not weights.is_file():
         raise InvalidModelError(f"The encoder in {folder} is incomplete: {info.weights_file} is missing.")
@@ -308,6 +331,74 @@ def read_encoder(folder: Path, *, trust_model: bool = False, device: str | None 
     encoder = Encoder(info, _read_network(info, weights, chosen))
     _check_features(encoder)
     return encoder
+
+
+def load_encoder(folder: Path, *, trust_model: bool = False) -> Encoder | PortableEncoder:
+    """Read an encoder in the form that runs here: the portable one without a GPU, if the folder holds it; else torch's.
+
+    Parameters and errors are those of :func:`read_encoder`, and that torch may be needed and not installed.
+    """
+    portable = folder / PORTABLE_WEIGHTS
+    if portable.is_file() and runs_portable():
+        info = _read_info(folder)
+        network = read_portable(portable)
+        if network.facts.get(MADE_FROM) != info.sha256:
+            raise InvalidModelError(
+                f"{portable} was not made from the weights that {INFO_FILE} names: write it anew by preop register --portable."
+            )
+        return PortableEncoder(info, network)
+    if not has_torch():
+        _read_info(folder)
+        raise missing_portable(portable)
+    return read_encoder(folder, trust_model=trust_model)
+
+
+def portable_encoder(encoder: Encoder) -> dict[str, bytes]:
+    """Give the portable form of an encoder, as content of a file by its name; none of a TorchScript archive.
+
+    Raises
+    ------
+    InvalidModelError
+        If both forms differ.
+    """
+    import torch
+
+    if encoder.info.kind != "timm":
+        return {}
+    side = encoder.info.tile_px
+    tiles = torch.randint(0, 256, (3, side, side, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    content = to_portable(
+        _described(encoder),
+        {"tiles": tiles},
+        ["features"],
+        free={"tiles": (0,)},
+        facts={MADE_FROM: encoder.info.sha256},
+    )
+    return {PORTABLE_WEIGHTS: content}
+
+
+def _described(encoder: Encoder) -> nn.Module:
+    """Everything between tiles and their features as one network."""
+    from torch import nn
+
+    class Described(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = encoder.network
+
+        def forward(self, tiles: Tensor) -> Tensor:
+            return encoder.features(tiles)
+
+    return Described().eval()
+
+
+def _read_info(folder: Path) -> EncoderInfo:
+    try:
+        return EncoderInfo.model_validate_json((folder / INFO_FILE).read_bytes())
+    except OSError:
+        raise InvalidModelError(f"There is no encoder in {folder}: it holds no {INFO_FILE}.") from None
+    except ValidationError as error:
+        raise InvalidModelError(f"The encoder in {folder} is not right: {first_validation_error(error)}.") from None
 
 
 def _finish(folder: Path, info: EncoderInfo, partial: Path) -> EncoderInfo:

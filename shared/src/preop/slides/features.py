@@ -21,11 +21,12 @@ from preop.atomic import replacing
 from preop.errors import InvalidInputError, InvalidOutputError
 from preop.folders import sha256
 from preop.imaging import Image
-from preop.slides.encoders import Encoder, EncoderInfo, in_float16
+from preop.slides.encoders import Encoder, EncoderInfo, PortableEncoder, in_float16
 from preop.slides.levels import Pixels
 from preop.slides.slide import Slide
 from preop.slides.tiling import Tiling
 from preop.slides.tissue import assessable, check_assessable, find_tissue
+from preop.stored_features import read_arrays
 
 TILES_PER_BATCH = 32
 TILES_PER_PART = 1024
@@ -183,7 +184,9 @@ class FeatureStore:
         return found
 
 
-def encode_tiles(slide: Slide, tiling: Tiling, encoder: Encoder, *, threads: int = 2) -> NDArray[np.float16]:
+def encode_tiles(
+    slide: Slide, tiling: Tiling, encoder: Encoder | PortableEncoder, *, threads: int = 2
+) -> NDArray[np.float16]:
     """Describe the tiles of a slide, (n, f), with no more than a batch of them in memory.
 
     Parameters
@@ -251,16 +254,13 @@ def code_sha256() -> str:
 
 def _read(stored: Path, made_of: dict[str, str], slide: str, info: EncoderInfo) -> TileFeatures | None:
     """Read stored features; None where there are none, or the file is damaged."""
-    from safetensors import SafetensorError, safe_open
-
     if not stored.exists():
         return None
     try:
-        with safe_open(stored, framework="numpy") as file:
-            header = file.metadata() or {}
-            values, rows, columns = (file.get_tensor(name) for name in ("values", "rows", "columns"))
+        arrays, header = read_arrays(stored)
+        values, rows, columns = (arrays[name] for name in ("values", "rows", "columns"))
         tiling = Tiling(float(header["um_per_pixel"]), info.tile_px, rows, columns)
-    except (SafetensorError, OSError, KeyError, ValueError):
+    except (InvalidInputError, KeyError, ValueError):
         return None
     same = all(header.get(name) == value for name, value in made_of.items())
     whole = rows.shape == columns.shape == (len(rows),) and _is_whole(values, (len(rows), info.features))

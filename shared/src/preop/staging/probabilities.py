@@ -17,9 +17,6 @@ from preop.errors import InvalidInputError
 from preop.staging.nodal import Edition, N, categories, category_of_station, nodal_stage
 from preop.staging.stations import Side, Station
 
-SURE_LOGIT = 700.0
-"""Log-odds of a certainty: its complement, 1e-304, is still a number."""
-
 SHARE_TOLERANCE = 1e-6
 
 NEVER_MENTIONED = 0.02
@@ -231,17 +228,11 @@ def _count_on_map(involved: Mapping[Station, float]) -> tuple[float, float, floa
     parts: dict[str, list[float]] = defaultdict(list)
     for station, probability in involved.items():
         parts[station.on_map].append(probability)
-    counts = _pooled_count([1 - _none(probabilities) for probabilities in parts.values()])
-    return counts[0], counts[1], counts[2]
-
-
-def _pooled_count(probabilities: Sequence[float]) -> list[float]:
-    import torch
-
-    from preop.counts import log_probabilities
-
-    logits = torch.logit(torch.tensor([probabilities], dtype=torch.float64)).clamp(-SURE_LOGIT, SURE_LOGIT)
-    return [float(p) for p in log_probabilities(logits, most=2)[0].exp()]
+    none, one, several = 1.0, 0.0, 0.0
+    for probabilities in parts.values():
+        free = _none(probabilities)
+        none, one, several = none * free, one * free + none * (1 - free), several + one * (1 - free)
+    return none, one, several
 
 
 def _meaning(station: Station, primary: Side | None) -> str:

@@ -17,12 +17,14 @@ from preop.study.contract import (
     make_importable,
     page_of,
     plausibility_of,
+    portable_of,
     simulation_of,
     training_of,
 )
 from preop.study.creation import remove_killed_study, remove_study, write_study
 from preop.study.description import Range, read_description
 from preop.study.model_files import MODEL_FILE, files_in
+from preop.study.portable_forms import write_portable_forms
 from preop.study.provenance import (
     DataSource,
     ModelInfo,
@@ -73,6 +75,7 @@ __all__ = [
     "model_provenance",
     "page_of",
     "plausibility_of",
+    "portable_of",
     "put_into_model",
     "read_description",
     "read_model_info",
@@ -85,5 +88,6 @@ __all__ = [
     "training_of",
     "write_case",
     "write_model",
+    "write_portable_forms",
     "write_study",
 ]

@@ -76,6 +76,13 @@ class Page(Protocol):
         """Say and show what was found, as a ``preop.report.case.CasePage``."""
 
 
+class Portable(Protocol):
+    """``portable.py``, which a study without networks of its own lacks: the portable form of those in its models."""
+
+    def portable_files(self, folder: Path, algorithm: Algorithm) -> Mapping[str, bytes]:
+        """Make the portable form of each network of a model folder, which is loaded by torch: content by path in it."""
+
+
 class Plausibility(Protocol):
     """``plausibility.py``, which a study may lack: between what the measures of a structure that it is about lie."""
 
@@ -90,6 +97,7 @@ _PARAMETERS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "training": {"Settings": (), "fit": ("cohort", "model", "report", "settings")},
     "simulation": {"simulate": ("patients", "seed", "output", "progress")},
     "page": {"case_page": ("case", "outputs")},
+    "portable": {"portable_files": ("folder", "algorithm")},
     "plausibility": {"VOLUME": (), "DENSITY": ()},
 }
 _OPTIONS: Mapping[str, Sequence[str]] = {"simulate": ("small",)}
@@ -113,6 +121,11 @@ def simulation_of(algorithm: Algorithm) -> Simulation:
 def page_of(algorithm: Algorithm) -> Page | None:
     """Import the ``page.py`` of a study; None where it has none."""
     return cast("Page", _part(algorithm, "page")) if (algorithm.folder / "page.py").is_file() else None
+
+
+def portable_of(algorithm: Algorithm) -> Portable | None:
+    """Import the ``portable.py`` of a study; None where it has none."""
+    return cast("Portable", _part(algorithm, "portable")) if (algorithm.folder / "portable.py").is_file() else None
 
 
 def plausibility_of(algorithm: Algorithm) -> Plausibility | None:

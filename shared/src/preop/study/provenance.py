@@ -22,6 +22,7 @@ from preop.grandchallenge.values import non_finite_place, read_json, to_json
 from preop.study.description import left_to_default
 from preop.study.model_files import MODEL_FILE, check_files, files_in
 from preop.toml import first_validation_error
+from preop.wording import counted
 
 
 class _Checked(BaseModel):
@@ -220,7 +221,7 @@ def register(folder: Path, algorithm: Algorithm) -> list[str]:
             for files in (info.files, added)
         )
         if before != now:
-            files = f"{len(now)} file{'' if len(now) == 1 else 's'}"
+            files = counted(len(now), "file")
             told.append(f"{network}/ ({what}): {files} listed, {len(before)} before.")
     return told
 

@@ -21,6 +21,8 @@ SUFFICIENT = 2.0**-11
 """Share of what the slope promises that a step has to gain (Armijo 1966, Pacific J Math 16:1)."""
 ROUNDING = 16 * np.finfo(np.float64).eps
 MAX_STEPS = 1000
+MAX_HALVINGS = 60
+"""Of a step: 2^-60 of it is below what double precision keeps."""
 
 
 class Classifier(StrEnum):
@@ -117,7 +119,7 @@ def fit_logistic(values: NDArray[np.float64], outcome: NDArray[np.bool_], invers
         step = np.linalg.solve(hessian, -gradient)
         slope, length = float(gradient @ step), 1.0
         along, before = design @ step, loss
-        while True:
+        for _ in range(MAX_HALVINGS):
             trial, margins = coefficients + length * step, sign * (linear + length * along)
             loss = float(np.logaddexp(0, -margins).mean() + penalty @ trial**2 / 2)
             # Where rounding hides what is gained, the solution is reached.

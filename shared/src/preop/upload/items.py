@@ -39,7 +39,7 @@ class Item:
 
 
 def planned(cohort: Cohort) -> dict[str, dict[str, int]]:
-    """Say what would be sent of each patient: the size in bytes of each image, 0 of a value, by the platform's slugs.
+    """Say what would be sent of each patient: the size in bytes of each file, 0 of a value, by the platform's slugs.
 
     Raises
     ------
@@ -50,7 +50,8 @@ def planned(cohort: Cohort) -> dict[str, dict[str, int]]:
     for patient in cohort.patients:
         _check_name(patient)
         case = patient.case
-        sizes = {slug: _size(path) for slug, path in case.image_paths.items()} | dict.fromkeys(case.values, 0)
+        files = {**case.image_paths, **case.feature_files}
+        sizes = {slug: _size(path) for slug, path in files.items()} | dict.fromkeys(case.values, 0)
         plan[patient.name] = {case.algorithm.platform_slug(slug): size for slug, size in sizes.items()}
     return plan
 

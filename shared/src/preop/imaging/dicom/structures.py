@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from preop.errors import InvalidInputError
 from preop.imaging.dicom.files import read_object
 from preop.imaging.images import Geometry, Voxels
+from preop.wording import counted
 
 OFF_SLICE_VOXELS = 0.3
 """A contour further from every slice of the scan was drawn on another one."""
@@ -153,5 +154,5 @@ def _notes(name: str, places: list[int], outside: int) -> tuple[str, ...]:
             f"{name} has no contour on {empty} of the {places[-1] - places[0] + 1} slices that it spans; they were left empty."
         )
     if outside:
-        notes.append(f"{outside} {'contour' if outside == 1 else 'contours'} of {name} lie outside the scan.")
+        notes.append(f"{counted(outside, 'contour')} of {name} {'lies' if outside == 1 else 'lie'} outside the scan.")
     return tuple(notes)

@@ -10,7 +10,7 @@ from typing import Any
 from preop.errors import InvalidInputError
 from preop.report.blocks import capital, interval_figure, number
 from preop.report.charts import Spec
-from preop.report.checklists import STARD, TRIPOD_AI, Item
+from preop.report.checklists import STARD, STARD_AI, TRIPOD_AI, Item
 from preop.report.evaluation.charts import GROUPS, charts_of, estimate, words
 from preop.report.evaluation.tables import comparisons_tables, figures_table, groups_tables, unknown_figures
 from preop.report.sections import (
@@ -30,6 +30,7 @@ from preop.report.sections import (
     Table,
     write_page,
 )
+from preop.wording import counted
 
 Json = Mapping[str, Any]
 
@@ -122,6 +123,8 @@ _SECTIONS = {
     "cases": "Cases",
     "method": "How to read this",
 }
+_SUMMARY = ("results", "patients", "figures", "comparisons", "groups", "charts")
+"""What is printed unless all is asked for."""
 
 
 def evaluation_page(
@@ -188,9 +191,13 @@ def evaluation_page(
         ],
     }
     titles = _SECTIONS | ({"results": "Results on training patients"} if on_training else {})
-    sections = [Section(titles[name], blocks, name=name) for name, blocks in content.items() if blocks]
+    sections = [
+        Section(titles[name], blocks, name=name, detail=name not in _SUMMARY)
+        for name, blocks in content.items()
+        if blocks
+    ]
     if cases is not None:
-        sections.insert(1, Section("Case by case", [cases]))
+        sections.insert(1, Section("Case by case", [cases], detail=True))
     page = Page(
         kicker=f"Evaluation of {task['study']}",
         title=task["title"],
@@ -215,7 +222,7 @@ def _illustrations(
     return Page(
         kicker=f"Examples of {task['study']}",
         title=task["title"],
-        lead=f"{len(results)} cases. {CHOSEN}",
+        lead=f"{counted(len(results), 'case')}. {CHOSEN}",
         warnings=_unscored(aggregates["cases"]),
         simulated=task["simulated"],
         sections=[
@@ -227,19 +234,19 @@ def _illustrations(
 
 
 def _summary(task: Json, results: Sequence[Json], aggregates: Json) -> str:
-    many = f"{len(results)} cases" if len(results) > 1 else "1 case"
+    many = counted(len(results), "case")
     if "patients" in aggregates:
-        many += f" of {aggregates['patients']} patients"
+        many += f" of {counted(aggregates['patients'], 'patient')}"
     if task["kind"] == "binary":
-        counted = Counter(result["reference"] for result in results)
-        return f"{many}, {counted[1]} with {words(task['reference_column'])} and {counted[0]} without."
+        events = Counter(result["reference"] for result in results)
+        return f"{many}, {events[1]} with {words(task['reference_column'])} and {events[0]} without."
     if task["kind"] == "ordinal":
         stages = Counter(result["reference"] for result in results)
         return f"{many}: {', '.join(f'{count} {stage}' for stage, count in sorted(stages.items()))}."
     if "events" in aggregates and task["kind"] == "survival":
         return f"{many}, {aggregates['events']} with the event."
     if "lesions" in aggregates:
-        return f"{many} with {aggregates['lesions']} lesions."
+        return f"{many} with {counted(aggregates['lesions'], 'lesion')}."
     return f"{many}."
 
 
@@ -249,7 +256,7 @@ def _unscored(cases: Json) -> list[str]:
         return []
     has, is_ = ("has", "is") if unscored == 1 else ("have", "are")
     return [
-        f"{unscored} of {cases['all']} cases {has} no valid prediction and {is_} scored as the worst that could have been "
+        f"{unscored} of {counted(cases['all'], 'case')} {has} no valid prediction and {is_} scored as the worst that could have been "
         "predicted."
     ]
 
@@ -400,7 +407,7 @@ def _shown(task: Json, result: Json) -> str:
     if kind == "shares":
         return ", ".join(f"{name} {share:.0%}".replace("%", " %") for name, share in result["scored_as"].items())
     if kind == "detection":
-        return f"{len(output)} marks, {result['false_marks']} false"
+        return f"{counted(len(output), 'mark')}, {result['false_marks']} false"
     if kind == "instances":
         return f"{len(output)} listed"
     return str(output)
@@ -437,18 +444,23 @@ def _is_valid(result: Json) -> bool:
 
 def _checklists(there: set[str]) -> Section:
     blocks: list[Block] = [
-        "Which item this page answers, at least in part, and where. The others are for the paper and the description of the "
-        "cohort. STARD-AI (Sounderajah 2025) extends the items of STARD 2015 by such on the algorithm, its version and the data "
-        "it learned from, which its model card answers."
+        "Where this page answers an item, at least in part. All others are for the authors to write, in the paper and the "
+        "description of the cohort. STARD-AI consists of the items of STARD 2015 and of those that it changes or adds, which "
+        "stand here by their subject."
     ]
-    columns = [Column("Item", "name"), Column("What it asks for"), Column("Where")]
-    for name, items in {"TRIPOD+AI (Collins 2024)": TRIPOD_AI, "STARD (Bossuyt 2015)": STARD}.items():
+    columns = [Column("Item", "name"), Column("What it asks for"), Column("Where on this page")]
+    guidelines = {
+        "TRIPOD+AI (Collins 2024)": TRIPOD_AI,
+        "STARD (Bossuyt 2015)": STARD,
+        "STARD-AI (Sounderajah 2025), beyond STARD": STARD_AI,
+    }
+    for name, items in guidelines.items():
         blocks += [Heading(name), Table(columns, [_item_row(item, there) for item in items])]
-    return Section("Reporting checklists", blocks, name="checklists")
+    return Section("Reporting checklists", blocks, name="checklists", detail=True)
 
 
 def _item_row(item: Item, there: set[str]) -> Row:
     links = [(place, _SECTIONS[place]) for place in item.in_evaluation if place in there]
     if not links:
-        return Row([item.number, item.words, "not answered here"], "open")
-    return Row([item.number, item.words, Cell("", links=links)])
+        return Row([item.name, item.words, "to be written by the authors"], "open")
+    return Row([item.name, item.words, Cell("", links=links)])

@@ -9,6 +9,7 @@ from preop.evidence.wording import minus
 from preop.report.blocks import capital, cell, p_value_cell
 from preop.report.evaluation.charts import estimate, words
 from preop.report.sections import DASH, Block, Column, Heading, Note, Row, Table
+from preop.wording import counted
 
 Json = Mapping[str, Any]
 
@@ -94,7 +95,7 @@ def comparisons_tables(aggregates: Json) -> list[Block]:
     """The algorithm beside each reader, clinical stage or other algorithm, on the same cases."""
     blocks: list[Block] = []
     for comparison in aggregates.get("comparisons", {}).values():
-        blocks.append(Heading(f"Beside {comparison['name']} ({comparison['cases']} cases)"))
+        blocks.append(Heading(f"Beside {comparison['name']} ({counted(comparison['cases'], 'case')})"))
         headings = ("Algorithm", capital(comparison["name"]), "Difference", "p")
         columns = [Column("Figure", "name"), *(Column(name, "value") for name in headings)]
         rows = [Row([name, *cells]) for name, cells in _compared(comparison)]

@@ -37,6 +37,7 @@ from preop.report.charts import (
 )
 from preop.report.sections import DASH, Block, Cell, Column, Figure, Figures, Mark, Row, Section, Table
 from preop.statistics import difference_in_words
+from preop.wording import counted
 
 
 def content(study: BagEvidence, source: str) -> Content:
@@ -56,9 +57,9 @@ def _lead(study: BagEvidence) -> str:
     instances = sum(len(patient.instances) for patient in study.patients)
     unknown = f", {study.excluded} of unknown status" if study.excluded else ""
     return (
-        f"{len(study.patients)} patients{from_centres(patient.centre for patient in study.patients)}: "
+        f"{counted(len(study.patients), 'patient')}{from_centres(patient.centre for patient in study.patients)}: "
         f"{study.by_model.events} with {study.positive_name}, {study.by_model.cases - study.by_model.events} "
-        f"without{unknown}; {instances} {study.instance_name}s. {UNSEEN}"
+        f"without{unknown}; {counted(instances, study.instance_name)}. {UNSEEN}"
     )
 
 
@@ -86,7 +87,7 @@ def _warnings(study: BagEvidence) -> list[str]:
 
 
 def _patients(patients: int, which: str = "") -> str:
-    return f"1 patient{which} is" if patients == 1 else f"{patients} patients{which} are"
+    return f"{counted(patients, 'patient')}{which} {'is' if patients == 1 else 'are'}"
 
 
 def _about_patients(study: BagEvidence) -> list[Block]:
@@ -195,7 +196,7 @@ def _about_instances(study: BagEvidence) -> list[Block]:
     if difference:
         note += f" Mean difference of a patient's AUCs: {difference_in_words(difference)}."
     return [
-        f"Within {len(study.ranked)} patients with {study.positive_name} of whom each {study.instance_name} is known.",
+        f"Within {counted(len(study.ranked), 'patient')} with {study.positive_name} of whom each {study.instance_name} is known.",
         Table(columns, [_ranking_row(study.model, model), _ranking_row(study.rule.instance_score_name, rule)], note),
         *charts(*_ranking_charts(study, model, rule)),
     ]

@@ -23,6 +23,7 @@ from preop.report.blocks import (
 from preop.report.charts import ScoredCase, Spec, forest_chart, roc_comparison_chart, score_chart
 from preop.report.sections import DASH, Block, Cell, Column, Row, Section, Table
 from preop.statistics import difference_in_words
+from preop.wording import counted
 
 
 def content(study: ModelsEvidence, source: str) -> Content:
@@ -41,7 +42,7 @@ def content(study: ModelsEvidence, source: str) -> Content:
 def _lead(study: ModelsEvidence) -> str:
     patients, events = len(study.patients), study.predictions[study.final.name].events
     return (
-        f"{patients} patients{from_centres(patient.centre for patient in study.patients)}: {events} with "
+        f"{counted(patients, 'patient')}{from_centres(patient.centre for patient in study.patients)}: {events} with "
         f"{study.positive_name}, {patients - events} without. {UNSEEN}"
     )
 

@@ -28,6 +28,7 @@ from preop.report.charts import (
     score_chart,
 )
 from preop.report.sections import DASH, Block, Column, Figures, Row, Section, Table
+from preop.wording import counted
 
 # Errors of shares differ in the third place.
 _FORM = ".3f"
@@ -53,8 +54,8 @@ def _lead(study: SharesEvidence) -> str:
     predictions = study.patients_by(study.final)
     unknown = len(study.patients) - predictions.cases
     return (
-        f"{len(study.patients)} patients with {study.lesions} metastases, of {len(study.reported)} of which the shares were "
-        f"reported; {predictions.events} patients non-desmoplastic, {predictions.cases - predictions.events} desmoplastic"
+        f"{counted(len(study.patients), 'patient')} with {counted(study.lesions, 'metastasis', 'metastases')}, of "
+        f"{len(study.reported)} of which the shares were reported; {counted(predictions.events, 'patient')} non-desmoplastic, {predictions.cases - predictions.events} desmoplastic"
         f"{f', {unknown} of unknown pattern' if unknown else ''}. {UNSEEN}"
     )
 

@@ -24,6 +24,7 @@ from preop.report.charts import decision_chart, forest_chart, roc_band_chart, sh
 from preop.report.checklists import CLEAR, TRIPOD_AI, Item, Topic
 from preop.report.sections import DASH, Block, Cell, Column, Heading, Mark, Note, Row, Section, Table
 from preop.statistics import CohortRow, difference_in_words, p_value_in_words
+from preop.wording import counted
 
 _MAX_FEATURES = 10
 _MAX_VARIABLES = 25
@@ -71,10 +72,10 @@ def content(study: SplitsEvidence, source: str) -> Content:
 def _lead(study: SplitsEvidence) -> str:
     patients = study.patients
     people, rows, events = len(set(patients.patient)), len(patients.outcome), sum(patients.outcome)
-    of_rows = "" if people == rows else f" ({rows} rows)"
+    of_rows = "" if people == rows else f" ({counted(rows, 'row')})"
     return (
-        f"{people} patients{of_rows}{from_centres(patients.centre)}, {events} with {study.outcome} and {rows - events} "
-        f"without. {len(study.models)} models, each fitted and tested {study.splits.repeats} times."
+        f"{counted(people, 'patient')}{of_rows}{from_centres(patients.centre)}, {events} with {study.outcome} and {rows - events} "
+        f"without. {counted(len(study.models), 'model')}, each fitted and tested {counted(study.splits.repeats, 'time')}."
     )
 
 
@@ -267,7 +268,7 @@ def _variables(study: SplitsEvidence) -> list[Block]:
     found = study.univariable
     significant = sum(row.adjusted_p_value < 0.05 for row in found)
     sentence = (
-        f"{len(found)} variables vary in these patients; {significant} {'differs' if significant == 1 else 'differ'} by "
+        f"{counted(len(found), 'variable')} {'varies' if len(found) == 1 else 'vary'} in these patients; {significant} {'differs' if significant == 1 else 'differ'} by "
         "outcome at a false discovery rate of 5 %."
     )
     if len(found) > _MAX_VARIABLES:
@@ -307,7 +308,7 @@ def _regression(name: str, regression: Regression) -> list[Block]:
     correction = "; Firth's correction." if regression.firth else "."
     return [
         Heading(f"Multivariable: {name}"),
-        f"{regression.cases} patients with all of these, {regression.events} with the outcome{correction}",
+        f"{counted(regression.cases, 'patient')} with all of these, {regression.events} with the outcome{correction}",
         Table(
             [Column("Variable", "name"), Column("Odds ratio for one unit", "value"), Column("p", "number")],
             [Row([row.name, _odds(row.odds_ratio), p_value_cell(row.p_value)]) for row in regression.variables],
@@ -322,8 +323,8 @@ def _stability(study: SplitsEvidence) -> list[Block]:
     limit = study.settings["minimum_icc"]
     unstable = sorted((value, name) for name, value in measured.items() if value < limit)
     blocks: list[Block] = [
-        f"{len(measured)} features were measured again on perturbed regions or images; {len(unstable)} of them have an "
-        f"intraclass correlation below {limit:g} and are left out wherever that is so in the training patients."
+        f"Measured again on perturbed regions or images: {counted(len(measured), 'feature')}. An intraclass correlation below "
+        f"{limit:g}: {len(unstable)}, left out wherever that is so in the training patients."
     ]
     if unstable:
         columns = [Column("Least stable features", "name"), Column("Intraclass correlation, ICC(2,1)", "number")]
@@ -465,8 +466,8 @@ def _checklists(answered: Sequence[Topic]) -> Section:
 def _item_row(item: Item, answered: Sequence[Topic]) -> Row:
     there = [(topic.value, _TITLES[topic]) for topic in item.topics if topic in answered]
     if not there:
-        return Row([item.number, item.words, "not answered here"], "open")
-    return Row([item.number, item.words, Cell("", links=there)])
+        return Row([item.name, item.words, "not answered here"], "open")
+    return Row([item.name, item.words, Cell("", links=there)])
 
 
 def _odds(odds: Interval) -> str:

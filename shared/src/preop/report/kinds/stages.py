@@ -21,6 +21,7 @@ from preop.report.charts import Spec, confusion_chart, forest_chart, roc_chart, 
 from preop.report.sections import DASH, Block, Column, Figure, Figures, Row, Section, Table
 from preop.staging import N
 from preop.statistics import Estimate
+from preop.wording import counted
 
 _CUTS = {"N0 | N1 to N3": N.N1, "N0, N1 | N2, N3": N.N2}
 
@@ -42,7 +43,7 @@ def _lead(study: StageEvidence) -> str:
     counts = {name: sum(row.values()) for name, row in study.agreement(study.algorithm).as_dict().items()}
     stages = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
     return (
-        f"{len(study.patients)} patients{from_centres(patient.centre for patient in study.patients)}, by pathology {stages}. "
+        f"{counted(len(study.patients), 'patient')}{from_centres(patient.centre for patient in study.patients)}, by pathology {stages}. "
         "Each was staged by a model that had not seen the patient."
     )
 
@@ -142,7 +143,7 @@ def _nodes(study: StageEvidence) -> list[Block]:
     nodes = study.by_node
     if study.node_auc is not None and nodes is not None:
         blocks.append(
-            f"{nodes.cases} nodes whose malignancy is known, {nodes.events} of them malignant: AUC {study.node_auc:.2f} by "
+            f"{counted(nodes.cases, 'node')} whose malignancy is known, {nodes.events} of them malignant: AUC {study.node_auc:.2f} by "
             "models that had not seen the patient."
         )
         blocks += charts(
