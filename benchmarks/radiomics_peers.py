@@ -47,7 +47,7 @@ def pictologics() -> Compute:
     from pictologics import RadiomicsPipeline  # type: ignore[import-not-found]
 
     def configuration(*before: dict[str, Any], discretise: dict[str, Any], families: list[str]) -> list[dict[str, Any]]:
-        resample = {"new_spacing": (1.0, 1.0, 1.0), "interpolation": "linear"}
+        resample: dict[str, Any] = {"new_spacing": (1.0, 1.0, 1.0), "interpolation": "linear"}
         resample |= {"mask_interpolation": "linear", "round_intensities": True}
         extract: dict[str, Any] = {"families": families}
         if "morphology" in families:

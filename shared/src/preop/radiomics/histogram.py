@@ -23,7 +23,7 @@ def intensity_histogram(grey_levels: GreyLevels) -> dict[str, float]:
     counts = grey_levels.counts
     used = counts > 0
     share = counts[used] / counts.sum()
-    common = moments_and_quantiles(np.flatnonzero(used) + 1.0, counts[used].astype(np.float64))
+    common = moments_and_quantiles((np.flatnonzero(used) + 1).astype(np.float64), counts[used].astype(np.float64))
     return {f"ih_{name}": value for name, value in common.items()} | {
         "ih_mode": _mode(counts, common["mean"]),
         "ih_entropy": float(-(share * np.log2(share)).sum()) + 0.0,

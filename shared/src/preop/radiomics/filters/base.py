@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterator, Sequence
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,8 +59,8 @@ class BaseFilter(BaseModel, ABC):
 
     @classmethod
     def together(
-        cls, filters: Sequence[Self], image: Image, box: Box, rows: Rows | None = None
-    ) -> Iterator[tuple[Self, Voxels]]:
+        cls, filters: Sequence[BaseFilter], image: Image, box: Box, rows: Rows | None = None
+    ) -> Iterator[tuple[BaseFilter, Voxels]]:
         """Compute what ``within`` does for filters that begin alike, one response after the other."""
         for each in filters:
             yield each, each.within(image, box, rows)

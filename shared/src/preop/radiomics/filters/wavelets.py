@@ -58,14 +58,14 @@ class SeparableWavelet(BaseFilter):
 
     @classmethod
     def together(
-        cls, filters: Sequence[Self], image: Image, box: Box, rows: Rows | None = None
-    ) -> Iterator[tuple[Self, Voxels]]:
-        """Compute what ``within`` does for filters that begin alike, and passes that they share only once."""
-        first, *others = filters
+        cls, filters: Sequence[BaseFilter], image: Image, box: Box, rows: Rows | None = None
+    ) -> Iterator[tuple[BaseFilter, Voxels]]:
+        """Compute what ``within`` does for wavelets that begin alike, and passes that they share only once."""
+        first, *others = [each for each in filters if isinstance(each, cls)]
         if not others:
             yield first, first.within(image, box, rows)
             return
-        orientations = [each.orientation for each in filters]
+        orientations = [each.orientation for each in (first, *others)]
         for number, response in responses(image.voxels, orientations, first.axes, first.boundary, box, rows):
             yield filters[number], response
 
