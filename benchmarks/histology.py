@@ -30,7 +30,7 @@ from primary_growth_pattern.findings import INPUT_UM, MAP_UM, RealTissueFigure
 from primary_growth_pattern.limits import LYMPHOCYTES, MIN_REAL, TUMOUR
 from primary_growth_pattern.networks import Networks
 from primary_growth_pattern.stain import density
-from primary_growth_pattern.tissue import load_networks, measure, note_figures, readable
+from primary_growth_pattern.tissue import load_torch_networks, measure, note_figures, readable
 
 NETWORKS = Path(__file__).parents[1] / "algorithms" / "primary_growth_pattern" / "model" / "networks"
 REGION = Path("slides") / "cmu_1_small_region.svs"
@@ -305,7 +305,7 @@ def main() -> None:
     parser.add_argument("--networks", type=Path, default=NETWORKS)
     parser.add_argument("--note", action="store_true", help="write the figures down beside the networks")
     arguments = parser.parse_args()
-    figures = compare(arguments.data, load_networks(arguments.networks))
+    figures = compare(arguments.data, load_torch_networks(arguments.networks))
     if arguments.note:
         note_figures(arguments.networks, real_tissue=figures)
 

@@ -56,7 +56,7 @@ from primary_growth_pattern.simulation.card_truth import CardTruth
 from primary_growth_pattern.simulation.disease import draw_biology
 from primary_growth_pattern.simulation.looks import PIXEL_UM
 from primary_growth_pattern.simulation.scan import strips
-from primary_growth_pattern.tissue import load_networks, measure, note_figures, readable
+from primary_growth_pattern.tissue import load_torch_networks, measure, note_figures, readable
 from primary_growth_pattern.tumour_bed import find_bed
 
 UNSEEN_CENTRE = "D"
@@ -91,7 +91,7 @@ def main() -> None:
     if arguments.what == "weights":
         compare_weights()
         return
-    networks = load_networks(arguments.networks)
+    networks = load_torch_networks(arguments.networks)
     if arguments.what == "speed":
         time_one(arguments.folder, networks)
         return

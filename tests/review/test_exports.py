@@ -185,6 +185,6 @@ def test_the_command_tells_what_it_wrote(records: Records, cohort: Path, tmp_pat
     told = write_tables(
         cohort, STUDIES, Options(), Tables(cohort=tmp_path / "approved.csv", history=tmp_path / "history.csv")
     )
-    assert told[0].startswith("1 of 3 patients are approved")
-    assert told[1].startswith("1 changes")
+    assert told[0].startswith("1 of 3 patients approved")
+    assert told[1].startswith("1 change;")
     assert rows_of(tmp_path / "history.csv")[0]["what"] == "to do → approved"

@@ -20,7 +20,7 @@ from benchmarks.histology import (
     share_called_tumour,
 )
 from primary_growth_pattern.definitions import TissueLabel
-from primary_growth_pattern.tissue import load_networks
+from primary_growth_pattern.tissue import load_torch_networks
 from tests.conftest import ROOT
 
 NETWORKS = ROOT / "algorithms" / "primary_growth_pattern" / "model" / "networks"
@@ -67,7 +67,7 @@ def test_fields_are_read_at_the_resolution_that_they_have(tmp_path: Path) -> Non
     PillowImage.fromarray(pixels).save(tmp_path / "train_1.jpg")
     PillowImage.fromarray(mask).save(tmp_path / "train_1_anno.png")
     (tmp_path / "Grade.csv").write_text("name,patient ID, grade (GlaS), other\ntrain_1,2, malignant, moderately\n")
-    (field,) = gland_fields(tmp_path, load_networks(NETWORKS))
+    (field,) = gland_fields(tmp_path, load_torch_networks(NETWORKS))
     assert field.malignant
     assert field.glands.shape == field.labels.shape == (40, 59)  # whole squares of 8 micrometres
     assert field.glands[:, :29].all()
@@ -77,7 +77,7 @@ def test_fields_are_read_at_the_resolution_that_they_have(tmp_path: Path) -> Non
 def test_a_nucleus_has_the_class_of_its_second_row(tmp_path: Path) -> None:
     PillowImage.fromarray(np.full((500, 500, 3), 150, np.uint8)).save(tmp_path / "img1.jpg")
     (tmp_path / "nuclei.csv").write_text("image,x,y,class\nimg1,100,40,any\nimg1,100,40,epithelial\nimg1,10,20,any\n")
-    (field,) = nuclei_fields(tmp_path, load_networks(NETWORKS))
+    (field,) = nuclei_fields(tmp_path, load_torch_networks(NETWORKS))
     assert field.classes.tolist() == ["epithelial", "any"]
     assert field.points_um == pytest.approx(np.array([[22, 55], [11, 5.5]]))
 
@@ -92,6 +92,6 @@ def test_the_shipped_networks_do_on_real_tissue_as_it_stands_beside_them(data: P
         for each in (path, path.with_name(f"{path.stem}_anno.png")):
             (tmp_path / each.name).symlink_to(each)
     (tmp_path / "Grade.csv").symlink_to(glas / "Grade.csv")
-    networks = load_networks(NETWORKS)
+    networks = load_torch_networks(NETWORKS)
     fields = [field for field in gland_fields(tmp_path, networks) if field.malignant]
     assert dice(fields) == pytest.approx(networks.info.real_tissue["tumour"].value, abs=0.15)
