@@ -10,7 +10,7 @@ from preop.cohort.overlap import TRAINING_IMAGES_FILE, find_overlap
 from preop.folders import Contents
 from preop.study import make_importable, read_model_info, simulation_of
 
-NOT_DRAWN_YET = ("bladder_lymph_nodes", "lung_nodal_stage", "primary_growth_pattern")
+NOT_DRAWN_YET = ("bladder_lymph_nodes", "lung_nodal_stage")
 
 
 @pytest.mark.parametrize(
