@@ -54,7 +54,7 @@ def test_a_record_is_verified_and_tells_what_is_not_as_it_was(
     verify(validated, {"algorithm": asked.algorithm, "engine": "process"})
     out = capsys.readouterr().out
     assert re.search(r"All \d+ figures are those of the record\.", out)
-    assert "The predictions of the 3 patients are the same to the last digit." in out
+    assert "The predictions of 3 patients are the same to the last digit." in out
 
     with pytest.raises(InvalidOutputError, match="whose predictions would be taken for those of now"):
         verify(validated, {"algorithm": asked.algorithm, "engine": "process", "output": asked.output})
