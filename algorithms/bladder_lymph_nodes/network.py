@@ -35,8 +35,8 @@ class CubeEncoder(nn.Module):
         margin = (cubes.shape[-1] - self.cube_mm) // 2
         middle = slice(margin, margin + self.cube_mm)
         density, place = cubes[:, :, middle, middle, middle].unbind(1)
-        density, own = density / 127.5 - 1, (place == OWN).float()
-        channels = torch.stack([density * own, density * (1 - own), own, place == NEIGHBOUR], dim=1)
+        density, own, neighbour = density / 127.5 - 1, (place == OWN).float(), (place == NEIGHBOUR).float()
+        channels = torch.stack([density * own, density * (1 - own), own, neighbour], dim=1)
         body = self.body(channels.to(memory_format=torch.channels_last_3d))
         return torch.cat([body, scaled(measures)], dim=1)
 
