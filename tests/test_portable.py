@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from preop import portable
-from preop.errors import InvalidModelError
+from preop.cli import repository
+from preop.cohort import Cohort
+from preop.errors import InvalidModelError, MissingToolError
 from preop.portable import TOLERANCE, check_agreement, read_portable, to_portable
+from preop.study import DataSource
+from preop.study.contract import training_of
 
 WEIGHTS = np.arange(4, dtype=np.float32)
 
@@ -147,3 +152,19 @@ def test_threads_are_what_the_environment_says(monkeypatch: pytest.MonkeyPatch) 
     assert portable._usable_threads() == 3
     monkeypatch.setenv("OMP_NUM_THREADS", "many")
     assert portable._usable_threads() >= 1
+
+
+@pytest.mark.parametrize("study", ["bladder_lymph_nodes", "liver_growth_pattern", "primary_growth_pattern"])
+def test_a_training_tells_that_it_could_not_write_the_portable_form_before_it_measures(
+    study: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    algorithm = repository.find_algorithm(study)
+    training = training_of(algorithm)
+    there = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: None if name == "onnxscript" else there(name, *rest)
+    )
+    nobody = Cohort(tmp_path / "cohort.csv", algorithm, DataSource(description="nobody"), ())
+    with pytest.raises(MissingToolError, match=r"needs onnxscript.*requirements/install\.sh development"):
+        training.fit(nobody, tmp_path / "model", tmp_path / "report", training.Settings())
+    assert not list(tmp_path.iterdir())

@@ -30,6 +30,7 @@ from preop.likeness import LIKENESS, references_file
 from preop.mil import Augmentation, Bag, HeldOut, cross_validate, portable_ensemble
 from preop.mil import Settings as MilSettings
 from preop.mil import fit as fit_ensemble
+from preop.portable import check_writing
 from preop.report import write_report
 from preop.statistics import auc, oracle_auc, youden_threshold
 from preop.study import Range, TrainingData, model_info, write_model
@@ -99,6 +100,7 @@ class Prepared:
 
 def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> ValidationFigures:
     """Train and validate on a cohort, as :meth:`preop.study.Training.fit` says."""
+    check_writing()
     open_resumable_run(report, {"settings": settings.model_dump_json()})
     work = report / "work"
     prepared, measured, folders = prepare(cohort, settings.network, work / "patients")

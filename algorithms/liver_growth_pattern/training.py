@@ -27,6 +27,7 @@ from preop.folders import open_resumable_run
 from preop.grandchallenge.values import read_json, to_json
 from preop.likeness import LIKENESS, references_file
 from preop.mil import stratified_folds
+from preop.portable import check_writing
 from preop.progress import progress_bar
 from preop.report import write_report
 from preop.staging import REPORTS, Pattern, Shares
@@ -81,6 +82,7 @@ class Prepared:
 
 def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> ValidationFigures:
     """Train and validate on a cohort, as :meth:`preop.study.Training.fit` says."""
+    check_writing()
     open_resumable_run(report, {"settings": settings.model_dump_json()})
     work = report / "work"
     prepared, folders = prepare(cohort, work / "patients")

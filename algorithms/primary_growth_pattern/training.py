@@ -31,6 +31,7 @@ from preop.likeness import known, references_file
 from preop.mil import Bag, HeldOut, cross_validate
 from preop.mil import Settings as MilSettings
 from preop.mil import fit as fit_ensemble
+from preop.portable import check_writing
 from preop.report import write_report
 from preop.slides import Encoder, FeatureStore, TileFeatures, read_encoder
 from preop.statistics import oracle_auc, youden_threshold
@@ -120,6 +121,7 @@ class Prepared:
 
 def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> ValidationFigures:
     """Train and validate on a cohort, as :meth:`preop.study.Training.fit` says."""
+    check_writing()
     parts = settings.networks or cohort.algorithm.folder / "model"
     open_resumable_run(report, {"settings": settings.model_dump_json()})
     work = report / "work"

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from preop.errors import InvalidModelError, MissingToolError
+from preop.errors import InvalidModelError, need_package
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -134,6 +134,17 @@ def read_portable(path: Path, *, threads: int | None = None) -> PortableNetwork:
     return PortableNetwork(path, facts, session)
 
 
+def check_writing() -> None:
+    """Tell what is missing for :func:`to_portable`: asked before a training, which ends with it.
+
+    Raises
+    ------
+    MissingToolError
+        If onnxscript is not installed, by which torch writes ONNX, and which brings onnx.
+    """
+    need_package("onnxscript", "The portable form of a network", "development")
+
+
 def to_portable(
     network: nn.Module,
     inputs: Mapping[str, Tensor],
@@ -162,18 +173,13 @@ def to_portable(
     InvalidModelError
         If both forms differ by more than ``TOLERANCE``.
     MissingToolError
-        If onnxscript is not installed, by which torch writes ONNX.
+        As :func:`check_writing`.
     """
     import torch
 
-    try:
-        import onnx
-        import onnxscript  # noqa: F401 - torch asks for it while it exports
-    except ImportError as error:
-        raise MissingToolError(
-            f"Writing a network in its portable form needs the packages of the lock development, and {error.name} is missing: "
-            "requirements/install.sh development."
-        ) from error
+    check_writing()
+    import onnx
+
     # Inputs that share the name of an axis share its length: all free axes of the same place are the instances of a bag.
     shapes = [dict.fromkeys((free or {}).get(name, ()), torch.export.Dim.DYNAMIC) or None for name in inputs]
     parameters = inspect.signature(network.forward).parameters.values()
