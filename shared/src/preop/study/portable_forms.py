@@ -9,6 +9,7 @@ from preop.segmentation.model_folder import PLANS_FILE
 from preop.segmentation.portable_network import write_portable
 from preop.study.contract import portable_of
 from preop.study.provenance import put_into_model, register
+from preop.wording import counted
 
 
 def write_portable_forms(folder: Path, algorithm: Algorithm) -> list[str]:
@@ -29,7 +30,7 @@ def write_portable_forms(folder: Path, algorithm: Algorithm) -> list[str]:
             files = write_portable(plans.parent)
             of = plans.parent.relative_to(folder).as_posix()
             told.append(
-                f"{of}: {len(files)} fold{'' if len(files) == 1 else 's'} in portable form."
+                f"{of}: {counted(len(files), 'fold')} in portable form."
                 if files
                 else f"{of}: it has no portable form, and runs by torch."
             )
