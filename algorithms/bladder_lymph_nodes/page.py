@@ -133,6 +133,7 @@ def _picture(row: Row, measure: str) -> SlicePicture:
 
 
 def _table(said: Row, rows: Sequence[Row], measure: str) -> Instances:
+    sides = any(row["side"] != "unknown" for row in rows)  # on a part of a pelvis, of no node
     columns = [
         Column("Node", "name"),
         Column("Probability of metastasis" if measure == "probability" else "Contribution", "number"),
@@ -140,7 +141,7 @@ def _table(said: Row, rows: Sequence[Row], measure: str) -> Instances:
         Column("Long axis (mm)", "number"),
         Column("Volume (ml)", "number"),
         Column("Density, 90th percentile (HU)", "number"),
-        Column("Side"),
+        *([Column("Side")] if sides else []),
         Column("Remarks"),
     ]
     instances = [
@@ -152,7 +153,7 @@ def _table(said: Row, rows: Sequence[Row], measure: str) -> Instances:
                 f"{row['long_axis_mm']:.1f}",
                 f"{row['volume_ml']:.2f}",
                 f"{row['p90_hu']:.0f}".replace("-", "\N{MINUS SIGN}"),
-                "" if row["side"] == "unknown" else row["side"],
+                *(["" if row["side"] == "unknown" else row["side"]] if sides else []),
                 _remarks(row, said["size_rule"]["rule"]),
             ],
             _place(row),
