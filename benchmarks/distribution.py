@@ -28,7 +28,8 @@ import numpy as np
 from preop.cohort import Patient, map_patients, read_cohort, write_source
 from preop.grandchallenge.algorithm import Algorithm, read_algorithm
 from preop.imaging import Image, read_image
-from preop.likeness import Reference, known, references_file, slide_measures
+from preop.likeness import Reference, known, references_file
+from preop.likeness.slides import slide_measures
 from preop.slides import Slide, assessable, find_tissue, write_slide
 from preop.statistics import Estimate, auc, auc_delong, wilson
 from preop.study import make_importable, put_into_model, simulation_of

@@ -1,6 +1,7 @@
 """The house stands on its floors: a package imports only from the floors below its own."""
 
 import ast
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -122,6 +123,16 @@ def test_importing_the_library_is_light(package: str) -> None:
     code = f"import sys, preop.{package}; print(*(name for name in {heavy!r} if name in sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not loaded
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_a_container_loads_neither_pages_nor_cohorts_before_its_case(study: str) -> None:
+    code = (
+        f"import sys, {study}.inference; print(*(name for name in ('jinja2', 'preop.cohort') if name in sys.modules))"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "algorithms")}
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert not run.stdout.split()
 
 
 @pytest.mark.parametrize("lock", sorted((ROOT / "requirements").glob("*.txt")), ids=lambda path: path.stem)

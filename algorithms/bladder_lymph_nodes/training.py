@@ -31,7 +31,7 @@ from preop.mil import Augmentation, Bag, HeldOut, cross_validate, portable_ensem
 from preop.mil import Settings as MilSettings
 from preop.mil import fit as fit_ensemble
 from preop.portable import check_writing
-from preop.report import write_report
+from preop.report.training import write_report
 from preop.statistics import auc, oracle_auc, youden_threshold
 from preop.study import Range, TrainingData, model_info, write_model
 from preop.tables import number, whole_number

@@ -19,7 +19,7 @@ from preop.errors import PreopError
 from preop.evidence import SharesEvidence
 from preop.folders import open_resumable_run, sha256
 from preop.grandchallenge.algorithm import read_algorithm
-from preop.report import write_report
+from preop.report.training import write_report
 from preop.study import MODEL_FILE
 
 from .fitted import Fitted

@@ -29,7 +29,7 @@ from preop.likeness import LIKENESS, references_file
 from preop.mil import stratified_folds
 from preop.portable import check_writing
 from preop.progress import progress_bar
-from preop.report import write_report
+from preop.report.training import write_report
 from preop.staging import REPORTS, Pattern, Shares
 from preop.study import Range, TrainingData, model_info, write_model
 

@@ -26,7 +26,7 @@ from preop.folders import open_resumable_run
 from preop.grandchallenge.values import read_json, to_json
 from preop.imaging import axial_axis, check_hu, check_suv, to_common_frame
 from preop.likeness import LIKENESS, known, references_file
-from preop.report import write_report
+from preop.report.training import write_report
 from preop.segmentation import OrganNetworks, load_network, load_organ_networks, remove_small_components
 from preop.segmentation.network import Network
 from preop.staging import (

@@ -12,7 +12,7 @@ import numpy as np
 from preop.errors import InvalidInputError
 from preop.grandchallenge.cases import Case
 from preop.imaging import Image
-from preop.likeness import slide_measures
+from preop.likeness.slides import slide_measures
 from preop.slides import (
     Encoder,
     PortableEncoder,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from preop.grandchallenge.cases import Case
-from preop.likeness import SLIDE_MEASURES, Reference, fit_reference, slide_measures
+from preop.likeness import Reference, fit_reference
+from preop.likeness.slides import SLIDE_MEASURES, slide_measures
 from preop.slides import assessable, find_tissue
 
 from .examination import MASK, MASK_PIXEL_MM, open_slide

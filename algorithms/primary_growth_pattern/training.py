@@ -32,7 +32,7 @@ from preop.mil import Bag, HeldOut, cross_validate
 from preop.mil import Settings as MilSettings
 from preop.mil import fit as fit_ensemble
 from preop.portable import check_writing
-from preop.report import write_report
+from preop.report.training import write_report
 from preop.slides import Encoder, FeatureStore, TileFeatures, read_encoder
 from preop.statistics import oracle_auc, youden_threshold
 from preop.study import TrainingData, files_in, model_info, write_model

@@ -25,7 +25,7 @@ from preop.folders import open_resumable_run
 from preop.grandchallenge.values import read_json, to_json
 from preop.likeness import known, references_file
 from preop.radiomics import random_perturbations
-from preop.report import write_report
+from preop.report.training import write_report
 from preop.study import TrainingData, model_info, write_model
 from preop.tables import number
 from preop.tabular import (

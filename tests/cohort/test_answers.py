@@ -5,7 +5,7 @@ from pathlib import Path
 
 from preop.cohort import Outcome, answers_of, read_cohort
 from preop.grandchallenge.algorithm import Algorithm
-from preop.report import predictions_page
+from preop.report.predictions import predictions_page
 from tests.cohort.test_validation import scan
 
 

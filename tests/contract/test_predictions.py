@@ -19,7 +19,7 @@ import pytest
 
 from evaluation.evaluate import main
 from preop.grandchallenge.roots import Roots
-from preop.report import evaluation_page
+from preop.report.evaluation import evaluation_page
 from tests.conftest import ROOT
 from tests.contract.studies import Ended, environment, limited
 from tests.report.reading import Page

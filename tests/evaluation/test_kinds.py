@@ -7,8 +7,7 @@ import pytest
 from evaluation.evaluate import evaluate, main
 from preop.errors import InvalidInputError
 from preop.grandchallenge.values import to_json
-from preop.report import evaluation_page
-from preop.report.evaluation import charts_of
+from preop.report.evaluation import charts_of, evaluation_page
 from tests.evaluation.test_evaluate import BINARY, CASES, ORDINAL, FakeJob, ground_truth, likelihood, stage
 from tests.report.reading import Page
 

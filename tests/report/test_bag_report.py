@@ -5,7 +5,7 @@ import copy
 import pytest
 
 from preop.evidence import BagEvidence
-from preop.report import training_report
+from preop.report.training import training_report
 from tests.report.reading import Page
 
 pytestmark = pytest.mark.slow

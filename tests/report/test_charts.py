@@ -8,7 +8,7 @@ import altair as alt
 import numpy as np
 import pytest
 
-from preop.report import (
+from preop.report.charts import (
     Contribution,
     ScoredCase,
     calibration_chart,

@@ -6,8 +6,8 @@ import pytest
 
 from preop.errors import InvalidInputError
 from preop.evidence import BinaryPredictions
-from preop.report import evaluation_page
 from preop.report.checklists import STARD, STARD_AI, TRIPOD_AI
+from preop.report.evaluation import evaluation_page
 from tests.report.reading import Page
 
 CASES = Path(__file__).parents[2] / "evaluation" / "test"

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from preop.evidence import ModelsEvidence
-from preop.report import training_report
+from preop.report.training import training_report
 from tests.evidence.by_hand import models_evidence
 from tests.report.reading import Page
 

@@ -2,8 +2,21 @@
 
 from pathlib import Path
 
-from preop.report import Page, Section, share_chart, write_page
-from preop.report.sections import Cell, Charts, Column, Figure, Figures, Heading, Note, Row, Table
+from preop.report.charts import share_chart
+from preop.report.sections import (
+    Cell,
+    Charts,
+    Column,
+    Figure,
+    Figures,
+    Heading,
+    Note,
+    Page,
+    Row,
+    Section,
+    Table,
+    write_page,
+)
 from tests.report.reading import Page as ReadPage
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from preop.evidence import SharesEvidence
-from preop.report import write_report
+from preop.report.training import write_report
 from preop.study import DataSource
 from tests.evidence.by_hand import shares_evidence
 from tests.report.reading import Page

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from preop.evidence import SplitsEvidence
-from preop.report import training_report
 from preop.report.checklists import CLEAR, TRIPOD_AI
+from preop.report.training import training_report
 from preop.tabular import (
     FeatureTable,
     FollowUp,

@@ -3,7 +3,7 @@
 import pytest
 
 from preop.evidence import StageEvidence
-from preop.report import training_report
+from preop.report.training import training_report
 from tests.evidence.by_hand import stage_evidence
 from tests.report.reading import Page
 

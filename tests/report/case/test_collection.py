@@ -11,8 +11,9 @@ from preop.cohort import Cohort, read_cohort
 from preop.grandchallenge.algorithm import Algorithm
 from preop.grandchallenge.outputs import write_outputs
 from preop.imaging import Geometry, Image, write_image
-from preop.report import StudyEntry, evaluation_page, index_page
 from preop.report.case import cohort_pages, gallery
+from preop.report.evaluation import evaluation_page
+from preop.report.index import StudyEntry, index_page
 from tests.conftest import ROOT
 from tests.report.reading import Page as ReadPage
 

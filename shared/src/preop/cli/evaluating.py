@@ -101,7 +101,7 @@ def evaluate_predictions(
 
 def _evaluate(judging: Engine, judge: Program, predictions: Path, ground_truth: Path, output: Path) -> None:
     from preop.engines.submissions import evaluate
-    from preop.report import evaluation_page
+    from preop.report.evaluation import evaluation_page
 
     output.mkdir(parents=True, exist_ok=True)
     metrics = evaluate(judging, judge, predictions, ground_truth, output)

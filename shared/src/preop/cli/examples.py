@@ -23,8 +23,9 @@ from preop.engines.running import Run
 from preop.engines.submissions import BundledCase, evaluate, find_test_cases, predict
 from preop.grandchallenge.algorithm import Algorithm
 from preop.progress import Bars, progress_bars
-from preop.report import StudyEntry, evaluation_page, index_page
 from preop.report.case import gallery
+from preop.report.evaluation import evaluation_page
+from preop.report.index import StudyEntry, index_page
 
 STUDIES_AT_A_TIME = 2
 """While one starts, reads or draws, which takes one core, another one computes; more of them need more memory than laptops have."""

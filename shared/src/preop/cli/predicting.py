@@ -32,8 +32,8 @@ def predict(
     Example: `preop predict sarcoma_lung_metastasis --cohort hospital/cohort.csv --output predictions`
     """
     from preop.cohort import answers_of, predict_cohort, read_cohort, tell
-    from preop.report import predictions_page
     from preop.report.case import cohort_pages
+    from preop.report.predictions import predictions_page
 
     described = repository.find_algorithm(algorithm)
     patients, used = read_cohort(cohort, described), model or described.folder / "model"

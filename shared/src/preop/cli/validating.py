@@ -91,8 +91,8 @@ def validate(asked: Asked, *, expected: ValidationRecord | None = None) -> tuple
     )
     from preop.cohort.running import map_patients
     from preop.engines.submissions import evaluate
-    from preop.report import evaluation_page
     from preop.report.case import cohort_pages, gallery
+    from preop.report.evaluation import evaluation_page
     from preop.study import read_model_info
 
     algorithm, output = asked.algorithm, asked.output

@@ -1,4 +1,7 @@
-"""How like the patients of its training a patient is to a model: measures of scans and slides, and a distance with a limit."""
+"""How like the patients of its training a patient is to a model: measures of scans and slides, and a distance with a limit.
+
+Measures of slides are in ``likeness.slides``, which loads what reads slides.
+"""
 
 from preop.likeness.references import (
     LIKENESS,
@@ -13,7 +16,6 @@ from preop.likeness.references import (
     references_file,
 )
 from preop.likeness.scans import CT_MEASURES, PET_MEASURES, SIGNAL_MEASURES, ct_measures, pet_measures, signal_measures
-from preop.likeness.slides import SLIDE_MEASURES, slide_measures
 
 __all__ = [
     "CT_MEASURES",
@@ -21,7 +23,6 @@ __all__ = [
     "PET_MEASURES",
     "REFERENCE_FILE",
     "SIGNAL_MEASURES",
-    "SLIDE_MEASURES",
     "Likeness",
     "Measure",
     "Reference",
@@ -33,5 +34,4 @@ __all__ = [
     "read_references",
     "references_file",
     "signal_measures",
-    "slide_measures",
 ]

@@ -16,7 +16,6 @@ from preop.grandchallenge.cases import INPUTS_FILE, check_interface, item_of, re
 from preop.grandchallenge.values import JSON, check_value, to_json
 from preop.imaging import Geometry, Image, check_mm, read_image, read_labels, read_mask, region_names, write_image
 from preop.imaging.tiff import TIFF_SUFFIXES
-from preop.slides import convert_slide
 
 _SLIDE = "SM"
 
@@ -92,6 +91,9 @@ def _write(
     """Write one image, and give its file and notes; the place of a scan's voxels is noted for its segmentation."""
     slide, volume = stem.with_name(f"{stem.name}.tif"), stem.with_name(f"{stem.name}.mha")
     if socket.series is not None and _SLIDE in socket.series.modality:
+        # Studies of scans need not load what reads slides.
+        from preop.slides import convert_slide
+
         convert_slide(source, slide, um_per_pixel)
         return slide, ()
     if source.suffix.lower() in TIFF_SUFFIXES:  # the mask of a slide

@@ -16,7 +16,7 @@ from preop.errors import InvalidInputError
 from preop.evidence import FEWEST_PERMUTATIONS, ValidationFigures
 from preop.folders import open_resumable_run
 from preop.grandchallenge.values import to_json
-from preop.report import write_report
+from preop.report.training import write_report
 from preop.study import NoDetails, TrainingData, model_info, write_model
 from preop.tabular import (
     FeatureTable,
