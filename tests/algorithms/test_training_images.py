@@ -10,21 +10,8 @@ from preop.cohort.overlap import TRAINING_IMAGES_FILE, find_overlap
 from preop.folders import Contents
 from preop.study import make_importable, read_model_info, simulation_of
 
-NOT_DRAWN_YET = ("bladder_lymph_nodes", "lung_nodal_stage")
 
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(
-            study.name,
-            marks=[pytest.mark.xfail(strict=True, reason="benchmarks/training_images.py has not been run for it")]
-            if study.name in NOT_DRAWN_YET
-            else [],
-        )
-        for study in repository.studies()
-    ],
-)
+@pytest.mark.parametrize("name", [study.name for study in repository.studies()])
 def test_a_shipped_model_says_which_images_it_has_learned_from(name: str) -> None:
     study = repository.find_algorithm(name)
     assert TRAINING_IMAGES_FILE in read_model_info(study.folder / "model", study, None).files
