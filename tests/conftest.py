@@ -18,6 +18,7 @@ import pytest
 import SimpleITK as sitk
 from hypothesis import settings
 
+from preop.engines.submissions import BundledCase, find_test_cases
 from preop.errors import PreopError
 from preop.grandchallenge.algorithm import Algorithm, read_algorithm
 from preop.grandchallenge.cases import item_of
@@ -93,6 +94,14 @@ def _same_signals() -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGTERM, before)
+
+
+def smallest_first(study: Algorithm) -> list[BundledCase]:
+    """Order the bundled cases of a study by the size of their inputs."""
+    return sorted(
+        find_test_cases(study.folder),
+        key=lambda case: sum(path.stat().st_size for path in case.input.rglob("*") if path.is_file()),
+    )
 
 
 @pytest.fixture

@@ -1,4 +1,7 @@
-"""Every algorithm gives what is expected of its bundled cases where torch is not installed."""
+"""Every algorithm gives what is expected of a bundled case where torch is not installed.
+
+The test cases run all of them in images that hold no torch.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +14,12 @@ from pathlib import Path
 import pytest
 
 from preop.engines.comparison import compare_outputs, read_tolerance
+from preop.grandchallenge.algorithm import Algorithm
 from preop.study import find_studies
+from tests.conftest import smallest_first
 
 ROOT = Path(__file__).parents[1]
 STUDIES = find_studies(ROOT / "algorithms")
-CASES = [
-    pytest.param(study.name, case.parent.name, id=f"{study.name}-{case.parent.name}")
-    for study in STUDIES
-    for case in sorted(study.folder.glob("test/*/case.toml"))
-]
 HIDDEN = (
     "torch",
     "torchvision",
@@ -52,17 +52,17 @@ def run(code: str, **variables: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("study", "case"), CASES)
-def test_a_bundled_case_gives_what_is_expected(tmp_path: Path, study: str, case: str) -> None:
-    folder = ROOT / "algorithms" / study
+@pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.name)
+def test_a_bundled_case_gives_what_is_expected(tmp_path: Path, study: Algorithm) -> None:
+    case = smallest_first(study)[0]
     done = run(
-        f"import runpy; runpy.run_module('{study}.inference', run_name='__main__')",
-        PREOP_INPUT=str(folder / "test" / case / "input"),
+        f"import runpy; runpy.run_module('{study.name}.inference', run_name='__main__')",
+        PREOP_INPUT=str(case.input),
         PREOP_OUTPUT=str(tmp_path),
-        PREOP_MODEL=str(folder / "model"),
+        PREOP_MODEL=str(study.folder / "model"),
     )
     assert done.returncode == 0, done.stderr
-    assert not compare_outputs(folder / "test" / case / "expected", tmp_path, read_tolerance(folder / "test"))
+    assert not compare_outputs(case.expected, tmp_path, read_tolerance(study.folder / "test"))
 
 
 @pytest.mark.parametrize("study", [study.name for study in STUDIES])

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from preop.engines.submissions import BundledCase, find_test_cases
 from preop.grandchallenge.algorithm import Algorithm
 from preop.study import find_studies
-from tests.conftest import ROOT
+from tests.conftest import ROOT, smallest_first
 
 pytestmark = pytest.mark.slow
 
@@ -71,10 +70,6 @@ def run(code: str, study: Algorithm, output: Path, *words: str, threads: int) ->
     assert done.returncode == 0, done.stderr
 
 
-def size_of_input(case: BundledCase) -> int:
-    return sum(path.stat().st_size for path in case.input.rglob("*") if path.is_file())
-
-
 def digests(folder: Path) -> dict[str, str]:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
@@ -82,7 +77,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 @STUDIES
 def test_outputs_depend_on_neither_cores_nor_the_case_before_nor_hashes(study: Algorithm, tmp_path: Path) -> None:
-    first, second = (case.name for case in sorted(find_test_cases(study.folder), key=size_of_input)[:2])
+    first, second = (case.name for case in smallest_first(study)[:2])
     run(PREDICT, study, tmp_path / "alone", first, threads=1)
     run(PREDICT, study, tmp_path / "after", second, first, threads=3)
     assert digests(tmp_path / "alone" / first) == digests(tmp_path / "after" / first)

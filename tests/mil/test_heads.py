@@ -226,6 +226,16 @@ def test_a_temperature_draws_probabilities_to_one_half(name: str) -> None:
 
 
 @EVERY
+def test_the_deviance_at_a_temperature_is_that_of_the_reading_there(name: str) -> None:
+    head = head_of(name)
+    reading = read(head, features_of(9))
+    low, high = torch.tensor([1.0]), torch.tensor([9.0])
+    there = head.deviance(head.at_temperature(reading, 1.7), low, high)
+    assert torch.equal(head.deviance_at(1.7, reading, low, high), there)
+    assert not torch.equal(there, head.deviance(reading, low, high))
+
+
+@EVERY
 def test_a_head_is_made_again_from_its_options(name: str) -> None:
     head = head_of(name)
     again = make_head(head.name, head.features, **head.options)

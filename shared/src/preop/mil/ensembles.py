@@ -139,7 +139,7 @@ def fit_temperature(parts: Sequence[tuple[BagNetwork, Sequence[Bag]]], instances
         temperature = math.exp(log_temperature)
         total = 0.0
         for network, batch, reading in read:
-            each = network.head.deviance(network.head.at_temperature(reading, temperature), batch.low, batch.high)
+            each = network.head.deviance_at(temperature, reading, batch.low, batch.high)
             total += float(each.sum())
         return total
 

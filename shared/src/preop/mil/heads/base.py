@@ -110,6 +110,10 @@ class Head(nn.Module, ABC):
         """Give the reading with its log odds divided by a temperature."""
         return replace(reading, logit=reading.logit / temperature, contributions=reading.contributions / temperature)
 
+    def deviance_at(self, temperature: float, reading: Reading, low: Tensor, high: Tensor) -> Tensor:
+        """Give the deviance of the reading at a temperature (b,)."""
+        return self.deviance(self.at_temperature(reading, temperature), low, high)
+
     def check(self, bags: Sequence[Bag]) -> None:
         """Refuse bags that the head cannot learn from, before any work is done.
 

@@ -124,6 +124,10 @@ class CountHead(Head):
         """Give the reading with the log odds of each instance divided by a temperature."""
         return self.read(_logits(reading) / temperature, reading.mask)
 
+    def deviance_at(self, temperature: float, reading: Reading, low: Tensor, high: Tensor) -> Tensor:
+        """See :class:`Head`; of a reading only the log odds of instances count, and the rest of another one is spared."""
+        return self.deviance(replace(reading, logits=_logits(reading) / temperature), low, high)
+
     def check(self, bags: Sequence[Bag]) -> None:
         """Refuse bags with more positives than instances, where nothing is said to leak."""
         for bag in bags:

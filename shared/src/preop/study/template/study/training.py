@@ -42,7 +42,9 @@ class Settings(BaseModel):
 
     splits: int = Field(20, ge=2, description="random 80/20 splits of the validation")
     permutations: int = Field(
-        199, ge=FEWEST_PERMUTATIONS, description="before the model is called better than the volume alone"
+        FEWEST_PERMUTATIONS,
+        ge=FEWEST_PERMUTATIONS,
+        description="before the model is called better than the volume alone; 199 for a paper",
     )
     pipeline: PipelineSettings = Field(PipelineSettings(), description="of each model: preop.tabular")
 
