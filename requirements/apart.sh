@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Usage: requirements/apart.sh upload | shim
 # Makes an environment of its own, requirements/.venv-LOCK, from a lock whose packages cannot live beside the others:
-# upload is the platform's own client, for preop upload; shim its own runner with a stand-in for S3, for tests/engines/test_shim.py.
+# upload is the platform's own client, for preop upload; shim its own runner with a stand-in for S3, for tests/engines/test_shim.py
+# and benchmarks/platform_runner.py. The runner also becomes one file, .venv-shim/sagemaker-shim, which runs inside an image without Python 3.12.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 case "${1:-}" in
@@ -15,5 +16,11 @@ if [ "$(cat "$tools/installed" 2>/dev/null)" != "$(cksum <"$lock")" ]; then
     echo "Making $tools from $lock (once) ..." >&2
     "$python" -m venv --clear "$tools"
     "$tools/bin/pip" install --quiet --disable-pip-version-check --require-hashes --requirement "$lock"
+    if [ "$1" = shim ]; then
+        # The C library is the image's own: it must not be older than that of this machine.
+        "$tools/bin/pyinstaller" --onefile --log-level ERROR --name sagemaker-shim --distpath "$tools" \
+            --workpath "$tools/build" --specpath "$tools/build" "$tools"/lib/python3.12/site-packages/sagemaker_shim/cli.py
+        rm -r "$tools/build"
+    fi
     cksum <"$lock" >"$tools/installed"
 fi

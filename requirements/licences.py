@@ -33,6 +33,8 @@ ALLOWED = frozenset(
 ALLOWED_HERE = {
     "LicenseRef-NVIDIA": {"learning", "pathology", "development"},
     "GPL-3.0-only": {"development"},
+    "GPL-2.0-or-later": {"shim"},
+    "GPL-2.0-or-later WITH Bootloader-exception": {"shim"},
 }
 """What only these locks may hold. NVIDIA's libraries may be passed on as parts of an application, by the terms that each
 of them brings along: docs/security.md. What is under the GPL must be in no image."""
@@ -69,6 +71,8 @@ _READ_BY_HAND = {
     "cuda-toolkit": "LicenseRef-NVIDIA",
     "docutils": "LicenseRef-Public-Domain AND BSD-2-Clause AND PSF-2.0",
     "nvidia-nvtx": "Apache-2.0 WITH LLVM-exception",
+    "pyinstaller": "GPL-2.0-or-later WITH Bootloader-exception",
+    "pyinstaller-hooks-contrib": "GPL-2.0-or-later AND Apache-2.0",
     "pylibjpeg-libjpeg": "GPL-3.0-only",
     "skops": "MIT",
 }

@@ -1,161 +1,147 @@
-"""The platform's own runner (sagemaker-shim) runs an algorithm in both ways, with a stand-in for its storage (moto).
-
-The runner is what the platform puts before an image's entry point: it fetches the inputs, starts the program once for each
-case or as a server, and takes outputs and log.
-"""
+"""The platform's own runner (sagemaker-shim) runs an algorithm in both ways, with a stand-in for its storage (moto)."""
 
 from __future__ import annotations
 
-import base64
+import dataclasses
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from preop.cli import repository
+from preop.engines.building import build_image
+from preop.engines.choosing import find_engine
+from preop.engines.comparison import compare_outputs, read_tolerance
+from preop.engines.containers import ContainerEngine
+from preop.engines.programs import Program, algorithm_program
+from preop.engines.submissions import find_test_cases
+from preop.errors import MissingToolError
 from preop.grandchallenge.algorithm import Algorithm
+from preop.grandchallenge.runtime import ApiMethod
 from tests.conftest import ROOT, scan_of
-
-PYTHON = Path(os.environ.get("PREOP_SHIM_PYTHON", ROOT / "requirements/.venv-shim/bin/python"))
-BUCKET = "platform"
+from tests.engines import platform_runner
+from tests.engines.platform_runner import Outcome, Storage
 
 pytestmark = pytest.mark.slow
 
 
-@dataclass(frozen=True)
-class Storage:
-    """The stand-in for S3."""
-
-    address: str
-
-    def put(self, key: str, content: bytes) -> None:
-        """Store an object; an empty key makes the bucket."""
-        request = urllib.request.Request(  # noqa: S310 - the address is ours
-            f"{self.address}/{BUCKET}/{key}".rstrip("/"),
-            data=content,
-            method="PUT",
-            headers={"Content-Type": "application/octet-stream"},
-        )
-        urllib.request.urlopen(request, timeout=30).close()  # noqa: S310
-
-    def get(self, key: str) -> bytes:
-        """Give an object."""
-        request = urllib.request.Request(  # noqa: S310 - the address is ours
-            f"{self.address}/{BUCKET}/{key}", headers={"Authorization": "AWS nobody:nothing"}
-        )
-        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
-            return bytes(answer.read())
-
-
 @pytest.fixture(scope="module")
 def storage() -> Iterator[Storage]:
-    if not PYTHON.exists():
-        pytest.skip("the platform's runner is not installed: requirements/apart.sh shim (it needs Python 3.12)")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = subprocess.Popen(
-        [str(PYTHON), "-m", "moto.server", "-p", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    found = Storage(f"http://127.0.0.1:{port}")
-    until = time.monotonic() + 60
-    try:
-        while True:
-            try:
-                found.put("", b"")
-                break
-            except (OSError, urllib.error.URLError):
-                assert time.monotonic() < until, "the stand-in for S3 does not start"
-                time.sleep(0.2)
+    if not platform_runner.PYTHON.exists():
+        pytest.skip(platform_runner.MISSING)
+    with platform_runner.storage() as found:
         yield found
-    finally:
-        server.kill()
-        server.wait()
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What the platform learns of a job."""
-
-    return_code: int
-    outputs: list[str]
-    errors: list[str]
-
-
-def run(storage: Storage, algorithm: Algorithm, case: Path, model: Path, work: Path, method: str) -> Outcome:
-    """Let the runner run an algorithm on a case as the platform does."""
-    inputs, job = [], f"{work.name}-{method}"
-    for path in sorted(path for path in case.rglob("*") if path.is_file()):
-        relative = path.relative_to(case).as_posix()
-        storage.put(f"in/{job}/{relative}", path.read_bytes())
-        inputs.append({"relative_path": relative, "bucket_name": BUCKET, "bucket_key": f"in/{job}/{relative}"})
-    task = {"pk": job, "inputs": inputs, "output_bucket_name": BUCKET, "output_prefix": f"out/{job}", "timeout": 120}
+def run(storage: Storage, algorithm: Algorithm, case: Path, model: Path, work: Path, method: ApiMethod) -> Outcome:
+    """Let the runner run an algorithm on a case as the platform does, without a container."""
+    job = f"{work.name}-{method}"
     for name in ("input", "output"):
         (work / name).mkdir(parents=True)
     # The runner has packages of its own: what the program imports from is told to the program alone.
     path = os.pathsep.join([str(ROOT / "shared/src"), str(algorithm.folder.parent)])
     entry_point = ["env", f"PYTHONPATH={path}", sys.executable, "-m", f"{algorithm.name}.inference"]
-    settings = {
-        "ENTRYPOINT_B64J": base64.b64encode(json.dumps(entry_point).encode()).decode(),
-        "API_METHOD": method,
-        "INPUT_PATH": str(work / "input"),
-        "OUTPUT_PATH": str(work / "output"),
-        "LINKED_INPUT_PARENT": str(work / "linked"),
-        "WRITABLE_DIRECTORIES": "",
-        "POST_CLEAN_DIRECTORIES": "",
-        "RUNTIME_OUTPUT_BUCKET_NAME": BUCKET,
-        "RUNTIME_OUTPUT_PREFIX": f"runtime/{job}",
-        "START_AND_HEALTH_TIMEOUT_SECONDS": "60",
-        "HEALTH_CHECK_CALL_TIMEOUT_SECONDS": "1",
-    }
+    told = platform_runner.environment(
+        storage,
+        job,
+        method,
+        entry_point,
+        INPUT_PATH=str(work / "input"),
+        OUTPUT_PATH=str(work / "output"),
+        LINKED_INPUT_PARENT=str(work / "linked"),
+        WRITABLE_DIRECTORIES="",
+        POST_CLEAN_DIRECTORIES="",
+        START_AND_HEALTH_TIMEOUT_SECONDS="60",
+        HEALTH_CHECK_CALL_TIMEOUT_SECONDS="1",
+    )
     environment = {
         "PATH": os.environ["PATH"],
-        "AWS_S3_ENDPOINT_URL": storage.address,
-        "AWS_ACCESS_KEY_ID": "nobody",
-        "AWS_SECRET_ACCESS_KEY": "nothing",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        **{f"GRAND_CHALLENGE_COMPONENT_{name}": value for name, value in settings.items()},
+        **told,
         "PREOP_API_METHOD": method,
         "PREOP_INPUT": str(work / "input"),
         "PREOP_OUTPUT": str(work / "output"),
         "PREOP_MODEL": str(model),
     }
-    program = [str(PYTHON), "-m", "sagemaker_shim.cli", "invoke", "--tasks", json.dumps([task])]
+    tasks = json.dumps([platform_runner.task(storage, job, case)])
+    program = [str(platform_runner.PYTHON), "-m", "sagemaker_shim.cli", "invoke", "--tasks", tasks]
     done = subprocess.run(program, env=environment, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
-    result = json.loads(storage.get(f"out/{job}/.sagemaker_shim/inference_result.json"))
-    outputs = sorted(output["relative_path"] for output in result["outputs"])
-    return Outcome(result["return_code"], outputs, result["user_process_last_stderr_lines"])
+    return platform_runner.outcome(storage, job)
 
 
 @pytest.mark.usefixtures("alone")
 @pytest.mark.parametrize("method", ["exec", "invoke"])
 def test_a_case_goes_through_the_platforms_runner(
-    storage: Storage, toy: Algorithm, toy_model: Path, lay_out: Callable[..., Path], tmp_path: Path, method: str
+    storage: Storage, toy: Algorithm, toy_model: Path, lay_out: Callable[..., Path], tmp_path: Path, method: ApiMethod
 ) -> None:
     outcome = run(storage, toy, lay_out(toy, scan=scan_of()), toy_model, tmp_path / "good", method)
     assert outcome.return_code == 0, outcome.errors
-    assert outcome.outputs == ["images/heat/output.mha", "images/regions/output.mha", "score.json"]
+    assert sorted(outcome.outputs) == ["images/heat/output.mha", "images/regions/output.mha", "score.json"]
     assert 0 <= json.loads(storage.get(f"out/good-{method}/score.json")) <= 1
 
 
 @pytest.mark.usefixtures("alone")
 @pytest.mark.parametrize("method", ["exec", "invoke"])
 def test_a_failure_ends_in_its_sentence_there_too(
-    storage: Storage, toy: Algorithm, toy_model: Path, lay_out: Callable[..., Path], tmp_path: Path, method: str
+    storage: Storage, toy: Algorithm, toy_model: Path, lay_out: Callable[..., Path], tmp_path: Path, method: ApiMethod
 ) -> None:
     case = lay_out(toy, scan=scan_of())
     (toy_model / "model.json").unlink()
     start = time.monotonic()
     outcome = run(storage, toy, case, toy_model, tmp_path / "bad", method)
     assert time.monotonic() - start < 50, "it waits out the time that the runner gives a server"
-    assert (outcome.return_code, outcome.outputs) == (1, [])
+    assert (outcome.return_code, outcome.outputs) == (1, {})
     assert "There is no model in" in outcome.errors[-1]
+
+
+@pytest.fixture(scope="module")
+def engine() -> ContainerEngine:
+    found = find_engine("auto")
+    if not isinstance(found, ContainerEngine):
+        pytest.skip("neither docker nor podman can run containers here")
+    if not platform_runner.RUNNER.exists():
+        pytest.skip(platform_runner.MISSING)
+    return found
+
+
+@pytest.fixture(scope="module", params=["exec", "invoke"])
+def image(engine: ContainerEngine, request: pytest.FixtureRequest) -> Iterator[tuple[Program, ApiMethod]]:
+    """The smallest image there is, built for one way of running under a tag of its own."""
+    program = algorithm_program(repository.find_algorithm("sarcoma_lung_metastasis"))
+    program = dataclasses.replace(program, version=f"{program.version}-{request.param}-{os.getpid()}")
+    try:
+        build_image(engine, program, api_method=request.param)
+    except MissingToolError as error:
+        pytest.skip(f"the image cannot be built here: {error}")
+    yield program, request.param
+    subprocess.run([*engine.command, "rmi", program.image], capture_output=True, check=False)
+
+
+@pytest.mark.usefixtures("alone")
+def test_an_image_goes_through_the_platforms_runner(
+    storage: Storage, engine: ContainerEngine, image: tuple[Program, ApiMethod], tmp_path: Path
+) -> None:
+    program, method = image
+    cases = {case.name: case for case in find_test_cases(program.folder)[:2]}
+    inputs = {name: case.input for name, case in cases.items()}
+    outcomes = platform_runner.run_image(engine, storage, program, inputs, program.folder / "model", method)
+    for name, outcome in outcomes.items():
+        assert outcome.return_code == 0, outcome.errors
+        found = platform_runner.fetch(storage, outcome, tmp_path / name)
+        assert compare_outputs(cases[name].expected, found, read_tolerance(program.folder / "test")) == []
+
+
+@pytest.mark.usefixtures("alone")
+def test_an_image_without_a_model_says_so_to_the_platform(
+    storage: Storage, engine: ContainerEngine, image: tuple[Program, ApiMethod], tmp_path: Path
+) -> None:
+    program, method = image
+    (case,) = find_test_cases(program.folder)[:1]
+    outcomes = platform_runner.run_image(engine, storage, program, {case.name: case.input}, tmp_path, method)
+    assert (outcomes[case.name].return_code, outcomes[case.name].outputs) == (1, {})
+    assert "There is no model in" in outcomes[case.name].errors[-1]
