@@ -54,14 +54,27 @@ def test_a_pack_holds_all_that_a_phase_takes(sarcoma: Algorithm, table: Path, tm
     task = tomllib.loads((pack / "final/ground_truth/task.toml").read_text())
     assert task["case_sockets"] == ["limb-ct", "t1-mri", "pet-image"]
     assert task["prediction_socket"] == "risk"
-    settings = tomllib.loads((pack / "debug/phase.toml").read_text())
-    assert settings["score_jsonpath"] == "aggregates.auc.value"
-    assert settings["archive"] == "limb-2027-debug"
+    settings = json.loads((pack / "debug/phase.json").read_text())
+    assert settings["typed by you"]["score_jsonpath"] == "aggregates.auc.value"
+    assert settings["asked of support"]["algorithm_time_limit"] == sarcoma.time_limit_minutes * 60  # seconds, there
     assert "limb-ct (in place of ct-image)" in (pack / "sockets.txt").read_text()
     said = page.read_text()
     assert "Performance on simulated patients is not clinical performance." in said
-    assert f"--only {pack / 'debug/patients.txt'} --send" in said
+    assert f"--archive limb-2027-debug-dataset --only {pack / 'debug/patients.txt'} --send" in said
     assert len(only_named(read_cohort(table, sarcoma), pack / "debug/patients.txt").patients) == 3
+
+
+def test_the_columns_of_the_leaderboard_are_as_the_platform_takes_them(
+    sarcoma: Algorithm, table: Path, tmp_path: Path
+) -> None:
+    pack = write_pack("limb", read_cohort(table, sarcoma), TASK, tmp_path / "pack", debug=3).parent
+    columns = json.loads((pack / "final/phase.json").read_text())["typed by you"]["extra_results_columns"]
+    assert len(columns) == 2
+    for (
+        column
+    ) in columns:  # EXTRA_RESULT_COLUMNS_SCHEMA of the platform: these keys are required, and few others allowed
+        assert column.keys() == {"title", "path", "order"}
+        assert column["order"] in {"asc", "desc"}
 
 
 def test_the_evaluation_scores_a_submission_by_the_pack(sarcoma: Algorithm, table: Path, tmp_path: Path) -> None:
@@ -90,7 +103,8 @@ def test_the_evaluation_scores_a_submission_by_the_pack(sarcoma: Algorithm, tabl
     }
     subprocess.run([sys.executable, "-m", "evaluation.evaluate"], env=environment, check=True, capture_output=True)
     metrics = json.loads((tmp_path / "out/metrics.json").read_text())
-    for path in ("aggregates.auc.value", "aggregates.sensitivity.value", "aggregates.specificity.value"):
+    shown = json.loads((pack / "debug/phase.json").read_text())["typed by you"]
+    for path in (shown["score_jsonpath"], *(column["path"] for column in shown["extra_results_columns"])):
         found = metrics
         for key in path.split("."):
             found = found[key]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,17 +15,13 @@ from preop.engines.programs import EVALUATION_MEMORY_GB
 from preop.errors import InvalidInputError
 from preop.grandchallenge.algorithm import Algorithm
 from preop.grandchallenge.sockets import describe
-from preop.toml import to_toml
 
 _SCORES = {
-    "binary": ("aggregates.auc.value", "AUC", ("aggregates.sensitivity.value", "aggregates.specificity.value")),
-    "ordinal": (
-        "aggregates.quadratic_weighted_kappa.value",
-        "Quadratic weighted kappa",
-        ("aggregates.accuracy.value",),
-    ),
+    "binary": {"auc": "AUC", "sensitivity": "Sensitivity", "specificity": "Specificity"},
+    "ordinal": {"quadratic_weighted_kappa": "Quadratic weighted kappa", "accuracy": "Accuracy"},
 }
-"""For each kind of task: the score to rank by, its name, and what else to show; all are finite numbers where the reference has every value."""
+"""For each kind of task: the score to rank by, then what else to show, with their titles; larger is better, and all are finite numbers
+where the reference has every value."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +31,7 @@ class Phase:
     Attributes
     ----------
     name
-        Of its folder in the pack, of its archive on the platform, and of its title.
+        Of its folder in the pack, and its title.
     cohort
         Its patients.
     """
@@ -87,27 +84,40 @@ def write_pack(name: str, cohort: Cohort, task: Path, output: Path, *, debug: in
             place.mkdir()
             write_ground_truth(phase.cohort, own, names, place / "ground_truth")
             write_folder_archive(place / "ground_truth", place / GROUND_TRUTH_ARCHIVE)
-            write_text(place / "phase.toml", to_toml(settings_of(name, phase, algorithm, own)))
+            write_text(place / "phase.json", json.dumps(settings_of(phase, algorithm, own), indent=2) + "\n")
             write_text(place / "patients.txt", "".join(f"{patient}\n" for patient in names))
         write_text(folder / "README.md", _readme(name, algorithm, phases, described, output))
     return output / "README.md"
 
 
-def settings_of(name: str, phase: Phase, algorithm: Algorithm, task: dict[str, Any]) -> dict[str, Any]:
-    """Give the settings of a phase by the names of the platform's form (``app/grandchallenge/evaluation/models.py``)."""
-    score, title, others = _SCORES[task["kind"]]
+def settings_of(phase: Phase, algorithm: Algorithm, task: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Give the settings of a phase by the names of the platform's fields, apart by who can set them.
+
+    Source: ``app/grandchallenge/evaluation`` of the platform, ``forms.py`` (``PhaseUpdateForm``,
+    ``ConfigureAlgorithmPhasesForm``) and ``models.py`` (``EXTRA_RESULT_COLUMNS_SCHEMA``).
+    """
+    (score, title), *others = _SCORES[task["kind"]].items()
     return {
-        "title": f"{name} {phase.name}",
-        "submission_kind": "Algorithm",
-        "archive": f"{name}-{phase.name}",
-        "score_title": title,
-        "score_jsonpath": score,
-        "score_default_sort": "desc",
-        "extra_results_columns": list(others),
-        "algorithm_time_limit_minutes": algorithm.time_limit_minutes,
-        "algorithm_requires_memory_gb": algorithm.memory_gb,
-        "evaluation_requires_memory_gb": EVALUATION_MEMORY_GB,
+        "asked of support": {
+            "submission_kind": "Algorithm",
+            "algorithm_time_limit": algorithm.time_limit_minutes * 60,
+            "algorithm_maximum_settable_memory_gb": algorithm.memory_gb,
+        },
+        "typed by you": {
+            "title": phase.name,
+            "evaluation_requires_memory_gb": EVALUATION_MEMORY_GB,
+            "score_title": title,
+            "score_jsonpath": _path_of(score),
+            "score_default_sort": "desc",
+            "extra_results_columns": [
+                {"title": title, "path": _path_of(metric), "order": "desc"} for metric, title in others
+            ],
+        },
     }
+
+
+def _path_of(metric: str) -> str:
+    return f"aggregates.{metric}.value"
 
 
 def _first_patients(cohort: Cohort, column: str, count: int) -> tuple[Any, ...]:
@@ -136,17 +146,18 @@ def _readme(name: str, algorithm: Algorithm, phases: Sequence[Phase], task: dict
         f"{task['source']}\n",
         "Performance on simulated patients is not clinical performance.\n" if task["simulated"] else "",
         "What each step rests on, and where on the platform it is done: docs/grand-challenge.md of preop.\n",
-        "1. Ask support for the sockets and interfaces in `sockets.txt`, for a challenge, and for its two phases with an "
-        "archive each.",
+        f"1. Request the challenge, with the short name {name}. Ask support for the sockets and interfaces in `sockets.txt`, and for "
+        "two phases with an archive each and the settings that `phase.json` calls theirs. How the archives are called there stands at "
+        "the end of their addresses.",
         f"2. `preop export evaluation` and upload the image as the method of each phase; `preop export {algorithm.name}` "
         "as an algorithm of your own for step 5.",
     ]
     for number, phase in enumerate(phases, 3):
         parts.append(
             f"{number}. Phase `{phase.name}`: put the patients of `{phase.name}/patients.txt` into its archive "
-            f"(`preop upload {algorithm.name} --cohort {phase.cohort.path.name} --archive {name}-{phase.name}"
+            f"(`preop upload {algorithm.name} --cohort {phase.cohort.path.name} --archive {name}-{phase.name}-dataset"
             f"{'' if phase is phases[-1] else ' --only ' + str(output / phase.name / 'patients.txt')} --send`), upload "
-            f"`{phase.name}/{GROUND_TRUTH_ARCHIVE}` as its ground truth, and type what `{phase.name}/phase.toml` says into its "
+            f"`{phase.name}/{GROUND_TRUTH_ARCHIVE}` as its ground truth, and type what `{phase.name}/phase.json` says into its "
             "settings."
         )
     parts.append(
