@@ -3,6 +3,23 @@
 It runs as ``/input/attempts.json`` says: the names of attempts and what each of them is given.
 """
 
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from preop.engines import running
+from preop.engines.base import Engine
+from preop.engines.programs import Program
+from preop.engines.running import Run
+
+Attempt = tuple[str, str | int | float | None]
+
 PROBE = r"""
 import ctypes, json, mmap, os, pathlib, signal, socket, subprocess, sys, time
 
@@ -119,6 +136,14 @@ def share_pages(gigabytes):
     return "filled"
 
 
+def hide_it_in_a_file_without_a_name(gigabytes):
+    file = os.memfd_create("hidden")
+    for _ in range(int(gigabytes * 1024)):
+        os.write(file, b"1" * 2**20)
+    time.sleep(1)
+    return "filled"
+
+
 def share_it_out_among_children(gigabytes):
     children = []
     for _ in range(3):
@@ -141,3 +166,87 @@ for name, given in wanted:
         results[name] = f"{type(error).__name__}: {getattr(error, 'strerror', None) or error}"
     (target / "results.json").write_text(json.dumps(results))
 """
+
+HARMLESS = (
+    "talk_to_a_socket",
+    "reach_an_abstract_socket",
+    "read",
+    "write",
+    "signal_another_process",
+    "see_another_process",
+)
+"""What can be tried in a process without namespaces, too: nothing but a file in a folder for it is changed where it succeeds."""
+MEMORY: Sequence[Attempt] = (
+    ("fill_shared_memory", 1.5),
+    ("hide_it_in_a_file_without_a_name", 1.5),
+    ("share_pages", 1.5),
+    ("share_it_out_among_children", 0.8),
+)
+"""More than a program of 1 GiB may take, in GiB: in its shared memory, in a file in memory that has no name, in pages that processes
+share, and in each of three children."""
+
+
+def hostile_program(root: Path) -> Program:
+    """Write the probe into a folder, as a program with 1 GiB of memory."""
+    folder = root / "hostile"
+    folder.mkdir()
+    (folder / "inference.py").write_text(PROBE)
+    return Program("hostile", "Hostile", "0.0.1", "hostile.inference", folder, root, "imaging", 1, time_limit_s=60)
+
+
+def attempt(engine: Engine, program: Program, folder: Path, *attempts: Attempt) -> tuple[Run, dict[str, str]]:
+    """Let the probe try, and give how its run ended and what came of each attempt that it could tell of."""
+    (folder / "input").mkdir(exist_ok=True)
+    (folder / "input/attempts.json").write_text(json.dumps(attempts))
+    result = running.run(engine, program, input=folder / "input", output=folder / "output")
+    told = folder / "output/results.json"
+    return result, json.loads(told.read_text()) if told.exists() else {}
+
+
+@contextmanager
+def ways_out(outside: Path) -> Iterator[list[Attempt]]:
+    """Give what there is to try, with a secret and a server of this machine in a folder for it."""
+    (outside / "secret").write_text("secret")
+    name = f"preop-hostile-{os.getpid()}"
+    with listening(str(outside / "socket")), listening(f"\0{name}"):
+        yield [
+            ("talk_to_a_socket", str(outside / "socket")),
+            ("reach_an_abstract_socket", name),
+            ("read", str(outside / "secret")),
+            ("write", str(outside)),
+            ("write_where_all_may", None),
+            ("change_a_setting_of_the_kernel", None),
+            ("signal_another_process", os.getpid()),
+            ("see_another_process", os.getpid()),
+            ("make_the_input_writable", None),
+            ("uncover_what_lies_below", None),
+            ("become_root_in_a_namespace", str(outside / "secret")),
+            ("make_a_device", None),
+            ("open_the_first_process", None),
+            ("stop_the_watch", None),
+        ]
+
+
+@contextmanager
+def listening(address: str) -> Iterator[None]:
+    """A server of this machine at a Unix socket, such as docker's."""
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(address)
+        server.listen()
+        server.settimeout(0.1)
+        done = threading.Event()
+
+        def answer() -> None:
+            while not done.is_set():
+                try:
+                    link, _ = server.accept()
+                except TimeoutError:
+                    continue
+                with link:
+                    link.sendall(b"here I am")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        yield
+        done.set()
+        thread.join()

@@ -2,100 +2,31 @@
 
 from __future__ import annotations
 
-import json
-import os
-import socket
 import subprocess
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from preop.engines import running
-from preop.engines.base import Engine
 from preop.engines.processes import ProcessEngine
 from preop.engines.programs import Program
-from preop.engines.running import Run
 from preop.engines.sandbox import OWN_PROCESSES
-from tests.engines.hostile import PROBE
+from tests.engines.hostile import MEMORY, attempt, hostile_program, listening, ways_out
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("alone")]
 
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Program:
-    """The probe, with 1 GiB of memory."""
-    root = tmp_path_factory.mktemp("repository")
-    (root / "hostile").mkdir()
-    (root / "hostile/inference.py").write_text(PROBE)
-    folder = root / "hostile"
-    return Program("hostile", "Hostile", "0.0.1", "hostile.inference", folder, root, "imaging", 1, time_limit_s=60)
-
-
-def attempt(engine: Engine, hostile: Program, folder: Path, *attempts: tuple[str, Any]) -> tuple[Run, dict[str, str]]:
-    """Let the probe try, and give how its run ended and what came of each attempt that it could tell of."""
-    (folder / "input").mkdir(exist_ok=True)
-    (folder / "input/attempts.json").write_text(json.dumps(attempts))
-    result = running.run(engine, hostile, input=folder / "input", output=folder / "output")
-    told = folder / "output/results.json"
-    return result, json.loads(told.read_text()) if told.exists() else {}
-
-
-@contextmanager
-def listening(address: str) -> Iterator[None]:
-    """A server of this machine at a Unix socket, such as docker's."""
-    with socket.socket(socket.AF_UNIX) as server:
-        server.bind(address)
-        server.listen()
-        server.settimeout(0.1)
-        done = threading.Event()
-
-        def answer() -> None:
-            while not done.is_set():
-                try:
-                    link, _ = server.accept()
-                except TimeoutError:
-                    continue
-                with link:
-                    link.sendall(b"here I am")
-
-        thread = threading.Thread(target=answer)
-        thread.start()
-        yield
-        done.set()
-        thread.join()
+    return hostile_program(tmp_path_factory.mktemp("repository"))
 
 
 @pytest.fixture(scope="module")
 def answers(isolated: ProcessEngine, hostile: Program, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What came of every attempt to reach what is outside."""
     folder, outside = tmp_path_factory.mktemp("run"), tmp_path_factory.mktemp("outside")
-    (outside / "secret").write_text("secret")
-    name = f"preop-hostile-{os.getpid()}"
-    with listening(str(outside / "socket")), listening(f"\0{name}"):
-        result, told = attempt(
-            isolated,
-            hostile,
-            folder,
-            ("talk_to_a_socket", str(outside / "socket")),
-            ("reach_an_abstract_socket", name),
-            ("read", str(outside / "secret")),
-            ("write", str(outside)),
-            ("write_where_all_may", None),
-            ("change_a_setting_of_the_kernel", None),
-            ("signal_another_process", os.getpid()),
-            ("see_another_process", os.getpid()),
-            ("make_the_input_writable", None),
-            ("uncover_what_lies_below", None),
-            ("become_root_in_a_namespace", str(outside / "secret")),
-            ("make_a_device", None),
-            ("open_the_first_process", None),
-            ("stop_the_watch", None),
-        )
+    with ways_out(outside) as attempts:
+        result, told = attempt(isolated, hostile, folder, *attempts)
     assert result.error is None, result.stderr
     told["planted"] = str(sorted(path.name for path in outside.iterdir()))
     return told
@@ -137,9 +68,7 @@ def test_the_watch_cannot_be_stopped(answers: dict[str, str]) -> None:
     assert answers["stop_the_watch"] == "asked"  # and the run went on to tell of it
 
 
-@pytest.mark.parametrize(
-    ("name", "gigabytes"), [("share_pages", 1.5), ("share_it_out_among_children", 0.8)], ids=["shared", "children"]
-)
+@pytest.mark.parametrize(("name", "gigabytes"), MEMORY[2:], ids=["shared", "children"])
 def test_memory_counts_whoever_took_it(
     isolated: ProcessEngine, hostile: Program, tmp_path: Path, name: str, gigabytes: float
 ) -> None:
@@ -151,8 +80,14 @@ def test_memory_counts_whoever_took_it(
 
 
 def test_shared_memory_is_half_of_the_memory(isolated: ProcessEngine, hostile: Program, tmp_path: Path) -> None:
-    _, told = attempt(isolated, hostile, tmp_path, ("fill_shared_memory", 1.5))
+    _, told = attempt(isolated, hostile, tmp_path, MEMORY[0])
     assert told["fill_shared_memory"] == "OSError: No space left on device"
+
+
+def test_memory_that_is_not_counted_is_told_of(isolated: ProcessEngine, hostile: Program, tmp_path: Path) -> None:
+    _, told = attempt(isolated, hostile, tmp_path, MEMORY[1])
+    assert told["hide_it_in_a_file_without_a_name"] == "filled"
+    assert "memory in files without a name is not counted" in isolated.isolation
 
 
 @pytest.mark.parametrize("kind", ["isolated", "sees other processes", "plain"])
