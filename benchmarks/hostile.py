@@ -55,7 +55,7 @@ def main() -> None:
 def tried(engine: Engine, program: Program) -> dict[str, str]:
     """Let the program try everything with an engine; what takes too much memory runs alone, for it ends the run."""
     namespaces = not isinstance(engine, ProcessEngine) or bool(engine.namespaces)
-    found = {}
+    found: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as folder:
         outside, work = Path(folder) / "outside", Path(folder) / "work"
         outside.mkdir()
