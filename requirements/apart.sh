@@ -18,8 +18,9 @@ if [ "$(cat "$tools/installed" 2>/dev/null)" != "$(cksum <"$lock")" ]; then
     "$tools/bin/pip" install --quiet --disable-pip-version-check --require-hashes --requirement "$lock"
     if [ "$1" = shim ]; then
         # The C library is the image's own: it must not be older than that of this machine.
-        "$tools/bin/pyinstaller" --onefile --log-level ERROR --name sagemaker-shim --distpath "$tools" \
-            --workpath "$tools/build" --specpath "$tools/build" "$tools"/lib/python3.12/site-packages/sagemaker_shim/cli.py
+        "$tools/bin/pyinstaller" --onefile --log-level ERROR --name sagemaker-shim --collect-submodules aioboto3 \
+            --distpath "$tools" --workpath "$tools/build" --specpath "$tools/build" \
+            "$tools"/lib/python3.12/site-packages/sagemaker_shim/cli.py
         rm -r "$tools/build"
     fi
     cksum <"$lock" >"$tools/installed"

@@ -1,9 +1,6 @@
-"""A step of an MHub workflow that runs an algorithm of preop: the CT and the drawn tumour in, its outputs as JSON out."""
+"""A step of an MHub workflow that runs an algorithm of preop: all series of a patient in, DICOM and the outputs as files out."""
 
-import shutil
 import subprocess
-import tempfile
-from pathlib import Path
 
 from mhubio.core import IO, Instance, InstanceData, Module
 
@@ -11,7 +8,7 @@ from mhubio.core import IO, Instance, InstanceData, Module
 @IO.Config(
     "algorithm", str, "sarcoma_lung_metastasis", the="name of the algorithm, or the folder with its algorithm.toml"
 )
-@IO.Config("preop", str, "preop", the="how the command preop is called")
+@IO.Config("preop", str, "/opt/preop/bin/preop", the="how the command preop is called")
 class PreopRunner(Module):
     """Runs ``preop run`` in a process of its own: an image of MHub is the container already."""
 
@@ -19,27 +16,21 @@ class PreopRunner(Module):
     preop: str
 
     @IO.Instance()
-    @IO.Input("image", "mha|nifti|dicom:mod=ct", the="CT of the tumour")
-    @IO.Input("tumour", "mha|nifti|dicomseg|rtstruct:mod=seg", the="the tumour, drawn on the CT")
-    @IO.Output("likelihood", "likelihood.json", "json:type=likelihood", the="likelihood of lung metastasis, 0 to 1")
+    @IO.Input("series", "dicom", the="folder with the series of one patient: scans, and masks as RTSTRUCT or SEG")
+    @IO.Output("results", "results", "dicom:type=results", the="segmentations and a structured report")
     @IO.Output(
-        "explanation", "explanation.json", "json:type=explanation", the="what it rests on, and whether it is assessable"
+        "outputs", "outputs", "json:type=outputs", the="the algorithm's outputs as files, by the platform's names"
     )
     def task(
         self,
         instance: Instance,  # noqa: ARG002 - MHub gives it
-        image: InstanceData,
-        tumour: InstanceData,
-        likelihood: InstanceData,
-        explanation: InstanceData,
+        series: InstanceData,
+        results: InstanceData,
+        outputs: InstanceData,
     ) -> None:
         """Run one patient; a failure ends the workflow with the algorithm's sentence."""
-        with tempfile.TemporaryDirectory() as folder:
-            output = Path(folder) / "output"
-            command = [self.preop, "run", self.algorithm, "--engine", "process", "--output", str(output)]
-            command += ["--ct-image", image.abspath, "--ct-tumour-segmentation", tumour.abspath]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if done.returncode:
-                raise RuntimeError(done.stderr.strip().splitlines()[-1])
-            shutil.copyfile(output / "lung-metastasis-likelihood.json", likelihood.abspath)
-            shutil.copyfile(output / "lung-metastasis-explanation.json", explanation.abspath)
+        command = [self.preop, "run", self.algorithm, "--engine", "process", "--dicom-in", series.abspath]
+        command += ["--dicom-out", results.abspath, "--output", outputs.abspath]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(done.stderr.strip().splitlines()[-1])
