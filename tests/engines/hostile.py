@@ -175,15 +175,15 @@ HARMLESS = (
     "signal_another_process",
     "see_another_process",
 )
-"""What can be tried in a process without namespaces, too: nothing but a file in a folder for it is changed where it succeeds."""
+"""What can be tried without namespaces, too: where it succeeds, nothing but a file in a folder for it is changed."""
 MEMORY: Sequence[Attempt] = (
     ("fill_shared_memory", 1.5),
     ("hide_it_in_a_file_without_a_name", 1.5),
     ("share_pages", 1.5),
     ("share_it_out_among_children", 0.8),
 )
-"""More than a program of 1 GiB may take, in GiB: in its shared memory, in a file in memory that has no name, in pages that processes
-share, and in each of three children."""
+"""More than a program of 1 GiB may take, in GiB: in its shared memory, in a file in memory that has no name, in pages
+that processes share, and in each of three children."""
 
 
 def hostile_program(root: Path) -> Program:

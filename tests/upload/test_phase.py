@@ -57,7 +57,10 @@ def test_a_pack_holds_all_that_a_phase_takes(sarcoma: Algorithm, table: Path, tm
     settings = json.loads((pack / "debug/phase.json").read_text())
     assert settings["typed by you"]["score_jsonpath"] == "aggregates.auc.value"
     assert settings["asked of support"]["algorithm_time_limit"] == sarcoma.time_limit_minutes * 60  # seconds, there
-    assert "limb-ct (in place of ct-image)" in (pack / "sockets.txt").read_text()
+    asked = (pack / "sockets.txt").read_text()
+    assert "limb-ct (in place of ct-image)" in asked
+    assert asked.count("inputs: ") == 1  # what these patients have, though the core of the study is three interfaces
+    assert "1. inputs: limb-ct, ct-tumour-segmentation\n" in asked
     said = page.read_text()
     assert "Performance on simulated patients is not clinical performance." in said
     assert f"--archive limb-2027-debug-dataset --only {pack / 'debug/patients.txt'} --send" in said

@@ -1,4 +1,4 @@
-"""A step of an MHub workflow that runs an algorithm of preop: all series of a patient in, DICOM and the outputs as files out."""
+"""A step of an MHub workflow that runs an algorithm of preop: a patient's series in, DICOM and the outputs as files out."""
 
 import subprocess
 

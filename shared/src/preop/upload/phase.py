@@ -77,7 +77,7 @@ def write_pack(name: str, cohort: Cohort, task: Path, output: Path, *, debug: in
     algorithm = cohort.algorithm
     own = _by_the_platforms_names(described, algorithm)
     with replacing_folder(output) as folder:
-        write_text(folder / "sockets.txt", describe(algorithm) + "\n")
+        write_text(folder / "sockets.txt", describe(_asking_for_these(cohort)) + "\n")
         for phase in phases:
             place = folder / phase.name
             names = {patient.name: patient.name for patient in phase.cohort.patients}
@@ -88,6 +88,17 @@ def write_pack(name: str, cohort: Cohort, task: Path, output: Path, *, debug: in
             write_text(place / "patients.txt", "".join(f"{patient}\n" for patient in names))
         write_text(folder / "README.md", _readme(name, algorithm, phases, described, output))
     return output / "README.md"
+
+
+def _asking_for_these(cohort: Cohort) -> Algorithm:
+    """Let the request be for the interfaces that the patients have: an item of no interface of the phase is passed over.
+
+    Source: ``get_archive_items_for_interfaces`` in ``app/grandchallenge/evaluation/models.py`` of the platform.
+    """
+    had = {patient.case.interface for patient in cohort.patients}
+    algorithm = cohort.algorithm
+    core = tuple(interface for interface in algorithm.interfaces if tuple(sorted(interface)) in had)
+    return algorithm.model_copy(update={"core": core})
 
 
 def settings_of(phase: Phase, algorithm: Algorithm, task: dict[str, Any]) -> dict[str, dict[str, Any]]:
