@@ -63,7 +63,7 @@ def test_a_pack_holds_all_that_a_phase_takes(sarcoma: Algorithm, table: Path, tm
     assert "1. inputs: limb-ct, ct-tumour-segmentation\n" in asked
     said = page.read_text()
     assert "Performance on simulated patients is not clinical performance." in said
-    assert f"--archive limb-2027-debug-dataset --only {pack / 'debug/patients.txt'} --send" in said
+    assert f"--cohort {table} --archive limb-2027-debug-dataset --only {pack / 'debug/patients.txt'} --send" in said
     assert len(only_named(read_cohort(table, sarcoma), pack / "debug/patients.txt").patients) == 3
 
 
@@ -129,6 +129,11 @@ def test_a_cohort_that_makes_no_challenge_is_refused(
     with pytest.raises(InvalidInputError, match=sentence):
         write_pack("limb", read_cohort(table, sarcoma), TASK, tmp_path / "pack", debug=3)
     assert not (tmp_path / "pack").exists()
+
+
+def test_a_name_that_no_challenge_can_have_is_refused(sarcoma: Algorithm, table: Path, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match="cannot be called 'limb_2027'; expected letters and digits"):
+        write_pack("limb_2027", read_cohort(table, sarcoma), TASK, tmp_path / "pack", debug=3)
 
 
 def test_the_command_makes_it_and_overwrites_nothing(table: Path, tmp_path: Path) -> None:

@@ -203,7 +203,7 @@ def new(
     """Make a new study that works: a small one to change into your own, trained on simulated patients, with its cases.
 
     Example: `preop new liver_fibrosis`. docs/studies.md goes on from there.
-    A challenge: `preop new my_challenge --phase lung_nodal_stage --cohort hospital/cohort.csv`, docs/grand-challenge.md.
+    A challenge: `preop new my-challenge --phase lung_nodal_stage --cohort hospital/cohort.csv`, docs/grand-challenge.md.
     """
     if phase is not None:
         platform.write_phase(name, phase, cohort, output, debug)

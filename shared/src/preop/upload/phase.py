@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -46,7 +47,7 @@ def write_pack(name: str, cohort: Cohort, task: Path, output: Path, *, debug: in
     Parameters
     ----------
     name
-        Of the challenge: small letters, digits and hyphens or underscores.
+        Of the challenge there (its short name): letters, digits and hyphens, for it becomes a part of its address.
     task
         ``task.toml`` of the evaluation for the algorithm.
     output
@@ -62,8 +63,13 @@ def write_pack(name: str, cohort: Cohort, task: Path, output: Path, *, debug: in
     Raises
     ------
     InvalidInputError
-        If the folder is there, a patient lacks the reference standard, or there are too few patients for two phases.
+        If the folder is there, the name cannot be one there, a patient lacks the reference standard, or there are too few
+        patients for two phases.
     """
+    if not re.fullmatch(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*", name):  # validate_nounderscores in challenges/models.py there
+        raise InvalidInputError(
+            f"A challenge there cannot be called {name!r:.60}; expected letters and digits, and hyphens between them."
+        )
     if output.exists():
         raise InvalidInputError(f"{output} exists already: name a new folder, so that nothing is overwritten.")
     described = reference_of(cohort, task)
@@ -166,7 +172,7 @@ def _readme(name: str, algorithm: Algorithm, phases: Sequence[Phase], task: dict
     for number, phase in enumerate(phases, 3):
         parts.append(
             f"{number}. Phase `{phase.name}`: put the patients of `{phase.name}/patients.txt` into its archive "
-            f"(`preop upload {algorithm.name} --cohort {phase.cohort.path.name} --archive {name}-{phase.name}-dataset"
+            f"(`preop upload {algorithm.name} --cohort {phase.cohort.path} --archive {name.lower()}-{phase.name}-dataset"
             f"{'' if phase is phases[-1] else ' --only ' + str(output / phase.name / 'patients.txt')} --send`), upload "
             f"`{phase.name}/{GROUND_TRUTH_ARCHIVE}` as its ground truth, and type what `{phase.name}/phase.json` says into its "
             "settings."
