@@ -35,6 +35,7 @@ RUNNER = ENVIRONMENT / "sagemaker-shim"
 MISSING = "the platform's runner is not installed: requirements/apart.sh shim (it needs Python 3.12)"
 BUCKET = "platform"
 _MODEL_KEY = "model.tar.gz"
+_AUTHORIZATION = {"Authorization": "AWS nobody:nothing"}  # anybody's will do; without, nothing is written over
 
 
 @dataclass(frozen=True)
@@ -49,14 +50,14 @@ class Storage:
             f"{self.address}/{BUCKET}/{key}".rstrip("/"),
             data=content,
             method="PUT",
-            headers={"Content-Type": "application/octet-stream"},
+            headers={**_AUTHORIZATION, "Content-Type": "application/octet-stream"},
         )
         urllib.request.urlopen(request, timeout=30).close()  # noqa: S310
 
     def get(self, key: str) -> bytes:
         """Give an object."""
         request = urllib.request.Request(  # noqa: S310 - the address is ours
-            f"{self.address}/{BUCKET}/{key}", headers={"Authorization": "AWS nobody:nothing"}
+            f"{self.address}/{BUCKET}/{key}", headers=_AUTHORIZATION
         )
         with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
             return bytes(answer.read())
