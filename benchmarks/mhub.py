@@ -34,6 +34,7 @@ from preop.engines.containers import ContainerEngine
 from preop.engines.submissions import find_test_cases
 from preop.grandchallenge.algorithm import Algorithm
 from preop.grandchallenge.cases import read_case
+from preop.report.case.writing import PAGE_FILE
 from tests.dicom.made import write_series
 
 ROOT = Path(__file__).parents[1]
@@ -104,6 +105,7 @@ def main() -> None:
         configuration = "/app/models/preop_sarcoma_lung_metastasis/config/default.yml"
         subprocess.run([*run, "--print", "--config", configuration, own], check=True)
         took, found = time.monotonic() - start, data / "output_data" / PATIENT
+        (found / "outputs" / PAGE_FILE).unlink()  # for a person to read, and not among the outputs of the platform
         problems = compare_outputs(case.expected, found / "outputs", read_tolerance(algorithm.folder / "test"))
         print(f"{algorithm.name}, {case.name}: {took:.0f} s; {'; '.join(problems) or 'outputs as expected'}; as DICOM:")
         print(*sorted(path.name for path in (found / "dicom").iterdir()), sep="\n")
