@@ -26,6 +26,7 @@ from preop.engines.containers import ContainerEngine
 from preop.engines.programs import Program, algorithm_program
 from preop.engines.submissions import find_test_cases
 from preop.grandchallenge.runtime import ApiMethod
+from tests.conftest import platforms_port
 from tests.engines import platform_runner
 from tests.engines.platform_runner import Storage
 
@@ -45,7 +46,7 @@ def main() -> None:
         sys.exit(platform_runner.MISSING)
     studies = [*map(repository.find_algorithm, asked.algorithms)] or repository.studies()
     rows = []
-    with platform_runner.storage() as place:
+    with platforms_port(), platform_runner.storage() as place:
         for study in studies:
             for method in get_args(ApiMethod):
                 rows += run_one(engine, place, algorithm_program(study), method, asked.cases)

@@ -107,6 +107,13 @@ def smallest_first(study: Algorithm) -> list[BundledCase]:
 @pytest.fixture
 def alone() -> Iterator[None]:
     """Wait for the tests of other processes that need the platform's port too, or whose programs would be found here."""
+    with platforms_port():
+        yield
+
+
+@contextmanager
+def platforms_port() -> Iterator[None]:
+    """Have the port of the platform's servers on this machine for oneself, among those who ask."""
     with (Path(tempfile.gettempdir()) / f"preop-tests-{os.getuid()}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -136,9 +136,13 @@ def environment(place: Storage, job: str, method: ApiMethod, entry_point: list[s
     }
 
 
-def outcome(place: Storage, job: str) -> Outcome:
-    """Read what the runner has left for the platform."""
-    result = json.loads(place.get(f"out/{job}/.sagemaker_shim/inference_result.json"))
+def outcome(place: Storage, job: str, container: str) -> Outcome:
+    """Read what the runner has left for the platform: of the case, or why it came to none."""
+    try:
+        result = json.loads(place.get(f"out/{job}/.sagemaker_shim/inference_result.json"))
+    except urllib.error.HTTPError:
+        result = json.loads(place.get(f"runtime/{container}/.sagemaker_shim/runtime_setup_result.json"))
+        return Outcome(result["return_code"], {}, [result["user_safe_error_message"]], None)
     outputs = {output["relative_path"]: output["bucket_key"] for output in result["outputs"]}
     took = TypeAdapter(timedelta | None).validate_python(result["exec_duration"] or result["invoke_duration"])
     seconds = None if took is None else took.total_seconds()
@@ -165,7 +169,7 @@ def run_image(
     """Let the runner run the cases of an image in one container, as the platform does: as root, before the entry point.
 
     The model comes as the archive that is uploaded. The container shares the network of this machine, where the stand-in
-    for the storage is.
+    for the storage is, and with it the port on which a program serves: one at a time.
 
     Parameters
     ----------
@@ -182,11 +186,12 @@ def run_image(
         archive = Path(folder) / _MODEL_KEY
         write_folder_archive(model, archive)
         place.put(_MODEL_KEY, archive.read_bytes())
-    jobs = {name: f"{program.name}-{method}-{name}" for name in cases}
+    container = f"{program.name}-{method}"
+    jobs = {name: f"{container}-{name}" for name in cases}
     tasks = json.dumps([task(place, jobs[name], case) for name, case in cases.items()])
     told = environment(
         place,
-        f"{program.name}-{method}",
+        container,
         method,
         config["Entrypoint"],
         USER=config["User"],
@@ -207,4 +212,4 @@ def run_image(
         timeout=3600,
     )
     assert done.returncode == 0, done.stderr
-    return {name: outcome(place, job) for name, job in jobs.items()}
+    return {name: outcome(place, job, container) for name, job in jobs.items()}

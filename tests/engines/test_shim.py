@@ -71,7 +71,7 @@ def run(storage: Storage, algorithm: Algorithm, case: Path, model: Path, work: P
     program = [str(platform_runner.PYTHON), "-m", "sagemaker_shim.cli", "invoke", "--tasks", tasks]
     done = subprocess.run(program, env=environment, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
-    return platform_runner.outcome(storage, job)
+    return platform_runner.outcome(storage, job, job)
 
 
 @pytest.mark.usefixtures("alone")
