@@ -17,7 +17,18 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent
 TABLE = FOLDER / "platforms.csv"
-LOCKS = ("imaging", "training", "review", "learning", "pathology")
+LOCKS = (
+    "imaging",
+    "inference",
+    "slides",
+    "evaluation",
+    "training",
+    "review",
+    "hospital",
+    "cluster",
+    "learning",
+    "pathology",
+)
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 PURE = ("acvl-utils", "autograd-gamma", "neurocombat")
 """Packages of Python alone that are published as sources: no compiler is needed for them."""
