@@ -38,6 +38,10 @@ def test_a_notebook_gets_the_page_in_a_frame(result: "preop.api.Result") -> None
     assert "Lung metastasis of soft-tissue sarcoma" in shown
 
 
+def test_elsewhere_it_is_told_how_to_see_the_page(result: "preop.api.Result") -> None:
+    assert "save(folder)" in repr(result.show())
+
+
 def test_unknown_names_are_told_with_the_nearest(result: "preop.api.Result") -> None:
     with pytest.raises(InvalidInputError, match=r"no input ct_imag \(did you mean ct_image\?\)"):
         preop.load("sarcoma_lung_metastasis").predict(ct_imag="x")

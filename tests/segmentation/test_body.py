@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from preop.errors import InvalidInputError
 from preop.imaging import Geometry, Image, read_image, reorient
-from preop.segmentation.body import AIR_HU, find_body
+from preop.segmentation.body import AIR_HU, BODY_HU, _smoothed, find_body
 
 SPACING_MM = 4.0
 
@@ -79,3 +80,9 @@ def test_the_body_of_a_real_scan_is_found(data: Path, name: str) -> None:
     found = find_body(read_image(path)).mask
     assert 2 * (found & (reference > 0)).sum() / (found.sum() + (reference > 0).sum()) > 0.97
     assert found[reference == 2].mean() > 0.99  # aerated lung
+
+
+@pytest.mark.parametrize("shape", [(3, 3, 3), (4, 40, 5), (20, 30, 40)])
+def test_what_most_neighbours_are_is_what_their_median_is(shape: tuple[int, int, int]) -> None:
+    hu = np.random.default_rng(0).choice([BODY_HU - 1, BODY_HU, BODY_HU + 1], shape)
+    assert np.array_equal(_smoothed(hu > BODY_HU), ndimage.median_filter(hu, size=3) > BODY_HU)

@@ -141,6 +141,10 @@ class Shown:
 
     page: str = field(repr=False)
 
+    def __repr__(self) -> str:
+        """Say where the page can be seen, to whom it is not shown."""
+        return "The page of the case: shown in a notebook, written by save(folder)."
+
     def _repr_html_(self) -> str:
         frame = f'width="100%" height="{FRAME_HEIGHT}" style="border:0"'
         return f'<iframe srcdoc="{html.escape(self.page)}" {frame}></iframe>'

@@ -63,7 +63,7 @@ def find_body(ct: Image) -> Body:
     steps = [max(1, round(_GRID_MM / spacing)) for spacing in ct.spacing_mm]
     coarse = ct.voxels[tuple(slice(None, None, step) for step in steps)]
     spacing = [step * each for step, each in zip(steps, ct.spacing_mm, strict=True)]
-    dense = ndimage.median_filter(coarse, size=3) > BODY_HU if min(coarse.shape) >= 3 else coarse > BODY_HU
+    dense = _smoothed(coarse > BODY_HU)
     core = _eroded(dense, spacing, _GAP_MM / 2)
     parts, count = ndimage.label(core)
     if not count:
@@ -88,6 +88,18 @@ def find_body(ct: Image) -> Body:
         whole = np.pad(whole, pads, mode="edge")
     margin = tuple(int(np.ceil(_MARGIN_MM / each)) for each in ct.spacing_mm)
     return Body(whole, bounding_box(whole, margin_voxels=margin))
+
+
+def _smoothed(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """What the most of 3 x 3 x 3 voxels are: as by their median before the threshold, in a small part of the time."""
+    from scipy import ndimage
+
+    if min(mask.shape) < 3:
+        return mask
+    count = mask.astype(np.uint8)
+    for axis in range(3):
+        count = ndimage.correlate1d(count, [1, 1, 1], axis=axis)
+    return np.asarray(count > 13)
 
 
 def _filled(mask: NDArray[np.bool_], axial: int) -> NDArray[np.bool_]:
