@@ -1,6 +1,7 @@
 """Executes the notebooks of this folder in place: ``python docs/notebooks/execute.py``.
 
-Needs no Jupyter: the cells are plain Python, and what a cell prints or ends in becomes its output.
+Needs no Jupyter: the cells are Python and commands after an exclamation mark, and what a cell prints or ends in becomes its
+output, as text: a page in a frame is large, bears a date, and is not shown where notebooks are only read.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import contextlib
 import io
 import json
 import os
+import re
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -17,11 +20,12 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parent
+COMMAND = re.compile(r"^!(.+)$", flags=re.MULTILINE)
 
 
 def executed(notebook: dict[str, Any]) -> dict[str, Any]:
     """Run all code cells in one namespace, and give the notebook with their outputs."""
-    namespace: dict[str, Any] = {"__name__": "__main__"}
+    namespace: dict[str, Any] = {"__name__": "__main__", "typed": typed}
     count = 0
     cells = []
     for cell in notebook["cells"]:
@@ -35,7 +39,8 @@ def executed(notebook: dict[str, Any]) -> dict[str, Any]:
 
 
 def _outputs(source: str, namespace: dict[str, Any], count: int) -> Iterator[dict[str, Any]]:
-    *statements, last = ast.parse(source).body
+    python = COMMAND.sub(lambda command: f"typed({command[1]!r})", source)
+    *statements, last = ast.parse(python).body
     value = None
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
@@ -48,9 +53,17 @@ def _outputs(source: str, namespace: dict[str, Any], count: int) -> Iterator[dic
         yield {"name": "stdout", "output_type": "stream", "text": printed.getvalue().splitlines(keepends=True)}
     if value is not None:
         shown = {"text/plain": repr(value).splitlines(keepends=True)}
-        if hasattr(value, "_repr_html_"):
-            shown["text/html"] = [value._repr_html_()]
         yield {"data": shown, "execution_count": count, "metadata": {}, "output_type": "execute_result"}
+
+
+def typed(command: str) -> None:
+    """Run a command by the shell, with the packages of this Python, and print what it says."""
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+    environment = os.environ | {"PATH": path, "COLUMNS": "120"}
+    done = subprocess.run(["bash", "-c", command], env=environment, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"{command}: {done.stderr}")
+    sys.stdout.write(done.stdout)
 
 
 def main() -> None:
