@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Usage: ./run.sh
-#            runs every algorithm on its bundled cases, then the evaluation
+#            runs every algorithm on its bundled examples, then the evaluation
 #        ./run.sh ALGORITHM --SLUG FILE ... --output DIR [--model DIR] [--engine auto|docker|podman|process]
 #            runs an algorithm on a case of your own; ./run.sh ALGORITHM --help lists what it takes
 # Needs Python 3.11 or later and, the first time, an internet connection, or a bundle (./bundle.sh).

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from preop.engines.processes import ProcessEngine
-from preop.engines.submissions import predict
+from preop.engines.submissions import predict, write_truth
 from preop.grandchallenge.algorithm import Algorithm
 from preop.grandchallenge.predictions import read_predictions
 from tests.conftest import scan_of
@@ -58,3 +58,13 @@ def test_an_algorithm_starts_once_and_again_only_after_it_broke_down(
     assert [jobs[name].succeeded for name in cases] == [True, False, False, True]
     assert jobs["first"].value("score") != jobs["last"].value("score")
     assert "ZeroDivisionError" in jobs["broken"].error_message
+
+
+def test_the_truth_of_some_cases_holds_no_other(tmp_path: Path) -> None:
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    (whole / "task.toml").write_text('title = "T"\n')
+    (whole / "reference.csv").write_text("case,outcome\na,1\nb,0\nc,1\n")
+    write_truth(whole, {"a", "c"}, tmp_path / "part")
+    assert (tmp_path / "part" / "reference.csv").read_text().split() == ["case,outcome", "a,1", "c,1"]
+    assert (tmp_path / "part" / "task.toml").read_text() == 'title = "T"\n'

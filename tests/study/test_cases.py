@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from preop.engines.submissions import BundledCase
+from preop.engines.submissions import BundledCase, find_test_cases
 from preop.errors import InvalidInputError
-from preop.study import Illustration, describe_case, is_like_the_training
+from preop.grandchallenge.algorithm import Algorithm
+from preop.study import Illustration, describe_case, find_studies, is_like_the_training
+from tests.conftest import ROOT
 
 
 @pytest.mark.parametrize(
@@ -40,6 +42,21 @@ def test_what_there_is_to_see_is_read_as_it_was_written(tmp_path: Path) -> None:
     (tmp_path / "case.toml").write_text("shown = 1")
     with pytest.raises(InvalidInputError, match=r"case\.toml is not right"):
         _ = case.shows
+
+
+def test_a_case_that_repeats_another_one_is_no_example(tmp_path: Path) -> None:
+    case = BundledCase(tmp_path.name, tmp_path)
+    assert case.is_example
+    describe_case(tmp_path, "Right: N0.")
+    assert case.is_example
+    describe_case(tmp_path, "Right: N0.", repeats="n0")
+    assert not case.is_example
+
+
+@pytest.mark.parametrize("study", find_studies(ROOT / "algorithms"), ids=lambda study: study.name)
+def test_the_examples_show_all_that_the_bundled_cases_show(study: Algorithm) -> None:
+    cases = find_test_cases(study.folder)
+    assert {case.shows for case in cases if case.is_example} == {case.shows for case in cases}
 
 
 def test_a_patient_is_like_the_training_where_the_explanation_says_so() -> None:

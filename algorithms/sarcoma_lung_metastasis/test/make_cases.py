@@ -55,7 +55,7 @@ def make() -> None:
     """Write inputs, expected outputs and reference of all cases."""
     algorithm = read_algorithm(HERE.parent)
     model = load_model(HERE.parent / "model", algorithm)
-    rows = []
+    rows, shows = [], {}
     for interface, (inputs, outcome) in zip(algorithm.interfaces, _patients(), strict=False):
         name = "_".join(NAMES[slug] for slug in interface if slug in NAMES)
         given = {slug: inputs[slug] for slug in interface}
@@ -63,9 +63,18 @@ def make() -> None:
         likelihood = outputs["lung-metastasis-likelihood"]
         threshold = model.by_interface[interface_key(interface)].threshold
         called = isinstance(likelihood, float) and likelihood >= threshold
-        describe_case(HERE / name, SHOWS[outcome, called])
+        shows[name] = SHOWS[outcome, called]
         rows.append({"case": name, "lung_metastasis": int(outcome)})
+    _describe(shows)
     write_table(REFERENCE, Table(("case", "lung_metastasis"), sorted(rows, key=lambda row: str(row["case"]))))
+
+
+def _describe(shows: Mapping[str, str]) -> None:
+    """Say what each case shows; of those that show the same, the one with the most inputs is the example."""
+    examples = {sentence: name for name, sentence in sorted(shows.items(), key=lambda item: item[0].count("_"))}
+    for name, sentence in shows.items():
+        example = examples[sentence]
+        describe_case(HERE / name, sentence, repeats=None if name == example else example)
 
 
 def _patients() -> Iterator[tuple[Mapping[str, Image | JSON], bool]]:

@@ -77,7 +77,7 @@ def examples(
     output: Annotated[Path | None, typer.Option(help="A new folder; by default one below runs/.")] = None,
     engine: EngineOption = "auto",
 ) -> None:
-    """Run every algorithm on its bundled cases, then the evaluation; the last line is the page that leads to all results."""
+    """Run every algorithm on its bundled examples, then the evaluation; the last line is the page that leads to all results."""
     from preop.cli.examples import run_examples
     from preop.folders import is_empty, locked, was_killed
 

@@ -1,4 +1,4 @@
-"""``preop examples``: every algorithm on its bundled cases, their evaluation, and the pages of both."""
+"""``preop examples``: every algorithm on its bundled examples, their evaluation, and the pages of both."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from preop.engines.base import Engine
 from preop.engines.choosing import EngineChoice
 from preop.engines.programs import Program, algorithm_program, evaluation_program
 from preop.engines.running import Run
-from preop.engines.submissions import BundledCase, evaluate, find_test_cases, predict
+from preop.engines.submissions import BundledCase, evaluate, find_test_cases, predict, write_truth
 from preop.grandchallenge.algorithm import Algorithm
 from preop.progress import Bars, progress_bars
 from preop.report.case import gallery
@@ -72,7 +72,7 @@ class _Steps:
 
 
 def run_examples(folder: Path, engine: EngineChoice) -> None:
-    """Run all bundled cases and their evaluation, and write a page of each, and one that leads to all of them."""
+    """Run the bundled examples and their evaluation, and write a page of each, and one that leads to all of them."""
     judge = evaluation_program(repository.evaluation_folder())
     judge_engine = engine_told(judge, engine)
     studies = [
@@ -97,7 +97,9 @@ def run_examples(folder: Path, engine: EngineChoice) -> None:
 
 
 def _cases(algorithm: Algorithm) -> dict[str, BundledCase]:
-    return {case.name: case for case in find_test_cases(algorithm.folder)}
+    """Give those that show something of their own, in the order of what they show: "Right: ..." before "Wrong: ..."."""
+    found = [case for case in find_test_cases(algorithm.folder) if case.is_example]
+    return {case.name: case for case in sorted(found, key=lambda case: case.shows or "")}
 
 
 def _run_study(study: _Study, judge: Program, judge_engine: Engine, folder: Path, steps: _Steps) -> _Done:
@@ -109,7 +111,8 @@ def _run_study(study: _Study, judge: Program, judge_engine: Engine, folder: Path
     for name, result in predict(study.engine, algorithm, inputs, predictions, model=model):
         runs[name] = result
         steps.advance()
-    truth = repository.ground_truth_folder(algorithm)
+    truth = folder / "ground_truth"
+    write_truth(repository.ground_truth_folder(algorithm), runs, truth)
     metrics = evaluate(judge_engine, judge, predictions, truth, folder / "evaluation")
     cards = pages_told(algorithm, inputs, runs, predictions, model)
     page = folder / "results.html"

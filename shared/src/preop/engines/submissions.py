@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import csv
+import shutil
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,7 @@ from preop.grandchallenge.values import JSON, read_json
 from preop.toml import read_toml
 
 TEST_FOLDER = "test"
+REFERENCE_FILE, CASE_COLUMN = "reference.csv", "case"
 DESCRIPTION_FILE = "case.toml"
 
 
@@ -33,6 +36,9 @@ class Description(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     shows: str = Field(description="what there is to see, in one sentence")
+    repeats: str | None = Field(
+        None, description="name of a case that shows the same; the examples leave this one out, the tests do not"
+    )
 
 
 @dataclass(frozen=True)
@@ -55,8 +61,17 @@ class BundledCase:
     @property
     def shows(self) -> str | None:
         """What there is to see, where the case was chosen to illustrate."""
+        return self._description.shows if self._description else None
+
+    @property
+    def is_example(self) -> bool:
+        """Whether it is not told to repeat another one."""
+        return self._description is None or self._description.repeats is None
+
+    @property
+    def _description(self) -> Description | None:
         path = self.folder / DESCRIPTION_FILE
-        return read_toml(path, Description).shows if path.is_file() else None
+        return read_toml(path, Description) if path.is_file() else None
 
     @property
     def ground_truth(self) -> Path | None:
@@ -147,6 +162,18 @@ def job_of(case: Case, pk: str, *, error_message: str | None) -> JSON:
     """Describe a case that was run here as a job of the platform."""
     names = dict.fromkeys(case.image_paths, f"{case.name}.mha")
     return job_item(case.algorithm, pk, image_names=names, values=case.values, error_message=error_message)
+
+
+def write_truth(truth: Path, cases: Container[str], folder: Path) -> None:
+    """Write the ground truth of these cases alone into a new folder: any other would count as missing."""
+    shutil.copytree(truth, folder)
+    with (truth / REFERENCE_FILE).open(newline="", encoding="utf-8") as file:
+        table = csv.DictReader(file)
+        rows, columns = [row for row in table if row[CASE_COLUMN] in cases], table.fieldnames or ()
+    with (folder / REFERENCE_FILE).open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def evaluate(engine: Engine, program: Program, predictions: Path, ground_truth: Path, output: Path) -> JSON:

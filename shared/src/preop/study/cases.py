@@ -66,9 +66,10 @@ def is_like_the_training(outputs: Mapping[str, Output]) -> bool:
     return bool(said) and all(each["like_training_patients"] for each in said)
 
 
-def describe_case(folder: Path, shows: str) -> None:
-    """Say in one sentence what there is to see in a bundled case that was chosen to illustrate."""
-    (folder / DESCRIPTION_FILE).write_text(to_toml({"shows": shows}), encoding="utf-8")
+def describe_case(folder: Path, shows: str, *, repeats: str | None = None) -> None:
+    """Say in one sentence what there is to see in a bundled case, and which other case shows the same."""
+    told = {"shows": shows} if repeats is None else {"shows": shows, "repeats": repeats}
+    (folder / DESCRIPTION_FILE).write_text(to_toml(told), encoding="utf-8")
 
 
 @dataclass(frozen=True)
