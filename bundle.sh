@@ -27,20 +27,33 @@ for lock in "$@"; do
 done
 echo "This repository ..."
 (cd "$here" && git ls-files -z | tar --create --null --files-from=- --file=-) | tar --extract --file=- --directory="$partial/preop"
-# Only images that were built from the sources as they are.
-"$here/.venv/bin/python" - <<'PYTHON' | while read -r engine image; do
+# Only images that were built from the sources as they are; in one archive, for they share layers.
+"$here/.venv/bin/python" - >"$partial/images/list" <<'PYTHON'
+import sys
+
 from preop.cli.programs import programs
 from preop.engines.choosing import find_engine
 from preop.engines.containers import ContainerEngine, image_problem
 
 engine = find_engine()
 for program, _ in programs(None) if isinstance(engine, ContainerEngine) else ():
-    if image_problem(engine, program) is None:
+    problem = image_problem(engine, program)
+    if problem is None:
         print(engine.name, program.image)
+    else:
+        print(f"Left out: {problem}", file=sys.stderr)
 PYTHON
-    echo "Image $image ..."
-    "$engine" save --output "$partial/images/$(basename "${image%%:*}").tar" "$image" 2>/dev/null
-done
+if [ -s "$partial/images/list" ]; then
+    engine="$(head -n 1 "$partial/images/list" | cut -d " " -f 1)"
+    mapfile -t images < <(cut -d " " -f 2 "$partial/images/list")
+    echo "Images ${images[*]} ..."
+    several=()
+    if [ "$engine" = podman ]; then several=(--quiet --multi-image-archive); fi
+    "$engine" save ${several[@]+"${several[@]}"} --output "$partial/images/images.tar" "${images[@]}"
+else
+    echo "No image is taken along: there, algorithms run in isolated processes." >&2
+fi
+rm "$partial/images/list"
 echo "Checksums ..."
 (cd "$partial" && find wheels images -type f -print0 | sort --zero-terminated | xargs --null --no-run-if-empty sha256sum >SHA256SUMS)
 mv "$partial" "$folder"

@@ -25,6 +25,15 @@ prepare_processes() {
     fi
     for lock in $locks; do "$here/requirements/install.sh" "$lock"; done
 }
+# The images of a bundle, once: there are gigabytes of them.
+load_bundled() {
+    local sums="$here/../SHA256SUMS" loaded="$here/.venv/loaded-$engine"
+    if [ ! -d "$here/../images" ] || [ ! -f "$sums" ] || cmp -s "$sums" "$loaded"; then return; fi
+    for image in "$here"/../images/*.tar; do
+        if [ -f "$image" ]; then "$engine" load --quiet --input "$image" >/dev/null; fi
+    done
+    cp "$sums" "$loaded"
+}
 engine=""
 case "$*" in
     *"--engine process"* | *"--engine=process"*) ;;
@@ -32,10 +41,9 @@ case "$*" in
 esac
 if [ -n "$engine" ]; then
     "$here/requirements/install.sh" imaging
-    for image in "$here"/../images/*.tar; do # of a bundle
-        if [ -f "$image" ]; then "$engine" load --quiet --input "$image" >/dev/null; fi
-    done
+    load_bundled
     if ! "$preop" build --if-needed ${named:+"$named"}; then
+        rm -f "$here/.venv/loaded-$engine"
         echo "The images cannot be built here (docs/containers.md): going on without containers." >&2
         prepare_processes
     fi
