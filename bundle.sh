@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Usage: ./bundle.sh FOLDER [LOCK] ...
 # Writes all that a machine without internet needs into a new folder: this repository with its models (preop/), the packages of the
-# locks (wheels/; by default those that run, evaluate and train every algorithm, 4 GB), the images that were built here (images/), and SHA256SUMS.
+# locks (wheels/; by default those that run, evaluate and train every algorithm, 3 GB), the images that were built here (images/), and SHA256SUMS.
 # There, with the same system, processor and Python: cd FOLDER/preop && ./run.sh
 set -euo pipefail
 here="$(cd "$(dirname "$0")" && pwd)"
