@@ -136,6 +136,28 @@ def test_a_laplacian_has_its_width_in_mm_and_its_response_per_squared_voxel():
     assert 4 * responses[0][40, 40, 40] == pytest.approx(responses[1][20, 20, 20], rel=1e-3)
 
 
+def test_a_laplacian_ends_at_the_voxel_nearest_to_where_it_is_cut_off():
+    impulse = np.zeros((17, 17, 17))
+    impulse[8, 8, 8] = 1
+    response = LaplacianOfGaussian(sigma_mm=1.2, truncate=3.0).apply(image_of(impulse)).voxels[8, 8]
+    assert np.flatnonzero(response).tolist() == list(range(8 - 4, 8 + 5))  # 3.6 voxels
+
+
+def test_a_wavelet_doubles_its_width_with_each_level():
+    impulse = np.zeros((24, 24, 24))
+    impulse[12, 12, 12] = 1
+    response = SeparableWavelet(wavelet="haar", passes="LLL", level=3).apply(image_of(impulse)).voxels
+    assert (np.ptp(np.argwhere(np.abs(response) > 1e-12), axis=0) == 7).all()
+    assert response[np.abs(response) > 1e-12] == pytest.approx(np.full(8**3, 2 ** (-3 * 3 / 2)))
+
+
+@pytest.mark.parametrize("name", ["E3", "E5", "S3", "S5", "W5", "R5"])
+def test_only_the_level_of_laws_kernels_answers_a_flat_image(name):
+    flat = image_of(np.full((12, 12, 12), 100.0))
+    each = Laws(kernels=name * 3, rotation_invariant=False, energy_distance_voxels=None)
+    assert np.abs(each.apply(flat).voxels[5:7, 5:7, 5:7]).max() < 1e-9
+
+
 def test_a_gabor_filter_answers_waves_of_its_length_and_direction():
     x = np.arange(64.0)
     wave = image_of(np.broadcast_to(np.cos(2 * np.pi * x / 8), (1, 64, 64)))

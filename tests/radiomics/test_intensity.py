@@ -46,6 +46,11 @@ def test_statistics_are_those_of_the_textbook(scale):
     assert {name: found[f"stat_{name}"] for name in expected} == pytest.approx(expected, rel=1e-10)
 
 
+def test_a_rank_beside_a_step_is_that_of_the_upper_value():
+    """The sixth of eleven: five ones, and six twos."""
+    assert statistics(region_of(np.array([1.0] * 5 + [2.0] * 6).reshape(1, 1, 11)))["stat_median"] == 2
+
+
 @given(st.lists(st.floats(-1e3, 1e3) | st.sampled_from([0.1, 0.2]), min_size=1, max_size=60), st.data())
 def test_the_number_of_a_rank_is_that_of_the_sorted_list(values, data):
     ranks = np.array(data.draw(st.lists(st.integers(0, len(values) - 1), min_size=1, max_size=5)))

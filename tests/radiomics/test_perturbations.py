@@ -69,6 +69,13 @@ def test_a_redrawn_contour_stays_near_the_drawn_one_and_another_seed_draws_anoth
     assert voxels[0] == pytest.approx(drawn.morphological.sum(), rel=0.3)
 
 
+def test_a_contour_that_is_redrawn_outwards_is_not_cut_off(case):
+    for seed in range(3):
+        redrawn = Perturbation(contour_sd_mm=3.0, contour_length_mm=8.0, seed=seed)
+        inside = prepare(*case, SETTINGS, perturbation=redrawn).morphological
+        assert not any(inside.take(end, axis).any() for axis in range(3) for end in (0, -1))
+
+
 def test_the_noise_of_an_image_is_found_again():
     geometry = Geometry.axis_aligned((20, 64, 64), (1.0, 1.0, 1.0))
     anatomy = np.add.outer(np.arange(20.0), np.add.outer(np.arange(64.0), 3 * np.arange(64.0)))

@@ -63,6 +63,17 @@ def test_range_and_outliers_are_left_out_of_the_intensity_mask_only():
     assert by_both.intensity.sum() == 49
 
 
+def test_the_ends_of_a_range_belong_to_it_and_outliers_lie_beyond_so_many_standard_deviations():
+    values = np.random.default_rng(3).normal(size=(10, 20, 20))
+    image, mask = image_of(values), image_of(np.ones(values.shape))
+    settings = Settings(spacing_mm=None, round_intensities=False)
+    kept = prepare(image, mask, settings.model_copy(update={"outlier_sigma": 2.0})).intensity
+    assert (kept == (np.abs(values - values.mean()) <= 2 * values.std())).all()
+    largest, smallest = float(np.sort(values, axis=None)[-5]), float(np.sort(values, axis=None)[4])
+    kept = prepare(image, mask, settings.model_copy(update={"lower": smallest, "upper": largest})).intensity
+    assert kept.sum() == values.size - 8
+
+
 def binned(values, method, lower=None):
     values = np.array(values)
     bins = bins_of(values, method, lower)

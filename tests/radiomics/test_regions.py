@@ -45,6 +45,11 @@ def test_widths_are_in_mm_along_every_axis(block):
     assert ring[15, 15, :].sum() == 2 * 4
 
 
+def test_a_depth_is_in_mm_along_every_axis(block):
+    core = Core(depth_mm=4).of(block, (4.0, 2.0, 1.0))
+    assert [core[:, 15, 15].sum(), core[15, :, 15].sum(), core[15, 15, :].sum()] == [10 - 2 * 1, 10 - 2 * 2, 10 - 2 * 4]
+
+
 def test_a_tumour_at_the_edge_of_the_image_has_a_surface_there():
     mask = np.ones((5, 5, 5), dtype=bool)
     assert RingInside(width_mm=1).of(mask, MM).sum() == 5**3 - 3**3

@@ -134,6 +134,13 @@ def test_a_flat_region_is_as_coarse_and_as_correlated_as_can_be():
     assert found["szm_lze_3D"] == 27**2
 
 
+def test_slices_in_which_a_feature_is_not_defined_do_not_count_in_its_average():
+    levels = np.array([[[1, 2, 1]], [[3, 0, 0]]])
+    both = textures_of(levels, {Family.NGTDM}, [Aggregation.SLICE_MERGED])
+    one = textures_of(levels[:1], {Family.NGTDM}, [Aggregation.SLICE_MERGED])
+    assert both == pytest.approx(one)
+
+
 def test_slices_without_a_voxel_do_not_count_in_the_average():
     levels = np.array([[[1, 2, 1]], [[0, 0, 0]], [[1, 2, 1]]])
     both = textures_of(levels, {Family.GLCM}, [Aggregation.SLICE_MERGED])
