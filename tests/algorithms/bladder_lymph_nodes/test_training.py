@@ -117,17 +117,15 @@ def test_training_twice_gives_the_same_bytes(cohort: Cohort, trained: Path, tmp_
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("head", ["gated_attention", "count"])
-def test_another_head_and_radiomics_can_be_trained(cohort: Cohort, tmp_path: Path, head: str) -> None:
-    settings = Settings(network=NetworkSettings(instances="radiomics", head=head), training=QUICK, folds=2)
+def test_another_head_and_radiomics_can_be_trained(cohort: Cohort, tmp_path: Path) -> None:
+    settings = Settings(network=NetworkSettings(instances="radiomics", head="gated_attention"), training=QUICK, folds=2)
     fit(cohort, tmp_path / "model", tmp_path / "report", settings)
     model = load_model(tmp_path / "model", ALGORITHM)
     case = cohort.patients[1].case
     outputs = predict(case, model)
     check_outputs(outputs, ALGORITHM, case)
-    meaning = "probability" if head == "count" else "contribution"
-    assert all(np.isfinite(row[meaning]) for row in outputs["lymph-node-table"])
-    assert (outputs["positive-lymph-nodes"]["probability_of_count"] is None) == (head != "count")
+    assert all(np.isfinite(row["contribution"]) for row in outputs["lymph-node-table"])
+    assert outputs["positive-lymph-nodes"]["probability_of_count"] is None
 
 
 def test_an_interrupted_preparation_goes_on(cohort: Cohort, tmp_path: Path) -> None:
