@@ -21,12 +21,11 @@ trap 'kill "$checker" 2>/dev/null || true; rm -f "$types"' EXIT
 failed=false
 if $fast; then selection="not slow"; else selection=""; fi
 # There is a process for each core: more threads in each would only wait for one another.
-export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS=1
-.venv/bin/pytest --numprocesses auto --quiet -m "$selection" || failed=true
+one_thread=(env OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS=1)
+"${one_thread[@]}" .venv/bin/pytest --numprocesses auto --quiet -m "$selection" || failed=true
 wait "$checker" || failed=true
 cat "$types"
 if $failed; then exit 1; fi
 if $fast; then exit; fi
-unset OMP_NUM_THREADS OPENBLAS_NUM_THREADS ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS
 echo "test cases"
 .venv/bin/preop test "$@"
