@@ -15,7 +15,8 @@ fi
 # Pages keep their places in the repository, so that links between them are the same on the site.
 pages="$(mktemp -d)"
 trap 'rm -rf "$pages"' EXIT
-git ls-files -z --cached --others --exclude-standard -- '*.md' 'docs/images/*' 'docs/validation/*.json' 'algorithms/*.png' 'algorithms/*.jpg' |
+git ls-files -z --cached --others --exclude-standard -- '*.md' 'docs/images/*' 'docs/validation/*.json' 'algorithms/*.png' 'algorithms/*.jpg' \
+    ':!shared/src/preop/study/template' |
     xargs -0 cp --parents --target-directory="$pages"
 mv "$pages/docs/site.md" "$pages/index.md"
 

@@ -30,6 +30,7 @@ myst_heading_anchors = 3
 myst_enable_extensions = ["html_image"]
 
 autoapi_dirs = [str(LIBRARY)]
+autoapi_ignore = ["*/study/template/*"]  # what a new study is made from, no part of the library
 autoapi_root = "api"
 autoapi_add_toctree_entry = False
 autoapi_member_order = "bysource"
@@ -39,7 +40,10 @@ napoleon_google_docstring = False
 napoleon_use_rtype = False
 napoleon_use_ivar = True
 napoleon_custom_sections = ["Result"]
-suppress_warnings = ["ref.python"]  # two packages may each have their own "Settings"; the link takes one
+suppress_warnings = [
+    "ref.python",  # two packages may each have their own "Settings"; the link takes one
+    "autoapi.python_import_resolution",  # of constants of which one statement assigns several
+]
 python_maximum_signature_line_length = 100
 
 LINK = re.compile(r"(!?)\[([^\]\[]*)\]\(([^)#\s]+)(#[^)\s]*)?\)")
