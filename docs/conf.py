@@ -30,7 +30,8 @@ myst_heading_anchors = 3
 myst_enable_extensions = ["html_image"]
 
 autoapi_dirs = [str(LIBRARY)]
-autoapi_ignore = ["*/study/template/*", "*/migrations/*"]  # of a new study, and of the database of reviews: none is imported
+# A new study, and changes to the database of reviews: nobody imports them.
+autoapi_ignore = ["*/study/template/*", "*/migrations/*"]
 autoapi_root = "api"
 autoapi_add_toctree_entry = False
 autoapi_member_order = "bysource"
