@@ -78,12 +78,25 @@ def test_the_voxels_must_fit_the_geometry() -> None:
         ({"shape": (4, 5, 7)}, "size 7 x 5 x 4 against 6 x 5 x 4 voxels"),
         ({"spacing_mm": (3.0, 0.7, 1.6)}, "spacing 1.6 x 0.7 x 3 against 1.5 x 0.7 x 3 mm"),
         ({"origin_mm": (0.0, 0.0, 0.0)}, "origin (0, 0, 0) against (10, -20, 30) mm"),
+        ({"origin_mm": (10.0, -20.0, 30.1)}, "origin (10, -20, 30.1) against (10, -20, 30) mm"),
+        ({"origin_mm": (10.0, -20.0, 30.001)}, None),
         ({"direction": (1, 0, 0, 0, 1, 0, 0, 0, 1)}, "another direction of its axes"),
         ({"spacing_mm": (3.0, 0.7, 1.5000001)}, None),
     ],
 )
 def test_a_difference_is_said_in_words(changes: dict, words: str | None) -> None:
     assert OBLIQUE.difference(Geometry(**{**OBLIQUE.__dict__, **changes})) == words
+
+
+@pytest.mark.parametrize("spacing_mm", [(1.0, 0.0, 1.0), (1.0, -1.0, 1.0), (1.0, float("nan"), 1.0)])
+def test_a_spacing_that_is_not_positive_is_refused(spacing_mm: tuple[float, ...]) -> None:
+    with pytest.raises(InvalidInputError, match="expected positive numbers"):
+        Geometry.axis_aligned((2, 3, 4), spacing_mm)
+
+
+def test_a_grid_of_larger_voxels_covers_the_whole_image() -> None:
+    image = Image(np.zeros((10, 9, 8)), Geometry.axis_aligned((10, 9, 8), (1.0, 1.0, 1.0)))
+    assert resample(image, (3.0, 3.0, 3.0), interpolation="nearest").shape == (4, 3, 3)
 
 
 def test_a_crop_stays_where_it_was() -> None:
