@@ -66,7 +66,7 @@ def tried(engine: Engine, program: Program) -> dict[str, str]:
         found |= told
         if result.error is not None:
             found |= {name: result.error for name, _ in wanted if name not in told}
-        for each in MEMORY[0 if namespaces else 3 :]:
+        for each in MEMORY[0 if namespaces else -1 :]:
             own = work / each[0]
             own.mkdir()
             result, told = attempt(engine, program, own, each)

@@ -128,6 +128,20 @@ def fill_shared_memory(gigabytes):
     return "filled"
 
 
+def leave_it_in_segments(gigabytes):
+    size, library = 2**28, ctypes.CDLL(None, use_errno=True)
+    library.shmat.restype = ctypes.c_void_p
+    numbers = [library.shmget(0, ctypes.c_size_t(size), 0o1600) for _ in range(int(gigabytes * 4))]
+    for number in numbers:
+        address = library.shmat(number, None, 0)
+        ctypes.memset(address, 1, size)
+        library.shmdt(ctypes.c_void_p(address))
+    time.sleep(1)
+    for number in numbers:
+        library.shmctl(number, 0, None)
+    return "filled"
+
+
 def share_pages(gigabytes):
     pages = mmap.mmap(-1, int(gigabytes * 2**30))
     for start in range(0, len(pages), 2**20):
@@ -179,11 +193,12 @@ HARMLESS = (
 MEMORY: Sequence[Attempt] = (
     ("fill_shared_memory", 1.5),
     ("hide_it_in_a_file_without_a_name", 1.5),
+    ("leave_it_in_segments", 1.5),
     ("share_pages", 1.5),
     ("share_it_out_among_children", 0.8),
 )
-"""More than a program of 1 GiB may take, in GiB: in its shared memory, in a file in memory that has no name, in pages
-that processes share, and in each of three children."""
+"""More than a program of 1 GiB may take, in GiB: in its shared memory, in a file in memory that has no name, in System V
+segments, in pages that processes share, and in each of three children."""
 
 
 def hostile_program(root: Path) -> Program:

@@ -68,7 +68,7 @@ def test_the_watch_cannot_be_stopped(answers: dict[str, str]) -> None:
     assert answers["stop_the_watch"] == "asked"  # and the run went on to tell of it
 
 
-@pytest.mark.parametrize(("name", "gigabytes"), MEMORY[2:], ids=["shared", "children"])
+@pytest.mark.parametrize(("name", "gigabytes"), MEMORY[1:], ids=["without a name", "segments", "shared", "children"])
 def test_memory_counts_whoever_took_it(
     isolated: ProcessEngine, hostile: Program, tmp_path: Path, name: str, gigabytes: float
 ) -> None:
@@ -82,12 +82,6 @@ def test_memory_counts_whoever_took_it(
 def test_shared_memory_is_half_of_the_memory(isolated: ProcessEngine, hostile: Program, tmp_path: Path) -> None:
     _, told = attempt(isolated, hostile, tmp_path, MEMORY[0])
     assert told["fill_shared_memory"] == "OSError: No space left on device"
-
-
-def test_memory_that_is_not_counted_is_told_of(isolated: ProcessEngine, hostile: Program, tmp_path: Path) -> None:
-    _, told = attempt(isolated, hostile, tmp_path, MEMORY[1])
-    assert told["hide_it_in_a_file_without_a_name"] == "filled"
-    assert "memory in files without a name is not counted" in isolated.isolation
 
 
 @pytest.mark.parametrize("kind", ["isolated", "sees other processes", "plain"])
@@ -111,6 +105,11 @@ def test_a_process_without_namespaces_says_what_it_does_not_keep(hostile: Progra
 
 def test_memory_of_children_counts_without_namespaces_too(hostile: Program, tmp_path: Path) -> None:
     result, _ = attempt(ProcessEngine(()), hostile, tmp_path, ("share_it_out_among_children", 0.8))
+    assert result.exit_code == 137
+
+
+def test_memory_without_a_name_counts_without_namespaces_too(hostile: Program, tmp_path: Path) -> None:
+    result, _ = attempt(ProcessEngine(()), hostile, tmp_path, MEMORY[1])
     assert result.exit_code == 137
 
 

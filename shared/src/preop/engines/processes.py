@@ -58,8 +58,7 @@ class ProcessEngine(Engine):
             seen = "" if OWN_PROCESSES in self.namespaces else "it can see that other processes are there, and "
             words = (
                 "isolated process: no network, none of your other files or sockets, no capabilities, read-only input and "
-                "model, memory and processes watched; but memory in files without a name is not counted, "
-                f"{seen or 'and '}it runs as you, on this machine's Python and kernel"
+                f"model, memory and processes watched; but {seen}it runs as you, on this machine's Python and kernel"
             )
         else:
             watched = "memory watched" if sys.platform == "linux" else "its memory as a whole is not limited"

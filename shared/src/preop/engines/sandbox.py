@@ -20,7 +20,7 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -136,7 +136,7 @@ def descendants(ancestor: int) -> list[int]:
 
 
 def memory_of(pids: Iterable[int], shared_bytes: int, *, shares: bool) -> int:
-    """Sum the memory of processes, in bytes, with the files in their shared memory.
+    """Sum the memory of processes, in bytes, with the files that they hold in memory.
 
     Parameters
     ----------
@@ -208,7 +208,8 @@ def _ended(program: int) -> int | None:
 
 def _check(specification: Specification, next_exact: float) -> tuple[float, str | None]:
     """Say in a sentence which limit is passed, if one is; exact sums are made seldom, for they take time."""
-    members, shared = _members(specification), _shared_bytes(specification)
+    members = _members(specification)
+    shared = _shared_bytes(specification) + _unmapped_bytes(members, specification.spaces)
     limit = specification.memory_limit_bytes
     if len(members) > PROCESS_LIMIT:
         return next_exact, f"The program has {len(members)} processes; expected at most {PROCESS_LIMIT}."
@@ -237,6 +238,24 @@ def _shared_bytes(specification: Specification) -> int:
         return 0
     found = os.statvfs("/dev/shm")  # noqa: S108 - of this namespace
     return (found.f_blocks - found.f_bfree) * found.f_frsize
+
+
+def _unmapped_bytes(members: Iterable[int], spaces: Collection[str]) -> int:
+    """Size of what lies in memory though no process need have mapped it: files without a name, and System V segments."""
+    found = {}
+    for pid in members:
+        with suppress(OSError):
+            for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+                with suppress(OSError):
+                    if str(descriptor.readlink()).startswith("/memfd:"):
+                        status = descriptor.stat()
+                        found[status.st_dev, status.st_ino] = 512 * status.st_blocks
+    segments = 0
+    if "ipc" in spaces:  # else they are everybody's
+        with suppress(OSError):
+            titles, *rows = Path("/proc/sysvipc/shm").read_text().splitlines()
+            segments = sum(int(row.split()[titles.split().index("rss")]) for row in rows)
+    return sum(found.values()) + segments
 
 
 def _kill_members(specification: Specification) -> None:
