@@ -385,15 +385,13 @@ def _cut(
 
 def _copy(level: Level, tile: Pixels, place: Stored, pixels: Pixels, corner: Stored) -> None:
     """Copy the part of a stored tile that lies in the level and in ``pixels``, whose upper left is ``corner``."""
-    here: list[slice] = []
-    there: list[slice] = []
-    for axis in (0, 1):
-        start = place[axis] * level.tile_shape[axis]
-        first = max(start, corner[axis])
-        last = min(start + level.tile_shape[axis], level.shape[axis], corner[axis] + pixels.shape[axis])
-        here.append(slice(first - start, last - start))
-        there.append(slice(first - corner[axis], last - corner[axis]))
-    pixels[there[0], there[1]] = tile[here[0], here[1]]
+    (height, width), (level_height, level_width) = level.tile_shape, level.shape
+    y, x = place[0] * height, place[1] * width
+    top, left = max(y, corner[0]), max(x, corner[1])
+    bottom = min(y + height, level_height, corner[0] + pixels.shape[0])
+    right = min(x + width, level_width, corner[1] + pixels.shape[1])
+    part = tile[top - y : bottom - y, left - x : right - x]
+    pixels[top - corner[0] : bottom - corner[0], left - corner[1] : right - corner[1]] = part
 
 
 def _resized(pixels: Pixels, box: tuple[float, ...], shape_px: tuple[int, int]) -> Pixels:

@@ -10,6 +10,7 @@ palettes and YCbCr in other compressions are left to OpenSlide (:class:`ColoursN
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,7 @@ class _Page:
     """What is needed of a page once the file's directory is closed."""
 
     def __init__(self, page: Any, path: Path) -> None:
+        import imagecodecs
         from tifffile.tifffile import jpeg_decode_colorspace
 
         check_layout(page, path)
@@ -157,25 +159,31 @@ class _Page:
         self._alpha = page.extrasamples[0] if page.extrasamples else None
         self._jpeg = page.compression == JPEG
         self._tables = page.jpegtables
-        self._stored, self._wanted = jpeg_decode_colorspace(
-            page.photometric, page.planarconfig, page.extrasamples, page.is_jfif
+        stored, wanted = jpeg_decode_colorspace(page.photometric, page.planarconfig, page.extrasamples, page.is_jfif)
+        self._decode_jpeg = partial(
+            imagecodecs.jpeg8_decode, tables=self._tables, colorspace=stored, outcolorspace=wanted
         )
         self._tifffile_decode = page.decode
 
     def decode(self, file: _File, number: int, out: Pixels | None) -> Pixels:
         """Read and decode a tile to RGB (tile height, tile width, 3)."""
-        tiles = self.across * self.down
-        planes = [self._plane(file, number + plane * tiles, out) for plane in range(self._planes)]
-        if any(plane is None for plane in planes):
+        samples = self._plane(file, number, out) if self._planes == 1 else self._all_planes(file, number)
+        if samples is None:
             return np.full((*self.tile_shape, 3), WHITE, np.uint8)
-        samples = planes[0] if len(planes) == 1 else np.concatenate(planes, axis=2)  # type: ignore[arg-type]
-        pixels = self._rgb(np.asarray(samples))
+        pixels = self._rgb(samples)
         if pixels.shape == (*self.tile_shape, 3):
             return pixels
         # tifffile cuts the last tiles of a row or column to the image.
         whole = np.full((*self.tile_shape, 3), WHITE, np.uint8)
         whole[: pixels.shape[0], : pixels.shape[1]] = pixels
         return whole
+
+    def _all_planes(self, file: _File, number: int) -> NDArray[Any] | None:
+        """Samples of a stored tile whose channels are stored apart."""
+        tiles = self.across * self.down
+        planes = [self._plane(file, number + plane * tiles, None) for plane in range(self._planes)]
+        there = [plane for plane in planes if plane is not None]
+        return np.concatenate(there, axis=2) if len(there) == len(planes) else None
 
     def _plane(self, file: _File, number: int, out: Pixels | None) -> NDArray[Any] | None:
         """Samples of a stored tile (height, width, samples); None where the file leaves it out."""
@@ -187,7 +195,7 @@ class _Page:
             samples: NDArray[Any] = self._tifffile_decode(content, number)[0][0]
             return samples
         # libjpeg fills what is missing with grey, and says nothing.
-        if not content.rstrip(b"\x00").endswith(_END_OF_JPEG):
+        if not (content.endswith(_END_OF_JPEG) or content.rstrip(b"\x00").endswith(_END_OF_JPEG)):
             raise ValueError("cut off")
         if self._planes > 1:
             plane: NDArray[Any] = self._tifffile_decode(content, number, jpegtables=self._tables)[0][0]
@@ -195,20 +203,18 @@ class _Page:
         return self._jpeg_rgb(content, out)
 
     def _jpeg_rgb(self, content: bytes, out: Pixels | None) -> Pixels:
-        import imagecodecs
-        from tifffile.tifffile import jpeg_shape
-
         if out is None or out.shape != (*self.tile_shape, 3):
             # The decoder refuses what does not fit in here: a damaged tile may state any size.
             out = np.empty((*self.tile_shape, 3), np.uint8)
-        options = {"tables": self._tables, "colorspace": self._stored, "outcolorspace": self._wanted}
         try:
-            return np.asarray(imagecodecs.jpeg8_decode(content, out=out, **options))
+            return np.asarray(self._decode_jpeg(content, out=out))
         except ValueError:
+            from tifffile.tifffile import jpeg_shape
+
             _, height, width, samples = jpeg_shape(content)
             if height > self.tile_shape[0] or width > self.tile_shape[1] or samples != 3:
                 raise
-            return np.asarray(imagecodecs.jpeg8_decode(content, **options))
+            return np.asarray(self._decode_jpeg(content))
 
     def _rgb(self, samples: NDArray[Any]) -> Pixels:
         """Colours of 8 bits before a white background."""
