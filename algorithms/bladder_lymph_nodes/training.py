@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
-from preop.cohort import Cohort, Patient, learning_folder, measure_patients, training_images_file
+from preop.cohort import Cohort, Patient, learning_folder, map_patients, measure_patients, training_images_file
 from preop.errors import InvalidInputError
 from preop.evidence import BagEvidence, ValidationFigures
 from preop.folders import open_resumable_run
@@ -118,13 +118,23 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
         folder=learned / "validation",
         augment=augment,
         learn=learn,
+        each=map_patients,
     )
     by_centre: list[HeldOut] = []
     if settings.leave_centres_out:
         by_centre = cross_validate(
-            network, bags, settings.training, by="centre", folder=learned / "centres", augment=augment, learn=learn
+            network,
+            bags,
+            settings.training,
+            by="centre",
+            folder=learned / "centres",
+            augment=augment,
+            learn=learn,
+            each=map_patients,
         )
-    ensemble = fit_ensemble(network, bags, settings.training, folder=learned / "final", augment=augment, learn=learn)
+    ensemble = fit_ensemble(
+        network, bags, settings.training, folder=learned / "final", augment=augment, learn=learn, each=map_patients
+    )
 
     threshold = _threshold(prepared, held_out)
     evidence = _evidence(cohort, prepared, held_out, by_centre, threshold, settings)

@@ -7,7 +7,7 @@ of metastases are fitted on that. The model keeps the network of every inner fol
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -16,8 +16,9 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from preop.mil import Bag, Member, stratified_folds, train, train_ahead
 from preop.mil import Settings as MilSettings
-from preop.mil import stratified_folds, train
+from preop.mil.ahead import Each
 from preop.staging import PURE, REPORTS
 
 from .combination import Learner, fit_stack, fit_within_patient_correlation
@@ -67,14 +68,13 @@ def fit_model(
     folds = stratified_folds(bags, settings.training.folds, settings.training.seed)
     networks = []
     held_out_outputs: dict[int, Floats] = {}
-    for number, rows in enumerate(folds.values()):
-        held_out = set(rows)
+    for rows, member in zip(folds.values(), _members(bags, range(len(bags)), settings, folder), strict=True):
         network = train(
             partial(make_network, settings.network),
-            [bag for row, bag in enumerate(bags) if row not in held_out],
+            [bags[row] for row in member.learning],
             settings.training,
-            seed=settings.training.seed * 1000 + number,
-            checkpoint=folder / f"network_{number}.pt",
+            seed=member.seed,
+            checkpoint=member.checkpoint,
             augment=turned,
             advance=advance,
         )
@@ -96,6 +96,47 @@ def fit_model(
         },
         typical={name: values.mean(axis=0) for name, values in outputs.items()},
     )
+
+
+def train_networks_ahead(
+    patients: Sequence[Patient],
+    parts: Mapping[Path, Sequence[int]],
+    settings: Settings,
+    *,
+    each: Each,
+    advance: Callable[[int], None],
+) -> bool:
+    """Train the networks of several calls of :func:`fit_model` side by side, as :func:`preop.mil.train_ahead` does.
+
+    Parameters
+    ----------
+    parts
+        Folder of each call, and the rows of the patients that it is given.
+    """
+    bags = [patient.bag for patient in patients]
+    return train_ahead(
+        partial(make_network, settings.network),
+        bags,
+        settings.training,
+        [member for folder, rows in parts.items() for member in _members(bags, rows, settings, folder)],
+        each=each,
+        augment=turned,
+        advance=advance,
+    )
+
+
+def _members(bags: Sequence[Bag], rows: Sequence[int], settings: Settings, folder: Path) -> list[Member]:
+    """One network an inner fold of these rows, which learns from the other folds; nothing stops it early."""
+    folds = stratified_folds([bags[row] for row in rows], settings.training.folds, settings.training.seed)
+    return [
+        Member(
+            learning=tuple(row for place, row in enumerate(rows) if place not in set(held_out)),
+            held_out=(),
+            seed=settings.training.seed * 1000 + number,
+            checkpoint=folder / f"network_{number}.pt",
+        )
+        for number, held_out in enumerate(folds.values())
+    ]
 
 
 def known_of(patients: Sequence[Patient]) -> Known:

@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 
 from preop import tables
-from preop.cohort import Cohort, learning_folder, measure_patients, training_images_file
+from preop.cohort import Cohort, learning_folder, map_patients, measure_patients, training_images_file
 from preop.cohort import Patient as CohortPatient
 from preop.errors import InvalidInputError
 from preop.evidence import SharesEvidence, ValidationFigures
@@ -35,7 +35,7 @@ from preop.study import Range, TrainingData, model_info, write_model
 
 from .combination import PatientPrediction
 from .fitted import COMBINATION, MODELS, Fitted, Patient
-from .learning import Settings, fit_model, mean_shares, state_of
+from .learning import Settings, fit_model, mean_shares, state_of, train_networks_ahead
 from .likeness import references_of
 from .model import DESCRIPTION_FILE, Description, Details
 from .portable import network_files
@@ -47,6 +47,8 @@ __all__ = ["Settings", "fit"]
 OUTCOME = "non_desmoplastic"
 SHARES_FILE, LESION_TRUTH_FILE, PATIENT_TRUTH_FILE = "lesion_shares.csv", "lesion_truth.csv", "patient_truth.csv"
 SOURCE_COLUMN = "segmentation_source"
+PREDICTIONS_FILE = "predictions.json"
+"""Of a fold of the validation that is done."""
 IN_WORDS = {
     COMBINATION: "radiomics and network combined",
     "radiomics": "radiomics alone",
@@ -89,21 +91,30 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
     learned = learning_folder(work, cohort, folders, tables=(SHARES_FILE,))
     folds = stratified_folds([each.patient.bag for each in prepared], settings.folds, settings.training.seed + 1)
     inner = settings.training.folds
+    final_folder, patients = learned / "final", [each.patient for each in prepared]
+    others_of = {name: [row for row in range(len(prepared)) if row not in set(rows)] for name, rows in folds.items()}
     with progress_bar("Training", settings.training.epochs * inner * (len(folds) + 1)) as advance:
+        parts = {
+            learned / f"fold_{name}": others
+            for name, others in others_of.items()
+            if not (learned / f"fold_{name}" / PREDICTIONS_FILE).is_file()
+        }
+        parts[final_folder] = list(range(len(prepared)))
+        advance(settings.training.epochs * inner * (len(folds) + 1 - len(parts)))
+        ahead = train_networks_ahead(patients, parts, settings, each=map_patients, advance=advance)
+        told = (lambda _: None) if ahead else advance
         rows: dict[int, dict[str, Any]] = {}
         for name, held_out in folds.items():
             place = learned / f"fold_{name}"
-            stored = place / "predictions.json"
+            stored = place / PREDICTIONS_FILE
             if not stored.is_file():
-                others = [each.patient for row, each in enumerate(prepared) if row not in set(held_out)]
-                fitted = fit_model(others, settings, folder=place, advance=advance)
+                others = [patients[row] for row in others_of[name]]
+                fitted = fit_model(others, settings, folder=place, advance=told)
                 unseen = [prepared[row] for row in held_out]
                 predictions = held_out_predictions(unseen, fitted, fold=name, cohort_mean=mean_shares(others))
                 stored.write_text(to_json(predictions), encoding="utf-8")
-            else:
-                advance(settings.training.epochs * inner)
             rows |= dict(zip(held_out, read_json(stored), strict=True))
-        final = fit_model([each.patient for each in prepared], settings, folder=learned / "final", advance=advance)
+        final = fit_model(patients, settings, folder=final_folder, advance=told)
     evidence = SharesEvidence.read(
         {
             "protocol": f"{len(folds)}-fold cross-validation by patient; all that learns does so on the other folds, the "

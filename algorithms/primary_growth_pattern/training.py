@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from preop.cohort import Cohort, Patient, learning_folder, measure_patients, training_images_file
+from preop.cohort import Cohort, Patient, learning_folder, map_patients, measure_patients, training_images_file
 from preop.errors import InvalidInputError
 from preop.evidence import ModelsEvidence, ValidationFigures
 from preop.folders import open_resumable_run
@@ -130,11 +130,12 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
     bags = [each.bag for each in prepared]
     features = _encoder(parts).info.features
     network = functools.partial(make_network, settings.network, features)
-    held_out = cross_validate(network, bags, settings.training, folds=settings.folds, folder=learned / "validation")
+    side_by_side = functools.partial(cross_validate, network, bags, settings.training, each=map_patients)
+    held_out = side_by_side(folds=settings.folds, folder=learned / "validation")
     by_centre: list[HeldOut] = []
     if settings.leave_centres_out and len({bag.centre for bag in bags}) > 1:
-        by_centre = cross_validate(network, bags, settings.training, by="centre", folder=learned / "centres")
-    ensemble = fit_ensemble(network, bags, settings.training, folder=learned / "final")
+        by_centre = side_by_side(by="centre", folder=learned / "centres")
+    ensemble = fit_ensemble(network, bags, settings.training, folder=learned / "final", each=map_patients)
     card = _card_model(prepared)
 
     rows = scores_of(prepared, held_out)

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from preop.mil.ahead import Member, train_ahead
     from preop.mil.bags import Bag, Batch, batches, collate, pad
     from preop.mil.ensembles import Ensemble, read_ensemble
     from preop.mil.heads import HEADS, Head, Reading, make_head
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from preop.mil.validation import HeldOut, cross_validate, fit, stratified_folds
 
 _PLACES = {
+    "Member": "ahead",
+    "train_ahead": "ahead",
     "Bag": "bags",
     "Batch": "bags",
     "batches": "bags",
@@ -68,6 +71,7 @@ __all__ = [
     "Ensemble",
     "Head",
     "HeldOut",
+    "Member",
     "PortableEnsemble",
     "Prediction",
     "Reading",
@@ -85,4 +89,5 @@ __all__ = [
     "read_ensemble",
     "stratified_folds",
     "train",
+    "train_ahead",
 ]

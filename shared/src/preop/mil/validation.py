@@ -14,6 +14,7 @@ import torch
 
 from preop.errors import InvalidInputError
 from preop.folders import open_resumable_run
+from preop.mil.ahead import Each, Member, train_ahead
 from preop.mil.bags import Bag, check_alike, digest
 from preop.mil.ensembles import Ensemble, fit_temperature
 from preop.mil.network import BagNetwork
@@ -51,6 +52,7 @@ def fit(
     folder: Path | None = None,
     augment: Augmentation | None = None,
     learn: Learner | None = None,
+    each: Each | None = None,
 ) -> Ensemble:
     """Train an ensemble: one member an inner fold, stopped early on that fold, calibrated on all folds together.
 
@@ -67,6 +69,8 @@ def fit(
         Changes instances while learning.
     learn
         Learns instead of the epochs of the settings; calibration and folds stay the same.
+    each
+        Trains the members side by side, as :func:`preop.mil.train_ahead` says; they need a folder for that.
 
     Raises
     ------
@@ -78,10 +82,12 @@ def fit(
     """
     _check(make_network, bags, settings.seed)
     _claim(folder, make_network, bags, settings)
-    with progress_bar(
-        "Training", settings.epochs * len(stratified_folds(bags, settings.folds, settings.seed))
-    ) as advance:
-        return _fit(make_network, bags, settings, folder, augment, learn, advance)
+    members = _members(bags, range(len(bags)), settings, folder)
+    with progress_bar("Training", settings.epochs * len(members)) as advance:
+        ahead = learn is None and train_ahead(
+            make_network, bags, settings, members, each=each, augment=augment, advance=advance
+        )
+        return _fit(make_network, bags, members, settings, augment, learn, (lambda _: None) if ahead else advance)
 
 
 def cross_validate(
@@ -94,6 +100,7 @@ def cross_validate(
     folder: Path | None = None,
     augment: Augmentation | None = None,
     learn: Learner | None = None,
+    each: Each | None = None,
 ) -> list[HeldOut]:
     """Nested cross-validation: an ensemble is fitted without each outer fold, then predicts it.
 
@@ -106,7 +113,7 @@ def cross_validate(
         have bags of other centres.
     folds
         Number of outer folds by patient; fewer where there are too few positive or negative patients.
-    make_network, folder, augment, learn
+    make_network, folder, augment, learn, each
         As for :func:`fit`.
 
     Returns
@@ -120,14 +127,21 @@ def cross_validate(
     """
     _check(make_network, bags, settings.seed)
     outer = _centres(bags) if by == "centre" else stratified_folds(bags, folds, settings.seed + 1)
-    training = {name: _without(bags, rows) for name, rows in outer.items()}
-    inner = sum(len(stratified_folds(part, settings.folds, settings.seed)) for part in training.values())
+    members = {
+        name: _members(bags, _without(bags, rows), settings, folder / f"outer_{number}" if folder else None)
+        for number, (name, rows) in enumerate(outer.items())
+    }
     _claim(folder, make_network, bags, settings, by, folds)
     found: dict[int, HeldOut] = {}
-    with progress_bar("Validating", settings.epochs * inner) as advance:
-        for number, (name, rows) in enumerate(outer.items()):
-            place = folder / f"outer_{number}" if folder else None
-            ensemble = _fit(make_network, training[name], settings, place, augment, learn, advance)
+    with progress_bar("Validating", settings.epochs * sum(map(len, members.values()))) as advance:
+        todo = [member for part in members.values() for member in part]
+        ahead = learn is None and train_ahead(
+            make_network, bags, settings, todo, each=each, augment=augment, advance=advance
+        )
+        for name, rows in outer.items():
+            ensemble = _fit(
+                make_network, bags, members[name], settings, augment, learn, (lambda _: None) if ahead else advance
+            )
             predictions = ensemble.predict(
                 [bags[row] for row in rows], instances_per_chunk=settings.instances_per_chunk
             )
@@ -166,43 +180,56 @@ def stratified_folds(bags: Sequence[Bag], folds: int, seed: int) -> dict[str, li
     }
 
 
+def _members(bags: Sequence[Bag], rows: Sequence[int], settings: Settings, folder: Path | None) -> list[Member]:
+    """One network an inner fold of these rows of the bags."""
+    part = [bags[row] for row in rows]
+    return [
+        Member(
+            learning=tuple(rows[place] for place in _without(part, held_out)),
+            held_out=tuple(rows[place] for place in held_out),
+            seed=settings.seed * 1000 + number,
+            checkpoint=folder / f"member_{number}.pt" if folder else None,
+        )
+        for number, held_out in enumerate(stratified_folds(part, settings.folds, settings.seed).values())
+    ]
+
+
 def _fit(
     make_network: Callable[[], BagNetwork],
     bags: Sequence[Bag],
+    members: Sequence[Member],
     settings: Settings,
-    folder: Path | None,
     augment: Augmentation | None,
     learn: Learner | None,
     advance: Callable[[int], None],
 ) -> Ensemble:
     parts = []
-    for number, rows in enumerate(stratified_folds(bags, settings.folds, settings.seed).values()):
-        held_out = [bags[row] for row in rows]
-        learning = _without(bags, rows)
-        seed = settings.seed * 1000 + number
+    for member in members:
+        held_out = [bags[row] for row in member.held_out]
+        learning = [bags[row] for row in member.learning]
         if learn is not None:
-            member = learn(_architecture(make_network, seed), learning)
+            network = learn(_architecture(make_network, member.seed), learning)
             advance(settings.epochs)
         else:
-            member = train(
+            network = train(
                 make_network,
                 learning,
                 settings,
                 held_out=held_out,
-                seed=seed,
-                checkpoint=folder / f"member_{number}.pt" if folder else None,
+                seed=member.seed,
+                checkpoint=member.checkpoint,
                 augment=augment,
                 advance=advance,
             )
-        parts.append((member, held_out))
+        parts.append((network, held_out))
     temperature = fit_temperature(parts, settings.instances_per_chunk)
-    return Ensemble(tuple(member for member, _ in parts), temperature)
+    return Ensemble(tuple(network for network, _ in parts), temperature)
 
 
-def _without(bags: Sequence[Bag], rows: Sequence[int]) -> list[Bag]:
-    """All bags but these rows, and but other bags of their patients, such as one who was at two centres."""
+def _without(bags: Sequence[Bag], rows: Sequence[int]) -> list[int]:
+    """All rows but these, and but other bags of their patients, such as one who was at two centres."""
     left_out = {bags[row].owner for row in rows}
-    return [bag for bag in bags if bag.owner not in left_out]
+    return [row for row, bag in enumerate(bags) if bag.owner not in left_out]
 
 
 def _centres(bags: Sequence[Bag]) -> dict[str, list[int]]:
