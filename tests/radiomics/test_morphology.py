@@ -1,4 +1,3 @@
-import itertools
 import math
 from collections import Counter
 
@@ -9,10 +8,10 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
 from preop.imaging import Geometry
+from preop.radiomics.autocorrelation import autocorrelation
 from preop.radiomics.morphology import (
     _CORNERS,
     _marching_cubes,
-    autocorrelation,
     mesh_volume_and_area,
     outermost_mesh_points,
     shape,
@@ -106,22 +105,6 @@ def test_hull_points_span_the_largest_distance_of_all_mesh_points(bits):
         ends.extend(np.argwhere(np.diff(padded.astype(int), axis=axis)) - 1 + step / 2)
     found = outermost_mesh_points(mask, (1.0, 1.0, 1.0))
     assert cdist(found, found).max() == pytest.approx(cdist(ends, ends).max())
-
-
-def test_autocorrelation_is_the_sum_over_all_pairs():
-    rng = np.random.default_rng(1)
-    mask = rng.random((4, 5, 6)) < 0.6
-    intensities = rng.normal(size=mask.shape)
-    spacing = np.array([2.0, 1.0, 0.7])
-    points, values = np.argwhere(mask) * spacing, intensities[mask]
-    pairs = list(itertools.permutations(range(len(values)), 2))
-    weight = {pair: 1 / np.linalg.norm(points[pair[0]] - points[pair[1]]) for pair in pairs}
-    deviation = values - values.mean()
-    moran = sum(w * deviation[i] * deviation[j] for (i, j), w in weight.items()) / sum(weight.values())
-    geary = sum(w * (values[i] - values[j]) ** 2 for (i, j), w in weight.items()) / (2 * sum(weight.values()))
-    found = autocorrelation(region_of(mask, intensities, tuple(spacing.tolist())))
-    assert found["morph_moran_i"] == pytest.approx(moran / (deviation**2).mean())
-    assert found["morph_geary_c"] == pytest.approx(geary / deviation.var(ddof=1))
 
 
 def test_intensity_on_one_side_moves_the_centre_of_mass():

@@ -10,11 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from preop.imaging import Image, bounding_box
+from preop.radiomics.autocorrelation import autocorrelation
 from preop.radiomics.diagnostics import diagnostics
 from preop.radiomics.filters import Filter
 from preop.radiomics.histogram import intensity_histogram, intensity_volume_histogram
 from preop.radiomics.intensity import PEAK_RADIUS_MM, local_intensity, statistics
-from preop.radiomics.morphology import autocorrelation, shape
+from preop.radiomics.morphology import shape
 from preop.radiomics.perturbations import Perturbation
 from preop.radiomics.preparation import UNCHANGED, RegionOfInterest, discretise, in_slices, prepare
 from preop.radiomics.settings import TEXTURES, Family, Settings

@@ -1,4 +1,4 @@
-"""Size, shape and spatial autocorrelation of a region (IBSI reference manual, section "Morphological features").
+"""Size and shape of a region (IBSI reference manual, section "Morphological features").
 
 Surface and volume are those of the mesh that marching cubes lays halfway between the voxels inside and outside. Such
 a mesh is made of 256 kinds of cubes, so both are a count of the kinds times the surface and volume of each.
@@ -16,13 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from preop.imaging import bounding_box
 from preop.radiomics.preparation import Mask, RegionOfInterest
 
 Points = NDArray[np.float64]
-
-# Voxels of a spectrum that are held at once (8 bytes each, three spectra): what fits a processor's cache.
-SPECTRUM_VOXELS = 2**18
 
 _CORNERS = tuple(itertools.product((0, 1), repeat=3))  # (z, y, x); the corner's number is its bits
 
@@ -260,81 +256,3 @@ def _areas(triangles: Points) -> NDArray[np.float64]:
     """Areas of triangles (n, 3, 3)."""
     edges = triangles[:, 1:] - triangles[:, :1]
     return np.asarray(np.linalg.norm(np.cross(edges[:, 0], edges[:, 1]), axis=1) / 2)
-
-
-# Spatial autocorrelation
-
-
-def autocorrelation(region: RegionOfInterest) -> dict[str, float]:
-    """Compute Moran's I and Geary's C (``morph_moran_i``, ``morph_geary_c``) over all pairs of voxels.
-
-    The weight w of a pair is the inverse of its distance. With standardised intensities y and indicator m, both need the
-    sums over pairs of w y y, w m m and w y^2 m. These are sums over lags of w times an autocorrelation, which Parseval's
-    theorem turns into sums over frequencies: no pair is left out, and the time grows as n log n instead of n^2.
-    """
-    values = region.values
-    if values.std() == 0:
-        return {"morph_moran_i": math.nan, "morph_geary_c": math.nan}
-    box = bounding_box(region.intensity)
-    inside = region.intensity[box]
-    standardised = np.where(inside, (region.intensities[box] - values.mean()) / values.std(), 0)
-    yy, mm, yym = _weighted_pairs(standardised, inside, region.spacing_mm)
-    return {"morph_moran_i": yy / mm, "morph_geary_c": (values.size - 1) / values.size * (yym - yy) / mm}
-
-
-def _weighted_pairs(y: NDArray[np.float64], inside: Mask, spacing_mm: tuple[float, ...]) -> tuple[float, float, float]:
-    """Sum over ordered pairs of voxels of y y / d, m m / d and y^2 m / d, where d is their distance in mm.
-
-    Single precision, whose rounding changes the result by less than a millionth, in half the time and memory.
-    """
-    from scipy import fft
-
-    half_z, half_y, half_x = (fft.next_fast_len(n, real=True) for n in y.shape)
-    weight = _inverse_distance_spectrum((half_z, half_y, half_x), spacing_mm)
-    # Frequencies along x first in memory.
-    lines = [
-        np.ascontiguousarray(np.moveaxis(fft.rfft(array.astype(np.float32), 2 * half_x, axis=2), 2, 0))
-        for array in (y, inside, y**2)
-    ]
-    sums = np.zeros(3)
-    # A few of them at a time: the padded spectrum of a large tumour would fill the memory, and it is slower.
-    width = max(1, SPECTRUM_VOXELS // (4 * half_z * half_y))
-    for first in range(0, half_x + 1, width):
-        part = slice(first, first + width)
-        spectrum_y, spectrum_m, spectrum_yy = (_padded_spectrum(line[part], half_z, half_y) for line in lines)
-        for k, (a, b) in enumerate(((spectrum_y, spectrum_y), (spectrum_m, spectrum_m), (spectrum_yy, spectrum_m))):
-            power = _folded(a.real * b.real + a.imag * b.imag, half_z, half_y)
-            sums[k] += (weight[part] * power).sum(dtype=np.float64)
-    yy, mm, yym = (sums / (8 * half_z * half_y * half_x)).tolist()
-    return yy, mm, yym
-
-
-def _inverse_distance_spectrum(half: tuple[int, int, int], spacing_mm: tuple[float, ...]) -> NDArray[np.float32]:
-    """Fourier transform of the inverse distance (x, z, y), positive frequencies; those along x that have a twin, twice.
-
-    The inverse distance is even in every lag, so that its transform is a cosine transform of one octant.
-    """
-    from scipy import fft
-
-    lags = (np.arange(n + 1) * s for n, s in zip(half, spacing_mm, strict=True))
-    distance = np.sqrt(sum(lag**2 for lag in np.meshgrid(*lags, indexing="ij", sparse=True)))
-    distance[0, 0, 0] = np.inf
-    spectrum = fft.dctn(1 / distance, type=1)
-    spectrum[..., 1:-1] *= 2
-    return np.ascontiguousarray(np.moveaxis(spectrum, 2, 0)).astype(np.float32)
-
-
-def _padded_spectrum(lines: NDArray[np.complex64], half_z: int, half_y: int) -> NDArray[np.complex64]:
-    """Fourier transform along z and y, padded with zeros to twice their half, axis by axis so that zeros cost little."""
-    from scipy import fft
-
-    spectrum = fft.fft(lines, 2 * half_y, axis=2)
-    return np.asarray(fft.fft(spectrum, 2 * half_z, axis=1, overwrite_x=True))
-
-
-def _folded(power: NDArray[np.float32], half_z: int, half_y: int) -> NDArray[np.float32]:
-    """Add negative frequencies along z and y to the positive ones."""
-    power[:, 1:half_z] += power[:, :half_z:-1]
-    power = power[:, : half_z + 1]
-    power[:, :, 1:half_y] += power[:, :, :half_y:-1]
-    return power[:, :, : half_y + 1]
