@@ -91,14 +91,17 @@ def _headline(said: Row) -> Headline:
         f"Likelihood of lung metastasis {percent(said['likelihood'])}: {said['decision']} "
         f"(high risk begins at {percent(said['decision_threshold'])})."
     )
+    given, unused = said["inputs"].split(" + "), said.get("inputs_not_used", [])
+    taken = [part for part in given if part not in unused]
     uncertain = (
         f"The likelihood is higher than in {said['likelihood_percentile_in_training_cohort']:.0f} % of the training patients. "
-        f"{auc_in_words({said['inputs']: said['model']['validation']}, 'interval over the splits')}"
+        f"{auc_in_words({' + '.join(taken): said['model']['validation']}, 'interval over the splits')}"
     )
     used = said["inputs_with_effect"].split(" + ")
-    without = [part for part in said["inputs"].split(" + ") if part not in used]
+    without = [part for part in taken if part not in used]
     rests = f"Rests on {_listed(used)}" + (f"; {_listed(without)} had no effect." if without else ".")
-    return Headline(sentence, uncertain, [f"{rests} The lungs themselves were not assessed."])
+    left_out = [f"Not used: {_listed(unused)}."] if unused else []
+    return Headline(sentence, uncertain, [f"{rests} The lungs themselves were not assessed.", *left_out])
 
 
 def _listed(inputs: Sequence[str]) -> str:

@@ -58,6 +58,27 @@ def test_a_description_that_breaks_a_rule_is_refused(toy: Algorithm, edit: Calla
     assert sentence in str(caught.value)
 
 
+def test_interfaces_can_be_told_by_what_they_are_combined_of(toy: Algorithm) -> None:
+    listed = 'interfaces = [["scan"], ["scan", "mask"], ["scan", "mask", "facts"]]'
+    table = 'interfaces = {{ any_of = [["scan"], ["mask"]], optional = [{}] }}'
+    path = toy.folder / "algorithm.toml"
+    path.write_text(TOY_TOML.replace(listed, table.format('"facts"')))
+    assert read_algorithm(toy.folder).interfaces == (
+        ("scan",),
+        ("scan", "facts"),
+        ("mask",),
+        ("mask", "facts"),
+        ("scan", "mask"),
+        ("scan", "mask", "facts"),
+    )
+    path.write_text(TOY_TOML.replace(listed, table.format('"fact"')))
+    with pytest.raises(InvalidInputError, match="an interface names the unknown input fact"):
+        read_algorithm(toy.folder)
+    path.write_text(TOY_TOML.replace(listed, "interfaces = { optional = [] }"))
+    with pytest.raises(InvalidInputError, match=r"interfaces\.any_of: Field required"):
+        read_algorithm(toy.folder)
+
+
 def test_a_mask_has_as_many_segments_as_the_platform_takes(toy: Algorithm) -> None:
     for most in (255, 256):
         segments = ", ".join(f"s{value} = {value}" for value in range(1, most + 1))

@@ -120,7 +120,7 @@ def test_titles_keep_the_capitals_of_the_field() -> None:
 def test_few_interfaces_are_asked_for_first() -> None:
     sarcoma = study("sarcoma_lung_metastasis")
     assert len(interface_requests(sarcoma)) == 3
-    assert len(interface_requests(sarcoma, every=True)) == len(sarcoma.interfaces) == 14
+    assert len(interface_requests(sarcoma, every=True)) == len(sarcoma.interfaces) == 62
     for name in STUDIES:
         assert len(interface_requests(study(name))) <= 4
 

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from preop.errors import InvalidModelError
 from preop.grandchallenge.algorithm import read_algorithm
-from preop.grandchallenge.cases import read_case
+from preop.grandchallenge.cases import Case, read_case
 from preop.grandchallenge.roots import Roots
-from sarcoma_lung_metastasis.features import scan_of
+from sarcoma_lung_metastasis.features import CLINICAL, SCANS, scan_of
 from sarcoma_lung_metastasis.inference import load_model, predict
 from sarcoma_lung_metastasis.model import interface_key
 from tests.conftest import ROOT
@@ -82,12 +84,73 @@ def test_what_is_unknown_or_beyond_the_training_cohort_limits_the_assessment(roo
     assert "Liposarcoma and grade: unknown, and replaced by the training median." in explained["assessable_reasons"]
 
 
-def test_each_interface_has_its_own_model_and_a_bundled_case() -> None:
+def test_each_combination_that_the_shipped_model_knows_has_a_bundled_case_and_one_case_has_every_input() -> None:
     model = load_model(FOLDER / "model", ALGORITHM)
     cases = [read_case(ALGORITHM, path) for path in sorted((FOLDER / "test").glob("*/input"))]
-    interfaces = {tuple(sorted(interface)) for interface in ALGORITHM.interfaces}
-    assert {case.interface for case in cases} == interfaces
-    assert set(model.by_interface) == {interface_key(interface) for interface in interfaces}
+    assert len(model.by_interface) == 14
+    everything = interface_key(socket.slug for socket in ALGORITHM.inputs)
+    assert {interface_key(case.interface) for case in cases} == {*model.by_interface, everything}
+    assert len(cases) == 15
+
+
+def test_scans_that_the_model_was_trained_without_change_nothing_and_are_named() -> None:
+    everything = read_case(ALGORITHM, FOLDER / "test" / "ct_t1_t2fs_contrast_pet_clinical" / "input")
+    model = load_model(FOLDER / "model", ALGORITHM)
+    known = _only(everything, "ct", "t1", "pet", CLINICAL)
+    all_said, said = (predict(case, model) for case in (everything, known))
+    assert all_said["lung-metastasis-likelihood"] == said["lung-metastasis-likelihood"]
+    assert all_said["lung-metastasis-contributions"] == said["lung-metastasis-contributions"]
+    explained, without = (each["lung-metastasis-explanation"] for each in (all_said, said))
+    assert explained["features"] == without["features"]
+    assert explained["likeness_to_training"] == without["likeness_to_training"]
+    assert explained["assessable"] == "limited"
+    assert explained["assessable_reasons"][0] == (
+        "T2 FS MR and CE-T1 MR were not used: the model was trained without them."
+    )
+    assert explained["inputs"] == "CT + T1 MR + T2 FS MR + CE-T1 MR + PET + clinical"
+    assert explained["inputs_not_used"] == ["T2 FS MR", "CE-T1 MR"]
+    assert "inputs_not_used" not in without
+
+
+def test_scans_that_no_model_knows_are_refused_by_themselves() -> None:
+    case = read_case(ALGORITHM, FOLDER / "test" / "ct_t1_t2fs_contrast_pet_clinical" / "input")
+    with pytest.raises(InvalidModelError) as caught:
+        predict(_only(case, "t2fs", "t1c", CLINICAL), load_model(FOLDER / "model", ALGORITHM))
+    assert str(caught.value) == (
+        "The model was trained without T2 FS MR and CE-T1 MR, and can judge nothing by that: add CT or T1 MR or PET with "
+        "the tumour, or train a model on patients who have these inputs."
+    )
+
+
+def test_the_model_on_the_most_scans_is_taken_then_that_with_clinical_information_then_the_better_one() -> None:
+    model = load_model(FOLDER / "model", ALGORITHM)
+
+    def best(given: str, *held: str) -> str:
+        return replace(model, by_interface={key: model.by_interface[key] for key in held}).best_for(given)
+
+    everything = "CT + T1 MR + PET + clinical"
+    assert best(everything, "CT + T1 MR", "PET + clinical") == "CT + T1 MR"
+    assert best(everything, "CT", "CT + clinical") == "CT + clinical"
+    assert best(everything, "CT", "T1 MR", "PET") == "PET"
+    assert best("CT + T1 MR", "CT", "T1 MR", "PET") == "CT"
+
+
+def test_an_input_that_is_known_but_not_beside_the_others_is_named() -> None:
+    model = load_model(FOLDER / "model", ALGORITHM)
+    few = replace(model, by_interface={key: model.by_interface[key] for key in ("CT", "PET")})
+    case = read_case(ALGORITHM, FOLDER / "test" / "ct_pet_clinical" / "input")
+    reasons = predict(case, few)["lung-metastasis-explanation"]["assessable_reasons"]
+    assert reasons[:2] == [
+        "Clinical information was not used: the model was trained without it.",
+        "CT was not used: the model folder holds none that takes it beside PET.",
+    ]
+
+
+def _only(case: Case, *names: str) -> Case:
+    """Leave a case the scans of these names, with their tumours, and clinical information where it is named."""
+    kept = [slug for scan in SCANS if scan.name in names for slug in (scan.image, scan.segmentation)]
+    images = {slug: path for slug, path in case.image_paths.items() if slug in kept}
+    return replace(case, image_paths=images, values=case.values if CLINICAL in names else {}, _images={})
 
 
 def test_the_shipped_model_says_where_it_comes_from() -> None:
@@ -212,11 +275,11 @@ BAD_INPUTS: dict[str, tuple[Callable[[Roots], object], str]] = {
             *("pet-image", "pet-tumour-segmentation"),
         ),
         "The inputs clinical-information are not a combination that sarcoma_lung_metastasis accepts; "
-        "the nearest of its 14 combinations also needs ct-image, ct-tumour-segmentation.",
+        "the nearest of its 62 combinations also needs ct-image, ct-tumour-segmentation.",
     ),
     "a scan without its segmentation": (
         lambda roots: without_input(roots, "t1-mri-tumour-segmentation"),
-        "accepts; the nearest of its 14 combinations also needs t1-mri-tumour-segmentation.",
+        "accepts; the nearest of its 62 combinations also needs t1-mri-tumour-segmentation.",
     ),
     "no image": (lambda roots: image(roots, "ct-image").unlink(), "ct-image: found no image in "),
     "two images": (

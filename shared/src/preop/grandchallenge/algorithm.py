@@ -9,9 +9,10 @@ Slugs and paths of sockets are unique over the whole platform. Where one exists 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from functools import cached_property
+from itertools import combinations
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Self
 
@@ -139,6 +140,24 @@ class StandIn(_Checked):
     relative_path: str | None = Field(None, description="where its folder or file lies; left out where it is as ours")
 
 
+class Combinations(_Checked):
+    """Interfaces that are many, by what they are combined of: the table ``[interfaces]``."""
+
+    any_of: tuple[tuple[Slug, ...], ...] = Field(min_length=1, description="a case has one or more of these groups")
+    optional: tuple[Slug, ...] = Field((), description="inputs that each of them may be given with or without")
+
+    def all(self) -> Iterator[tuple[Slug, ...]]:
+        """Give each combination, those of few groups first."""
+        for number in range(1, len(self.any_of) + 1):
+            for groups in combinations(self.any_of, number):
+                yield from self._with_and_without(sum(groups, ()))
+
+    def _with_and_without(self, slugs: tuple[Slug, ...]) -> Iterator[tuple[Slug, ...]]:
+        for number in range(len(self.optional) + 1):
+            for added in combinations(self.optional, number):
+                yield (*slugs, *added)
+
+
 class Algorithm(_Checked):
     """One algorithm, as its folder describes it."""
 
@@ -156,7 +175,9 @@ class Algorithm(_Checked):
     gpu: bool
     inputs: tuple[Socket, ...]
     outputs: tuple[Socket, ...]
-    interfaces: tuple[tuple[Slug, ...], ...] = Field(description="accepted combinations of input slugs")
+    interfaces: tuple[tuple[Slug, ...], ...] = Field(
+        description="accepted combinations of input slugs: all of them, or a table of what they are combined of"
+    )
     core: tuple[tuple[Slug, ...], ...] = Field(
         (), description="those of the interfaces to ask the platform for first; all of them if left out"
     )
@@ -164,6 +185,11 @@ class Algorithm(_Checked):
     networks: dict[str, str] = Field(
         {}, description="folders of segmentation networks that may be put into a model, and what each of them does"
     )
+
+    @field_validator("interfaces", mode="before")
+    @classmethod
+    def _each_combination(cls, given: object) -> object:
+        return tuple(Combinations.model_validate(given).all()) if isinstance(given, Mapping) else given
 
     @model_validator(mode="after")
     def _names_agree(self) -> Self:
