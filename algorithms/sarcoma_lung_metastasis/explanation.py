@@ -15,7 +15,7 @@ from preop.report.charts import contributions_chart
 from preop.study import DISCLAIMER, Assessability, model_entry, simulation_warnings
 from preop.tabular import Contribution, LogisticModel
 
-from .features import GRADES, scan_of
+from .features import GRADES, Scan, scan_of
 from .model import CLINICAL_KEY, Model
 
 
@@ -56,6 +56,8 @@ def explanation(
     given: str,
     key: str,
     model: Model,
+    *,
+    proposed: Sequence[Scan] = (),
 ) -> dict[str, Any]:
     """Decision, what each feature adds, warnings, and where the model comes from.
 
@@ -71,11 +73,15 @@ def explanation(
         The inputs that were given, as ``interface_key`` names them.
     key
         Those that the model takes, which is its name.
+    proposed
+        Scans on which a network outlined the tumour.
     """
     logistic = model.by_interface[key]
     unused = [part for part in given.split(" + ") if part not in key.split(" + ")]
     return {
-        **assessability(contributions, likeness, [*_not_used(unused, key, model)]).to_json(),
+        **assessability(
+            contributions, likeness, [*_not_approved(proposed, key), *_not_used(unused, key, model)]
+        ).to_json(),
         "likelihood": likelihood,
         "decision_threshold": logistic.threshold,
         "decision": "high risk" if likelihood >= logistic.threshold else "low risk",
@@ -98,18 +104,18 @@ def explanation(
 
 
 def assessability(
-    contributions: Sequence[Contribution], likeness: Likeness, not_used: Sequence[str] = ()
+    contributions: Sequence[Contribution], likeness: Likeness, others: Sequence[str] = ()
 ) -> Assessability:
     """Say whether the patient is one that the model can judge: each value known, and scans as those of the training are.
 
     Parameters
     ----------
-    not_used
-        Sentences on inputs that were given and that the model does not take.
+    others
+        Sentences on what limits it beside.
     """
     beyond = [f"{label_of(part.name)} ({_written(part)})" for part in contributions if part.outside_training_range]
     unknown = [label_of(part.name) for part in contributions if part.missing]
-    limits = [*not_used, *likeness.limits]
+    limits = [*others, *likeness.limits]
     if beyond:
         limits.append(_sentence(f"{_listed(beyond)}: outside the range of the training cohort."))
     if unknown:
@@ -180,6 +186,15 @@ def _without_effect(logistic: LogisticModel, key: str) -> Iterator[str]:
         yield (
             f"{_sentence(_listed(names))} {do} no effect on the likelihood: training chose none of the features, so this is "
             f"the {effective} model."
+        )
+
+
+def _not_approved(proposed: Sequence[Scan], key: str) -> Iterator[str]:
+    """Say where the model judges by an outline that no person has approved."""
+    if names := [scan.label for scan in proposed if scan.label in key.split(" + ")]:
+        yield (
+            f"The tumour on {_listed(names)} was outlined by a network, and nobody has approved that: look at the outline, and "
+            "correct it where it is wrong."
         )
 
 

@@ -64,6 +64,11 @@ class Scan:
     unit: str
     settings: Settings
 
+    @property
+    def proposal(self) -> str:
+        """Socket of the tumour as a network outlined it, where nobody has drawn it."""
+        return self.segmentation.replace("-segmentation", "-proposal")
+
 
 MR_SETTINGS = Settings(
     spacing_mm=(2.0, 2.0, 2.0), round_intensities=False, outlier_sigma=3.0, discretisation=FixedBinNumber(count=32)
@@ -151,7 +156,7 @@ def _imaging_features(scan: Scan, case: Case, perturbation: Perturbation) -> dic
     mask = case.mask(scan.segmentation)
     check_drawn(mask.with_voxels(mask.voxels.astype(np.uint8)), name=scan.segmentation, structure="tumour")
     _check_volume(scan, mask)
-    _check_unit(scan, image, mask)
+    check_unit(scan, image, mask)
     box = bounding_box(mask.voxels, margin_voxels=tuple(math.ceil(MARGIN_MM / mm) for mm in mask.spacing_mm))
     mask, image = crop(mask, box), crop(image, box)
     if scan is CT:
@@ -185,8 +190,14 @@ def _clinical_features(case: Case) -> dict[str, float]:
     }
 
 
-def _check_unit(scan: Scan, image: Image, mask: Image) -> None:
-    """Refuse a CT that is not in HU, and a PET that is not in SUV."""
+def check_unit(scan: Scan, image: Image, mask: Image | None = None) -> None:
+    """Refuse a CT that is not in HU, a PET that is not in SUV, and an MR that is none.
+
+    Parameters
+    ----------
+    mask
+        The tumour, where it is known.
+    """
     if scan is CT:
         check_hu(image, name=scan.image)
     elif scan is PET:

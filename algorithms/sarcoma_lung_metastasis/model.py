@@ -14,6 +14,7 @@ from pydantic import RootModel, model_validator
 from preop.errors import InvalidModelError
 from preop.grandchallenge.algorithm import Algorithm
 from preop.likeness import REFERENCE_FILE, Reference, read_references
+from preop.segmentation import Network, load_network
 from preop.study import MODEL_FILE, ModelInfo, read_description, read_model_info
 from preop.tabular import LogisticModel
 
@@ -21,6 +22,7 @@ from .features import CLINICAL, SCANS, Scan
 from .likeness import scans_key
 
 WEIGHTS_FILE = "weights.json"
+SEGMENTATION_NETWORKS = "tumour_segmentation"
 CLINICAL_KEY = "clinical"
 """Clinical information in the name of a combination of inputs."""
 QUANTILES = 21
@@ -40,11 +42,20 @@ class Weights(RootModel[dict[str, LogisticModel]]):
 
 @dataclass(frozen=True)
 class Model:
-    """The trained models, one for each combination of inputs, where they come from, and the training patients by scans."""
+    """The trained models, one for each combination of inputs, and where they come from.
+
+    Attributes
+    ----------
+    training_patients
+        By scans, as ``scans_key`` names them.
+    outliners
+        Networks that outline the tumour, by the socket of the scan.
+    """
 
     info: ModelInfo
     by_interface: Mapping[str, LogisticModel]
     training_patients: Mapping[str, Reference]
+    outliners: Mapping[str, Network]
 
     def best_for(self, key: str) -> str:
         """Name the trained model that makes most of a combination of inputs: that on the most scans.
@@ -94,7 +105,7 @@ def load_model(folder: Path, algorithm: Algorithm) -> Model:
     if problem := _contradiction(info, weights, algorithm):
         raise InvalidModelError(f"The model in {folder} is damaged: {problem}.")
     scans = {scans_key(key.split(" + ")) for key in weights}
-    return Model(info, weights, read_references(folder, sorted(scans)))
+    return Model(info, weights, read_references(folder, sorted(scans)), _outliners(folder))
 
 
 def interface_key(slugs: Iterable[str]) -> str:
@@ -107,6 +118,25 @@ def interface_key(slugs: Iterable[str]) -> str:
 def scans_of(key: str) -> list[Scan]:
     """Give the scans of a combination of inputs, by its name."""
     return [scan for scan in SCANS if scan.label in key.split(" + ")]
+
+
+def _outliners(folder: Path) -> dict[str, Network]:
+    """Load the networks that outline the tumour, each from the folder that is named after the socket of its scan."""
+    known = {scan.image for scan in SCANS}
+    networks = {}
+    for place in sorted((folder / SEGMENTATION_NETWORKS).glob("*")):
+        if place.name not in known:
+            raise InvalidModelError(
+                f"{SEGMENTATION_NETWORKS}/{place.name} is named after no scan; expected a folder for each network, called "
+                f"{', '.join(sorted(known))}."
+            )
+        network = networks[place.name] = load_network(place)
+        if len(network.channels) != 1:
+            raise InvalidModelError(
+                f"The network {SEGMENTATION_NETWORKS}/{place.name} takes {len(network.channels)} scans "
+                f"({', '.join(network.channels)}); expected one that takes this scan alone."
+            )
+    return networks
 
 
 def _contradiction(info: ModelInfo, weights: Mapping[str, LogisticModel], algorithm: Algorithm) -> str | None:

@@ -38,6 +38,7 @@ from preop.tabular import (
     RepeatedSplits,
     train_and_validate,
 )
+from preop.wording import counted
 
 from .features import CLINICAL, PET, SCANS, UNCHANGED, Scan, measure, scan_of
 from .likeness import measures_of_case, references_of
@@ -250,10 +251,23 @@ def _refuse_what_is_missing(cohort: Cohort, settings: Settings) -> None:
         need_package("optuna", "A free search", "training")
     if len({patient.centre for patient in cohort.patients}) > 1:
         need_package("neuroHarmonize", "Harmonisation of several centres", "training")
+    _refuse_what_nobody_outlined(cohort)
     _outcomes(cohort)
     if settings.time_to_event:
         need_package("lifelines", "Time to event", "training")
         _follow_up(cohort)
+
+
+def _refuse_what_nobody_outlined(cohort: Cohort) -> None:
+    """Refuse to learn from what a network would have to outline: a model would repeat its mistakes."""
+    for scan in SCANS:
+        lacking = [p.name for p in cohort.patients if scan.image in p.case and scan.segmentation not in p.case]
+        if lacking:
+            raise InvalidInputError(
+                f"{counted(len(lacking), 'patient')} of {cohort.path.name} ({', '.join(lacking[:3])}"
+                f"{', ...' if len(lacking) > 3 else ''}) have {scan.image} without {scan.segmentation}, and a model learns from "
+                "outlines that people have approved: draw them by preop review, or leave the scan out."
+            )
 
 
 def _outcomes(cohort: Cohort) -> NDArray[np.float64]:

@@ -45,6 +45,14 @@ def test_every_algorithm_of_the_house_is_described() -> None:
         (lambda toml: toml.replace('slug = "heat"', 'slug = "score"'), "a slug stands twice"),
         (lambda toml: toml.replace('slug = "heat"', 'slug = "Heat"'), "outputs.2.slug"),
         (lambda toml: toml.replace('name = "toy"', 'name = "other"'), "the folder is called toy, not other"),
+        (
+            lambda toml: toml.replace('description = "Labels."', 'description = "Labels."\nstands_for = "facts"'),
+            "regions stands for facts, which is no segmentation of the same scan",
+        ),
+        (
+            lambda toml: toml.replace('description = "Its mask."', 'description = "Its mask."\nstands_for = "mask"'),
+            "mask is an input; only an output stands for a segmentation that is not given",
+        ),
         (lambda toml: toml + "colour = 1", "colour: Extra inputs are not permitted"),
         (lambda toml: toml.replace("[[inputs]]", "[[inputs]"), "is not valid TOML"),
     ],
@@ -71,6 +79,8 @@ def test_interfaces_can_be_told_by_what_they_are_combined_of(toy: Algorithm) -> 
         ("scan", "mask"),
         ("scan", "mask", "facts"),
     )
+    path.write_text(TOY_TOML.replace(listed, table.format('"mask"').replace('["scan"], ["mask"]', '["scan", "mask"]')))
+    assert read_algorithm(toy.folder).interfaces == (("scan",), ("scan", "mask"))
     path.write_text(TOY_TOML.replace(listed, table.format('"fact"')))
     with pytest.raises(InvalidInputError, match="an interface names the unknown input fact"):
         read_algorithm(toy.folder)

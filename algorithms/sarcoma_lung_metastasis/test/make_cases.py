@@ -68,7 +68,7 @@ def make() -> None:
     algorithm = read_algorithm(HERE.parent)
     model = load_model(HERE.parent / "model", algorithm)
     rows, shows = [], {}
-    known = [interface for interface in algorithm.interfaces if interface_key(interface) in model.by_interface]
+    known = [interface for interface in algorithm.outlined_interfaces if interface_key(interface) in model.by_interface]
     interfaces = [*known, algorithm.interfaces[-1]]  # the last has every input
     for interface, (inputs, outcome) in zip(interfaces, _patients(interfaces), strict=True):
         name = "_".join(NAMES[slug] for slug in interface if slug in NAMES)

@@ -186,6 +186,19 @@ def test_validation_never_mixes_two_models(simulated: Path, trained: Path, tmp_p
         predict_cohort(cohort, ALGORITHM.folder / "model", tmp_path / "v", task=TASK, engine=engine)
 
 
+def test_a_scan_that_nobody_outlined_is_refused_before_anything_is_measured(simulated: Path, tmp_path: Path) -> None:
+    table = pd.read_csv(simulated, dtype=str)
+    lacking = table.index[table["pet-image"].notna()][:4]
+    table.loc[lacking, "pet-tumour-segmentation"] = ""
+    path = simulated.with_name("not_outlined.csv")
+    table.to_csv(path, index=False)
+    with pytest.raises(
+        InvalidInputError, match=r"4 patients of not_outlined.csv \(.*, \.\.\.\) have pet-image without pet-tum"
+    ):
+        fit(read_cohort(path, ALGORITHM), tmp_path / "m", tmp_path / "r", QUICK)
+    assert not (tmp_path / "m").exists()
+
+
 def test_an_outcome_other_than_0_and_1_is_refused(simulated: Path, tmp_path: Path) -> None:
     lines = simulated.read_text().splitlines()
     column = lines[0].split(",").index("lung_metastasis")
