@@ -15,8 +15,8 @@ from preop.report.charts import contributions_chart
 from preop.study import DISCLAIMER, Assessability, model_entry, simulation_warnings
 from preop.tabular import Contribution, LogisticModel
 
-from .features import GRADES, scan_of
-from .model import Model
+from .features import GRADES, Scan, scan_of
+from .model import CLINICAL_KEY, Model
 
 
 def _yes_or_no(value: float) -> str:
@@ -53,8 +53,11 @@ def explanation(
     contributions: Sequence[Contribution],
     row: Mapping[str, float],
     likeness: Likeness,
+    given: str,
     key: str,
     model: Model,
+    *,
+    proposed: Sequence[Scan] = (),
 ) -> dict[str, Any]:
     """Decision, what each feature adds, warnings, and where the model comes from.
 
@@ -66,17 +69,25 @@ def explanation(
         All that was measured, by feature.
     likeness
         How like the training patients the patient's scans are.
+    given
+        The inputs that were given, as ``interface_key`` names them.
     key
-        Name of the model, ``interface_key``.
+        Those that the model takes, which is its name.
+    proposed
+        Scans on which a network outlined the tumour.
     """
     logistic = model.by_interface[key]
+    unused = [part for part in given.split(" + ") if part not in key.split(" + ")]
     return {
-        **assessability(contributions, likeness).to_json(),
+        **assessability(
+            contributions, likeness, [*_not_approved(proposed, key), *_not_used(unused, key, model)]
+        ).to_json(),
         "likelihood": likelihood,
         "decision_threshold": logistic.threshold,
         "decision": "high risk" if likelihood >= logistic.threshold else "low risk",
         "likelihood_percentile_in_training_cohort": logistic.training_percentile(likelihood),
-        "inputs": key,
+        "inputs": given,
+        **({"inputs_not_used": unused} if unused else {}),
         "inputs_with_effect": interface_with_effect(logistic, key),
         "intercept_log_odds": logistic.intercept,
         "features": [_in_words(each) for each in contributions],
@@ -92,11 +103,19 @@ def explanation(
     }
 
 
-def assessability(contributions: Sequence[Contribution], likeness: Likeness) -> Assessability:
-    """Say whether the patient is one that the model can judge: each value known, and scans as those of the training are."""
+def assessability(
+    contributions: Sequence[Contribution], likeness: Likeness, others: Sequence[str] = ()
+) -> Assessability:
+    """Say whether the patient is one that the model can judge: each value known, and scans as those of the training are.
+
+    Parameters
+    ----------
+    others
+        Sentences on what limits it beside.
+    """
     beyond = [f"{label_of(part.name)} ({_written(part)})" for part in contributions if part.outside_training_range]
     unknown = [label_of(part.name) for part in contributions if part.missing]
-    limits = likeness.limits
+    limits = [*others, *likeness.limits]
     if beyond:
         limits.append(_sentence(f"{_listed(beyond)}: outside the range of the training cohort."))
     if unknown:
@@ -106,7 +125,7 @@ def assessability(contributions: Sequence[Contribution], likeness: Likeness) -> 
 
 def interface_with_effect(logistic: LogisticModel, key: str) -> str:
     """Name those inputs of which the model takes anything at all, as ``interface_key`` does."""
-    used = {scan.label if (scan := scan_of(term.name)) else "clinical" for term in logistic.terms}
+    used = {scan.label if (scan := scan_of(term.name)) else CLINICAL_KEY for term in logistic.terms}
     return " + ".join(part for part in key.split(" + ") if part in used)
 
 
@@ -162,12 +181,36 @@ def _without_effect(logistic: LogisticModel, key: str) -> Iterator[str]:
     """Say where a model on several inputs is that on fewer of them, because training chose nothing of the others."""
     effective = interface_with_effect(logistic, key)
     if idle := [part for part in key.split(" + ") if part not in effective.split(" + ")]:
-        names = ["clinical information" if part == "clinical" else part for part in idle]
+        names = _in_a_sentence(idle)
         do = "has" if len(names) == 1 else "have"
         yield (
             f"{_sentence(_listed(names))} {do} no effect on the likelihood: training chose none of the features, so this is "
             f"the {effective} model."
         )
+
+
+def _not_approved(proposed: Sequence[Scan], key: str) -> Iterator[str]:
+    """Say where the model judges by an outline that no person has approved."""
+    if names := [scan.label for scan in proposed if scan.label in key.split(" + ")]:
+        yield (
+            f"The tumour on {_listed(names)} was outlined by a network, and nobody has approved that: look at the outline, and "
+            "correct it where it is wrong."
+        )
+
+
+def _not_used(unused: Sequence[str], key: str, model: Model) -> Iterator[str]:
+    """Say of each input that was given and left out, why: no model knows it, or none knows it beside the others."""
+    known = {part for each in model.by_interface for part in each.split(" + ")}
+    for parts, why in (
+        ([part for part in unused if part not in known], "the model was trained without {}"),
+        (
+            [part for part in unused if part in known],
+            f"the model folder holds none that takes {{}} beside {_listed(_in_a_sentence(key.split(' + ')))}",
+        ),
+    ):
+        if parts:
+            was, it = ("was", "it") if len(parts) == 1 else ("were", "them")
+            yield f"{_sentence(_listed(_in_a_sentence(parts)))} {was} not used: {why.format(it)}."
 
 
 def _without_weight(contributions: Sequence[Contribution], row: Mapping[str, float]) -> Iterator[str]:
@@ -181,12 +224,16 @@ def _without_weight(contributions: Sequence[Contribution], row: Mapping[str, flo
 def _shown_in_validation(model: Model, key: str) -> Iterator[str]:
     """Say which simpler predictors the model was not shown to surpass."""
     baselines = model.info.validation.not_better_than(key)
-    alone = ["clinical information" if name == "clinical" else name for name in baselines if name != COMBINED_BASELINE]
+    alone = _in_a_sentence([name for name in baselines if name != COMBINED_BASELINE])
     not_surpassed = [f"{_listed(alone, 'or')} alone"] if alone else []
     if COMBINED_BASELINE in baselines:
         not_surpassed.append("SUVmax together with clinical information")
     if not_surpassed:
         yield f"In cross-validation, this model was not shown to perform better than {', or than '.join(not_surpassed)}."
+
+
+def _in_a_sentence(parts: Sequence[str]) -> list[str]:
+    return ["clinical information" if part == CLINICAL_KEY else part for part in parts]
 
 
 def _listed(names: Sequence[str], word: str = "and") -> str:

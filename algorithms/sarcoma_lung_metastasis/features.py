@@ -6,6 +6,7 @@ Image Biomarker Standardisation Initiative: Zwanenburg 2020, doi 10.1148/radiol.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,8 +18,13 @@ from preop.radiomics import FixedBinNumber, FixedBinSize, Perturbation, Settings
 
 # The public cohort holds each scan within 30 mm of the tumour: the surroundings that T1 signal is compared with.
 MARGIN_MM = 30.0
-# T1 signal has no unit. Fat is the brightest tissue of a limb, and covers more than a twentieth of that box.
+# Signal of MR has no unit, so that of a tissue around the tumour stands for one. On T1, with contrast or without, fat is
+# the brightest tissue of a limb, and covers more than a twentieth of that box.
 FAT_QUANTILE = 0.95
+# Where fat is suppressed, it is dark, as air is, and what is bright is the tumour itself, fluid and oedema, which differ
+# between patients; muscle lies between. So the reference is the upper quartile of what surrounds the tumour: muscle,
+# wherever fat and air take less than three quarters of it, and oedema and vessels less than one quarter.
+MUSCLE_QUANTILE = 0.75
 # HU that soft tissue, fat included, can have; air and dense bone lie beyond.
 SOFT_TISSUE_HU = (-200.0, 300.0)
 MIN_SOFT_TISSUE = 0.5
@@ -58,7 +64,15 @@ class Scan:
     unit: str
     settings: Settings
 
+    @property
+    def proposal(self) -> str:
+        """Socket of the tumour as a network outlined it, where nobody has drawn it."""
+        return self.segmentation.replace("-segmentation", "-proposal")
 
+
+MR_SETTINGS = Settings(
+    spacing_mm=(2.0, 2.0, 2.0), round_intensities=False, outlier_sigma=3.0, discretisation=FixedBinNumber(count=32)
+)
 CT = Scan(
     "ct",
     "CT",
@@ -78,9 +92,23 @@ T1 = Scan(
     "t1-mri",
     "t1-mri-tumour-segmentation",
     "% of fat",
-    Settings(
-        spacing_mm=(2.0, 2.0, 2.0), round_intensities=False, outlier_sigma=3.0, discretisation=FixedBinNumber(count=32)
-    ),
+    MR_SETTINGS,
+)
+T2_FS = Scan(
+    "t2fs",
+    "T2 FS MR",
+    "t2-fs-mri",
+    "t2-fs-mri-tumour-segmentation",
+    "% of muscle",
+    MR_SETTINGS,
+)
+CONTRAST_T1 = Scan(
+    "t1c",
+    "CE-T1 MR",
+    "contrast-t1-mri",
+    "contrast-t1-mri-tumour-segmentation",
+    "% of fat",
+    MR_SETTINGS,
 )
 PET = Scan(
     "pet",
@@ -90,17 +118,19 @@ PET = Scan(
     "SUV",
     Settings(spacing_mm=(4.0, 4.0, 4.0), round_intensities=False, lower=0.0, discretisation=FixedBinSize(width=0.5)),
 )
-SCANS = (CT, T1, PET)
+SCANS = (CT, T1, T2_FS, CONTRAST_T1, PET)
 UNCHANGED = Perturbation()
 
 
-def measure(case: Case, perturbation: Perturbation = UNCHANGED) -> dict[str, float]:
+def measure(case: Case, perturbation: Perturbation = UNCHANGED, *, scans: Collection[Scan] = SCANS) -> dict[str, float]:
     """Measure all features of a case; a feature that cannot be known is NaN.
 
     Parameters
     ----------
     perturbation
         A change of scans and segmentations, to see whether a feature survives it.
+    scans
+        Those that are measured, where the case has them.
 
     Raises
     ------
@@ -108,7 +138,7 @@ def measure(case: Case, perturbation: Perturbation = UNCHANGED) -> dict[str, flo
         If a scan or its segmentation cannot be what it should be.
     """
     row: dict[str, float] = {}
-    for scan in SCANS:
+    for scan in scans:
         if scan.image in case:
             row |= _imaging_features(scan, case, perturbation)
     if CLINICAL in case:
@@ -126,15 +156,15 @@ def _imaging_features(scan: Scan, case: Case, perturbation: Perturbation) -> dic
     mask = case.mask(scan.segmentation)
     check_drawn(mask.with_voxels(mask.voxels.astype(np.uint8)), name=scan.segmentation, structure="tumour")
     _check_volume(scan, mask)
-    _check_unit(scan, image, mask)
+    check_unit(scan, image, mask)
     box = bounding_box(mask.voxels, margin_voxels=tuple(math.ceil(MARGIN_MM / mm) for mm in mask.spacing_mm))
     mask, image = crop(mask, box), crop(image, box)
     if scan is CT:
         _check_tissue(image, mask)
-    elif scan is T1:
-        image = _relative_to_fat(image, mask)
-    else:
+    elif scan is PET:
         _check_uptake(image, mask)
+    else:
+        image = _relative_to_a_tissue(scan, image, mask)
     measured = compute_features(image, mask, scan.settings, perturbation=perturbation, threads=1)
     # Volumes of the public cohort span two orders of magnitude.
     measured["log_volume_ml"] = math.log(measured.pop("morph_volume") / 1000)
@@ -160,14 +190,20 @@ def _clinical_features(case: Case) -> dict[str, float]:
     }
 
 
-def _check_unit(scan: Scan, image: Image, mask: Image) -> None:
-    """Refuse a CT that is not in HU, and a PET that is not in SUV."""
+def check_unit(scan: Scan, image: Image, mask: Image | None = None) -> None:
+    """Refuse a CT that is not in HU, a PET that is not in SUV, and an MR that is none.
+
+    Parameters
+    ----------
+    mask
+        The tumour, where it is known.
+    """
     if scan is CT:
         check_hu(image, name=scan.image)
     elif scan is PET:
         check_suv(image, name=scan.image, brain=False, lesion=mask)
     else:
-        _check_signal(image)
+        _check_signal(scan, image)
 
 
 def _check_volume(scan: Scan, mask: Image) -> None:
@@ -181,7 +217,7 @@ def _check_volume(scan: Scan, mask: Image) -> None:
         )
 
 
-def _check_signal(image: Image) -> None:
+def _check_signal(scan: Scan, image: Image) -> None:
     """Refuse an MR that is none: beyond what is stored, the same everywhere, or with the negative values of a CT."""
     low, high = float(image.voxels.min()), float(image.voxels.max())
     negative = float((image.voxels < 0).mean())
@@ -195,7 +231,7 @@ def _check_signal(image: Image) -> None:
         problem = f"the same value, {low:g}, everywhere"
     else:
         return
-    raise InvalidInputError(f"{T1.image} holds {problem}; expected T1-weighted MR as the scanner stores it.")
+    raise InvalidInputError(f"{scan.image} holds {problem}; expected {_SEQUENCE[scan]} as the scanner stores it.")
 
 
 def _check_tissue(image: Image, mask: Image) -> None:
@@ -218,12 +254,24 @@ def _check_uptake(image: Image, mask: Image) -> None:
         )
 
 
-def _relative_to_fat(image: Image, mask: Image) -> Image:
-    """Express T1 signal in % of the fat around the tumour."""
-    fat = float(np.quantile(image.voxels, FAT_QUANTILE))
-    if fat <= 0 or not (image.voxels[mask.voxels] > 0).any():
+def _relative_to_a_tissue(scan: Scan, image: Image, mask: Image) -> Image:
+    """Express the signal of MR in % of that of a tissue around the tumour."""
+    signal = _REFERENCE[scan](image, mask)
+    if signal <= 0 or not (image.voxels[mask.voxels] > 0).any():
         raise InvalidInputError(
-            f"{T1.segmentation} covers no tumour: there is no signal inside it; check the segmentation and the scan."
+            f"{scan.segmentation} covers no tumour: there is no signal inside it; check the segmentation and the scan."
         )
     # As floats: a hundred times a voxel of 16 bits would not fit into 16 bits.
-    return image.with_voxels(image.voxels.astype(np.float32) * np.float32(100 / fat))
+    return image.with_voxels(image.voxels.astype(np.float32) * np.float32(100 / signal))
+
+
+def _fat(image: Image, mask: Image) -> float:  # noqa: ARG001 - as that of muscle
+    return float(np.quantile(image.voxels, FAT_QUANTILE))
+
+
+def _muscle(image: Image, mask: Image) -> float:
+    return float(np.quantile(image.voxels[~mask.voxels], MUSCLE_QUANTILE))
+
+
+_REFERENCE: dict[Scan, Callable[[Image, Image], float]] = {T1: _fat, T2_FS: _muscle, CONTRAST_T1: _fat}
+_SEQUENCE = {T1: "T1-weighted MR", T2_FS: "fat-suppressed T2-weighted MR", CONTRAST_T1: "T1-weighted MR after contrast"}

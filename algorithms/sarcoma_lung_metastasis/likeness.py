@@ -19,20 +19,21 @@ from preop.likeness import (
     signal_measures,
 )
 
-from .features import CT, MARGIN_MM, PET, SCANS, T1, Scan
+from .features import CT, MARGIN_MM, PET, SCANS, Scan
 
 LEAST_PATIENTS = 3
 _MEASURES = {
     scan.name: tuple(each.named(scan.name, f"on {scan.label}") for each in measures)
-    for scan, measures in ((CT, CT_MEASURES), (T1, SIGNAL_MEASURES), (PET, PET_MEASURES))
+    for scan in SCANS
+    for measures in [{CT: CT_MEASURES, PET: PET_MEASURES}.get(scan, SIGNAL_MEASURES)]
 }
-_MEASURED_BY = {CT.name: ct_measures, T1.name: signal_measures, PET.name: pet_measures}
+_MEASURED_BY = {scan.name: {CT: ct_measures, PET: pet_measures}.get(scan, signal_measures) for scan in SCANS}
 
 
-def measures_of_case(case: Case) -> dict[str, float]:
-    """Measure each scan of a patient within 30 mm of the tumour, as it is measured for the model."""
+def measures_of_case(case: Case, scans: Iterable[Scan] = SCANS) -> dict[str, float]:
+    """Measure those scans that a patient has within 30 mm of the tumour, as they are measured for the model."""
     found: dict[str, float] = {}
-    for scan in SCANS:
+    for scan in scans:
         if scan.image in case:
             values = _MEASURED_BY[scan.name](_around(case, scan))
             found |= {f"{scan.name}_{name}": value for name, value in values.items()}

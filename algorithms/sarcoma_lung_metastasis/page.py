@@ -43,11 +43,16 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class _Seen:
-    """A scan of the case with its tumour."""
+    """A scan of the case with its tumour, which a person has drawn or approved, or a network has outlined."""
 
     scan: Scan
     image: Image
     tumour: Image
+    approved: bool
+
+    @property
+    def title(self) -> str:
+        return self.scan.label if self.approved else f"{self.scan.label} (outlined by a network)"
 
     @property
     def place(self) -> Place:
@@ -66,7 +71,7 @@ def case_page(case: Case, outputs: CaseOutputs) -> CasePage:
     """Say how likely lung metastasis is, and show the tumour on each scan."""
     said = outputs.value("lung-metastasis-explanation")
     seen = [
-        _Seen(scan, case.image(scan.image), _labels(case.mask(scan.segmentation)))
+        _Seen(scan, case.image(scan.image), _tumour(scan, case, outputs), approved=scan.segmentation in case)
         for scan in SCANS
         if scan.image in case
     ]
@@ -78,12 +83,20 @@ def case_page(case: Case, outputs: CaseOutputs) -> CasePage:
         stacks=[_stack(each) for each in seen],
         instances=[_features(said, seen), _tumours(seen)],
         charts=[outputs.value("lung-metastasis-contributions")],
-        legend=[("tumour as drawn", COLOUR)],
+        legend=[(f"tumour as {_how(seen)}", COLOUR)],
     )
 
 
-def _labels(mask: Image) -> Image:
+def _tumour(scan: Scan, case: Case, outputs: CaseOutputs) -> Image:
+    """Read the tumour as it was given, or as a network outlined it."""
+    if scan.segmentation not in case:
+        return outputs.image(scan.proposal)
+    mask = case.mask(scan.segmentation)
     return mask.with_voxels(mask.voxels.astype("uint8"))
+
+
+def _how(seen: Sequence[_Seen]) -> str:
+    return "drawn" if all(each.approved for each in seen) else "outlined"
 
 
 def _headline(said: Row) -> Headline:
@@ -91,14 +104,17 @@ def _headline(said: Row) -> Headline:
         f"Likelihood of lung metastasis {percent(said['likelihood'])}: {said['decision']} "
         f"(high risk begins at {percent(said['decision_threshold'])})."
     )
+    given, unused = said["inputs"].split(" + "), said.get("inputs_not_used", [])
+    taken = [part for part in given if part not in unused]
     uncertain = (
         f"The likelihood is higher than in {said['likelihood_percentile_in_training_cohort']:.0f} % of the training patients. "
-        f"{auc_in_words({said['inputs']: said['model']['validation']}, 'interval over the splits')}"
+        f"{auc_in_words({' + '.join(taken): said['model']['validation']}, 'interval over the splits')}"
     )
     used = said["inputs_with_effect"].split(" + ")
-    without = [part for part in said["inputs"].split(" + ") if part not in used]
+    without = [part for part in taken if part not in used]
     rests = f"Rests on {_listed(used)}" + (f"; {_listed(without)} had no effect." if without else ".")
-    return Headline(sentence, uncertain, [f"{rests} The lungs themselves were not assessed."])
+    left_out = [f"Not used: {_listed(unused)}."] if unused else []
+    return Headline(sentence, uncertain, [f"{rests} The lungs themselves were not assessed.", *left_out])
 
 
 def _listed(inputs: Sequence[str]) -> str:
@@ -122,7 +138,7 @@ def _layer(seen: _Seen) -> Layer:
 
 def _pictures(seen: _Seen) -> list[Picture]:
     size = f"{seen.long_axis_mm / 10:.1f} cm, {seen.volume_ml:.0f} ml"
-    pictures: list[Picture] = [SlicePicture(seen.place, f"{seen.scan.label}, largest section of the tumour ({size}).")]
+    pictures: list[Picture] = [SlicePicture(seen.place, f"{seen.title}, largest section of the tumour ({size}).")]
     if seen.scan.name == "pet":
         words = "PET, maximum intensity projection from the front."
         pictures.append(ProjectionPicture(seen.image, suv_window(), words, "front", [_layer(seen)]))
@@ -155,14 +171,12 @@ def _features(said: Row, seen: Sequence[_Seen]) -> Instances:
 
 def _tumours(seen: Sequence[_Seen]) -> Instances:
     columns = [Column("Scan", "name"), Column("Long axis (mm)", "number"), Column("Volume (ml)", "number")]
-    rows = [
-        Instance([each.scan.label, f"{each.long_axis_mm:.0f}", f"{each.volume_ml:.0f}"], each.place) for each in seen
-    ]
-    return Instances("Tumour as drawn", columns, rows)
+    rows = [Instance([each.title, f"{each.long_axis_mm:.0f}", f"{each.volume_ml:.0f}"], each.place) for each in seen]
+    return Instances(f"Tumour as {_how(seen)}", columns, rows)
 
 
 def _reasoning(said: Row, seen: Sequence[_Seen]) -> str:
-    sizes = "; ".join(f"{each.scan.label} {each.long_axis_mm:.0f} mm, {each.volume_ml:.0f} ml" for each in seen)
+    sizes = "; ".join(f"{each.title} {each.long_axis_mm:.0f} mm, {each.volume_ml:.0f} ml" for each in seen)
     first = sorted(said["features"], key=lambda each: -abs(each["contribution_log_odds"]))[:REASONS]
     reasons = [
         f"{each['label']} {each['value_in_words']} ({'raises' if each['contribution_log_odds'] > 0 else 'lowers'})"
@@ -170,5 +184,5 @@ def _reasoning(said: Row, seen: Sequence[_Seen]) -> str:
     ]
     return (
         f"{said['decision'].capitalize()} of lung metastasis by the algorithm: {percent(said['likelihood'])}, high risk from "
-        f"{percent(said['decision_threshold'])}. Tumour as drawn: {sizes}. Strongest reasons: {'; '.join(reasons)}."
+        f"{percent(said['decision_threshold'])}. Tumour as {_how(seen)}: {sizes}. Strongest reasons: {'; '.join(reasons)}."
     )

@@ -9,7 +9,7 @@ splits: a model that does not surpass them has added nothing. Clinical informati
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -38,17 +38,20 @@ from preop.tabular import (
     RepeatedSplits,
     train_and_validate,
 )
+from preop.wording import counted
 
-from .features import CLINICAL, CT, PET, SCANS, T1, UNCHANGED, measure, scan_of
+from .features import CLINICAL, PET, SCANS, UNCHANGED, Scan, measure, scan_of
 from .likeness import measures_of_case, references_of
-from .model import WEIGHTS_FILE, interface_key
+from .model import WEIGHTS_FILE, interface_key, scans_of
 
 OUTCOME = "lung_metastasis"
 FOLLOW_UP = "follow_up_days"
+FEWEST_PATIENTS = 8
+"""So many have to have the same scans before a model on them is tried: fewer are never enough for ``preop.tabular``."""
 MEASUREMENTS_FILE, LIKENESS_FILE = "measurements.json", "likeness.json"
 _SOFTWARE = ("preop", "numpy", "scipy", "scikit-learn", "SimpleITK")
 _SUV_MAX = f"{PET.name}_stat_max"
-SIMPLE_FEATURE = {CT.name: f"{CT.name}_log_volume_ml", T1.name: f"{T1.name}_log_volume_ml", PET.name: _SUV_MAX}
+SIMPLE_FEATURE = {scan.name: _SUV_MAX if scan is PET else f"{scan.name}_log_volume_ml" for scan in SCANS}
 SUV_MAX_AND_CLINICAL = "SUVmax + clinical"
 """The baseline of more than one part: what a clinician has without any model of images."""
 
@@ -70,7 +73,7 @@ class Settings(BaseModel):
         description="Cox regression and Kaplan-Meier curves too, from the column follow_up_days; takes many minutes",
     )
     simple: bool = Field(
-        False, description="of the scans only what needs no radiomics: the volume on CT and T1 MR, SUVmax on PET"
+        False, description="of the scans only what needs no radiomics: the volume on CT and MR, SUVmax on PET"
     )
     pipeline: PipelineSettings = Field(
         PipelineSettings(max_features=(3, 5, 10)), description="of each model: preop.tabular"
@@ -178,7 +181,7 @@ def feature_table(cohort: Cohort, measured: Mapping[str, Path]) -> FeatureTable:
 
 
 def question(cohort: Cohort, table: FeatureTable, *, simple: bool = False) -> Question:
-    """Ask for a model on each combination of inputs, compared with volume, SUVmax and clinical information.
+    """Ask for a model on each combination of inputs that patients had, compared with volume, SUVmax and clinical information.
 
     Parameters
     ----------
@@ -196,7 +199,7 @@ def question(cohort: Cohort, table: FeatureTable, *, simple: bool = False) -> Qu
     models = {
         key: key.split(" + ")
         for key in map(interface_key, cohort.algorithm.interfaces)
-        if all(part in groups for part in key.split(" + "))
+        if all(part in groups for part in key.split(" + ")) and _patients_with(scans_of(key), table) >= FEWEST_PATIENTS
     }
     alone = [name for name in groups if name.endswith("volume") or name in {"SUVmax", "clinical"}]
     baselines = {name: [name] for name in alone}
@@ -210,6 +213,12 @@ def question(cohort: Cohort, table: FeatureTable, *, simple: bool = False) -> Qu
         volumes=[columns[0] for name, columns in groups.items() if name.endswith("volume")],
         described=_described(cohort),
     )
+
+
+def _patients_with(scans: Collection[Scan], table: FeatureTable) -> int:
+    """Count the patients who had all of these scans."""
+    volumes = table.select([f"{scan.name}_log_volume_ml" for scan in scans]).values
+    return int(np.isfinite(volumes).all(axis=1).sum())
 
 
 def _measure(patient: Patient, folder: Path, *, perturbations: int, seed: int) -> None:
@@ -242,10 +251,23 @@ def _refuse_what_is_missing(cohort: Cohort, settings: Settings) -> None:
         need_package("optuna", "A free search", "training")
     if len({patient.centre for patient in cohort.patients}) > 1:
         need_package("neuroHarmonize", "Harmonisation of several centres", "training")
+    _refuse_what_nobody_outlined(cohort)
     _outcomes(cohort)
     if settings.time_to_event:
         need_package("lifelines", "Time to event", "training")
         _follow_up(cohort)
+
+
+def _refuse_what_nobody_outlined(cohort: Cohort) -> None:
+    """Refuse to learn from what a network would have to outline: a model would repeat its mistakes."""
+    for scan in SCANS:
+        lacking = [p.name for p in cohort.patients if scan.image in p.case and scan.segmentation not in p.case]
+        if lacking:
+            raise InvalidInputError(
+                f"{counted(len(lacking), 'patient')} of {cohort.path.name} ({', '.join(lacking[:3])}"
+                f"{', ...' if len(lacking) > 3 else ''}) have {scan.image} without {scan.segmentation}, and a model learns from "
+                "outlines that people have approved: draw them by preop review, or leave the scan out."
+            )
 
 
 def _outcomes(cohort: Cohort) -> NDArray[np.float64]:

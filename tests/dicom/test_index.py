@@ -301,6 +301,28 @@ def test_several_regions_are_nodes_of_one_input_and_too_many_for_another() -> No
     assert uses(sarcoma, plain, regions(2, plain, "GTV1", "GTV2"), corrections=said)["2"] == "ct-tumour-segmentation"
 
 
+@pytest.mark.parametrize(
+    ("described", "tags", "slug"),
+    [
+        ("T1 TSE tra", {}, "t1-mri"),
+        ("T2 TSE FS tra", {"RepetitionTime": "4200", "EchoTime": "70"}, "t2-fs-mri"),
+        ("STIR cor", {"RepetitionTime": "5000", "EchoTime": "40"}, "t2-fs-mri"),
+        ("t2_tirm_tra", {}, "t2-fs-mri"),
+        ("T2 TSE tra", {}, None),
+        ("T1 TSE tra +C", {}, "contrast-t1-mri"),
+        ("T1 TSE tra GAD", {}, "contrast-t1-mri"),
+        ("T1 TSE tra", {"ContrastBolusAgent": "gadobutrol"}, "contrast-t1-mri"),
+        ("T1 TSE FS tra +C", {}, None),
+    ],
+)
+def test_the_sequences_of_mr_are_told_by_description_and_contrast(
+    described: str, tags: dict[str, str], slug: str | None
+) -> None:
+    sarcoma = find_algorithm("sarcoma_lung_metastasis")
+    mr = scan(1, Modality="MR", SeriesDescription=described, SliceThickness="5", **tags)
+    assert [choice.use for choice in choose(sarcoma, [mr]) if choice.use] == ([slug] if slug else [])
+
+
 def test_faces_and_burned_in_words_are_cautioned_of() -> None:
     assert cautions(scan(1)) == []
     assert "face" in cautions(scan(1, BodyPartExamined="HEAD"))[0]

@@ -45,6 +45,14 @@ def test_every_algorithm_of_the_house_is_described() -> None:
         (lambda toml: toml.replace('slug = "heat"', 'slug = "score"'), "a slug stands twice"),
         (lambda toml: toml.replace('slug = "heat"', 'slug = "Heat"'), "outputs.2.slug"),
         (lambda toml: toml.replace('name = "toy"', 'name = "other"'), "the folder is called toy, not other"),
+        (
+            lambda toml: toml.replace('description = "Labels."', 'description = "Labels."\nstands_for = "facts"'),
+            "regions stands for facts, which is no segmentation of the same scan",
+        ),
+        (
+            lambda toml: toml.replace('description = "Its mask."', 'description = "Its mask."\nstands_for = "mask"'),
+            "mask is an input; only an output stands for a segmentation that is not given",
+        ),
         (lambda toml: toml + "colour = 1", "colour: Extra inputs are not permitted"),
         (lambda toml: toml.replace("[[inputs]]", "[[inputs]"), "is not valid TOML"),
     ],
@@ -56,6 +64,29 @@ def test_a_description_that_breaks_a_rule_is_refused(toy: Algorithm, edit: Calla
     with pytest.raises(InvalidInputError) as caught:
         read_algorithm(toy.folder)
     assert sentence in str(caught.value)
+
+
+def test_interfaces_can_be_told_by_what_they_are_combined_of(toy: Algorithm) -> None:
+    listed = 'interfaces = [["scan"], ["scan", "mask"], ["scan", "mask", "facts"]]'
+    table = 'interfaces = {{ any_of = [["scan"], ["mask"]], optional = [{}] }}'
+    path = toy.folder / "algorithm.toml"
+    path.write_text(TOY_TOML.replace(listed, table.format('"facts"')))
+    assert read_algorithm(toy.folder).interfaces == (
+        ("scan",),
+        ("scan", "facts"),
+        ("mask",),
+        ("mask", "facts"),
+        ("scan", "mask"),
+        ("scan", "mask", "facts"),
+    )
+    path.write_text(TOY_TOML.replace(listed, table.format('"mask"').replace('["scan"], ["mask"]', '["scan", "mask"]')))
+    assert read_algorithm(toy.folder).interfaces == (("scan",), ("scan", "mask"))
+    path.write_text(TOY_TOML.replace(listed, table.format('"fact"')))
+    with pytest.raises(InvalidInputError, match="an interface names the unknown input fact"):
+        read_algorithm(toy.folder)
+    path.write_text(TOY_TOML.replace(listed, "interfaces = { optional = [] }"))
+    with pytest.raises(InvalidInputError, match=r"interfaces\.any_of: Field required"):
+        read_algorithm(toy.folder)
 
 
 def test_a_mask_has_as_many_segments_as_the_platform_takes(toy: Algorithm) -> None:

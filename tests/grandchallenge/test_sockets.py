@@ -19,7 +19,7 @@ from preop.grandchallenge.algorithm import Algorithm, read_algorithm, with_stand
 from preop.grandchallenge.cases import read_case
 from preop.grandchallenge.outputs import write_outputs
 from preop.grandchallenge.results import are_outputs_of
-from preop.grandchallenge.sockets import compare, interface_requests, request_of, requests, title_of
+from preop.grandchallenge.sockets import compare, describe, interface_requests, request_of, requests, title_of
 from preop.imaging import Image
 from tests.conftest import ROOT, scan_of
 from tests.grandchallenge.platform_rules import refusals
@@ -120,7 +120,8 @@ def test_titles_keep_the_capitals_of_the_field() -> None:
 def test_few_interfaces_are_asked_for_first() -> None:
     sarcoma = study("sarcoma_lung_metastasis")
     assert len(interface_requests(sarcoma)) == 3
-    assert len(interface_requests(sarcoma, every=True)) == len(sarcoma.interfaces) == 14
+    assert len(interface_requests(sarcoma, every=True)) == len(sarcoma.interfaces) == 484
+    assert len(sarcoma.outlined_interfaces) == 62
     for name in STUDIES:
         assert len(interface_requests(study(name))) <= 4
 
@@ -256,3 +257,16 @@ def test_features_belong_to_an_input_and_are_no_columns(change: dict[str, object
     inputs = [{**dict(socket), **(change if socket.features_of else {})} for socket in bladder.inputs]
     with pytest.raises(ValidationError, match=sentence):
         Algorithm.model_validate({**known, "inputs": inputs})
+
+
+def test_what_a_network_draws_is_an_output_only_where_it_was_not_given() -> None:
+    sarcoma = study("sarcoma_lung_metastasis")
+    asked = {tuple(each["inputs"]): each["outputs"] for each in interface_requests(sarcoma, every=True)}
+    always = [socket.slug for socket in sarcoma.outputs if not socket.stands_for]
+    assert asked["ct-image", "ct-tumour-segmentation"] == always
+    assert asked["ct-image",] == [*always, "ct-tumour-proposal"]
+    assert asked["ct-image", "pet-image", "pet-tumour-segmentation"] == [*always, "ct-tumour-proposal"]
+    core = [request["slug"] for request in requests(sarcoma)["outputs"]]
+    assert core == always
+    assert "2. inputs: ct-image, ct-tumour-segmentation\n" in describe(sarcoma, every=True)
+    assert "1. inputs: ct-image; also as outputs: ct-tumour-proposal\n" in describe(sarcoma, every=True)

@@ -47,6 +47,10 @@ OEDEMA_MM = 9.0
 PUSH = 0.6
 PUSH_FADES_RADII = 0.5
 LOBE_RADII = 0.6  # correlation length of what differs from one part of a tumour to another
+RIM, RIM_MM = (
+    0.4,
+    6.0,
+)  # by how much more, as a share, a tumour's surface takes up contrast, and how deep that fades (assumed)
 MIN_UPTAKE = np.float32(0.1)  # of living tumour, as a share of its average
 
 
@@ -241,6 +245,12 @@ class Limb:
         lobes = random_field(rng, box, (LOBE_RADII * _radius_mm(self.blob),) * 3)
         uneven = resample_like(lobes, box, interpolation="linear").voxels + self._field("texture", box) / 3
         return Image(np.maximum(1 + np.float32(spread) * uneven, MIN_UPTAKE), box)
+
+    def rim_pattern(self) -> Image:
+        """Give how much more contrast living tumour takes up near its surface: a factor above 1, wherever it may be."""
+        distance = self.tumour_distance_mm(_box_around(self.blob, margin_mm=5, spacing_mm=3))
+        fades = np.exp(-np.maximum(-distance.voxels, 0) / np.float32(RIM_MM))
+        return distance.with_voxels(1 + np.float32(RIM) * fades)
 
     def layers(self, grid: Geometry) -> Iterator[Layer]:
         """Give the tissues of each voxel in the order of painting: first the skin, last the tumour's parts."""

@@ -1,4 +1,4 @@
-"""Simulated patients of this study: a limb with a sarcoma in CT, T1 MR and FDG-PET, clinical information, the true risk.
+"""Simulated patients of this study: a limb with a sarcoma in CT, MR and FDG-PET, clinical information, the true risk.
 
 What a patient is drawn from follows the public cohort, 39 patients of the TCIA collection Soft-tissue-Sarcoma
 (Vallieres et al. 2015, doi 10.1088/0031-9155/60/14/5471): sizes and clinical shares were measured there unless a
@@ -29,7 +29,7 @@ from .disease import OUTCOME, Latent, draw_fat_fraction, draw_follow_up_days, dr
 from .draws import choose, normal_within
 from .scan import CENTRES, REALISTIC, SMALL, Centre, Detail, Scan, scan_ct, scan_mr, scan_pet
 
-Modality = Literal["ct", "mr", "pet"]
+Modality = Literal["ct", "mr", "t2_fs", "contrast_t1", "pet"]
 
 SOURCE = DataSource(
     description="Simulated limbs with a tumour, and a stated chance of lung metastasis",
@@ -40,12 +40,14 @@ SOURCE = DataSource(
 )
 
 # Each draws from a stream of its own, so that one scan can be made without the others.
-PURPOSES = ("patient", "ct", "mr", "pet", "pet_use", "follow_up")
+PURPOSES = ("patient", "ct", "mr", "pet", "pet_use", "follow_up", "t2_fs", "contrast_t1", "sequences")
 CLINICAL_COLUMNS = ("age_years", "sex", "histology", "grade", "site", "margin")
 # The scans a patient may have, and the columns of the image and of the tumour drawn on it.
 SCAN_COLUMNS: dict[Modality, tuple[str, str]] = {
     "ct": ("ct-image", "ct-tumour-segmentation"),
     "mr": ("t1-mri", "t1-mri-tumour-segmentation"),
+    "t2_fs": ("t2-fs-mri", "t2-fs-mri-tumour-segmentation"),
+    "contrast_t1": ("contrast-t1-mri", "contrast-t1-mri-tumour-segmentation"),
     "pet": ("pet-image", "pet-tumour-segmentation"),
 }
 COLUMNS = (
@@ -66,6 +68,13 @@ MARGIN = {None: 0.6, "unknown": 0.1, "negative": 0.24, "positive": 0.06}
 CLINICAL_VALUE_MISSING = 0.05
 # Assumed, as is the use of PET: for most patients beside the others, for a few the only scan there is.
 SCANS: dict[tuple[Modality, ...], float] = {("ct", "mr"): 0.7, ("ct",): 0.15, ("mr",): 0.15}
+# Of an examination by MR, the sequences beside T1.
+SEQUENCES: dict[tuple[Modality, ...], float] = {
+    ("t2_fs", "contrast_t1"): 0.45,
+    ("t2_fs",): 0.3,
+    ("contrast_t1",): 0.1,
+    (): 0.15,
+}
 PET_USE = {"besides": 0.65, "alone": 0.05, "none": 0.3}
 
 
@@ -79,7 +88,7 @@ class SimulatedPatient:
         Name of the hospital.
     limb
         The anatomy that all scanners saw.
-    ct, t1, pet
+    ct, t1, t2_fs, contrast_t1, pet
         The scans, or None where that scanner was not used; PET in SUV by body weight.
     clinical
         What the clinic noted, as the algorithm's clinical information: every key may be absent.
@@ -93,6 +102,8 @@ class SimulatedPatient:
     limb: Limb
     ct: Scan | None
     t1: Scan | None
+    t2_fs: Scan | None
+    contrast_t1: Scan | None
     pet: Scan | None
     clinical: dict[str, str | float]
     latent: Latent
@@ -133,6 +144,8 @@ def simulate_patient(seed: int, number: int = 0, *, small: bool = False) -> Simu
         limb=facts.limb,
         ct=scans.get("ct"),
         t1=scans.get("mr"),
+        t2_fs=scans.get("t2_fs"),
+        contrast_t1=scans.get("contrast_t1"),
         pet=scans.get("pet"),
         clinical=facts.clinical,
         latent=facts.latent,
@@ -205,12 +218,18 @@ def draw_facts(seed: int, number: int, detail: Detail) -> PatientFacts:
     return PatientFacts(
         centre=CENTRES[rng.choice(len(CENTRES), p=[centre.share for centre in CENTRES])],
         limb=random_limb(rng, ARM if in_arm else THIGH, makeup),
-        scans=_with_pet(choose(rng, SCANS), seed, number),
+        scans=_with_pet(_with_sequences(choose(rng, SCANS), seed, number), seed, number),
         histology=histology,
         clinical=_clinical(rng, latent, histology),
         latent=latent,
         lung_metastasis=int(rng.random() < latent.true_probability),
     )
+
+
+def _with_sequences(scans: tuple[Modality, ...], seed: int, number: int) -> tuple[Modality, ...]:
+    """Add the other sequences of an examination by MR."""
+    others: tuple[Modality, ...] = choose(random_generator(seed, number, "sequences", PURPOSES), SEQUENCES)
+    return (*scans, *others) if "mr" in scans else scans
 
 
 def _with_pet(others: tuple[Modality, ...], seed: int, number: int) -> tuple[Modality, ...]:
@@ -241,6 +260,8 @@ def _scan(kind: Modality, facts: PatientFacts, seed: int, number: int, detail: D
         return scan_ct(rng, facts.limb, facts.centre, detail)
     if kind == "mr":
         return scan_mr(rng, facts.limb, facts.centre, detail)
+    if kind in ("t2_fs", "contrast_t1"):
+        return scan_mr(rng, facts.limb, facts.centre, detail, kind)
     return scan_pet(rng, facts.limb, facts.centre, detail, latent=facts.latent, histology=facts.histology)
 
 

@@ -1,4 +1,4 @@
-"""CT, T1 MR and FDG-PET of a simulated limb at centres with different scanners, and the tumour as a reader draws it.
+"""CT, MR and FDG-PET of a simulated limb at centres with different scanners, and the tumour as a reader draws it.
 
 Sizes, spacings, HU, SUV and noise were measured on the public cohort unless a comment says otherwise. Nothing here
 knows the outcome.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -84,6 +85,32 @@ MR_APPEARANCE: dict[Tissue, Appearance] = {
     "tumour_fat": Appearance(0.85, 0.05),
 }
 TUMOUR_SIGNAL_BETWEEN_PATIENTS = 0.07  # of its logarithm
+# No public cohort of these two is at hand: as textbooks give it, relative to the subcutaneous fat of a T1 image. With fat
+# suppressed, T2 shows fluid brightest (necrosis, oedema, slow blood), then tumour, then muscle, and fat dark.
+T2_FS_APPEARANCE: dict[Tissue, Appearance] = {
+    "air": Appearance(0, 0),
+    "skin": Appearance(0.18, 0.03),
+    "fat": Appearance(0.08, 0.01),
+    "fibrous": Appearance(0.10, 0.02),
+    "muscle": Appearance(0.24, 0.015, streaks=-0.05),
+    "oedema": Appearance(0.44, 0.03),
+    "vessel": Appearance(0.55, 0.08),
+    "cortical_bone": Appearance(0.02, 0.01),
+    "marrow": Appearance(0.07, 0.01),
+    "tumour": Appearance(0.62, 0.06),
+    "necrosis": Appearance(1.0, 0.05),
+    "tumour_fat": Appearance(0.11, 0.03),
+}
+# After contrast, living tumour and vessels take it up, muscle a little, and necrosis not.
+CONTRAST_T1_APPEARANCE: dict[Tissue, Appearance] = MR_APPEARANCE | {
+    "skin": Appearance(0.50, 0.04),
+    "muscle": Appearance(0.33, 0.02, streaks=0.10),
+    "oedema": Appearance(0.36, 0.02),
+    "vessel": Appearance(0.80, 0.06),
+    "tumour": Appearance(0.52, 0.05),
+    "necrosis": Appearance(0.24, 0.012),
+}
+ENHANCEMENT_BETWEEN_PATIENTS = 0.15  # of its logarithm, as of the tumour's signal on T2
 # In SUV by body weight. Air, fat, muscle, marrow of the shaft and necrosis as measured; the rest is assumed.
 PET_APPEARANCE: dict[Tissue, Appearance] = {
     "air": Appearance(0.01, 0),
@@ -98,6 +125,13 @@ PET_APPEARANCE: dict[Tissue, Appearance] = {
     "tumour": Appearance(1, 0),  # as TUMOUR_SUV says
     "necrosis": Appearance(0.3, 0.03),
     "tumour_fat": Appearance(0.35, 0.03),
+}
+Sequence = Literal["t1", "t2_fs", "contrast_t1"]
+# How tissues look, and how far the logarithm of the tumour's signal differs between patients.
+_SEQUENCES: dict[Sequence, tuple[dict[Tissue, Appearance], float]] = {
+    "t1": (MR_APPEARANCE, TUMOUR_SIGNAL_BETWEEN_PATIENTS),
+    "t2_fs": (T2_FS_APPEARANCE, ENHANCEMENT_BETWEEN_PATIENTS),
+    "contrast_t1": (CONTRAST_T1_APPEARANCE, ENHANCEMENT_BETWEEN_PATIENTS),
 }
 SUV_BETWEEN_PATIENTS = 0.2  # of the logarithm of all normal tissues' uptake
 # Mean uptake of living tumour by grade, and the standard deviation of its logarithm between patients of a grade: chosen
@@ -208,12 +242,14 @@ def scan_ct(rng: np.random.Generator, limb: Limb, centre: Centre, detail: Detail
     return _read(rng, limb, scanner.scan(rng, hu))
 
 
-def scan_mr(rng: np.random.Generator, limb: Limb, centre: Centre, detail: Detail) -> Scan:
-    """Scan a limb by T1 MR, and have the tumour drawn on it."""
+def scan_mr(rng: np.random.Generator, limb: Limb, centre: Centre, detail: Detail, sequence: Sequence = "t1") -> Scan:
+    """Scan a limb by MR, and have the tumour drawn on it."""
     scanner = centre.mr
     grid = scanned_grid(rng, limb, detail.mr_spacing_mm or scanner.spacing_mm, detail.margin_mm)
-    signal = MR_APPEARANCE["tumour"].mean * math.exp(TUMOUR_SIGNAL_BETWEEN_PATIENTS * rng.standard_normal())
-    tissues = MR_APPEARANCE | {"tumour": replace(MR_APPEARANCE["tumour"], mean=signal)}
+    appearance, spread = _SEQUENCES[sequence]
+    signal = appearance["tumour"].mean * math.exp(spread * rng.standard_normal())
+    rim = limb.rim_pattern() if sequence == "contrast_t1" else None
+    tissues = appearance | {"tumour": replace(appearance["tumour"], mean=signal, pattern=rim)}
     return _read(rng, limb, scanner.scan(rng, _tissue_map(rng, limb, grid, tissues)))
 
 

@@ -6,7 +6,9 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import altair as alt
@@ -14,13 +16,21 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from preop.errors import InvalidInputError, InvalidModelError
+from preop.folders import sha256
 from preop.grandchallenge.algorithm import read_algorithm
-from preop.grandchallenge.cases import read_case
+from preop.grandchallenge.cases import Case, read_case
+from preop.grandchallenge.outputs import check_outputs, write_outputs
+from preop.grandchallenge.results import CaseOutputs
 from preop.grandchallenge.roots import Roots
-from sarcoma_lung_metastasis.features import scan_of
+from preop.imaging import Image
+from preop.study import register
+from sarcoma_lung_metastasis.features import CLINICAL, CT, PET, SCANS, T1, scan_of
 from sarcoma_lung_metastasis.inference import load_model, predict
-from sarcoma_lung_metastasis.model import interface_key
+from sarcoma_lung_metastasis.model import SEGMENTATION_NETWORKS, interface_key
+from sarcoma_lung_metastasis.page import case_page
 from tests.conftest import ROOT
+from tests.segmentation.networks import dataset_of, make_network, plans_of
 
 pytestmark = pytest.mark.slow
 
@@ -82,12 +92,182 @@ def test_what_is_unknown_or_beyond_the_training_cohort_limits_the_assessment(roo
     assert "Liposarcoma and grade: unknown, and replaced by the training median." in explained["assessable_reasons"]
 
 
-def test_each_interface_has_its_own_model_and_a_bundled_case() -> None:
+def test_each_combination_that_the_shipped_model_knows_has_a_bundled_case_and_one_case_has_every_input() -> None:
     model = load_model(FOLDER / "model", ALGORITHM)
     cases = [read_case(ALGORITHM, path) for path in sorted((FOLDER / "test").glob("*/input"))]
-    interfaces = {tuple(sorted(interface)) for interface in ALGORITHM.interfaces}
-    assert {case.interface for case in cases} == interfaces
-    assert set(model.by_interface) == {interface_key(interface) for interface in interfaces}
+    assert len(model.by_interface) == 14
+    everything = interface_key(socket.slug for socket in ALGORITHM.inputs)
+    assert {interface_key(case.interface) for case in cases} == {*model.by_interface, everything}
+    assert len(cases) == 15
+
+
+def test_scans_that_the_model_was_trained_without_change_nothing_and_are_named() -> None:
+    everything = read_case(ALGORITHM, FOLDER / "test" / "ct_t1_t2fs_contrast_pet_clinical" / "input")
+    model = load_model(FOLDER / "model", ALGORITHM)
+    known = _only(everything, "ct", "t1", "pet", CLINICAL)
+    all_said, said = (predict(case, model) for case in (everything, known))
+    assert all_said["lung-metastasis-likelihood"] == said["lung-metastasis-likelihood"]
+    assert all_said["lung-metastasis-contributions"] == said["lung-metastasis-contributions"]
+    explained, without = (each["lung-metastasis-explanation"] for each in (all_said, said))
+    assert explained["features"] == without["features"]
+    assert explained["likeness_to_training"] == without["likeness_to_training"]
+    assert explained["assessable"] == "limited"
+    assert explained["assessable_reasons"][0] == (
+        "T2 FS MR and CE-T1 MR were not used: the model was trained without them."
+    )
+    assert explained["inputs"] == "CT + T1 MR + T2 FS MR + CE-T1 MR + PET + clinical"
+    assert explained["inputs_not_used"] == ["T2 FS MR", "CE-T1 MR"]
+    assert "inputs_not_used" not in without
+
+
+def test_scans_that_no_model_knows_are_refused_by_themselves() -> None:
+    case = read_case(ALGORITHM, FOLDER / "test" / "ct_t1_t2fs_contrast_pet_clinical" / "input")
+    with pytest.raises(InvalidModelError) as caught:
+        predict(_only(case, "t2fs", "t1c", CLINICAL), load_model(FOLDER / "model", ALGORITHM))
+    assert str(caught.value) == (
+        "The model was trained without T2 FS MR and CE-T1 MR, and can judge nothing by that: add CT or T1 MR or PET with "
+        "the tumour, or train a model on patients who have these inputs."
+    )
+
+
+def test_the_model_on_the_most_scans_is_taken_then_that_with_clinical_information_then_the_better_one() -> None:
+    model = load_model(FOLDER / "model", ALGORITHM)
+
+    def best(given: str, *held: str) -> str:
+        return replace(model, by_interface={key: model.by_interface[key] for key in held}).best_for(given)
+
+    everything = "CT + T1 MR + PET + clinical"
+    assert best(everything, "CT + T1 MR", "PET + clinical") == "CT + T1 MR"
+    assert best(everything, "CT", "CT + clinical") == "CT + clinical"
+    assert best(everything, "CT", "T1 MR", "PET") == "PET"
+    assert best("CT + T1 MR", "CT", "T1 MR", "PET") == "CT"
+
+
+def test_an_input_that_is_known_but_not_beside_the_others_is_named() -> None:
+    model = load_model(FOLDER / "model", ALGORITHM)
+    few = replace(model, by_interface={key: model.by_interface[key] for key in ("CT", "PET")})
+    case = read_case(ALGORITHM, FOLDER / "test" / "ct_pet_clinical" / "input")
+    reasons = predict(case, few)["lung-metastasis-explanation"]["assessable_reasons"]
+    assert reasons[:2] == [
+        "Clinical information was not used: the model was trained without it.",
+        "CT was not used: the model folder holds none that takes it beside PET.",
+    ]
+
+
+def _only(case: Case, *names: str) -> Case:
+    """Leave a case the scans of these names, with their tumours, and clinical information where it is named."""
+    kept = [slug for scan in SCANS if scan.name in names for slug in (scan.image, scan.segmentation)]
+    images = {slug: path for slug, path in case.image_paths.items() if slug in kept}
+    return replace(case, image_paths=images, values=case.values if CLINICAL in names else {}, _images={})
+
+
+@pytest.fixture
+def with_networks(roots: Roots) -> Path:
+    """The shipped model with small networks of random weights that outline tumours on CT and PET."""
+    info = json.loads((roots.model / "model.json").read_text())
+    for scan, scheme in ((CT, "CTNormalization"), (PET, "ZScoreNormalization")):
+        folder = roots.model / SEGMENTATION_NETWORKS / scan.image
+        make_network(folder, plans_of(spacing=(5.0, 3.0, 3.0), schemes=[scheme]), dataset_of(["tumour"]))
+        info["files"] |= {
+            str(path.relative_to(roots.model)): sha256(path) for path in folder.rglob("*") if path.is_file()
+        }
+    (roots.model / "model.json").write_text(json.dumps(info))
+    return roots.model
+
+
+def test_a_scan_without_its_tumour_is_outlined_by_the_network_of_the_model_and_limited(with_networks: Path) -> None:
+    model = load_model(with_networks, ALGORITHM)
+    case = _only(read_case(ALGORITHM, FOLDER / "test" / "ct_t1_pet_clinical" / "input"), "ct", "t1", CLINICAL)
+    alone = replace(
+        case, image_paths={slug: path for slug, path in case.image_paths.items() if slug != CT.segmentation}
+    )
+    found = predict(alone, model)
+    check_outputs(found, ALGORITHM, alone)
+    drawn = model.outliners[CT.image].segment(case.image(CT.image)).voxels != 0
+    assert 0 < drawn.mean() < 0.9
+    proposal = found[CT.proposal]
+    assert isinstance(proposal, Image)
+    np.testing.assert_array_equal(proposal.voxels, drawn)
+
+    approved = predict(replace(case, _images={**case._images, CT.segmentation: proposal}), model)
+    assert set(found) - set(approved) == {CT.proposal}
+    assert approved["lung-metastasis-likelihood"] == found["lung-metastasis-likelihood"]
+    explained, said = (each["lung-metastasis-explanation"] for each in (found, approved))
+    assert explained["assessable"] == "limited"
+    reason = (
+        "The tumour on CT was outlined by a network, and nobody has approved that: look at the outline, and correct it where "
+        "it is wrong."
+    )
+    assert explained["assessable_reasons"] == [reason, *said["assessable_reasons"]]
+
+
+def test_the_page_of_a_case_says_what_a_network_outlined(with_networks: Path, tmp_path: Path) -> None:
+    case = _only(read_case(ALGORITHM, FOLDER / "test" / "ct_t1_pet_clinical" / "input"), "ct", "t1")
+    alone = replace(
+        case, image_paths={slug: path for slug, path in case.image_paths.items() if slug != CT.segmentation}
+    )
+    (tmp_path / "made").mkdir()
+    write_outputs(predict(alone, load_model(with_networks, ALGORITHM)), alone, tmp_path / "made")
+    page = case_page(alone, CaseOutputs(alone, tmp_path / "made"))
+    assert page.legend == [("tumour as outlined", "#ff9d1a")]
+    assert page.pictures[0].caption.startswith("CT (outlined by a network), largest section")
+    assert "Tumour as outlined: CT (outlined by a network) " in page.reasoning
+
+
+def test_a_scan_for_which_there_is_no_network_is_refused_without_its_tumour(with_networks: Path) -> None:
+    case = _only(read_case(ALGORITHM, FOLDER / "test" / "ct_t1_pet_clinical" / "input"), "ct", "t1")
+    alone = replace(
+        case, image_paths={slug: path for slug, path in case.image_paths.items() if slug != T1.segmentation}
+    )
+    with pytest.raises(InvalidModelError) as caught:
+        predict(alone, load_model(with_networks, ALGORITHM))
+    assert str(caught.value) == (
+        "t1-mri was given without t1-mri-tumour-segmentation, and the model folder holds no network that could outline the "
+        "tumour (tumour_segmentation/t1-mri/): give the segmentation, leave the scan out, or take a model with such a network."
+    )
+
+
+def test_a_network_does_not_see_a_scan_out_of_its_unit(with_networks: Path) -> None:
+    case = _only(read_case(ALGORITHM, FOLDER / "test" / "ct_t1_pet_clinical" / "input"), "pet")
+    bq = case.image(PET.image)
+    images = {PET.image: bq.with_voxels(bq.voxels * 5000)}
+    alone = replace(case, image_paths={PET.image: case.image_paths[PET.image]}, _images=images)
+    with pytest.raises(InvalidInputError, match="pet-image is not in SUV"):
+        predict(alone, load_model(with_networks, ALGORITHM))
+
+
+def test_a_network_that_finds_nothing_is_told(with_networks: Path) -> None:
+    case = _only(read_case(ALGORITHM, FOLDER / "test" / "ct_t1_pet_clinical" / "input"), "ct")
+    alone = replace(case, image_paths={CT.image: case.image_paths[CT.image]})
+    model = load_model(with_networks, ALGORITHM)
+    blind = SimpleNamespace(segment=lambda image: image.with_voxels(np.zeros(image.shape, np.uint8)))
+    with pytest.raises(InvalidInputError, match="found no tumour on ct-image: outline it by hand"):
+        predict(alone, replace(model, outliners={CT.image: blind}))
+
+
+@pytest.mark.parametrize(
+    ("name", "channels", "sentence"),
+    [
+        ("ct", ["CT"], r"tumour_segmentation/ct is named after no scan; expected a folder for each network"),
+        (
+            "t1-mri",
+            ["T1", "T2"],
+            r"tumour_segmentation/t1-mri takes 2 scans \(T1, T2\); expected one that takes this scan alone",
+        ),
+    ],
+)
+def test_a_network_of_another_name_or_for_more_scans_is_refused(
+    roots: Roots, name: str, channels: list[str], sentence: str
+) -> None:
+    folder = roots.model / SEGMENTATION_NETWORKS / name
+    plans = plans_of(schemes=["ZScoreNormalization"] * len(channels))
+    make_network(folder, plans, dataset_of(["tumour"], channels))
+    assert register(roots.model, ALGORITHM) == [
+        "tumour_segmentation/ (outlines the tumour where a scan is given without it, one network for each kind of scan): "
+        "3 files listed, 0 before."
+    ]
+    with pytest.raises(InvalidModelError, match=sentence):
+        load_model(roots.model, ALGORITHM)
 
 
 def test_the_shipped_model_says_where_it_comes_from() -> None:
@@ -212,11 +392,11 @@ BAD_INPUTS: dict[str, tuple[Callable[[Roots], object], str]] = {
             *("pet-image", "pet-tumour-segmentation"),
         ),
         "The inputs clinical-information are not a combination that sarcoma_lung_metastasis accepts; "
-        "the nearest of its 14 combinations also needs ct-image, ct-tumour-segmentation.",
+        "the nearest of its 484 combinations also needs ct-image.",
     ),
     "a scan without its segmentation": (
         lambda roots: without_input(roots, "t1-mri-tumour-segmentation"),
-        "accepts; the nearest of its 14 combinations also needs t1-mri-tumour-segmentation.",
+        "t1-mri was given without t1-mri-tumour-segmentation, and the model folder holds no network that could outline",
     ),
     "no image": (lambda roots: image(roots, "ct-image").unlink(), "ct-image: found no image in "),
     "two images": (

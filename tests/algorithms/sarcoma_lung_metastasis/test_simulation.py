@@ -144,7 +144,13 @@ def test_small_images_may_go_with_the_program(cohort: Path) -> None:
 def test_a_patient_does_not_depend_on_the_rest_of_the_cohort(cohort: Path, rows: list[dict[str, str]]) -> None:
     alone = simulate_patient(SEED, 5, small=True)
     assert float(rows[5]["true_probability"]) == pytest.approx(alone.true_probability, abs=1e-6)
-    for scan, name in ((alone.ct, "ct-image"), (alone.t1, "t1-mri"), (alone.pet, "pet-image")):
+    for scan, name in (
+        (alone.ct, "ct-image"),
+        (alone.t1, "t1-mri"),
+        (alone.pet, "pet-image"),
+        (alone.t2_fs, "t2-fs-mri"),
+        (alone.contrast_t1, "contrast-t1-mri"),
+    ):
         assert (scan is None) == (rows[5][name] == "")
         if scan is not None:
             np.testing.assert_array_equal(read_image(cohort / rows[5][name]).voxels, scan.image.voxels)
@@ -154,7 +160,7 @@ def test_drawn_tumours_have_the_volume_that_decided_the_outcome(patients: list[S
     ratios = []
     for patient in patients:
         assert patient.limb.blob.volume_mm3 == pytest.approx(1000 * patient.latent.volume_cm3)
-        for scan in (patient.ct, patient.t1, patient.pet):
+        for scan in (patient.ct, patient.t1, patient.t2_fs, patient.contrast_t1, patient.pet):
             if scan is not None:
                 drawn_cm3 = scan.tumour.voxels.sum() * scan.tumour.geometry.voxel_volume_mm3 / 1000
                 ratios.append(drawn_cm3 / patient.latent.volume_cm3)
@@ -209,6 +215,58 @@ def test_t1_shows_fat_bright_muscle_dark_and_the_tumour_near_muscle(realistic: S
     muscle = np.median(around[(around > 0.2) & (around < 0.45)])
     assert 0.24 < muscle < 0.35
     assert 0.7 < inside / muscle < 1.4
+
+
+def _signal(facts: PatientFacts, scan: scans.Scan, kind: str, number: int, tissue: str) -> float:
+    """Median signal where a tissue nearly fills the voxels; NaN where there is too little of it."""
+    rng = random_generator(7, number, kind, PURPOSES)
+    spacing = scans.SMALL.mr_spacing_mm or facts.centre.mr.spacing_mm
+    grid = scans.scanned_grid(rng, facts.limb, spacing, scans.SMALL.margin_mm)
+    inside = _share(facts, grid, tissue) > 0.9
+    return float(np.median(scan.image.voxels[inside])) if inside.sum() > 15 else float("nan")
+
+
+def test_t2_shows_fluid_bright_and_fat_dark_and_contrast_marks_the_living_rim() -> None:
+    number = next(
+        number
+        for number in range(60)
+        if {"t2_fs", "contrast_t1"} <= {*cohorts.draw_facts(7, number, scans.SMALL).scans}
+        and cohorts.draw_facts(7, number, scans.SMALL).latent.necrotic_fraction > 0.2
+    )
+    facts = cohorts.draw_facts(7, number, scans.SMALL)
+    t2, contrast = (cohorts._scan(kind, facts, 7, number, scans.SMALL) for kind in ("t2_fs", "contrast_t1"))
+    bright = {tissue: _signal(facts, t2, "t2_fs", number, tissue) for tissue in ("fat", "muscle", "tumour", "necrosis")}
+    assert bright["fat"] < 0.6 * bright["muscle"] < bright["muscle"] < bright["tumour"] < bright["necrosis"]
+    enhanced = {
+        tissue: _signal(facts, contrast, "contrast_t1", number, tissue) for tissue in ("muscle", "tumour", "necrosis")
+    }
+    assert enhanced["necrosis"] < enhanced["muscle"] < enhanced["tumour"]
+
+
+def test_contrast_is_taken_up_most_at_the_surface_of_the_tumour(realistic: SimulatedPatient) -> None:
+    rim = realistic.limb.rim_pattern()
+    depth = -realistic.limb.tumour_distance_mm(rim.geometry).voxels
+    at_the_surface, deep = (float(rim.voxels[inside].mean()) for inside in ((depth > 0) & (depth < 3), depth > 15))
+    assert at_the_surface > 1.25 * deep > 1.25
+
+
+def test_other_sequences_change_nothing_else_of_a_patient(
+    patients: list[SimulatedPatient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = next(i for i, patient in enumerate(patients) if patient.t2_fs and patient.contrast_t1 and patient.pet)
+    monkeypatch.setattr(cohorts, "SEQUENCES", {(): 1.0})
+    without = simulate_patient(SEED, number, small=True)
+    assert without.t2_fs is without.contrast_t1 is None
+    for name in ("t1", "pet"):
+        one, other = getattr(patients[number], name), getattr(without, name)
+        assert one.image.voxels.tobytes() == other.image.voxels.tobytes()
+    assert patients[number].lung_metastasis == without.lung_metastasis
+
+
+def test_other_sequences_come_with_an_examination_by_mr_alone() -> None:
+    for number in range(60):
+        drawn = {*cohorts.draw_facts(SEED, number, scans.SMALL).scans}
+        assert "mr" in drawn or not drawn & {"t2_fs", "contrast_t1"}
 
 
 def test_realistic_scans_have_the_spacing_of_their_centre_and_space_around_the_tumour(

@@ -83,6 +83,22 @@ def test_the_simple_model_takes_volume_suv_max_and_clinical_information_and_noth
     assert "pet_stat_mean" in question(read_cohort(simulated, ALGORITHM), table).columns("PET")
 
 
+def test_a_combination_is_asked_for_where_enough_patients_had_all_of_its_scans(simulated: Path) -> None:
+    scans = {"ct": range(24), "t2fs": range(10), "pet": range(16, 24), "t1c": range(3)}
+    known = {
+        f"{scan}_log_volume_ml": [1.0 if row in rows else np.nan for row in range(24)] for scan, rows in scans.items()
+    }
+    table = FeatureTable.of(pd.DataFrame(known), np.arange(24) % 2)
+    asked = question(read_cohort(simulated, ALGORITHM), table)
+    assert {*asked.models} - {*asked.baselines} == {"CT", "T2 FS MR", "PET", "CT + T2 FS MR", "CT + PET"}
+
+
+def test_a_cohort_with_the_other_sequences_gives_models_on_them(trained: Path) -> None:
+    model = load_model(trained, ALGORITHM)
+    assert {"T2 FS MR", "T1 MR + T2 FS MR", "CE-T1 MR"} <= model.by_interface.keys()
+    assert {"T2 FS MR", "T1 MR + T2 FS MR", "CE-T1 MR"} <= model.training_patients.keys()
+
+
 def test_clinical_information_is_kept_in_each_model_that_takes_it(trained: Path) -> None:
     by_interface = load_model(trained, ALGORITHM).by_interface
     kept = [{term.name for term in logistic.terms if scan_of(term.name) is None} for logistic in by_interface.values()]
@@ -168,6 +184,19 @@ def test_validation_never_mixes_two_models(simulated: Path, trained: Path, tmp_p
     predict_cohort(cohort, trained, tmp_path / "v", task=TASK, engine=engine)
     with pytest.raises(InvalidOutputError, match="name another folder"):
         predict_cohort(cohort, ALGORITHM.folder / "model", tmp_path / "v", task=TASK, engine=engine)
+
+
+def test_a_scan_that_nobody_outlined_is_refused_before_anything_is_measured(simulated: Path, tmp_path: Path) -> None:
+    table = pd.read_csv(simulated, dtype=str)
+    lacking = table.index[table["pet-image"].notna()][:4]
+    table.loc[lacking, "pet-tumour-segmentation"] = ""
+    path = simulated.with_name("not_outlined.csv")
+    table.to_csv(path, index=False)
+    with pytest.raises(
+        InvalidInputError, match=r"4 patients of not_outlined.csv \(.*, \.\.\.\) have pet-image without pet-tum"
+    ):
+        fit(read_cohort(path, ALGORITHM), tmp_path / "m", tmp_path / "r", QUICK)
+    assert not (tmp_path / "m").exists()
 
 
 def test_an_outcome_other_than_0_and_1_is_refused(simulated: Path, tmp_path: Path) -> None:

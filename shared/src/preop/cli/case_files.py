@@ -73,7 +73,7 @@ def given_inputs(context: typer.Context, algorithm: Algorithm) -> dict[str, str]
 
 def how_to_name_a_case(algorithm: Algorithm) -> str:
     """Say how the files of a case are named, by the smallest combination of inputs that the algorithm accepts."""
-    fewest = min(algorithm.interfaces, key=len)
+    fewest = min(algorithm.outlined_interfaces, key=len)
     options = " ".join(f"--{slug} FILE" for slug in fewest if algorithm.input(slug).kind.is_image)
     return f"{options}; preop run {algorithm.name} --help lists all of them"
 

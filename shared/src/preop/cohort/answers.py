@@ -73,7 +73,7 @@ def _row(patient: Patient, outcome: Outcome) -> dict[str, str]:
     if patient.name in outcome.failures:
         return row | {"error": outcome.failures[patient.name]}
     outputs = CaseOutputs(patient.case, outcome.folders[patient.name] / "output")
-    for socket in patient.case.algorithm.outputs:
+    for socket in patient.case.algorithm.outputs_of(patient.case.interface):
         if socket.kind in _SINGLE:
             row[socket.slug] = _cell(outputs.value(socket.slug))
         elif socket.kind is Kind.ANYTHING:

@@ -23,6 +23,8 @@ _WITH = (
     "*+km*",
     "*mit km*",
     "*post*gd*",
+    "*gad*",
+    "*t1*post*",
 )
 _WITHOUT = ("*unenhanced*", "*non*contrast*", "*without*contrast*", "*nati*", "*plain*", "*ohne*km*", "*-c*", "*c-*")
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7."

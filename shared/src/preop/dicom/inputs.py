@@ -108,8 +108,11 @@ def _together(files: Sequence[Path]) -> Iterator[Path]:
 
 
 def inputs_of(paths: Collection[str], algorithm: Algorithm) -> tuple[str, ...] | None:
-    """Give the largest combination of inputs that an algorithm accepts of those there are, values aside; None without any."""
+    """Give the largest combination of inputs that an algorithm accepts of those there are; None without any.
+
+    Values are left aside, and so is a scan on which a network would have to draw what no person has drawn.
+    """
     images = {socket.slug for socket in algorithm.inputs if socket.kind.is_image}
-    fitting = [tuple(slug for slug in interface if slug in images) for interface in algorithm.interfaces]
+    fitting = [tuple(slug for slug in interface if slug in images) for interface in algorithm.outlined_interfaces]
     fitting = [slugs for slugs in fitting if slugs and set(slugs) <= set(paths)]
     return max(fitting, key=len) if fitting else None

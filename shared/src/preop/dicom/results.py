@@ -54,7 +54,7 @@ def _written(outputs: CaseOutputs, sources: Mapping[str, Series], folder: Path, 
     scans = [headers[socket.slug] for socket in algorithm.inputs if socket.slug in headers]
     written: list[Path] = []
     segmentations: list[tuple[Any, Image]] = []
-    for socket in algorithm.outputs:
+    for socket in algorithm.outputs_of(outputs.case.interface):
         of = headers.get(socket.segmentation_of or "")
         if socket.kind is not Kind.SEGMENTATION or of is None:
             continue

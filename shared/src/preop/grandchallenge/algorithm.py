@@ -9,9 +9,10 @@ Slugs and paths of sockets are unique over the whole platform. Where one exists 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from enum import StrEnum
 from functools import cached_property
+from itertools import combinations
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Self
 
@@ -78,6 +79,11 @@ class Socket(_Checked):
     relative_path: str = Field(description="folder of an image, or file of a value, below /input or /output")
     description: str = Field(min_length=1)
     segmentation_of: str | None = Field(None, description="slug of the scan whose grid this image must share")
+    stands_for: str | None = Field(
+        None,
+        description="slug of the segmentation that this output is made in place of, by a network, where its scan is given "
+        "without it; where it is not, there is no such output",
+    )
     overlay_segments: dict[str, int] = Field({}, description="name of each label of a segmentation, and its value")
     instances: int | None = Field(
         None,
@@ -139,6 +145,29 @@ class StandIn(_Checked):
     relative_path: str | None = Field(None, description="where its folder or file lies; left out where it is as ours")
 
 
+class Combinations(_Checked):
+    """Interfaces that are many, by what they are combined of: the table ``[interfaces]``."""
+
+    any_of: tuple[tuple[Slug, ...], ...] = Field(min_length=1, description="a case has one or more of these groups")
+    optional: tuple[Slug, ...] = Field(
+        (), description="inputs that may be there or not, whether they belong to a group or to none"
+    )
+
+    def all(self) -> Iterator[tuple[Slug, ...]]:
+        """Give each combination, those of few groups first."""
+        for number in range(1, len(self.any_of) + 1):
+            for groups in combinations(self.any_of, number):
+                yield from self._with_and_without(sum(groups, ()))
+
+    def _with_and_without(self, slugs: tuple[Slug, ...]) -> Iterator[tuple[Slug, ...]]:
+        of_no_group = set(self.optional).difference(*self.any_of)
+        free = [slug for slug in self.optional if slug in slugs or slug in of_no_group]
+        every = (*slugs, *(slug for slug in self.optional if slug in of_no_group))
+        for number in range(len(free) + 1):
+            for added in combinations(free, number):
+                yield tuple(slug for slug in every if slug not in free or slug in added)
+
+
 class Algorithm(_Checked):
     """One algorithm, as its folder describes it."""
 
@@ -156,7 +185,9 @@ class Algorithm(_Checked):
     gpu: bool
     inputs: tuple[Socket, ...]
     outputs: tuple[Socket, ...]
-    interfaces: tuple[tuple[Slug, ...], ...] = Field(description="accepted combinations of input slugs")
+    interfaces: tuple[tuple[Slug, ...], ...] = Field(
+        description="accepted combinations of input slugs: all of them, or a table of what they are combined of"
+    )
     core: tuple[tuple[Slug, ...], ...] = Field(
         (), description="those of the interfaces to ask the platform for first; all of them if left out"
     )
@@ -164,6 +195,11 @@ class Algorithm(_Checked):
     networks: dict[str, str] = Field(
         {}, description="folders of segmentation networks that may be put into a model, and what each of them does"
     )
+
+    @field_validator("interfaces", mode="before")
+    @classmethod
+    def _each_combination(cls, given: object) -> object:
+        return tuple(Combinations.model_validate(given).all()) if isinstance(given, Mapping) else given
 
     @model_validator(mode="after")
     def _names_agree(self) -> Self:
@@ -193,10 +229,36 @@ class Algorithm(_Checked):
             raise ValueError(f"the folder is called {self.folder.name}, not {self.name}")
         return self
 
+    @model_validator(mode="after")
+    def _stand_for_segmentations(self) -> Self:
+        scans = {socket.slug: socket.segmentation_of for socket in self.inputs if socket.kind is Kind.SEGMENTATION}
+        if wrong := [socket for socket in self.inputs if socket.stands_for]:
+            raise ValueError(f"{wrong[0].slug} is an input; only an output stands for a segmentation that is not given")
+        for socket in self.outputs:
+            if socket.stands_for and scans.get(socket.stands_for) != socket.segmentation_of:
+                raise ValueError(
+                    f"{socket.slug} stands for {socket.stands_for}, which is no segmentation of the same scan"
+                )
+        return self
+
     @property
     def core_interfaces(self) -> tuple[tuple[Slug, ...], ...]:
         """The combinations of inputs to ask the platform for first."""
         return self.core or self.interfaces
+
+    def outputs_of(self, inputs: Collection[str]) -> tuple[Socket, ...]:
+        """Give the outputs of a case with these inputs, by their slugs."""
+        return tuple(
+            socket
+            for socket in self.outputs
+            if socket.stands_for is None or (socket.segmentation_of in inputs and socket.stands_for not in inputs)
+        )
+
+    @cached_property
+    def outlined_interfaces(self) -> tuple[tuple[Slug, ...], ...]:
+        """Those of the interfaces that leave nothing for a network to draw."""
+        always = self.outputs_of(())
+        return tuple(interface for interface in self.interfaces if self.outputs_of(interface) == always)
 
     def platform_slug(self, slug: str) -> str:
         """Tell what the platform calls one of our sockets."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
@@ -106,6 +106,11 @@ class Case:
         if slug not in self._images:
             self._images[slug] = self._read(self.algorithm.input(slug))
         return self._images[slug]
+
+    def with_image(self, slug: str, image: Image) -> Case:
+        """Give the case with an image that was made, as if it had been given; what is read of one is read of both."""
+        self._images[slug] = image
+        return replace(self, image_paths={**self.image_paths, slug: Path(slug)})
 
     def mask(self, slug: str) -> Image:
         """Read a segmentation as a mask of all its labels.

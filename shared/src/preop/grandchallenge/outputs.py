@@ -71,13 +71,14 @@ def write_outputs(outputs: Mapping[str, Output], case: Case, root: Path) -> None
 
 def check_outputs(outputs: Mapping[str, Output], algorithm: Algorithm, case: Case) -> list[tuple[Socket, Output]]:
     """Pair each declared output with its result, refusing whatever the platform would refuse."""
-    declared = {socket.slug for socket in algorithm.outputs}
+    sockets = algorithm.outputs_of(case.interface)
+    declared = {socket.slug for socket in sockets}
     if missing := sorted(declared - outputs.keys()):
         raise InvalidOutputError(f"{algorithm.name} did not produce its output {missing[0]}.")
     if unknown := sorted(outputs.keys() - declared):
         raise InvalidOutputError(f"{algorithm.name} produced {unknown[0]}, which its algorithm.toml does not declare.")
     checked: list[tuple[Socket, Output]] = []
-    for socket in algorithm.outputs:
+    for socket in sockets:
         output = outputs[socket.slug]
         if socket.kind.is_image:
             output = _checked_image(output, socket, case)

@@ -134,7 +134,7 @@ def job_item(
                 "super_kind": socket.super_kind,
                 "relative_path": socket.relative_path,
             }
-            for socket in algorithm.outputs
+            for socket in algorithm.outputs_of((*image_names, *values))
         )
     ]
     return {

@@ -65,7 +65,7 @@ class CaseOutputs:
         InvalidInputError
             For the first of them.
         """
-        for socket in self.algorithm.outputs:
+        for socket in self.algorithm.outputs_of(self.case.interface):
             if socket.segmentation_of is not None and socket.segmentation_of in self.case:
                 self._check_grid(socket, read_geometry(single_image(self.path(socket.slug), socket.slug)))
 
@@ -83,5 +83,5 @@ class CaseOutputs:
 
 
 def are_outputs_of(algorithm: Algorithm, folder: Path) -> bool:
-    """Tell whether a folder holds every output that an algorithm declares."""
-    return all((folder / socket.relative_path).exists() for socket in algorithm.outputs)
+    """Tell whether a folder holds every output that an algorithm makes of any case."""
+    return all((folder / socket.relative_path).exists() for socket in algorithm.outputs_of(()))

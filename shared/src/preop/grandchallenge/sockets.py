@@ -54,25 +54,30 @@ def requests(algorithm: Algorithm, *, every: bool = False) -> dict[str, list[dic
     every
         Give the inputs of all combinations that the algorithm accepts, not only of the core.
     """
-    asked = {slug for interface in (algorithm.interfaces if every else algorithm.core_interfaces) for slug in interface}
+    interfaces = algorithm.interfaces if every else algorithm.core_interfaces
+    asked = {slug for interface in interfaces for slug in interface}
     inputs = [socket for socket in algorithm.inputs if socket.slug in asked]
+    made = {socket.slug for interface in interfaces for socket in algorithm.outputs_of(interface)}
+    outputs = [socket for socket in algorithm.outputs if socket.slug in made]
     return {
         role: [request_of(algorithm, socket) for socket in sockets if socket.slug not in algorithm.stand_ins]
-        for role, sockets in (("inputs", inputs), ("outputs", algorithm.outputs))
+        for role, sockets in (("inputs", inputs), ("outputs", outputs))
     }
 
 
 def interface_requests(algorithm: Algorithm, *, every: bool = False) -> list[dict[str, list[str]]]:
-    """Give the combinations of inputs, each with all outputs, by the slugs of the platform.
+    """Give the combinations of inputs, each with its outputs, by the slugs of the platform.
 
     Parameters
     ----------
     every
         Give all that the algorithm accepts, not only the core.
     """
-    outputs = [algorithm.platform_slug(socket.slug) for socket in algorithm.outputs]
     return [
-        {"inputs": [algorithm.platform_slug(slug) for slug in interface], "outputs": outputs}
+        {
+            "inputs": [algorithm.platform_slug(slug) for slug in interface],
+            "outputs": [algorithm.platform_slug(socket.slug) for socket in algorithm.outputs_of(interface)],
+        }
         for interface in (algorithm.interfaces if every else algorithm.core_interfaces)
     ]
 
@@ -127,11 +132,14 @@ def describe(algorithm: Algorithm, *, every: bool = False) -> str:
         parts += ["\n".join(f"{field}: {_written(value)}" for field, value in each.items()) + "\n" for each in made]
     used = [f"{theirs.slug} (in place of {ours})" for ours, theirs in algorithm.stand_ins.items()]
     parts += [f"\n## Existing sockets that are used: {', '.join(used) or 'none'}\n", "\n## Interfaces\n"]
+    always = [algorithm.platform_slug(socket.slug) for socket in algorithm.outputs_of(())]
     for number, interface in enumerate(interface_requests(algorithm, every=every), 1):
-        parts.append(f"{number}. inputs: {', '.join(interface['inputs'])}")
-    parts.append(
-        f"   outputs of each: {', '.join(algorithm.platform_slug(socket.slug) for socket in algorithm.outputs)}"
-    )
+        more = [slug for slug in interface["outputs"] if slug not in always]
+        parts.append(
+            f"{number}. inputs: {', '.join(interface['inputs'])}"
+            + (f"; also as outputs: {', '.join(more)}" if more else "")
+        )
+    parts.append(f"   outputs of each: {', '.join(always)}")
     left = len(algorithm.interfaces) - len(algorithm.core_interfaces)
     if left and not every:
         parts.append(

@@ -140,7 +140,7 @@ def _accepted(images: Collection[str], cohort: ReviewedCohort) -> bool:
     """Whether a study takes these images together, whatever else it is given."""
     algorithm = cohort.algorithm
     of_images = {socket.slug for socket in algorithm.inputs if socket.kind.is_image}
-    return any(of_images.intersection(interface) == set(images) for interface in algorithm.interfaces)
+    return any(of_images.intersection(interface) == set(images) for interface in algorithm.outlined_interfaces)
 
 
 def _told(decisions: Iterable[DecisionRow]) -> str:

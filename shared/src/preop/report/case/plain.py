@@ -16,7 +16,7 @@ _VALUES = {Kind.FLOAT, Kind.INTEGER, Kind.BOOL, Kind.STRING}
 
 def plain_page(case: Case, outputs: CaseOutputs) -> CasePage:
     """Show each scan with its segmentations, each chart, and each value in the words of its socket."""
-    sockets = case.algorithm.outputs
+    sockets = case.algorithm.outputs_of(case.interface)
     said = [
         f"{socket.description.split('.')[0]}: {_written(outputs.value(socket.slug))}."
         for socket in sockets
@@ -53,7 +53,7 @@ def _stack(slug: str, scan: Image, case: Case, outputs: CaseOutputs) -> Stack:
             {number: name for name, number in socket.overlay_segments.items()},
             "#40b0ff",
         )
-        for socket in case.algorithm.outputs
+        for socket in case.algorithm.outputs_of(case.interface)
         if socket.segmentation_of == slug and socket.kind is Kind.SEGMENTATION
     ]
     name = slug.replace("-", " ")
