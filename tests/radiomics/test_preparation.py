@@ -4,9 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preop.errors import InvalidInputError
-from preop.imaging import Geometry, Image, crop
+from preop.imaging import Geometry, Image, aligned_grid, crop, resample_like
 from preop.radiomics import FixedBinNumber, FixedBinSize, Settings, kernels
-from preop.radiomics.preparation import bins_of, discretise, prepare
+from preop.radiomics.preparation import _interpolated, bins_of, discretise, prepare
 
 
 def image_of(voxels, spacing_mm=(1.0, 1.0, 1.0)):
@@ -160,3 +160,16 @@ def test_a_range_without_voxels_names_what_was_found(ramp):
 def test_a_range_the_wrong_way_round_is_refused():
     with pytest.raises(ValueError, match=r"lower \(2\) must be < upper \(1\)"):
         Settings(lower=2, upper=1)
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0, 0.7, 1.3), (5.0, 2.0, 0.4)])
+@pytest.mark.parametrize("kind", [np.int16, np.float64])
+def test_linear_interpolation_is_that_of_the_resampler(spacing, kind):
+    rng = np.random.default_rng(1)
+    turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    old = Geometry((6, 9, 7), (3.0, 1.1, 0.9), (10.0, -20.0, 30.0), tuple(turn.ravel().tolist()))
+    image = Image((100 * rng.normal(size=old.shape)).astype(kind), old)
+    grid = aligned_grid(old, tuple(new or mm for new, mm in zip(spacing, old.spacing_mm, strict=True)))
+    found, wanted = _interpolated(image, grid), resample_like(image, grid, interpolation="linear")
+    assert found.voxels.dtype == wanted.voxels.dtype
+    np.testing.assert_allclose(found.voxels, wanted.voxels, rtol=1e-6, atol=1e-5)

@@ -173,7 +173,8 @@ def _sums(fields: list[Field], sizes: Sequence[int], weight: NDArray[np.float32]
         # Axis by axis, so that zeros, and frequencies that are not kept, cost little.
         spectra = [_few(fft.fft(line[part], size_y, axis=2), 2, kept_y) for line in lines]
         spectra = [_few(fft.fft(each, size_z, axis=1, overwrite_x=True), 1, kept_z) for each in spectra]
-        found += kernels.weighted_products(*spectra, weight[part])
+        of_y, of_inside, of_squares = spectra
+        found += kernels.weighted_products(of_y, of_inside, of_squares, weight[part])
     return found / math.prod(sizes)
 
 
