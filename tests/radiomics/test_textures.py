@@ -55,9 +55,22 @@ def test_pairs_are_counted_in_each_direction(square):
     ]
 
 
+def test_the_merged_matrix_of_few_levels_is_the_sum_of_those_of_all_directions():
+    rng = np.random.default_rng(1)
+    for shape in ((9, 10, 11), (1, 30, 20)):
+        lattice = lattice_of(rng.integers(0, 4, size=shape))
+        merged = kernels.merged_cooccurrences(
+            lattice.flat, lattice.layout.rows, lattice.layout.directions, lattice.count
+        )
+        assert (lattice.cooccurrences(by_direction=False) == merged).all()
+        assert (lattice.cooccurrences(by_direction=True).sum(axis=0) == merged[0]).all()
+
+
 def test_runs_are_counted_by_level_and_length(square):
     x = np.array([1])
-    runs = kernels.run_lengths(square.flat, square.layout.rows, x, 3, 3, 1)[0]
+    same = kernels.same_before(square.flat, square.layout.rows, x)
+    lowest = np.array([0, 0], dtype=np.int8)
+    runs = kernels.run_lengths(square.flat, same, square.layout.rows, x, lowest, 3, 3, 1)[0]
     assert runs.tolist() == [[1, 1, 0], [2, 0, 0], [1, 1, 0]]
 
 

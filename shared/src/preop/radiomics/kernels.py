@@ -151,34 +151,109 @@ def cooccurrences(levels: Levels, rows: Offsets, offsets: Offsets, count: int, m
 
 
 @compiled
-def run_lengths(levels: Levels, rows: Offsets, offsets: Offsets, count: int, longest: int, matrices: int) -> Counts:
+def merged_cooccurrences(levels: Levels, rows: Offsets, offsets: Offsets, count: int) -> Counts:
+    """Count what ``cooccurrences`` does in one matrix for all directions, where grey levels are few."""
+    # Two neighbours at a time, in a table of three levels that still fits a processor's caches: half as much to count, of
+    # which less is alike and has to wait.
+    base = np.uint32(count + 1)
+    pairs, triples = np.zeros(base * base, dtype=np.uint32), np.zeros(base * base * base, dtype=np.uint32)
+    longest = _longest(rows)
+    start, key = np.empty(longest, dtype=np.uint32), np.empty(longest, dtype=np.uint32)
+    for row in range(len(rows)):
+        first, after = rows[row]
+        own = levels[first:after]
+        for x in range(own.size):
+            start[x] = own[x] * base
+        for direction in range(0, offsets.size - 1, 2):
+            one = levels[first + offsets[direction] : after + offsets[direction]]
+            other = levels[first + offsets[direction + 1] : after + offsets[direction + 1]]
+            for x in range(own.size):
+                key[x] = (start[x] + np.uint32(one[x])) * base + np.uint32(other[x])
+            for x in range(own.size):
+                triples[key[x]] += np.uint32(1)
+        if offsets.size % 2:
+            last = levels[first + offsets[-1] : after + offsets[-1]]
+            for x in range(own.size):
+                pairs[start[x] + np.uint32(last[x])] += np.uint32(1)
+    by_three = triples.reshape(count + 1, count + 1, count + 1)
+    added = pairs.reshape(count + 1, count + 1).astype(np.int64)
+    added += by_three.sum(axis=1).astype(np.int64)
+    added += by_three.sum(axis=2).astype(np.int64)
+    return added[1:, 1:].copy().reshape(1, count, count)
+
+
+@compiled
+def same_before(levels: Levels, rows: Offsets, before: Offsets) -> NDArray[np.uint16]:
+    """Say of each voxel inside which of the neighbours that come before it have its level: a bit for each of them."""
+    found = np.zeros(levels.size, dtype=np.uint16)
+    for row in range(len(rows)):
+        first, after = rows[row]
+        own, same = levels[first:after], found[first:after]
+        for k in range(before.size):
+            other = levels[first - before[k] : after - before[k]]
+            bit = np.uint16(1 << k)
+            for x in range(own.size):
+                same[x] |= bit * np.uint16(own[x] == other[x])
+        for x in range(own.size):
+            same[x] *= np.uint16(own[x] > 0)
+    return found
+
+
+@compiled
+def run_lengths(
+    levels: Levels,
+    same: NDArray[np.uint16],
+    rows: Offsets,
+    offsets: Offsets,
+    lowest: NDArray[np.int8],
+    count: int,
+    longest: int,
+    matrices: int,
+) -> Counts:
     """Count runs of one grey level (matrix, grey level, length), levels and lengths from index 0.
 
     There is a matrix for each direction, or one for all.
+
+    Parameters
+    ----------
+    same
+        What ``same_before`` finds.
+    lowest
+        The number of the lowest bit of each combination.
     """
-    # Each voxel is counted with the length that its run has reached, without a branch, for whether a run ends is what no
-    # processor foresees: as many runs reach a length as voxels are counted with it.
-    width = longest + 2
-    reached = np.zeros((matrices, 2, (count + 1) * width), dtype=np.uint32)
-    lengths = np.zeros(levels.size, dtype=np.uint16)
-    for direction in range(offsets.size):
-        step = offsets[direction]
-        even, odd = reached[min(direction, matrices - 1)]
-        for row in range(len(rows)):
-            first, after = rows[row]
-            own, before = levels[first:after], levels[first - step : after - step]
-            length, length_before = lengths[first:after], lengths[first - step : after - step]
-            for x in range(own.size):
-                length[x] = length_before[x] * np.uint16(own[x] == before[x]) + np.uint16(1)
-            for x in range(0, own.size - 1, 2):
-                even[np.uint64(own[x]) * np.uint64(width) + np.uint64(length[x])] += 1
-                odd[np.uint64(own[x + 1]) * np.uint64(width) + np.uint64(length[x + 1])] += 1
-            if own.size % 2:
-                even[np.uint64(own[own.size - 1]) * np.uint64(width) + np.uint64(length[own.size - 1])] += 1
-    # What is counted of level 0 is left out, and of length 0 there is nothing.
-    added = (reached[:, 0] + reached[:, 1]).reshape(matrices, count + 1, width)
-    inside = added[:, 1:, 1:].astype(np.int64)
-    return inside[:, :, :-1] - inside[:, :, 1:]
+    # Each voxel is counted with the length that its run has reached, for as many runs reach a length as voxels are counted
+    # with it. Those that have reached only 1, which are most, are what is left.
+    reached = np.zeros((matrices, count, longest + 2), dtype=np.int64)
+    voxels = np.zeros(count, dtype=np.int64)
+    # Of as many voxels as a direction goes back, and more: the length in each direction.
+    size = 1
+    while size <= offsets.max():
+        size *= 2
+    lengths = np.zeros((size, 16), dtype=np.uint16)
+    for row in range(len(rows)):
+        first, after = rows[row]
+        for voxel in range(first, after):
+            if levels[voxel] == 0:
+                continue
+            level = levels[voxel] - 1
+            voxels[level] += 1
+            mine, merged = lengths[voxel & (size - 1)], reached[0, level]
+            for k in range(16):
+                mine[k] = 1
+            bits = same[voxel]
+            while bits != 0:
+                k = lowest[bits]
+                bits &= bits - np.uint16(1)
+                length = lengths[(voxel - offsets[k]) & (size - 1), k] + np.uint16(1)
+                mine[k] = length
+                if matrices > 1:
+                    reached[k, level, length] += 1
+                else:
+                    merged[length] += 1
+    for matrix in range(matrices):
+        for level in range(count):
+            reached[matrix, level, 1] = voxels[level] * (offsets.size // matrices) - reached[matrix, level].sum()
+    return reached[:, :, 1:-1] - reached[:, :, 2:]
 
 
 @compiled
@@ -204,6 +279,7 @@ def _join(joined_to: NDArray[np.int32], one: int, other: int) -> None:
 @compiled
 def zones(
     levels: Levels,
+    same: NDArray[np.uint16],
     rows: Offsets,
     before: Offsets,
     nearest: NDArray[np.int8],
@@ -214,6 +290,8 @@ def zones(
 
     Parameters
     ----------
+    same
+        What ``same_before`` finds.
     before
         Distances in memory back to the neighbours that come before a voxel.
     nearest, others
@@ -223,23 +301,15 @@ def zones(
     label, joined_to = np.zeros(levels.size, dtype=np.int32), np.empty(levels.size, dtype=np.int32)
     label_levels, sizes = np.empty(levels.size, dtype=np.uint16), np.empty(levels.size, dtype=np.int32)
     smallest = np.empty(levels.size, dtype=np.int32)
-    same = np.empty(_longest(rows), dtype=np.uint16)
     labels = 0
     for row in range(len(rows)):
         first, after = rows[row]
         own = levels[first:after]
         for x in range(own.size):
-            same[x] = 0
-        for k in range(before.size):
-            other = levels[first - before[k] : after - before[k]]
-            bit = np.uint16(1 << k)
-            for x in range(own.size):
-                same[x] |= bit * np.uint16(own[x] == other[x])
-        for x in range(own.size):
             if own[x] == 0:
                 continue
             voxel = first + x
-            bits = same[x]
+            bits = same[voxel]
             if bits == 0:
                 label[voxel] = labels
                 joined_to[labels] = labels

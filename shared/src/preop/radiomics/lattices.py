@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from preop.radiomics import kernels
 from preop.radiomics.preparation import GreyLevels, Mask
 
+FEW_LEVELS = 63
+"""Grey levels of which a table of three takes less than 1 MB."""
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -91,20 +94,30 @@ class Lattice:
     def cooccurrences(self, *, by_direction: bool) -> NDArray[np.int64]:
         """What ``kernels.cooccurrences`` counts, in one matrix or in one for each direction."""
         at = self.layout
+        if not by_direction and self.count <= FEW_LEVELS and (self.count + 1) ** 3 <= at.voxels:
+            return kernels.merged_cooccurrences(self.flat, at.rows, at.directions, self.count)
         return kernels.cooccurrences(self.flat, at.rows, at.directions, self.count, self._matrices(by_direction))
 
     def run_lengths(self, longest: int, *, by_direction: bool) -> NDArray[np.int64]:
         """What ``kernels.run_lengths`` counts, in one matrix or in one for each direction."""
         at = self.layout
         matrices = self._matrices(by_direction)
-        return kernels.run_lengths(self.flat, at.rows, at.directions, self.count, longest, matrices)
+        lowest = _lowest_bits(at.directions.size)
+        return kernels.run_lengths(
+            self.flat, self.same_before, at.rows, at.directions, lowest, self.count, longest, matrices
+        )
+
+    @cached_property
+    def same_before(self) -> NDArray[np.uint16]:
+        """What ``kernels.same_before`` finds."""
+        return kernels.same_before(self.flat, self.layout.rows, self.layout.directions)
 
     @cached_property
     def zones(self) -> NDArray[np.int64]:
         """Connected voxels of one grey level (3, n): level, size, and smallest distance from the region's border."""
         at = self.layout
         nearest, others = _joins(at.intensity.ndim)
-        return kernels.zones(self.flat, at.rows, at.directions, nearest, others, at.distances)
+        return kernels.zones(self.flat, self.same_before, at.rows, at.directions, nearest, others, at.distances)
 
     @cached_property
     def neighbourhoods(self) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
@@ -158,6 +171,12 @@ class Layouts:
 def _steps(dimensions: int) -> NDArray[np.int64]:
     """Steps along the axes to all neighbours (26 or 8, axes), in the order of memory."""
     return np.array([each for each in itertools.product((-1, 0, 1), repeat=dimensions) if any(each)])
+
+
+@cache
+def _lowest_bits(count: int) -> NDArray[np.int8]:
+    """The number of the lowest bit of each combination of so many bits; of none, 0."""
+    return np.asarray((np.arange(2**count)[:, None] >> np.arange(count) & 1).argmax(axis=1), dtype=np.int8)
 
 
 @cache
