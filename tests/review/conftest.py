@@ -30,6 +30,7 @@ HOST = "127.0.0.1:8790"
 ORIGIN = {"origin": f"http://{HOST}"}
 CT, CT_MASK = "ct-image", "ct-tumour-segmentation"
 DATABASE_VARIABLE = "PREOP_TEST_DATABASE"
+PROPOSAL = "ct-tumour-proposal"
 PET, PET_MASK = "pet-image", "pet-tumour-segmentation"
 
 TURN = np.deg2rad(20)
@@ -83,6 +84,11 @@ def lay_out_results(folder: Path, likelihoods: dict[str, float]) -> Path:
         output.mkdir(parents=True)
         (output / "lung-metastasis-likelihood.json").write_text(json.dumps(likelihood))
     return folder
+
+
+def lay_out_proposal(results: Path, name: str, labels: Image) -> None:
+    """Write what a network outlined on the CT of a patient, beside the other outputs."""
+    write_image(labels, results / "predictions" / name / "output" / "images" / PROPOSAL / "output.mha")
 
 
 @pytest.fixture(scope="session")

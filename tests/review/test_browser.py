@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from pydicom.dataset import Dataset
 
+from preop.imaging import read_image
 from preop.review.pages import BUILT_VARIABLE, find_pages
 from tests.dicom.made import edit, write_segmentation, write_structures
-from tests.review.conftest import CT_MASK, lay_out_results, make_cohort
+from tests.review.conftest import CT_MASK, PROPOSAL, STRAIGHT_GRID, ball, lay_out_proposal, lay_out_results, make_cohort
 
 # One browser and one server for all: they run in one process, in this order.
 pytestmark = pytest.mark.slow
@@ -523,6 +524,33 @@ def test_a_reader_answers_before_and_after_the_result(chromium: Browser, pages: 
         open_patient(other, study, 1)
         expect(other.locator(".side")).to_contain_text("Shown after your own reading.")
         other.context.close()
+    finally:
+        study.kill()
+
+
+def test_what_a_network_outlined_is_a_start_that_a_person_corrects_and_approves(
+    chromium: Browser, pages: Path, tmp_path: Path
+) -> None:
+    results = lay_out_results(tmp_path / "validation", {"two": 0.9})
+    lay_out_proposal(results, "two", ball(STRAIGHT_GRID, 6))
+    study = Server(make_cohort(tmp_path), pages, "--results", str(results))
+    try:
+        page = new_page(chromium, study, "Dr Five")
+        open_patient(page, study, 2)
+        page.locator(f"#lay-{PROPOSAL}").click()
+        page.locator("#start-from-result").click()
+        expect(page.locator("#dirty")).to_have_text("not saved")
+        # A second time it would replace a drawing: that is asked first.
+        page.locator("#start-from-result").click()
+        page.get_by_role("button", name="Keep what is drawn").click()
+        page.keyboard.press("s")
+        expect(page.locator("#dirty")).to_have_text("")
+        saved = read_image(next((tmp_path / "two").glob("*.r1.nii.gz")))
+        assert np.array_equal(saved.voxels, ball(STRAIGHT_GRID, 6).voxels)
+        expect(page.locator(".history")).to_contain_text(f"result {PROPOSAL}")
+        page.keyboard.press("a")
+        expect(page.locator("#state")).to_have_text("drawn")
+        page.context.close()
     finally:
         study.kill()
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import io
+import shutil
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -15,13 +17,32 @@ import pytest
 import SimpleITK as sitk
 from starlette.testclient import TestClient
 
+from preop.errors import InvalidInputError, InvalidModelError
 from preop.imaging import Image, read_image, to_sitk
 from preop.review.app import MAX_IMPORT_BYTES, MAX_JSON_BYTES, make_app
 from preop.review.review import Review
 from preop.review.security import COOKIE, new_token
-from preop.review.start import Options, open_records
+from preop.review.start import Options, open_records, open_review
 from preop.review.volumes import mask_bytes
-from tests.review.conftest import CT, CT_MASK, HOST, OBLIQUE_GRID, ORIGIN, PET, STRAIGHT_GRID, STUDIES, Browser, ball
+from preop.segmentation import load_network
+from preop.study import register
+from tests.review.conftest import (
+    CT,
+    CT_MASK,
+    HOST,
+    OBLIQUE_GRID,
+    ORIGIN,
+    PET,
+    PET_MASK,
+    PROPOSAL,
+    STRAIGHT_GRID,
+    STUDIES,
+    Browser,
+    ball,
+    lay_out_proposal,
+    lay_out_results,
+)
+from tests.segmentation.networks import dataset_of, make_network, plans_of
 
 ONE, TWO, THREE = 1, 2, 3
 MASK = f"patients/{ONE}/masks/{CT_MASK}"
@@ -375,3 +396,80 @@ def test_a_mask_is_served_packed(browser: Browser) -> None:
     assert raw.headers["content-encoding"] == "gzip"
     assert int(raw.headers["content-length"]) < len(raw.content) / 10
     assert io.BytesIO(raw.content).getbuffer().nbytes == np.prod(OBLIQUE_GRID.shape)
+
+
+@pytest.fixture
+def with_results(cohort: Path, options: Options) -> Iterator[Browser]:
+    """A browser of a review with results: a network outlined a tumour on the CT of the second patient."""
+    results = lay_out_results(cohort.parent / "validation", {"one": 0.2, "two": 0.9})
+    lay_out_proposal(results, "two", ball(STRAIGHT_GRID, 6))
+    lay_out_proposal(results, "one", ball(STRAIGHT_GRID, 6))  # of another scan
+    review = open_review(cohort, STUDIES, replace(options, results=results))
+    with TestClient(make_app(review, None, hosts=[HOST]), base_url=f"http://{HOST}") as client:
+        yield Browser(client, "A. Meyer")
+    review.records.engine.dispose()
+
+
+def test_what_a_network_outlined_is_a_mask_to_start_from_and_nothing_is_approved_by_that(with_results: Browser) -> None:
+    layers = with_results.get(f"patients/{TWO}").json()["result"]["layers"]
+    assert layers == [{"slug": PROPOSAL, "of": CT, "labels": True}]
+    found = with_results.get(f"patients/{TWO}/masks/{CT_MASK}/results/{PROPOSAL}")
+    assert found.content == mask_bytes(ball(STRAIGHT_GRID, 6))
+    patient = with_results.get(f"patients/{TWO}").json()
+    assert (patient["state"], patient["masks"], patient["revision"]) == ("to do", {}, 0)
+
+
+@pytest.mark.parametrize(
+    ("patient", "mask", "layer", "told"),
+    [
+        (TWO, PET_MASK, PROPOSAL, f"The result {PROPOSAL} outlines nothing on pet-image"),
+        (TWO, CT_MASK, "ct-tumour", "There is no result ct-tumour of two"),
+        (ONE, CT_MASK, PROPOSAL, "does not lie on the grid of ct-image"),
+    ],
+)
+def test_a_result_that_is_no_outline_on_the_scan_is_refused(
+    with_results: Browser, patient: int, mask: str, layer: str, told: str
+) -> None:
+    answer = with_results.get(f"patients/{patient}/masks/{mask}/results/{layer}")
+    assert answer.status_code == 400
+    assert told in answer.json()["error"]
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """The shipped model with a network that outlines tumours on CT."""
+    sarcoma = next(study for study in STUDIES if study.name == "sarcoma_lung_metastasis")
+    folder = Path(shutil.copytree(sarcoma.folder / "model", tmp_path / "model"))
+    make_network(folder / "tumour_segmentation" / CT, plans_of(spacing=(3.0, 1.5, 1.5)), dataset_of(["tumour"]))
+    register(folder, sarcoma)
+    return folder
+
+
+def test_the_networks_of_a_model_propose_on_their_own_scan_alone(cohort: Path, options: Options, model: Path) -> None:
+    review = open_review(cohort, STUDIES, replace(options, model=model))
+    name = f"tumour_segmentation/{CT}"
+    with TestClient(make_app(review, None, hosts=[HOST]), base_url=f"http://{HOST}") as client:
+        browser = Browser(client, "A. Meyer")
+        assert browser.get("review").json()["networks"] == [{"name": name, "of": CT}]
+        refused = browser.post(f"patients/{TWO}/masks/{PET_MASK}/network", {"network": name})
+        assert refused.status_code == 400
+        assert refused.json()["error"] == f"The network {name} was made for {CT}; {PET_MASK} is drawn on {PET}."
+        job = browser.post(f"patients/{TWO}/masks/{CT_MASK}/network", {"network": name}).json()["job"]
+        while not (state := browser.get(f"jobs/{job}").json())["finished"]:
+            time.sleep(0.05)
+        assert state["error"] == ""
+        drawn = load_network(model / name).segment(read_image(cohort.parent / "two" / "ct.nii.gz"), mirroring=False)
+        assert browser.get(f"jobs/{job}/mask").content == mask_bytes(drawn.with_voxels(drawn.voxels.astype(np.uint8)))
+        assert browser.get(f"patients/{TWO}").json()["state"] == "to do"
+    review.records.engine.dispose()
+
+
+def test_a_model_without_networks_or_with_one_that_is_not_listed_is_refused(
+    cohort: Path, options: Options, model: Path
+) -> None:
+    shipped = next(study for study in STUDIES if study.name == "sarcoma_lung_metastasis").folder / "model"
+    with pytest.raises(InvalidInputError, match=r"holds no network that draws masks; .* takes tumour_segmentation/"):
+        open_review(cohort, STUDIES, replace(options, model=shipped))
+    shutil.copytree(model / "tumour_segmentation" / CT, model / "tumour_segmentation" / PET)
+    with pytest.raises(InvalidModelError, match=r"which model\.json does not list"):
+        open_review(cohort, STUDIES, replace(options, model=model))

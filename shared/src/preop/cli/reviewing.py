@@ -27,6 +27,9 @@ def review(
     network: Annotated[
         list[Path] | None, typer.Option(help="Folder of an nnU-Net (plans.json) that proposes masks; may be repeated.")
     ] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="Model folder whose networks, listed by preop register, propose masks.")
+    ] = None,
     masks: Annotated[Path | None, typer.Option(help="Where masks are saved; by default beside the originals.")] = None,
     folder: Annotated[
         Path | None, typer.Option(help="Folder of the review; by default cohort.review beside the table.")
@@ -63,6 +66,7 @@ def review(
         results=results,
         reader_study=reader_study,
         networks={path.name: path for path in network or ()},
+        model=model,
         masks=masks,
         folder=folder,
         database=database,

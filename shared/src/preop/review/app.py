@@ -116,6 +116,7 @@ def make_app(review: Review, pages: Path | None, *, hosts: Collection[str], toke
         Route(f"{patient}/masks/{{slug}}/file", _of_patient(review, _mask_file)),
         Route(f"{patient}/masks/{{slug}}/import", _importing(review), methods=["POST"]),
         Route(f"{patient}/masks/{{slug}}/diameters", _measuring(review), methods=["POST"]),
+        Route(f"{patient}/masks/{{slug}}/results/{{layer}}", _of_patient(review, _result_as_mask)),
         Route(f"{patient}/masks/{{slug}}/prompt", _with_body(review, Pointed, _prompt), methods=["POST"]),
         Route(f"{patient}/masks/{{slug}}/network", _with_body(review, Asked, _network), methods=["POST"]),
         Route("/api/jobs/{job}", _plain(review, _job)),
@@ -360,6 +361,11 @@ def _layer(review: Review, standing: Standing, request: Request) -> Response:
     return StreamingResponse(content, media_type=_OCTETS)
 
 
+def _result_as_mask(review: Review, standing: Standing, request: Request) -> Response:
+    slug, layer = request.path_params["slug"], request.path_params["layer"]
+    return _voxels(review.result_as_mask(standing, slug, layer, _reviewer(request, needed=False)))
+
+
 def _mask(review: Review, standing: Standing, request: Request) -> Response:
     number = request.query_params.get("number")
     try:
@@ -394,7 +400,12 @@ def _prompt(review: Review, standing: Standing, request: Request, body: Pointed)
 
 def _network(review: Review, standing: Standing, request: Request, body: Asked) -> Response:
     slug = request.path_params["slug"]
-    path = review.scan_path(standing, review.cohort.mask(slug).of)
+    of = review.cohort.mask(slug).of
+    if review.networks.scans.get(body.network, of) != of:
+        raise InvalidInputError(
+            f"The network {body.network} was made for {review.networks.scans[body.network]}; {slug} is drawn on {of}."
+        )
+    path = review.scan_path(standing, of)
     job = review.networks.begin(body.network, standing.id, slug, path)
     return JSONResponse({"job": job.id}, 202)
 

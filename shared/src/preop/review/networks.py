@@ -49,15 +49,20 @@ class Networks:
     ----------
     folders
         Folder of each network, which holds its ``plans.json``, by name.
+    scans
+        Slug of the scan that a network was made for, by name; those that are not there are offered on every scan.
     threads
         CPU threads of a network; all if None.
     """
 
-    def __init__(self, folders: Mapping[str, Path], threads: int | None = None) -> None:
+    def __init__(
+        self, folders: Mapping[str, Path], scans: Mapping[str, str] | None = None, threads: int | None = None
+    ) -> None:
         for folder in folders.values():
             if not (folder / "plans.json").is_file():
                 raise InvalidInputError(f"There is no network in {folder}: name the folder that holds its plans.json.")
         self.names = tuple(folders)
+        self.scans = dict(scans or {})
         self._folders = dict(folders)
         self._threads = threads
         self._jobs: dict[str, Job] = {}

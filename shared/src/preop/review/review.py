@@ -20,8 +20,8 @@ from preop.review.examination import Examination
 from preop.review.networks import Networks
 from preop.review.proposals import Promptable, promptables
 from preop.review.records import ORIGINAL, Records, Standing
-from preop.review.results import Answer, Predictions, main_output
-from preop.review.subjects import ReviewedCohort, Subject
+from preop.review.results import Answer, Layer, Predictions, main_output
+from preop.review.subjects import MaskKind, ReviewedCohort, Subject
 from preop.review.tables import Phase
 from preop.review.thumbnails import WINDOWS_HU, window_of
 from preop.review.volumes import mask_bytes, to_nifti, voxel_in_view
@@ -127,11 +127,35 @@ class Review:
 
     def layer_for_viewer(self, standing: Standing, slug: str, base: str, reader: str) -> Iterator[bytes | memoryview]:
         """Give a label map or heat map of the algorithm as the viewer takes it."""
+        return to_nifti(read_image(self._layer(standing, slug, reader).path), self.scan(standing, base).geometry)
+
+    def result_as_mask(self, standing: Standing, slug: str, layer: str, reader: str) -> bytes:
+        """Give a label map of the algorithm as a mask to start from, as the viewer draws it; nothing is saved by that.
+
+        Parameters
+        ----------
+        slug
+            The mask that it would be.
+        layer
+            The output of the algorithm.
+
+        Raises
+        ------
+        InvalidInputError
+            If there is none that the reader may see, it is no label map of the same scan, or has other labels.
+        """
+        found, kind = self._layer(standing, layer, reader), self.cohort.mask(slug)
+        if not found.is_labels or found.of != kind.of:
+            raise InvalidInputError(f"The result {layer} outlines nothing on {kind.of}: {slug} cannot start from it.")
+        labels = read_labels(found.path, like=self.grid(standing, slug), scan=kind.of)
+        return mask_bytes(_with_labels_of(kind, labels, f"The result {layer}"))
+
+    def _layer(self, standing: Standing, slug: str, reader: str) -> Layer:
         answer = self.answer(standing, reader)
         layer = next((each for each in answer.layers if each.slug == slug), None) if answer else None
         if layer is None:
             raise InvalidInputError(f"There is no result {slug} of {standing.name}.")
-        return to_nifti(read_image(layer.path), self.scan(standing, base).geometry)
+        return layer
 
     def mask_for_viewer(self, standing: Standing, slug: str, number: int | None = None) -> bytes | None:
         """Give a mask as the viewer draws it, one byte a voxel; None where there is none."""
@@ -174,14 +198,7 @@ class Review:
             path = Path(folder) / f"import{suffix}"
             path.write_bytes(content)
             labels = read_labels(path, like=self.grid(standing, slug))
-        kind = self.cohort.mask(slug)
-        values = {int(value) for value in np.unique(labels.voxels)} - {0}
-        if kind.labels and not values <= set(kind.labels.values()):
-            if len(values) != 1 or len(kind.labels) != 1:
-                expected = ", ".join(f"{value} {label}" for label, value in kind.labels.items())
-                raise InvalidInputError(f"The file holds the labels {sorted(values)}; expected {expected}.")
-            labels = labels.with_voxels((labels.voxels != 0).astype(np.uint8) * next(iter(kind.labels.values())))
-        return mask_bytes(labels)
+        return mask_bytes(_with_labels_of(self.cohort.mask(slug), labels, "The file"))
 
     def answer(self, standing: Standing, reader: str) -> Answer | None:
         """Give what the algorithm says about a patient, to a reader who may see it.
@@ -218,7 +235,7 @@ class Review:
                 for mask in self.cohort.masks
             ],
             "windows": WINDOWS_HU,
-            "networks": list(self.networks.names),
+            "networks": [{"name": name, "of": self.networks.scans.get(name)} for name in self.networks.names],
             "methods": [
                 {"name": name, "title": method.title, "needs": method.needs} for name, method in self.methods.items()
             ],
@@ -236,3 +253,14 @@ class Review:
     def voxel_of(self, standing: Standing, base: str, position_mm: tuple[float, float, float]) -> list[int]:
         """Give the voxel (x, y, z) of the viewer at a position in the world."""
         return voxel_in_view(self.scan(standing, base).geometry, position_mm)
+
+
+def _with_labels_of(kind: MaskKind, labels: Image, what: str) -> Image:
+    """Give a label map the labels of a mask: its only one takes the place of any other one."""
+    values = {int(value) for value in np.unique(labels.voxels)} - {0}
+    if not kind.labels or values <= set(kind.labels.values()):
+        return labels
+    if len(values) != 1 or len(kind.labels) != 1:
+        expected = ", ".join(f"{value} {label}" for label, value in kind.labels.items())
+        raise InvalidInputError(f"{what} holds the labels {sorted(values)}; expected {expected}.")
+    return labels.with_voxels((labels.voxels != 0).astype(np.uint8) * next(iter(kind.labels.values())))

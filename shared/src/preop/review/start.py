@@ -31,6 +31,8 @@ class Options:
         Folder that ``preop validate`` wrote.
     networks
         Folders of networks that propose masks, by name.
+    model
+        Model folder whose networks propose masks, too.
     masks
         Where masks are saved; beside their originals if None.
     folder
@@ -43,6 +45,7 @@ class Options:
     results: Path | None = None
     reader_study: bool = False
     networks: Mapping[str, Path] = field(default_factory=dict)
+    model: Path | None = None
     masks: Path | None = None
     folder: Path | None = None
     database: str = ""
@@ -137,6 +140,9 @@ def open_review(table: Path, studies: Sequence[Algorithm], options: Options) -> 
     from preop.review.review import Review
 
     records = open_records(table, studies, options)
+    algorithm = records.cohort.algorithm
+    of_model = networks_of_model(options.model, algorithm) if options.model else {}
+    scans = {name: place.name for name, place in of_model.items() if place.name in {s.slug for s in algorithm.inputs}}
     predictions = _predictions(records, options)
     if options.reader_study and predictions is None:
         raise InvalidInputError("A reader study compares readers with results: name their folder by --results.")
@@ -144,10 +150,38 @@ def open_review(table: Path, studies: Sequence[Algorithm], options: Options) -> 
         cohort=records.cohort,
         records=records,
         examination=Examination(records, _folder(table, options)),
-        networks=Networks(options.networks),
+        networks=Networks({**options.networks, **of_model}, scans),
         predictions=predictions,
         reader_study=options.reader_study,
     )
+
+
+def networks_of_model(folder: Path, algorithm: Algorithm) -> dict[str, Path]:
+    """Find the networks of a model folder that draw masks: one in each place that ``algorithm.toml`` names, or one a scan there.
+
+    Raises
+    ------
+    InvalidModelError
+        If there is no model, it belongs to another algorithm, or a file is not as the model lists it.
+    InvalidInputError
+        If it holds no such network.
+    """
+    from preop.segmentation.model_folder import PLANS_FILE
+    from preop.study import read_model_info
+
+    read_model_info(folder, algorithm, None)
+    places = [
+        plans.parent
+        for network in algorithm.networks
+        for pattern in (PLANS_FILE, f"*/{PLANS_FILE}")
+        for plans in sorted((folder / network).glob(pattern))
+    ]
+    if not places:
+        expected = " or ".join(f"{network}/" for network in algorithm.networks) or "no network"
+        raise InvalidInputError(
+            f"The model in {folder} holds no network that draws masks; {algorithm.name} takes {expected}."
+        )
+    return {place.relative_to(folder).as_posix(): place for place in places}
 
 
 def _predictions(records: Records, options: Options) -> Predictions | None:

@@ -154,7 +154,7 @@ def _mask(socket: Socket) -> MaskKind:
 def _title(slug: str) -> str:
     """Write a slug as words, with abbreviations in capitals: ``pet-tumour-segmentation`` as "PET tumour"."""
     words = [word for word in slug.split("-") if word not in {"image", "segmentation"}]
-    capitals = {"ct", "pet", "mri", "mr", "fdg", "t1", "t2"}
+    capitals = {"ct", "pet", "mri", "mr", "fdg", "t1", "t2", "fs"}
     text = " ".join(word.upper() if word in capitals else word for word in words)
     return text[:1].upper() + text[1:]
 

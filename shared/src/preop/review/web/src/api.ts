@@ -24,7 +24,8 @@ export interface Description {
   scans: Scan[];
   masks: MaskKind[];
   windows: Record<string, [number, number]>;
-  networks: string[];
+  /** Networks that propose masks; `of` is the scan that one was made for, null where that is any. */
+  networks: { name: string; of: string | null }[];
   methods: { name: string; title: string; needs: "click" | "box" }[];
   results: boolean;
   reader_study: boolean;
@@ -194,6 +195,10 @@ export const getJob = (job: string): Promise<{ done: number; total: number; fini
   json(`jobs/${job}`);
 
 export const getJobMask = async (job: string): Promise<Uint8Array> => bytes(await ask(`jobs/${job}/mask`));
+
+/** A label map of the algorithm, as a mask to start from. */
+export const getResultMask = async (id: number, slug: string, layer: string): Promise<Uint8Array> =>
+  bytes(await ask(`${masks(id, slug)}/results/${layer}`));
 
 export const importMask = async (id: number, slug: string, file: File): Promise<Uint8Array> =>
   bytes(

@@ -143,6 +143,8 @@ export class Panel {
             this.session.viewer.setLayerOpacity(this.layerOpacity);
           },
         }),
+      layers.some((layer) => layer.labels && layer.slug === this.layer) &&
+        h("button", { class: "wide", id: "start-from-result", onclick: () => void this.startFrom(this.layer) }, "Start from this outline"),
       scans.length > 0 && h("p", { class: "hint" }, "Side by side"),
       scans.length > 0 &&
         h(
@@ -173,6 +175,17 @@ export class Panel {
     this.draw();
   }
 
+  /** Make a label map of the algorithm the drawing, to be corrected and approved by a person. */
+  private async startFrom(layer: string): Promise<void> {
+    const { patient, kind } = this.session;
+    try {
+      const mask = await api.getResultMask(patient.id, kind.slug, layer);
+      if ((await this.session.replace(mask, `result ${layer}`)) === false) say("Nothing else is outlined than what is drawn.");
+    } catch (error) {
+      say((error as Error).message, "wrong");
+    }
+  }
+
   private async compare(slug: string): Promise<void> {
     const { viewer, patient, kind } = this.session;
     this.compared = slug in patient.scans && slug !== kind.of ? slug : "";
@@ -197,7 +210,7 @@ export class Panel {
   }
 
   private helps(): HTMLElement {
-    const { description } = this.session;
+    const { description, kind } = this.session;
     const choose = (needs: "click" | "box") => {
       const found = description.methods.filter((each) => each.needs === needs);
       if (found.length < 2) return null;
@@ -233,7 +246,7 @@ export class Panel {
       ),
       choose("click"),
       choose("box"),
-      ...description.networks.map((name) =>
+      ...description.networks.filter((each) => each.of === null || each.of === kind.of).map(({ name }) =>
         h("button", { class: "wide", id: `network-${name}`, disabled: this.job !== "", onclick: () => void this.propose(name) }, this.job || `Propose by the network ${name}`),
       ),
     );
@@ -252,7 +265,7 @@ export class Panel {
         await new Promise((resolve) => setTimeout(resolve, JOB_POLL_MS));
       }
       if (this.closed || this.session.kind.slug !== kind.slug) say("The proposal is ready: ask for it again, and it is there at once.");
-      else if (!this.session.take(await api.getJobMask(job), null, `network ${network}`)) say("The network found nothing else than what is drawn.");
+      else if ((await this.session.replace(await api.getJobMask(job), `network ${network}`)) === false) say("The network found nothing else than what is drawn.");
     } catch (error) {
       say((error as Error).message, "wrong");
     } finally {

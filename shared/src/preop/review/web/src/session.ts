@@ -83,6 +83,19 @@ export class Session {
     return box !== null;
   }
 
+  /** Take over a whole mask; where something is drawn, only after the question whether it may go. */
+  async replace(mask: Uint8Array, origin: string): Promise<boolean | null> {
+    const { kind, patient } = this;
+    if (this.viewer.drawing!.voxels.some((label) => label > 0)) {
+      const answer = await question("Something is drawn already, and would be replaced. Undo brings it back.", [
+        ["replace", "Replace it"],
+        ["", "Keep what is drawn"],
+      ]);
+      if (answer !== "replace" || this.kind !== kind || this.patient.id !== patient.id) return null;
+    }
+    return this.take(mask, null, origin);
+  }
+
   /** Measure the structure that is drawn at a voxel; null where nothing is drawn there. */
   async measure(voxel: api.Voxel): Promise<api.Diameters | null> {
     const drawing = this.viewer.drawing!;
