@@ -19,6 +19,10 @@ class NetworkSettings(BaseModel):
         description="what is known of a node: voxels and measures, measures alone, radiomics features, signs: measures, each "
         "of which can only raise the probability, or stored features of an encoder and measures",
     )
+    measures: Literal["axial", "spatial"] = Field(
+        "axial",
+        description="what is measured of a node: in slices, six measures; or also its axes in space and the fat beyond it, ten",
+    )
     channels: tuple[int, int, int, int] = Field(
         (8, 16, 32, 64), description="of the four stages of the encoder of cubes"
     )

@@ -183,8 +183,8 @@ def prepare(
     folders = measure_patients(
         cohort,
         work,
-        partial(prepare_patient, instances=network.instances),
-        settings=network.instances,
+        partial(prepare_patient, instances=network.instances, measures=network.measures),
+        settings=f"{network.instances}, {network.measures} measures",
         columns=(),
         description="Cutting out lymph nodes",
     )
@@ -206,7 +206,7 @@ def prepare(
             torch.tensor(truth) if None not in truth else None,
             patient=patient.group,
             centre=patient.centre,
-            may_lack=network.instances == "radiomics",
+            may_lack=network.instances == "radiomics" or network.measures == "spatial",
         )
         prepared.append(Prepared(patient, each["nodes"], truth, each["slice_mm"], each[LIKENESS], each["encoder"], bag))
     return prepared, measured, folders
@@ -269,13 +269,14 @@ def _instances(
 ) -> tuple[torch.Tensor, ...]:
     if network.instances == "radiomics":
         return (torch.tensor([[row.get(name, math.nan) for name in measured] for row in stored["radiomics"]]),)
+    measures = torch.tensor([[math.nan if value is None else value for value in row] for row in stored["measures"]])
     if network.instances in ("measures", "signs"):
-        return (torch.tensor(stored["measures"]),)
+        return (measures,)
     if network.instances == "features":
-        return torch.from_numpy(np.load(folder / FEATURES_FILE)), torch.tensor(stored["measures"])
+        return torch.from_numpy(np.load(folder / FEATURES_FILE)), measures
     # Read from the disk when it is needed: the cubes of 250 patients take 2.4 GB.
     cubes = torch.from_numpy(np.load(folder / CUBES_FILE, mmap_mode="c"))
-    return cubes, torch.tensor(stored["measures"])
+    return cubes, measures
 
 
 def _truth(cohort: Cohort, name: str) -> list[dict[str, str]]:
