@@ -68,7 +68,8 @@ def prepare_patient(patient: Patient, folder: Path, *, instances: str, measures:
             for row in measures_of(nodes.nodes, measures).tolist()
         ],
         "nodes": [
-            {"number": node.number, "short_axis_mm": node.short_axis_mm, "p90_hu": node.p90_hu} for node in nodes.nodes
+            {"number": node.number, "side": node.side, "short_axis_mm": node.short_axis_mm, "p90_hu": node.p90_hu}
+            for node in nodes.nodes
         ],
         "radiomics": radiomics_of(ct, nodes) if instances == "radiomics" else [],
         LIKENESS: known(scan_measures(ct, nodes)),

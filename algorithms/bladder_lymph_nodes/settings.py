@@ -36,6 +36,12 @@ class NetworkSettings(BaseModel):
     )
     leak: float = Field(0.05, ge=0, description="mean number of counted positives in no segmented node")
 
+    fields: Literal["region", "side", "patient"] = Field(
+        "side",
+        description="the finest parts of a dissection whose counts are learned from, where fields.csv gives them: each field, "
+        "all of a side, or all of the patient",
+    )
+
     @field_validator("head")
     @classmethod
     def _is_known(cls, head: str) -> str:

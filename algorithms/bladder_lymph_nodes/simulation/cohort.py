@@ -8,6 +8,7 @@ whether they are positive. Nothing learned from these patients says anything abo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bladder_lymph_nodes.lymph_nodes import CT, SEGMENTATION
-from bladder_lymph_nodes.pathology import FIELD_COLUMNS, FIELDS_FILE
+from bladder_lymph_nodes.pathology import FIELD_COLUMNS, FIELDS_FILE, PLACE_COLUMNS, PLACES_FILE
 from preop.imaging import Geometry, Image, write_image
 from preop.simulation import Place, Table, random_generator, simulate_patients, write_cohort, write_table
 from preop.statistics import oracle_auc
@@ -298,6 +299,7 @@ def simulate(
         patient_truth.append(_truth_row(place.name, facts))
         node_truth += [_node_row(place.name, node) for node in _truth(facts, *_placed(seed, place.number, facts))]
     write_table(output / FIELDS_FILE, Table(FIELD_COLUMNS, fields))
+    write_table(output / PLACES_FILE, Table(PLACE_COLUMNS, [_place_row(node) for node in node_truth]))
     write_cohort(
         output,
         Table(COLUMNS, rows),
@@ -387,6 +389,11 @@ def _field_row(patient: str, field: Field) -> dict[str, Any]:
     }
 
 
+def _place_row(node: Mapping[str, Any]) -> dict[str, Any]:
+    """Where a node lies, as a reader names it, who is taken to be right about it."""
+    return {"patient": node["patient"], "label": node["label"], "side": node["side"], "region": node["station"]}
+
+
 def _truth_row(patient: str, facts: PatientFacts) -> dict[str, Any]:
     return {
         "patient": patient,
@@ -421,7 +428,7 @@ nothing about patients.
 `cohort.csv` has one row per patient. `positive_nodes_low` and `positive_nodes_high` hold the pathologist's count of
 positive nodes, which is exact where both are equal; an empty `positive_nodes_high` means that the report says only
 that there are some. `removed_nodes` is how many nodes the pathologist found, and `fields.csv` has the same by side and
-region of the dissection, for patients whose count is exact. `lymph-node-segmentation` has one label per node. The count is
+region of the dissection, for patients whose count is exact; `node_places.csv` says where each node on CT lies. `lymph-node-segmentation` has one label per node. The count is
 not that of the positive nodes among them: nodes outside the template stay, so do a few inside, positive or not; one in
 thirty of the removed metastases was missed at pathology, and some lie in nodes that were not segmented.
 

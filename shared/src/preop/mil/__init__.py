@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from preop.mil.bags import Bag, Batch, batches, collate, pad
+    from preop.mil.bags import Bag, Batch, Part, batches, collate, pad
     from preop.mil.ensembles import Ensemble, read_ensemble
     from preop.mil.heads import HEADS, Head, Reading, make_head
     from preop.mil.network import BagNetwork
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _PLACES = {
     "Bag": "bags",
     "Batch": "bags",
+    "Part": "bags",
     "batches": "bags",
     "collate": "bags",
     "pad": "bags",
@@ -68,6 +69,7 @@ __all__ = [
     "Ensemble",
     "Head",
     "HeldOut",
+    "Part",
     "PortableEnsemble",
     "Prediction",
     "Reading",
