@@ -3,8 +3,8 @@
 The same network, on the same patients and the same measures of their nodes, learns from the labels of all nodes, from the
 pathologist's counts (of a patient, of each side, of each field of the dissection), or from pN0/pN+ by gated attention. So these
 rows differ in the loss alone. Beside them stand what the algorithm itself learns by default, its monotone scorer, the mean of both,
-and what it learned by default before (six measures in slices, the count of a patient); a logistic regression on a patient's mean measures; the largest short axis and the rules of
-8 and 10 mm; a boosted model that knows the labels of the nodes of all training patients together, for what such measures can
+and what it learned by default before (six measures in slices, the count of a patient); a logistic regression on a patient's mean measures; the largest short axis, the rules of
+8 and 10 mm, and Node-RADS as far as it is measured; a boosted model that knows the labels of the nodes of all training patients together, for what such measures can
 give at most; and an observer who knows what the patients were made from. Every seed has training patients of its own; the test
 patients are the same for all.
 
@@ -34,6 +34,7 @@ from sklearn.preprocessing import StandardScaler
 
 from bladder_lymph_nodes.lymph_nodes import MEASURED, find_lymph_nodes, measures_of, radiomics_of
 from bladder_lymph_nodes.network import RadiomicsEncoder, make_network, scaled
+from bladder_lymph_nodes.node_rads import HIGHEST, node_rads
 from bladder_lymph_nodes.pathology import FieldReport, parts_of_fields, parts_of_total
 from bladder_lymph_nodes.scorer import learn_monotone
 from bladder_lymph_nodes.settings import NetworkSettings
@@ -73,7 +74,7 @@ METHODS = {
     "network": "algorithm: network, spatial",
     "ceiling": "boosted, node labels of all seeds",
 }
-RULES_MM = (8.0, 10.0)
+RULES_MM, CATEGORIES = (8.0, 10.0), (3, 4)
 Scores = dict[str, Any]
 
 
@@ -130,6 +131,9 @@ def print_table(folder: Path, seeds: Sequence[int], tests: int) -> None:
     print(f"{'observer who knows the simulation':38}{auc(positive, chances):>10.3f}{'':18}{auc(truth, known):>10.3f}")
     print(f"{'(expected of that observer)':38}{oracle_auc(chances):>10.3f}")
     print(f"{'largest short axis':38}{auc(positive, largest):>10.3f}{'':18}{auc(truth, size):>10.3f}")
+    rads = [float(each["node_rads"].max()) for each in test]
+    of_node = [float(score) for number in inside for score in test[number]["node_rads"]]
+    print(f"{'Node-RADS, as far as measured':38}{auc(positive, rads):>10.3f}{'':18}{auc(truth, of_node):>10.3f}")
     found: dict[str, list[Scores]] = {}
     for name, words in METHODS.items():
         runs = seeds if name != "ceiling" else [FIRST_TRAINING_SEED]
@@ -138,14 +142,16 @@ def print_table(folder: Path, seeds: Sequence[int], tests: int) -> None:
     both = [_mean(pair) for pair in zip(found["monotone"], found["network"], strict=True)]
     _print_row("algorithm: mean of scorer and network", both, positive, truth, inside)
     print(f"\n{'rule':38}{'sensitivity':>28}{'specificity':>28}{'AUC':>10}")
-    for limit in RULES_MM:
-        called = (np.array(largest) > limit).astype(int)
+    rules = {f"short axis over {limit:g} mm": np.array(largest) > limit for limit in RULES_MM}
+    rules |= {f"Node-RADS {category} or more": np.array(rads) >= category for category in CATEGORIES}
+    for words, suspicious in rules.items():
+        called = suspicious.astype(int)
         counts = BinaryCounts.of(positive, called)
         shown = "".join(
             f"{each.value:>10.3f} ({each.lower:.3f} to {each.upper:.3f})" if each else f"{'-':>28}"
             for each in (counts.sensitivity, counts.specificity)
         )
-        print(f"{f'short axis over {limit:g} mm':38}{shown}{auc(positive, called):>10.3f}")
+        print(f"{words:38}{shown}{auc(positive, called):>10.3f}")
     width = auc_delong(positive, found["count"][0]["patients"])
     print(
         f"\n95 % interval of one AUC on these patients (exact count, first seed): {width.lower:.3f} to {width.upper:.3f}"
@@ -190,6 +196,7 @@ def measure(path: Path, ct: Image, lymph_nodes: Image, instances: str) -> None:
     np.savez(
         partial_file,
         label=np.array([node.number for node in nodes.nodes]),
+        node_rads=np.array([node_rads(node).category or HIGHEST for node in nodes.nodes]),
         measures=measures_of(nodes.nodes, "spatial"),
         radiomics=np.array([[row.get(name, np.nan) for name in names] for row in rows]).reshape(len(nodes.nodes), -1),
     )

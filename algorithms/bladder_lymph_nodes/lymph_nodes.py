@@ -83,6 +83,27 @@ MEASURED = {"axial": 6, "spatial": 10}
 """Number of measures of a node (``measures_of``)."""
 
 
+CORE_MM = 1.5
+"""The core of a node lies so far inside its outline: nearer, voxels are part fat."""
+
+FEWEST_CORE_VOXELS = 20
+"""Of a core, to say anything of its parts."""
+
+FAT_HU = -20.0
+"""Fat blurred with as much node lies below, and what is not fat above."""
+
+NECROSIS_BELOW_HU = 40.0
+"""What is so much less dense than the node's 90th percentile, and no fat, is necrosis: over twice the noise."""
+
+
+@dataclass(frozen=True)
+class Core:
+    """What lies inside of a node: the parts of its core that are fat, and necrosis."""
+
+    fatty: float
+    necrotic: float
+
+
 @dataclass(frozen=True)
 class LymphNode:
     """One node.
@@ -114,6 +135,8 @@ class LymphNode:
         Shortest, middle and longest axis in space, of the ellipsoid with the same second moments. A voxel counts by how
         much of it is node, told from its density between that of fat and of the node, so that neither blur nor a hand that
         draws too wide makes a node longer.
+    core
+        What lies inside; None in a node too small to tell.
     cut_by_edge
         Whether it reaches the edge of the scan, so that it may be larger.
     """
@@ -132,6 +155,7 @@ class LymphNode:
     fat_around_hu: float
     fat_beyond_hu: float
     axes_mm: tuple[float, float, float]
+    core: Core | None
     cut_by_edge: bool
 
     @property
@@ -317,8 +341,18 @@ def _measured(
         fat_around_hu=fat_around_hu,
         fat_beyond_hu=fat_beyond_hu,
         axes_mm=around.axes_mm(p90_hu, fat_hu),
+        core=_core(density, mask, p90_hu),
         cut_by_edge=any(part.start == 0 or part.stop == size for part, size in zip(box, ct.shape, strict=True)),
     )
+
+
+def _core(density: Image, mask: NDArray[np.bool_], p90_hu: float) -> Core | None:
+    depth_mm = ndimage.distance_transform_edt(np.pad(mask, 1), sampling=density.spacing_mm)[1:-1, 1:-1, 1:-1]
+    inside = density.voxels[depth_mm > CORE_MM]
+    if len(inside) < FEWEST_CORE_VOXELS:
+        return None
+    fatty = inside < FAT_HU
+    return Core(float(fatty.mean()), float((~fatty & (inside < p90_hu - NECROSIS_BELOW_HU)).mean()))
 
 
 @dataclass(frozen=True, eq=False)

@@ -233,3 +233,17 @@ def test_measures_of_nodes_are_six_in_slices_and_ten_in_space(two: NDArray[np.in
     assert spatial.shape == (2, 10)
     assert (spatial[:, :6] == axial).all()
     assert spatial[1, 6:9].tolist() == pytest.approx(list(nodes[1].axes_mm))
+
+
+def test_the_core_says_how_much_of_a_node_is_fat_and_necrosis_and_nothing_in_a_small_node() -> None:
+    labels = np.zeros(SHAPE, dtype=np.int32)
+    ball(labels, (20, 50, 40), 9.0, 1)
+    ball(labels, (20, 50, 90), 3.0, 2)
+    ct, segmentation = scan_of(labels)
+    voxels = ct.voxels.copy()
+    voxels[:, :, :37][labels[:, :, :37] == 1] = -60
+    voxels[:, :, 44:60][labels[:, :, 44:60] == 1] = 20
+    large, small = find_lymph_nodes(ct.with_voxels(voxels), segmentation).nodes
+    assert large.core is not None
+    assert (large.core.fatty, large.core.necrotic) == pytest.approx((0.18, 0.18), abs=0.02)  # caps of a ball
+    assert small.core is None

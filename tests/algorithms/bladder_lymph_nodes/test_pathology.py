@@ -66,7 +66,7 @@ def test_fields_that_cannot_be_are_refused(tmp_path: Path, rows: str, sentence: 
 
 def test_a_missing_column_is_named(tmp_path: Path) -> None:
     (tmp_path / "fields.csv").write_text("patient;side;region\n")
-    with pytest.raises(InvalidInputError, match="fields.csv has no column patient; expected patient, side"):
+    with pytest.raises(InvalidInputError, match=r"fields\.csv has no column patient; expected patient, side"):
         read_fields(tmp_path / "fields.csv")
 
 
@@ -78,7 +78,7 @@ def test_places_of_nodes_are_read_by_patient_and_label(tmp_path: Path) -> None:
 
 def test_fields_have_to_add_up_to_the_count_of_the_patient() -> None:
     check_total("a", FIELDS, 1, 1)
-    with pytest.raises(InvalidInputError, match="fields of a have 1 positive nodes together, .* says 2 to 3"):
+    with pytest.raises(InvalidInputError, match=r"fields of a have 1 positive nodes together, .* says 2 to 3"):
         check_total("a", FIELDS, 2, 3)
 
 
