@@ -1,16 +1,16 @@
 """What a count is worth, on simulated bladder cancer: ``python benchmarks/bladder.py FOLDER``.
 
-The same network, on the same patients, learns from the labels of all nodes, from the pathologist's count, or from
-pN0/pN+ by gated attention; the algorithm's monotone scorer learns from the count, too, and so does its default model (an
-ensemble on measures, with the settings of the model card). They are compared with a logistic
-regression on the mean radiomics of a patient's nodes, the largest short axis, the rules of 8 and 10 mm that clinicians use, and
-the oracle of an observer who knows what the patients were made from. Every seed has training patients of its own; the test patients are the same for all.
+The same network, on the same patients and the same measures of their nodes, learns from the labels of all nodes, from the
+pathologist's counts (of a patient, of each side, of each field of the dissection), or from pN0/pN+ by gated attention. So these
+rows differ in the loss alone. Beside them stand what the algorithm itself learns by default, its monotone scorer, the mean of both,
+and what it learned by default before (six measures in slices, the count of a patient); a logistic regression on a patient's mean measures; the largest short axis, the rules of
+8 and 10 mm, and Node-RADS as far as it is measured; a boosted model that knows the labels of the nodes of all training patients together, for what such measures can
+give at most; and an observer who knows what the patients were made from. Every seed has training patients of its own; the test
+patients are the same for all.
 
-The encoder is smaller than the one of cubes, so that all runs fit two cores: the algorithm's own for radiomics, a hidden
-layer on standardised features of each node, with what a radiologist would measure of it among them. So its rows know the
-same of a node, and differ in the loss alone; the monotone scorer and the default model know the six measures. ``--instances measures`` leaves the
-radiomics out, for all. All is measured on the simulated CT. Finished parts are kept in FOLDER, and a run that was stopped
-goes on from there.
+Nodes are assigned to the sides and fields in which they truly lie. Everything else is measured on the simulated CT. With
+``--instances radiomics`` nodes have radiomics features beside their measures, in a folder of their own. Finished parts are kept
+in FOLDER, and a run that was stopped goes on from there.
 """
 
 from __future__ import annotations
@@ -27,16 +27,20 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegressionCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from bladder_lymph_nodes.lymph_nodes import find_lymph_nodes, measures_of, radiomics_of
-from bladder_lymph_nodes.network import RadiomicsEncoder, make_network
+from bladder_lymph_nodes.lymph_nodes import MEASURED, find_lymph_nodes, measures_of, radiomics_of
+from bladder_lymph_nodes.network import RadiomicsEncoder, make_network, scaled
+from bladder_lymph_nodes.node_rads import HIGHEST, node_rads
+from bladder_lymph_nodes.pathology import FieldReport, parts_of_fields, parts_of_total
 from bladder_lymph_nodes.scorer import learn_monotone
 from bladder_lymph_nodes.settings import NetworkSettings
-from bladder_lymph_nodes.simulation import draw_facts, draw_patient
+from bladder_lymph_nodes.simulation import PatientFacts, draw_facts, draw_patient
 from preop.cohort import map_patients
+from preop.imaging import Image
 from preop.mil import HEADS as MIL_HEADS
 from preop.mil import Bag, BagNetwork, Ensemble, Settings, fit, make_head, stratified_folds, train
 from preop.mil.heads import CountHead
@@ -46,23 +50,31 @@ TRAINING_PATIENTS, TEST_PATIENTS = 250, 500
 TEST_SEED, FIRST_TRAINING_SEED = 99, 1000
 FOUND, LEAK = 0.97, 0.05
 SETTINGS = Settings(epochs=40, patience=10, learning_rate=1e-3, weight_decay=0.1, instances_per_batch=256)
-HEADS = {
-    "instance_labels": "node labels",
-    "count": "exact count",
-    "monotone": "exact count, monotone on measures",
-    "default": "exact count, default model",
-    "gated_attention": "gated attention, patient label",
-}
-RULES_MM = (8.0, 10.0)
-ON_MEASURES = {
-    "monotone": (NetworkSettings(instances="signs", found=FOUND, leak=LEAK), Settings(), learn_monotone),
-    "default": (
-        NetworkSettings(instances="measures", found=FOUND, leak=LEAK),
-        Settings(epochs=60, patience=15, folds=5, learning_rate=4e-3, instances_per_batch=256),
-        None,
+DEFAULT = Settings(epochs=60, patience=15, folds=5, learning_rate=4e-3, instances_per_batch=256)
+BY = {"count_by_side": "side", "count_by_field": "region"}
+OWN = {
+    "previous": (NetworkSettings(instances="measures", found=FOUND, leak=LEAK), DEFAULT, None),
+    "monotone": (
+        NetworkSettings(instances="signs", measures="spatial", found=FOUND, leak=LEAK),
+        Settings(),
+        learn_monotone,
     ),
+    "network": (NetworkSettings(instances="measures", measures="spatial", found=FOUND, leak=LEAK), DEFAULT, None),
 }
-"""What the algorithm itself learns, on the six measures of a node."""
+"""What the algorithm's training can learn: network, settings, and how where not by epochs."""
+METHODS = {
+    "instance_labels": "node labels",
+    "count_by_field": "counts by field",
+    "count_by_side": "counts by side",
+    "count": "exact count",
+    "gated_attention": "pN0/pN+, gated attention",
+    "mean": "pN0/pN+, mean measures",
+    "previous": "algorithm: previous default",
+    "monotone": "algorithm: monotone scorer",
+    "network": "algorithm: network, spatial",
+    "ceiling": "boosted, node labels of all seeds",
+}
+RULES_MM, CATEGORIES = (8.0, 10.0), (3, 4)
 Scores = dict[str, Any]
 
 
@@ -71,26 +83,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="for patients and results; 0.2 GB")
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--test", type=int, default=TEST_PATIENTS, help="number of test patients")
     parser.add_argument(
         "--instances",
-        choices=("radiomics", "measures"),
-        default="radiomics",
-        help="what is known of a node: its measures and radiomics, or its measures alone; a folder for each",
+        choices=("measures", "radiomics"),
+        default="measures",
+        help="what is known of a node: its measures alone, or its radiomics features, too; a folder for each",
     )
     arguments = parser.parse_args()
     seeds = [FIRST_TRAINING_SEED + number for number in range(arguments.seeds)]
-    cohorts = [(TEST_SEED, TEST_PATIENTS), *((seed, TRAINING_PATIENTS) for seed in seeds)]
+    cohorts = [(TEST_SEED, arguments.test), *((seed, TRAINING_PATIENTS) for seed in seeds)]
     simulate(arguments.folder, cohorts, arguments.instances)
-    methods = [*HEADS, "radiomics"] if arguments.instances == "radiomics" else [*HEADS]
-    runs = [(method, seed) for seed in seeds for method in methods]
-    for _, result in map_patients(partial(_run, folder=arguments.folder), runs, description="Training"):
+    runs = [(method, seed) for seed in seeds for method in METHODS if method != "ceiling"]
+    runs.append(("ceiling", FIRST_TRAINING_SEED))
+    for _, result in map_patients(
+        partial(_run, folder=arguments.folder, seeds=seeds, tests=arguments.test), runs, description="Training"
+    ):
         if result is not None:
             raise result
-    print_table(arguments.folder, seeds, methods)
+    print_table(arguments.folder, seeds, arguments.test)
 
 
 def simulate(folder: Path, cohorts: Sequence[tuple[int, int]], instances: str) -> None:
-    """Draw patients and cut out their nodes, each into a file."""
+    """Draw patients and measure their nodes, each into a file."""
     patients = [(seed, number) for seed, count in cohorts for number in range(count)]
     todo = [patient for patient in patients if not _file(folder, *patient).is_file()]
     for _, result in map_patients(
@@ -100,102 +115,123 @@ def simulate(folder: Path, cohorts: Sequence[tuple[int, int]], instances: str) -
             raise result
 
 
-def print_table(folder: Path, seeds: Sequence[int], methods: Sequence[str]) -> None:
+def print_table(folder: Path, seeds: Sequence[int], tests: int) -> None:
     """Print AUCs as mean and range over the seeds."""
-    test = [_load(folder, TEST_SEED, number) for number in range(TEST_PATIENTS)]
+    test = [_load(folder, TEST_SEED, number) for number in range(tests)]
     positive = np.array([int(each["count"] > 0) for each in test])
     inside = [number for number, each in enumerate(test) if each["count"] > 0 and each["positive"].any()]
     truth = np.concatenate([test[number]["positive"] for number in inside]).astype(int)
     largest = [float(each["measures"][:, 0].max()) for each in test]
     size = [float(score) for number in inside for score in test[number]["measures"][:, 0]]
     known = [float(score) for number in inside for score in test[number]["oracle"]]
-    chances = np.array([draw_facts(TEST_SEED, number).oracle.patient for number in range(TEST_PATIENTS)])
-    print(
-        f"{TEST_PATIENTS} test patients, {positive.sum()} pN+; {TRAINING_PATIENTS} to train; {len(seeds)} seeds; ",
-        end="",
-    )
+    chances = np.array([each["facts"].oracle.patient for each in test])
+    print(f"{tests} test patients, {positive.sum()} pN+; {TRAINING_PATIENTS} to train; {len(seeds)} seeds; ", end="")
     print(f"{os.cpu_count()} cores, torch {torch.__version__}\n")
-    print(f"{'':34}{'patient AUC':>28}{'node AUC in pN+':>28}")
-    print(f"{'oracle':34}{auc(positive, chances):>10.3f}{'':18}{auc(truth, known):>10.3f}")
-    print(f"{'(expected oracle)':34}{oracle_auc(chances):>10.3f}")
-    print(f"{'largest short axis':34}{auc(positive, largest):>10.3f}{'':18}{auc(truth, size):>10.3f}")
-    for name in methods:
-        words = HEADS.get(name, "mean radiomics, patient label")
-        scores = [json.loads(_result(folder, name, seed).read_text()) for seed in seeds]
-        of_patients = [auc(positive, each["patients"]) for each in scores]
-        of_nodes = [
-            auc(truth, [score for number in inside for score in each["nodes"][number]])
-            for each in scores
-            if each["nodes"]
-        ]
-        print(f"{words:34}{_summary(of_patients)}{_summary(of_nodes) if of_nodes else ''}")
-    print(f"\n{'rule':34}{'sensitivity':>28}{'specificity':>28}{'AUC':>10}")
-    for limit in RULES_MM:
-        called = (np.array(largest) > limit).astype(int)
+    print(f"{'':38}{'patient AUC':>28}{'node AUC in pN+':>28}")
+    print(f"{'observer who knows the simulation':38}{auc(positive, chances):>10.3f}{'':18}{auc(truth, known):>10.3f}")
+    print(f"{'(expected of that observer)':38}{oracle_auc(chances):>10.3f}")
+    print(f"{'largest short axis':38}{auc(positive, largest):>10.3f}{'':18}{auc(truth, size):>10.3f}")
+    rads = [float(each["node_rads"].max()) for each in test]
+    of_node = [float(score) for number in inside for score in test[number]["node_rads"]]
+    print(f"{'Node-RADS, as far as measured':38}{auc(positive, rads):>10.3f}{'':18}{auc(truth, of_node):>10.3f}")
+    found: dict[str, list[Scores]] = {}
+    for name, words in METHODS.items():
+        runs = seeds if name != "ceiling" else [FIRST_TRAINING_SEED]
+        found[name] = [json.loads(_result(folder, name, seed).read_text()) for seed in runs]
+        _print_row(words, found[name], positive, truth, inside)
+    both = [_mean(pair) for pair in zip(found["monotone"], found["network"], strict=True)]
+    _print_row("algorithm: mean of scorer and network", both, positive, truth, inside)
+    print(f"\n{'rule':38}{'sensitivity':>28}{'specificity':>28}{'AUC':>10}")
+    rules = {f"short axis over {limit:g} mm": np.array(largest) > limit for limit in RULES_MM}
+    rules |= {f"Node-RADS {category} or more": np.array(rads) >= category for category in CATEGORIES}
+    for words, suspicious in rules.items():
+        called = suspicious.astype(int)
         counts = BinaryCounts.of(positive, called)
         shown = "".join(
             f"{each.value:>10.3f} ({each.lower:.3f} to {each.upper:.3f})" if each else f"{'-':>28}"
             for each in (counts.sensitivity, counts.specificity)
         )
-        print(f"{f'short axis over {limit:g} mm':34}{shown}{auc(positive, called):>10.3f}")
-    width = auc_delong(positive, json.loads(_result(folder, "count", seeds[0]).read_text())["patients"])
+        print(f"{words:38}{shown}{auc(positive, called):>10.3f}")
+    width = auc_delong(positive, found["count"][0]["patients"])
     print(
         f"\n95 % interval of one AUC on these patients (exact count, first seed): {width.lower:.3f} to {width.upper:.3f}"
     )
+
+
+def _print_row(
+    words: str, runs: Sequence[Scores], positive: NDArray[Any], truth: NDArray[Any], inside: Sequence[int]
+) -> None:
+    of_patients = [auc(positive, each["patients"]) for each in runs]
+    of_nodes = [
+        auc(truth, [score for number in inside for score in each["nodes"][number]]) for each in runs if each["nodes"]
+    ]
+    print(f"{words:38}{_summary(of_patients)}{_summary(of_nodes) if of_nodes else ''}")
 
 
 def _summary(values: Sequence[float]) -> str:
     return f"{np.mean(values):>10.3f} ({min(values):.3f} to {max(values):.3f})"
 
 
+def _mean(runs: Sequence[Scores]) -> Scores:
+    return {
+        "patients": np.mean([each["patients"] for each in runs], axis=0).tolist(),
+        "nodes": [np.mean(rows, axis=0).tolist() for rows in zip(*(each["nodes"] for each in runs), strict=True)],
+    }
+
+
 def _simulate(patient: tuple[int, int], *, folder: Path, instances: str) -> None:
+    made = draw_patient(*patient, around_nodes_mm=12.0)
+    measure(_file(folder, *patient), made.ct, made.lymph_nodes, instances)
+
+
+def measure(path: Path, ct: Image, lymph_nodes: Image, instances: str) -> None:
+    """Write what is measured of the nodes of a patient."""
     torch.set_num_threads(1)
-    seed, number = patient
-    made = draw_patient(seed, number, around_nodes_mm=12.0)
-    nodes = find_lymph_nodes(made.ct, made.lymph_nodes)
-    truth = {node.label: node for node in made.nodes}
-    rows = radiomics_of(made.ct, nodes) if instances == "radiomics" else []
+    nodes = find_lymph_nodes(ct, lymph_nodes)
+    rows = radiomics_of(ct, nodes) if instances == "radiomics" else []
     longest: dict[str, float] = max(rows, key=len, default={})
     names = sorted(longest)
-    path = _file(folder, seed, number)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial_file = path.with_name(f".{path.name}")
     np.savez(
         partial_file,
-        measures=measures_of(nodes.nodes),
+        label=np.array([node.number for node in nodes.nodes]),
+        node_rads=np.array([node_rads(node).category or HIGHEST for node in nodes.nodes]),
+        measures=measures_of(nodes.nodes, "spatial"),
         radiomics=np.array([[row.get(name, np.nan) for name in names] for row in rows]).reshape(len(nodes.nodes), -1),
-        positive=np.array([truth[node.number].positive for node in nodes.nodes]),
-        oracle=np.array([truth[node.number].oracle_probability for node in nodes.nodes]),
-        count=made.facts.positive_nodes,
     )
     partial_file.replace(path)
 
 
-def _run(run: tuple[str, int], *, folder: Path) -> None:
+def _run(run: tuple[str, int], *, folder: Path, seeds: Sequence[int], tests: int) -> None:
     """Train one model on the patients of one seed, and let it predict the test patients."""
     torch.set_num_threads(1)
-    head, seed = run
-    path = _result(folder, head, seed)
+    method, seed = run
+    path = _result(folder, method, seed)
     if path.is_file():
         return
-    training = [_load(folder, seed, number) for number in range(TRAINING_PATIENTS)]
-    test = [_load(folder, TEST_SEED, number) for number in range(TEST_PATIENTS)]
-    if head == "radiomics":
-        scores: Scores = {"patients": _radiomics(training, test), "nodes": None}
+    numbers = [
+        (each, number) for each in (seeds if method == "ceiling" else [seed]) for number in range(TRAINING_PATIENTS)
+    ]
+    training = [_load(folder, *each) for each in numbers]
+    test = [_load(folder, TEST_SEED, number) for number in range(tests)]
+    if method == "mean":
+        scores: Scores = {"patients": _mean_measures(training, test), "nodes": None}
+    elif method == "ceiling":
+        scores = _boosted(training, test)
+    elif method in OWN:
+        scores = _own(method, seed, training, test)
     else:
-        scores = _network(head, seed, training, test, folder / "checkpoints" / f"{head}_{seed}.pt")
+        scores = _network(method, seed, training, test, folder / "checkpoints" / f"{method}_{seed}.pt")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(scores))
 
 
-def _network(head: str, seed: int, training: Sequence[Any], test: Sequence[Any], checkpoint: Path) -> Scores:
-    if head in ON_MEASURES:
-        return _on_measures(head, seed, training, test)
-    bags = [_bag(str(number), each) for number, each in enumerate(training)]
-    folds = stratified_folds(bags, 5, seed)
-    held_out = folds["0"]
+def _network(method: str, seed: int, training: Sequence[Any], test: Sequence[Any], checkpoint: Path) -> Scores:
+    bags = [_bag(str(number), each, BY.get(method, "patient")) for number, each in enumerate(training)]
+    held_out = stratified_folds(bags, 5, seed)["0"]
     trained = train(
-        partial(_make_network, head, _instances(training[0]).shape[1]),
+        partial(_make_network, "count" if method in BY else method, _instances(training[0]).shape[1]),
         [bag for number, bag in enumerate(bags) if number not in held_out],
         SETTINGS,
         held_out=[bags[number] for number in held_out],
@@ -205,12 +241,16 @@ def _network(head: str, seed: int, training: Sequence[Any], test: Sequence[Any],
     return _predictions(Ensemble((trained,)), [_bag(str(number), each) for number, each in enumerate(test)])
 
 
-def _on_measures(name: str, seed: int, training: Sequence[Any], test: Sequence[Any]) -> Scores:
-    """Learn as the algorithm's training does; it knows the six measures alone."""
-    network, settings, learn = ON_MEASURES[name]
+def _own(method: str, seed: int, training: Sequence[Any], test: Sequence[Any]) -> Scores:
+    """Learn as the algorithm's training does."""
+    network, settings, learn = OWN[method]
+    measured = MEASURED[network.measures]
     known, new = (
         [
-            replace(_bag(str(number), each), instances=(torch.from_numpy(each["measures"]),))
+            replace(
+                _bag(str(number), each, None if method == "previous" else network.fields),
+                instances=(torch.from_numpy(each["measures"][:, :measured]),),
+            )
             for number, each in enumerate(part)
         ]
         for part in (training, test)
@@ -234,9 +274,9 @@ def _make_network(head: str, measured: int) -> BagNetwork:
     return BagNetwork(encoder, make_head(head, encoder.features, **options))
 
 
-def _radiomics(training: Sequence[Any], test: Sequence[Any]) -> list[float]:
-    """Logistic regression on the mean of each feature over a patient's nodes, its penalty by inner cross-validation."""
-    known, new = (np.array([np.nanmean(each["radiomics"], axis=0) for each in part]) for part in (training, test))
+def _mean_measures(training: Sequence[Any], test: Sequence[Any]) -> list[float]:
+    """Logistic regression on the mean of each measure over a patient's nodes, its penalty by inner cross-validation."""
+    known, new = (np.array([np.nanmean(_instances(each), axis=0) for each in part]) for part in (training, test))
     usable = np.isfinite(known).all(0) & np.isfinite(new).all(0)
     model = make_pipeline(
         StandardScaler(),
@@ -248,27 +288,63 @@ def _radiomics(training: Sequence[Any], test: Sequence[Any]) -> list[float]:
     return [float(score) for score in model.predict_proba(new[:, usable])[:, 1]]
 
 
-def _bag(name: str, stored: Any) -> Bag:
+def _boosted(training: Sequence[Any], test: Sequence[Any]) -> Scores:
+    """Boosted trees on the labels of all nodes; of a patient, the chance of one positive node or more, as if independent."""
+    known, labels = (
+        np.vstack([_instances(each) for each in training]),
+        np.hstack([each["positive"] for each in training]),
+    )
+    model = HistGradientBoostingClassifier(
+        max_iter=300, learning_rate=0.05, max_leaf_nodes=8, l2_regularization=5, early_stopping=True, random_state=0
+    )
+    model.fit(known, labels)
+    nodes = [model.predict_proba(_instances(each))[:, 1] for each in test]
+    return {"patients": [float(1 - np.prod(1 - each)) for each in nodes], "nodes": [each.tolist() for each in nodes]}
+
+
+def _bag(name: str, stored: Any, by: str | None = None) -> Bag:
+    """Give a patient with the count; by side or region, with what was counted there."""
     count = float(stored["count"])
-    return Bag(name, (torch.from_numpy(_instances(stored)),), count, count, torch.from_numpy(stored["positive"]))
+    instances = torch.from_numpy(_instances(stored))
+    parts = None
+    if by is not None:
+        settings = NetworkSettings(fields=by, found=FOUND, leak=LEAK)
+        removed = sum(field.removed for field in stored["fields"])
+        parts = parts_of_fields(stored["places"], stored["fields"], settings)
+        if by == "patient":
+            parts = parts_of_total(len(instances), count, count, removed, settings)
+    return Bag(name, (instances,), count, count, torch.from_numpy(stored["positive"]), may_lack=True, parts=parts)
 
 
 def _instances(stored: Any) -> NDArray[np.float32]:
-    """What is measured of each node, and its radiomics (nodes, features)."""
-    return np.hstack([stored["measures"], stored["radiomics"]]).astype(np.float32)
+    """What is measured of each node, brought near 1, and its radiomics (nodes, features)."""
+    return np.hstack([scaled(torch.from_numpy(stored["measures"])).numpy(), stored["radiomics"]]).astype(np.float32)
 
 
 def _load(folder: Path, seed: int, number: int) -> Any:
+    """Read what was measured of a patient, and add what is known of the nodes."""
+    facts: PatientFacts = draw_facts(seed, number)
     with np.load(_file(folder, seed, number)) as stored:
-        return dict(stored)
+        rows = stored["label"] - 1
+        return {
+            **stored,
+            "facts": facts,
+            "positive": facts.nodes.positive[rows],
+            "oracle": facts.oracle.node[rows],
+            "count": facts.positive_nodes,
+            "fields": [
+                FieldReport(each.side or "", each.station, each.removed, each.positive) for each in facts.fields
+            ],
+            "places": list(zip(facts.nodes.side[rows].tolist(), facts.nodes.station[rows].tolist(), strict=True)),
+        }
 
 
 def _file(folder: Path, seed: int, number: int) -> Path:
     return folder / "patients" / str(seed) / f"{number:04d}.npz"
 
 
-def _result(folder: Path, head: str, seed: int) -> Path:
-    return folder / "results" / f"{head}_{seed}.json"
+def _result(folder: Path, method: str, seed: int) -> Path:
+    return folder / "results" / f"{method}_{seed}.json"
 
 
 if __name__ == "__main__":

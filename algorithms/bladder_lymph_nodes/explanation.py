@@ -20,6 +20,7 @@ from preop.study import DISCLAIMER, Assessability, Assessable, Range, model_entr
 
 from .lymph_nodes import SIZE_RULE_MM, LymphNode, LymphNodes
 from .model import Model
+from .node_rads import node_rads
 
 MAX_COUNTED = 20
 """The last of the reported probabilities is that of this many positive nodes or more."""
@@ -194,10 +195,13 @@ def table(
             "side": node.side,
             "p90_hu": round(node.p90_hu),
             "suspicious_by_size": node.suspicious_by_size,
+            "node_rads": rads.category,
+            "node_rads_not_assessed": list(rads.not_assessed),
             "cut_by_edge": node.cut_by_edge,
             "position_mm": [round(coordinate, 1) for coordinate in node.centre_mm],
         }
         for node, value in [*_by_contribution(assessed, plausible), *failed]
+        for rads in [node_rads(node)]
     ]
 
 

@@ -37,11 +37,12 @@ def instances_of(
     -------
     Arrays whose first axis is that of the nodes; NaN is a radiomics feature that is not defined on a node.
     """
+    measures = measures_of(nodes.nodes, settings.measures)
     if features is not None:
-        return features.rows([node.number for node in nodes.nodes]), measures_of(nodes.nodes)
+        return features.rows([node.number for node in nodes.nodes]), measures
     if settings.instances == "radiomics":
         rows = radiomics_of(ct, nodes)
         return (np.array([[row.get(feature, math.nan) for feature in measured] for row in rows], np.float32),)
     if settings.instances in ("measures", "signs"):
-        return (measures_of(nodes.nodes),)
-    return cut_cubes(ct, nodes), measures_of(nodes.nodes)
+        return (measures,)
+    return cut_cubes(ct, nodes), measures

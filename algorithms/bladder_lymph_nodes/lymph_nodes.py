@@ -16,7 +16,16 @@ from scipy import ndimage
 
 from preop.anatomy import midline_mm
 from preop.errors import InvalidInputError
-from preop.imaging import SPECK_MM3, Geometry, Image, axial_diameters, crop, resample_like, separate_instances
+from preop.imaging import (
+    SPECK_MM3,
+    Geometry,
+    Image,
+    axial_axis,
+    axial_diameters,
+    crop,
+    resample_like,
+    separate_instances,
+)
 from preop.radiomics import FixedBinSize, Settings, compute_features
 from preop.stored_features import StoredFeatures
 
@@ -33,6 +42,27 @@ MIDLINE_MM = 5.0
 AROUND_MM = 2.5
 """How far around a node its fat is measured: where extranodal extension would show."""
 
+BEYOND_MM = (3.0, 6.0)
+"""How far from a node its fat is measured for comparison: beyond what a node infiltrates."""
+
+CLEAR_OF_NEIGHBOURS_MM = 2.0
+"""So far from other nodes; nearer, blur makes fat denser."""
+
+FEWEST_VOXELS = 8
+"""Of fat, for a percentile of it."""
+
+BLUR_MM = 0.6
+"""Standard deviation of the point spread function in the slice: 1.4 mm at half maximum, usual for soft tissue kernels."""
+
+BLURRED_RIM_MM = 1.2
+"""So far outside of its outline a node adds to the density."""
+
+LEAST_CONTRAST_HU = 50.0
+"""Between a node and fat, for the density of a voxel to say how much of it is node."""
+
+LEAST_AXIS_MM = 1.0
+"""An axis is never taken as shorter: below, noise decides."""
+
 RADIOMICS = Settings(spacing_mm=(1.0, 1.0, 1.0), discretisation=FixedBinSize(width=10.0))
 """Nodes are small: voxels of 1 mm, and bins of about the noise."""
 
@@ -48,6 +78,30 @@ OWN, NEIGHBOUR = 1, 2
 """In the second channel of a cube: the node itself, and other nodes."""
 
 AIR_HU = -1024.0
+
+MEASURED = {"axial": 6, "spatial": 10}
+"""Number of measures of a node (``measures_of``)."""
+
+
+CORE_MM = 1.5
+"""The core of a node lies so far inside its outline: nearer, voxels are part fat."""
+
+FEWEST_CORE_VOXELS = 20
+"""Of a core, to say anything of its parts."""
+
+FAT_HU = -20.0
+"""Fat blurred with as much node lies below, and what is not fat above."""
+
+NECROSIS_BELOW_HU = 40.0
+"""What is so much less dense than the node's 90th percentile, and no fat, is necrosis: over twice the noise."""
+
+
+@dataclass(frozen=True)
+class Core:
+    """What lies inside of a node: the parts of its core that are fat, and necrosis."""
+
+    fatty: float
+    necrotic: float
 
 
 @dataclass(frozen=True)
@@ -75,6 +129,14 @@ class LymphNode:
     fat_around_hu
         25th percentile of the density around it: that of the fat, beside vessels and muscle too; infiltrated, it is
         higher. Not a number where nothing but other nodes is around.
+    fat_beyond_hu
+        The same, 3 to 6 mm away and clear of other nodes: what the fat around it would be if nothing infiltrated it.
+    axes_mm
+        Shortest, middle and longest axis in space, of the ellipsoid with the same second moments. A voxel counts by how
+        much of it is node, told from its density between that of fat and of the node, so that neither blur nor a hand that
+        draws too wide makes a node longer.
+    core
+        What lies inside; None in a node too small to tell.
     cut_by_edge
         Whether it reaches the edge of the scan, so that it may be larger.
     """
@@ -91,6 +153,9 @@ class LymphNode:
     p90_hu: float
     p10_hu: float
     fat_around_hu: float
+    fat_beyond_hu: float
+    axes_mm: tuple[float, float, float]
+    core: Core | None
     cut_by_edge: bool
 
     @property
@@ -174,11 +239,15 @@ def cut_cubes(ct: Image, nodes: LymphNodes) -> NDArray[np.uint8]:
     return cubes
 
 
-def measures_of(nodes: Sequence[LymphNode]) -> NDArray[np.float32]:
-    """What a radiologist would measure of each node: (nodes, 6).
+def measures_of(nodes: Sequence[LymphNode], measures: str = "axial") -> NDArray[np.float32]:
+    """What a radiologist would measure of each node.
 
-    Short axis in mm, volume in ml, long axis as a multiple of the short one, 90th and 10th percentile of the density
-    and density of the fat around, in HU.
+    Parameters
+    ----------
+    measures
+        ``axial``: what is measured in slices, (nodes, 6): short axis in mm, volume in ml, long axis as a multiple of the
+        short one, 90th and 10th percentile of the density and density of the fat around, in HU. ``spatial``: these, the
+        shortest, middle and longest axis in space in mm, and the density of the fat beyond in HU, (nodes, 10).
     """
     rows = [
         (
@@ -188,10 +257,11 @@ def measures_of(nodes: Sequence[LymphNode]) -> NDArray[np.float32]:
             node.p90_hu,
             node.p10_hu,
             node.fat_around_hu,
+            *((*node.axes_mm, node.fat_beyond_hu) if measures == "spatial" else ()),
         )
         for node in nodes
     ]
-    return np.array(rows, dtype=np.float32).reshape(-1, 6)
+    return np.array(rows, dtype=np.float32).reshape(-1, MEASURED[measures])
 
 
 def check_features(features: StoredFeatures, segmentation: Image, nodes: LymphNodes) -> None:
@@ -253,6 +323,9 @@ def _measured(
     x, y, z = drawn.geometry.world_mm(nearest[None])[0].tolist()
     diameters = axial_diameters(drawn.with_voxels(mask))
     p10_hu, median_hu, p90_hu = np.percentile(density.voxels[mask], (10, 50, 90)).tolist()
+    around = _around(number, labels, ct, box)
+    fat_around_hu, fat_beyond_hu = around.fat_hu(), around.fat_beyond_hu()
+    fat_hu = fat_around_hu if math.isnan(fat_beyond_hu) else fat_beyond_hu
     return LymphNode(
         number=number,
         box=box,
@@ -265,17 +338,77 @@ def _measured(
         median_hu=median_hu,
         p90_hu=p90_hu,
         p10_hu=p10_hu,
-        fat_around_hu=_fat_around_hu(number, labels, ct, box),
+        fat_around_hu=fat_around_hu,
+        fat_beyond_hu=fat_beyond_hu,
+        axes_mm=around.axes_mm(p90_hu, fat_hu),
+        core=_core(density, mask, p90_hu),
         cut_by_edge=any(part.start == 0 or part.stop == size for part, size in zip(box, ct.shape, strict=True)),
     )
 
 
-def _fat_around_hu(number: int, labels: Image, ct: Image, box: Box) -> float:
-    wide = _widened(box, ct, AROUND_MM + max(ct.spacing_mm))
+def _core(density: Image, mask: NDArray[np.bool_], p90_hu: float) -> Core | None:
+    depth_mm = ndimage.distance_transform_edt(np.pad(mask, 1), sampling=density.spacing_mm)[1:-1, 1:-1, 1:-1]
+    inside = density.voxels[depth_mm > CORE_MM]
+    if len(inside) < FEWEST_CORE_VOXELS:
+        return None
+    fatty = inside < FAT_HU
+    return Core(float(fatty.mean()), float((~fatty & (inside < p90_hu - NECROSIS_BELOW_HU)).mean()))
+
+
+@dataclass(frozen=True, eq=False)
+class _Around:
+    """A node and its surroundings (z, y, x).
+
+    Attributes
+    ----------
+    density
+        In HU.
+    outside_mm, neighbours_mm
+        Distance from the node, 0 inside; and from other nodes, infinite where there are none.
+    """
+
+    density: Image
+    outside_mm: NDArray[np.float64]
+    neighbours_mm: NDArray[np.float64]
+
+    def fat_hu(self) -> float:
+        """Density of the fat next to the node; not a number where there is none."""
+        near = self.outside_mm <= max(AROUND_MM, min(self.density.spacing_mm))
+        shell = (self.outside_mm > 0) & near & (self.neighbours_mm > 0)
+        return float(np.percentile(self.density.voxels[shell], 25)) if shell.any() else math.nan
+
+    def fat_beyond_hu(self) -> float:
+        """Density of the fat farther away; not a number where there is too little."""
+        low, high = BEYOND_MM
+        shell = (self.outside_mm > low) & (self.outside_mm <= high) & (self.neighbours_mm > CLEAR_OF_NEIGHBOURS_MM)
+        return float(np.percentile(self.density.voxels[shell], 25)) if shell.sum() >= FEWEST_VOXELS else math.nan
+
+    def axes_mm(self, node_hu: float, fat_hu: float) -> tuple[float, float, float]:
+        """Shortest, middle and longest axis in space."""
+        reach = (self.outside_mm <= BLURRED_RIM_MM) & (self.neighbours_mm > 0)
+        places = np.argwhere(reach) * self.density.spacing_mm
+        fat = 0.0 if math.isnan(fat_hu) else fat_hu  # among nothing but nodes, all of it is node
+        part = np.clip((self.density.voxels[reach] - fat) / max(node_hu - fat, LEAST_CONTRAST_HU), 0, 1)
+        if not part.any():
+            part = np.ones(len(places))
+        spread = np.cov(places.T, aweights=part, bias=True) if len(places) > 1 else np.zeros((3, 3))
+        blurred = [axis != axial_axis(self.density.geometry) for axis in range(3)]
+        variances = np.linalg.eigvalsh(spread - np.diag(np.where(blurred, BLUR_MM**2, 0.0)))
+        least, middle, greatest = np.maximum(2 * np.sqrt(5 * np.maximum(variances, 0)), LEAST_AXIS_MM).tolist()
+        return least, middle, greatest
+
+
+def _around(number: int, labels: Image, ct: Image, box: Box) -> _Around:
+    wide = _widened(box, ct, BEYOND_MM[1])
     drawn = crop(labels, wide).voxels
-    distance_mm = ndimage.distance_transform_edt(drawn != number, sampling=ct.spacing_mm)
-    shell = (drawn == 0) & (distance_mm <= max(AROUND_MM, min(ct.spacing_mm)))
-    return float(np.percentile(crop(ct, wide).voxels[shell], 25)) if shell.any() else math.nan
+    others = (drawn != 0) & (drawn != number)
+    return _Around(
+        crop(ct, wide),
+        ndimage.distance_transform_edt(drawn != number, sampling=ct.spacing_mm),
+        ndimage.distance_transform_edt(~others, sampling=ct.spacing_mm)
+        if others.any()
+        else np.full(drawn.shape, np.inf),
+    )
 
 
 def _side(x_mm: float, midline: float | None) -> str:

@@ -8,14 +8,14 @@ from torch import Tensor, nn
 from preop.mil import BagNetwork, make_head
 from preop.mil.encoders import residual_network
 
-from .lymph_nodes import CUBE_VOXELS, NEIGHBOUR, OWN
+from .lymph_nodes import CUBE_VOXELS, MEASURED, NEIGHBOUR, OWN
 from .settings import NetworkSettings, count_options
 
-# Middle and spread of what is measured of pelvic nodes (lymph_nodes.measures_of), the first two as logarithms: 5 mm and
-# 0.15 ml, times or divided by 1.6 and 3. They only bring the numbers near 1; what matters of them is learned.
-_CENTRE = (1.6, -1.9, 1.5, 90.0, 40.0, -80.0)
-_SPREAD = (0.5, 1.1, 0.4, 25.0, 30.0, 25.0)
-MEASURES = len(_CENTRE)
+# Middle and spread of what is measured of pelvic nodes (lymph_nodes.measures_of), lengths and volumes as logarithms: 5 mm and
+# 0.15 ml, times or divided by 1.6 and 3; the density of the fat beyond is that of the fat around less it. They only bring the
+# numbers near 1; what matters of them is learned.
+_CENTRE = (1.6, -1.9, 1.5, 90.0, 40.0, -80.0, 1.6, 1.8, 2.1, 5.0)
+_SPREAD = (0.5, 1.1, 0.4, 25.0, 30.0, 25.0, 0.4, 0.35, 0.35, 11.0)
 
 
 class CubeEncoder(nn.Module):
@@ -24,14 +24,14 @@ class CubeEncoder(nn.Module):
     The density inside has a channel of its own: a node of 4 mm is a hundredth of its cube, and would be averaged away.
     """
 
-    def __init__(self, channels: tuple[int, int, int, int], cube_mm: int, stride: int) -> None:
+    def __init__(self, channels: tuple[int, int, int, int], cube_mm: int, stride: int, measured: int) -> None:
         super().__init__()
         self.cube_mm = cube_mm
-        self.features = channels[-1] + MEASURES
+        self.features = channels[-1] + measured
         self.body = residual_network(4, channels, stride=stride, pooled=cube_mm == CUBE_VOXELS)
 
     def forward(self, cubes: Tensor, measures: Tensor) -> Tensor:
-        """Features (n, f) of cubes (n, 2, 48, 48, 48) as they are cut, or their middle, and of measures (n, 6)."""
+        """Features (n, f) of cubes (n, 2, 48, 48, 48) as they are cut, or their middle, and of measures (n, m)."""
         margin = (cubes.shape[-1] - self.cube_mm) // 2
         middle = slice(margin, margin + self.cube_mm)
         density, place = cubes[:, :, middle, middle, middle].unbind(1)
@@ -44,13 +44,13 @@ class CubeEncoder(nn.Module):
 class MeasuresEncoder(nn.Module):
     """A layer on what is measured of a node: for cohorts too small to learn from voxels."""
 
-    def __init__(self, features: int = 32) -> None:
+    def __init__(self, measured: int, features: int = 32) -> None:
         super().__init__()
         self.features = features
-        self.layer = nn.Sequential(nn.Linear(MEASURES, features), nn.ReLU())
+        self.layer = nn.Sequential(nn.Linear(measured, features), nn.ReLU())
 
     def forward(self, measures: Tensor) -> Tensor:
-        """Features (n, f) of measures (n, 6)."""
+        """Features (n, f) of measures (n, m)."""
         return torch.as_tensor(self.layer(scaled(measures)))
 
 
@@ -58,16 +58,23 @@ class Signs(nn.Module):
     """Signs of metastasis from what is measured of a node, each of which rises with the suspicion; it has no weights.
 
     Size, roundness, density at its 90th and 10th percentile and infiltrated fat: each as it is, and how far it lies above
-    the usual node, so that a weighted sum can rise more steeply there. A dense 10th percentile means a node without a
+    the usual node, so that a weighted sum can rise more steeply there. Measured in space, the shortest axis, roundness and
+    how much denser the fat is around the node than beyond are signs as well. A dense 10th percentile means a node without a
     fatty hilum; necrosis lowers it too, so that it cannot raise the probability here.
     """
 
-    features = 12
+    def __init__(self, measured: int) -> None:
+        super().__init__()
+        self.features = 12 if measured == MEASURED["axial"] else 18
 
     def forward(self, measures: Tensor) -> Tensor:
-        """Signs (n, 12) of measures (n, 6)."""
-        short_axis, volume, elongation, density, dark, fat = scaled(measures).unbind(1)
-        signs = torch.stack([short_axis, volume, -elongation, density, dark, fat], dim=1)
+        """Signs (n, f) of measures (n, m)."""
+        short_axis, volume, elongation, density, dark, fat, *in_space = scaled(measures).unbind(1)
+        rising = [short_axis, volume, -elongation, density, dark, fat]
+        if in_space:
+            least, middle, greatest, infiltration = in_space
+            rising += [least, (least + middle) / 2 - greatest, infiltration]
+        signs = torch.stack(rising, dim=1)
         return torch.cat([signs, signs.clamp(min=0)], dim=1)
 
 
@@ -90,14 +97,14 @@ class RadiomicsEncoder(nn.Module):
 class FeaturesEncoder(nn.Module):
     """A layer on the features that another encoder made of a node, standardised as those of training, and on measures."""
 
-    def __init__(self, given: int, features: int = 32) -> None:
+    def __init__(self, given: int, measured: int, features: int = 32) -> None:
         super().__init__()
         self.features = features
         self.standardised = nn.BatchNorm1d(given, affine=False)
-        self.layer = nn.Sequential(nn.Linear(given + MEASURES, features), nn.ReLU())
+        self.layer = nn.Sequential(nn.Linear(given + measured, features), nn.ReLU())
 
     def forward(self, given: Tensor, measures: Tensor) -> Tensor:
-        """Features (n, f) of those of the other encoder (n, m) and of measures (n, 6)."""
+        """Features (n, f) of those of the other encoder (n, g) and of measures (n, m)."""
         known = self.standardised(given).clamp(-5, 5)
         return torch.as_tensor(self.layer(torch.cat([known, scaled(measures)], dim=1)))
 
@@ -120,15 +127,16 @@ def make_network(settings: NetworkSettings, given: int = 0) -> BagNetwork:
 
 def make_encoder(settings: NetworkSettings, given: int = 0) -> Encoder:
     """Make the encoder with new weights."""
+    measured = MEASURED[settings.measures]
     if settings.instances == "signs":
-        return Signs()
+        return Signs(measured)
     if settings.instances == "measures":
-        return MeasuresEncoder()
+        return MeasuresEncoder(measured)
     if settings.instances == "radiomics":
         return RadiomicsEncoder(given)
     if settings.instances == "features":
-        return FeaturesEncoder(given)
-    return CubeEncoder(settings.channels, settings.cube_mm, settings.stride)
+        return FeaturesEncoder(given, measured)
+    return CubeEncoder(settings.channels, settings.cube_mm, settings.stride, measured)
 
 
 def mirrored(instances: tuple[Tensor, ...], generator: torch.Generator) -> tuple[Tensor, ...]:
@@ -139,8 +147,13 @@ def mirrored(instances: tuple[Tensor, ...], generator: torch.Generator) -> tuple
 
 
 def scaled(measures: Tensor) -> Tensor:
-    """Measures of nodes (n, 6) brought near 1, as a network takes them."""
-    sizes, others = measures[:, :2], measures[:, 2:]
-    known = torch.cat([sizes.clamp(min=1e-3).log(), others], dim=1)
-    scaled = (known - known.new_tensor(_CENTRE)) / known.new_tensor(_SPREAD)
+    """Measures of nodes (n, m) brought near 1, as a network takes them."""
+    number = measures.shape[1]
+    sizes, others = measures[:, :2], measures[:, 2:6]
+    known = [sizes.clamp(min=1e-3).log(), others]
+    if number > MEASURED["axial"]:
+        axes, beyond = measures[:, 6:9], measures[:, 9:]
+        known += [axes.clamp(min=1e-3).log(), measures[:, 5:6] - beyond]
+    middle, spread = (measures.new_tensor(values[:number]) for values in (_CENTRE, _SPREAD))
+    scaled = (torch.cat(known, dim=1) - middle) / spread
     return scaled.nan_to_num(0.0).clamp(-4, 4)  # what cannot be measured is taken as usual

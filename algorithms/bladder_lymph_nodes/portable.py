@@ -10,9 +10,8 @@ from preop.grandchallenge.algorithm import Algorithm
 from preop.mil import portable_ensemble, read_ensemble
 from preop.study import read_description
 
-from .lymph_nodes import CUBE_VOXELS
+from .lymph_nodes import CUBE_VOXELS, MEASURED
 from .model import DESCRIPTION_FILE, Description, encoder_of, read_given_encoder
-from .network import MEASURES
 
 
 def portable_files(folder: Path, algorithm: Algorithm) -> dict[str, bytes]:  # noqa: ARG001 - as every study's
@@ -20,7 +19,7 @@ def portable_files(folder: Path, algorithm: Algorithm) -> dict[str, bytes]:  # n
     description = read_description(folder, DESCRIPTION_FILE, Description)
     given = read_given_encoder(folder, description)
     ensemble = read_ensemble(folder, lambda: encoder_of(description, given))
-    measures = np.zeros((1, MEASURES), np.float32)
+    measures = np.zeros((1, MEASURED[description.network.measures]), np.float32)
     cubes = np.zeros((1, 2, *(CUBE_VOXELS,) * 3), np.uint8)
     radiomics = np.zeros((1, len(description.measured)), np.float32)
     features = np.zeros((1, 0 if given is None else given.features), np.float32)

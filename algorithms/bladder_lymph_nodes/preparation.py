@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -29,12 +30,12 @@ from .plausibility import problems_of
 NODES_FILE, CUBES_FILE, FEATURES_FILE = "nodes.json", "cubes.npy", "features.npy"
 
 
-def prepare_patient(patient: Patient, folder: Path, *, instances: str) -> None:
+def prepare_patient(patient: Patient, folder: Path, *, instances: str, measures: str) -> None:
     """Write what training needs of a patient into a folder.
 
     Parameters
     ----------
-    instances
+    instances, measures
         As in ``settings.NetworkSettings``.
 
     Raises
@@ -62,9 +63,13 @@ def prepare_patient(patient: Patient, folder: Path, *, instances: str) -> None:
     content = {
         "encoder": "" if features is None else features.encoder,
         "slice_mm": max(ct.spacing_mm),
-        "measures": measures_of(nodes.nodes).tolist(),
+        "measures": [
+            [None if math.isnan(value) else value for value in row]
+            for row in measures_of(nodes.nodes, measures).tolist()
+        ],
         "nodes": [
-            {"number": node.number, "short_axis_mm": node.short_axis_mm, "p90_hu": node.p90_hu} for node in nodes.nodes
+            {"number": node.number, "side": node.side, "short_axis_mm": node.short_axis_mm, "p90_hu": node.p90_hu}
+            for node in nodes.nodes
         ],
         "radiomics": radiomics_of(ct, nodes) if instances == "radiomics" else [],
         LIKENESS: known(scan_measures(ct, nodes)),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from torch.nn.utils.rnn import pad_sequence
 
 from preop.mil import Bag, BagNetwork
+from preop.mil.bags import parts_of
 from preop.mil.heads import CountHead
 from preop.repeatable import one_thread
 
@@ -53,6 +55,7 @@ def learn_monotone(network: BagNetwork, bags: Sequence[Bag]) -> BagNetwork:
         signs = pad_sequence([network.encoder(*bag.instances).double() for bag in bags], batch_first=True)
     mask = torch.arange(signs.shape[1]) < torch.tensor([bag.size for bag in bags])[:, None]
     low, high = (torch.tensor([float(getattr(bag, name)) for bag in bags]).double() for name in ("low", "high"))
+    parts = parts_of(bags)
     exact = deepcopy(head).double()  # in single precision the last steps would be lost in rounding
     weights = exact.classifier.weight
     unbounded = (None, None)
@@ -65,7 +68,8 @@ def learn_monotone(network: BagNetwork, bags: Sequence[Bag]) -> BagNetwork:
 
     def loss(values: Floats) -> tuple[float, Floats]:
         vector_to_parameters(torch.from_numpy(values), parameters)
-        penalised = exact.deviance(exact(signs, mask), low, high).sum() + PENALTY / 2 * (weights**2).sum()
+        reading = replace(exact(signs, mask), parts=parts)
+        penalised = exact.deviance(reading, low, high).sum() + PENALTY / 2 * (weights**2).sum()
         gradient = torch.autograd.grad(penalised, parameters)
         return float(penalised.detach()), _flat(gradient)
 

@@ -19,6 +19,10 @@ class NetworkSettings(BaseModel):
         description="what is known of a node: voxels and measures, measures alone, radiomics features, signs: measures, each "
         "of which can only raise the probability, or stored features of an encoder and measures",
     )
+    measures: Literal["axial", "spatial"] = Field(
+        "axial",
+        description="what is measured of a node: in slices, six measures; or also its axes in space and the fat beyond it, ten",
+    )
     channels: tuple[int, int, int, int] = Field(
         (8, 16, 32, 64), description="of the four stages of the encoder of cubes"
     )
@@ -31,6 +35,12 @@ class NetworkSettings(BaseModel):
         0.97, gt=0, le=1, description="chance that a positive node on CT enters the pathologist's count"
     )
     leak: float = Field(0.05, ge=0, description="mean number of counted positives in no segmented node")
+
+    fields: Literal["region", "side", "patient"] = Field(
+        "side",
+        description="the finest parts of a dissection whose counts are learned from, where fields.csv gives them: each field, "
+        "all of a side, or all of the patient",
+    )
 
     @field_validator("head")
     @classmethod

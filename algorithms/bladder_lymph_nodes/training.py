@@ -27,7 +27,7 @@ from preop.evidence import BagEvidence, ValidationFigures
 from preop.folders import open_resumable_run
 from preop.grandchallenge.values import read_json, to_json
 from preop.likeness import LIKENESS, references_file
-from preop.mil import Augmentation, Bag, HeldOut, cross_validate, portable_ensemble
+from preop.mil import Augmentation, Bag, HeldOut, Part, cross_validate, portable_ensemble
 from preop.mil import Settings as MilSettings
 from preop.mil import fit as fit_ensemble
 from preop.portable import check_writing
@@ -40,11 +40,23 @@ from .likeness import references_of
 from .lymph_nodes import FEATURES, SIZE_RULE_MM
 from .model import DESCRIPTION_FILE, ENCODER_FILE, Description, Details, GivenEncoder
 from .network import make_network, mirrored
+from .pathology import (
+    FIELDS_FILE,
+    PLACES_FILE,
+    FieldReport,
+    Place,
+    check_total,
+    parts_of_fields,
+    parts_of_total,
+    read_fields,
+    read_places,
+)
 from .preparation import CUBES_FILE, FEATURES_FILE, NODES_FILE, prepare_patient
 from .scorer import learn_monotone
 from .settings import NetworkSettings
 
 LOW, HIGH, OUTCOME = "positive_nodes_low", "positive_nodes_high", "lymph_node_metastasis"
+REMOVED = "removed_nodes"
 NODE_TRUTH_FILE, PATIENT_TRUTH_FILE = "node_truth.csv", "patient_truth.csv"
 DEFINED_ON = 0.5
 """Share of the nodes on which a radiomics feature must be defined; on smaller ones many features are not."""
@@ -104,7 +116,7 @@ def fit(cohort: Cohort, model: Path, report: Path, settings: Settings) -> Valida
     open_resumable_run(report, {"settings": settings.model_dump_json()})
     work = report / "work"
     prepared, measured, folders = prepare(cohort, settings.network, work / "patients")
-    learned = learning_folder(work, cohort, folders, tables=(NODE_TRUTH_FILE,))
+    learned = learning_folder(work, cohort, folders, tables=(NODE_TRUTH_FILE, FIELDS_FILE, PLACES_FILE))
     bags = [each.bag for each in prepared]
     encoder = _given_encoder(prepared) if settings.network.instances == "features" else None
     network = partial(make_network, settings.network, len(measured) if encoder is None else encoder.features)
@@ -190,11 +202,16 @@ def prepare(
     the folder of each patient.
     """
     reports = {patient.name: reported_count(patient) for patient in cohort.patients}  # refused before the long work
+    fields = read_fields(cohort.path.with_name(FIELDS_FILE))
+    for name, (low, high) in reports.items():
+        if name in fields:
+            check_total(name, fields[name], low, high)
+    places = read_places(cohort.path.with_name(PLACES_FILE))
     folders = measure_patients(
         cohort,
         work,
-        partial(prepare_patient, instances=network.instances),
-        settings=network.instances,
+        partial(prepare_patient, instances=network.instances, measures=network.measures),
+        settings=f"{network.instances}, {network.measures} measures",
         columns=(),
         description="Cutting out lymph nodes",
     )
@@ -216,7 +233,8 @@ def prepare(
             torch.tensor(truth) if None not in truth else None,
             patient=patient.group,
             centre=patient.centre,
-            may_lack=network.instances == "radiomics",
+            may_lack=network.instances == "radiomics" or network.measures == "spatial",
+            parts=_parts(patient, each["nodes"], (low, high), fields.get(patient.name, ()), places, network),
         )
         prepared.append(Prepared(patient, each["nodes"], truth, each["slice_mm"], each[LIKENESS], each["encoder"], bag))
     return prepared, measured, folders
@@ -245,6 +263,31 @@ def reported_count(patient: Patient) -> tuple[float, float]:
             f"Patient {patient.name} has {written}, which contradict each other: correct the table."
         )
     return low, high
+
+
+def _parts(
+    patient: Patient,
+    nodes: Sequence[Mapping[str, Any]],
+    reported: tuple[float, float],
+    fields: Sequence[FieldReport],
+    places: Mapping[tuple[str, int], Place],
+    network: NetworkSettings,
+) -> tuple[Part, ...] | None:
+    """Give what was counted together, as far as the cohort knows it; None where it knows the count alone."""
+    if not network.counts:
+        return None
+    if fields:
+        named = [places.get((patient.name, node["number"]), ("", "")) for node in nodes]
+        where = [(side or node["side"], region) for (side, region), node in zip(named, nodes, strict=True)]
+        return parts_of_fields(where, fields, network)
+    if not patient.row.get(REMOVED):
+        return None
+    removed = patient.reference_number(REMOVED)
+    if removed < reported[0]:
+        raise InvalidInputError(
+            f"Patient {patient.name} has {removed:g} {REMOVED} and at least {reported[0]:g} positive ones: correct the table."
+        )
+    return parts_of_total(len(nodes), *reported, removed, network) if removed else ()
 
 
 def _given_encoder(prepared: Sequence[Prepared]) -> GivenEncoder:
@@ -279,13 +322,14 @@ def _instances(
 ) -> tuple[torch.Tensor, ...]:
     if network.instances == "radiomics":
         return (torch.tensor([[row.get(name, math.nan) for name in measured] for row in stored["radiomics"]]),)
+    measures = torch.tensor([[math.nan if value is None else value for value in row] for row in stored["measures"]])
     if network.instances in ("measures", "signs"):
-        return (torch.tensor(stored["measures"]),)
+        return (measures,)
     if network.instances == "features":
-        return torch.from_numpy(np.load(folder / FEATURES_FILE)), torch.tensor(stored["measures"])
+        return torch.from_numpy(np.load(folder / FEATURES_FILE)), measures
     # Read from the disk when it is needed: the cubes of 250 patients take 2.4 GB.
     cubes = torch.from_numpy(np.load(folder / CUBES_FILE, mmap_mode="c"))
-    return cubes, torch.tensor(stored["measures"])
+    return cubes, measures
 
 
 def _truth(cohort: Cohort, name: str) -> list[dict[str, str]]:

@@ -8,6 +8,7 @@ whether they are positive. Nothing learned from these patients says anything abo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,13 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bladder_lymph_nodes.lymph_nodes import CT, SEGMENTATION
+from bladder_lymph_nodes.pathology import FIELD_COLUMNS, FIELDS_FILE, PLACE_COLUMNS, PLACES_FILE
 from preop.imaging import Geometry, Image, write_image
-from preop.simulation import Place, Table, random_generator, simulate_patients, write_cohort
+from preop.simulation import Place, Table, random_generator, simulate_patients, write_cohort, write_table
 from preop.statistics import oracle_auc
 from preop.study import DataSource, Progress
 
 from .anatomy import Pelvis, Sex, random_pelvis
-from .disease import Nodes, Oracle, Side, draw_nodes, draw_pathology, oracle
+from .disease import Dissection, Field, Nodes, Oracle, Side, draw_dissection, draw_nodes, draw_pathology, oracle
 from .placement import Floats
 from .scan import CENTRES, Centre, scan, scanned_grid
 
@@ -44,7 +46,7 @@ COLUMNS = (
     "positive_nodes_high",
     "removed_nodes",
 )
-PATIENT_TRUTH_COLUMNS = ("patient", "tumour_side", "positive_nodes_on_ct", "oracle_probability")
+PATIENT_TRUTH_COLUMNS = ("patient", "tumour_side", "template", "positive_nodes_on_ct", "oracle_probability")
 NODE_TRUTH_COLUMNS = (
     "patient",
     "label",
@@ -65,7 +67,7 @@ NODE_TRUTH_COLUMNS = (
 )
 
 # Each draws from a stream of its own.
-PURPOSES = ("patient", "anatomy", "scan", "report")
+PURPOSES = ("patient", "anatomy", "scan", "report", "pathology")
 MALE = 0.75
 # Most reports give the count; some as a range of this width at most, some say only that there are positive nodes.
 RANGE_WIDTH = 4
@@ -124,19 +126,31 @@ class PatientFacts:
         The side of the bladder on which the tumour is, where more nodes are positive.
     nodes
         All that is drawn of the nodes.
+    dissection
+        What was removed.
+    fields
+        What the pathologist counted in each of its fields; not only nodes of the CT.
     oracle
         What the best observer knows.
-    positive_nodes, removed_nodes
-        What the pathologist counted; not only nodes of the CT.
     """
 
     centre: Centre
     sex: Sex
     tumour_side: Side
     nodes: Nodes
+    dissection: Dissection
+    fields: tuple[Field, ...]
     oracle: Oracle
-    positive_nodes: int
-    removed_nodes: int
+
+    @property
+    def positive_nodes(self) -> int:
+        """Number of nodes in which the pathologist found a metastasis."""
+        return sum(field.positive for field in self.fields)
+
+    @property
+    def removed_nodes(self) -> int:
+        """Number of nodes that the pathologist found."""
+        return sum(field.removed for field in self.fields)
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,15 +191,16 @@ def draw_facts(seed: int, number: int = 0, *, centre: Centre | None = None) -> P
     chosen = CENTRES[rng.choice(len(CENTRES), p=[each.share for each in CENTRES])]
     tumour_side: Side = "left" if rng.random() < 0.5 else "right"
     nodes = draw_nodes(rng, tumour_side)
-    positive_nodes, removed_nodes = draw_pathology(rng, nodes)
+    at_surgery = random_generator(seed, number, "pathology", PURPOSES)
+    dissection = draw_dissection(at_surgery, tumour_side)
     return PatientFacts(
         centre=centre or chosen,
         sex="male" if rng.random() < MALE else "female",
         tumour_side=tumour_side,
         nodes=nodes,
-        oracle=oracle(nodes, tumour_side),
-        positive_nodes=positive_nodes,
-        removed_nodes=removed_nodes,
+        dissection=dissection,
+        fields=draw_pathology(at_surgery, nodes, dissection),
+        oracle=oracle(nodes, tumour_side, dissection),
     )
 
 
@@ -236,7 +251,7 @@ def simulate(
     given_as_stage: float = GIVEN_AS_STAGE,
     small: bool = False,
 ) -> None:
-    """Write a simulated cohort: ``cohort.csv``, the images it names, the truth of patients and nodes, and a README.
+    """Write a simulated cohort: ``cohort.csv``, ``fields.csv``, the images, the truth of patients and nodes, and a README.
 
     An interrupted run can be repeated: images that are complete are not made again.
 
@@ -273,13 +288,18 @@ def simulate(
         given_as_stage=given_as_stage,
         small=small,
     )
-    rows, patient_truth, node_truth = [], [], []
+    rows, fields, patient_truth, node_truth = [], [], [], []
     for place in places:
         facts = draw_facts(seed, place.number)
         rng = random_generator(seed, place.number, "report", PURPOSES)
-        rows.append(_row(place, facts, _reported(rng, facts.positive_nodes, given_as_range, given_as_stage)))
+        low, high = _reported(rng, facts.positive_nodes, given_as_range, given_as_stage)
+        rows.append(_row(place, facts, (low, high)))
+        if low == high:  # a report that gives no number gives none of a field either
+            fields += [_field_row(place.name, field) for field in facts.fields]
         patient_truth.append(_truth_row(place.name, facts))
         node_truth += [_node_row(place.name, node) for node in _truth(facts, *_placed(seed, place.number, facts))]
+    write_table(output / FIELDS_FILE, Table(FIELD_COLUMNS, fields))
+    write_table(output / PLACES_FILE, Table(PLACE_COLUMNS, [_place_row(node) for node in node_truth]))
     write_cohort(
         output,
         Table(COLUMNS, rows),
@@ -359,10 +379,26 @@ def _row(place: Place, facts: PatientFacts, reported: tuple[int, int | None]) ->
     }
 
 
+def _field_row(patient: str, field: Field) -> dict[str, Any]:
+    return {
+        "patient": patient,
+        "side": field.side,
+        "region": field.station,
+        "removed": field.removed,
+        "positive": field.positive,
+    }
+
+
+def _place_row(node: Mapping[str, Any]) -> dict[str, Any]:
+    """Where a node lies, as a reader names it, who is taken to be right about it."""
+    return {"patient": node["patient"], "label": node["label"], "side": node["side"], "region": node["station"]}
+
+
 def _truth_row(patient: str, facts: PatientFacts) -> dict[str, Any]:
     return {
         "patient": patient,
         "tumour_side": facts.tumour_side,
+        "template": facts.dissection.template,
         "positive_nodes_on_ct": int(facts.nodes.positive.sum()),
         "oracle_probability": round(facts.oracle.patient, 6),
     }
@@ -391,8 +427,10 @@ nothing about patients.
 
 `cohort.csv` has one row per patient. `positive_nodes_low` and `positive_nodes_high` hold the pathologist's count of
 positive nodes, which is exact where both are equal; an empty `positive_nodes_high` means that the report says only
-that there are some. `lymph-node-segmentation` has one label per node. The count is not that of the positive nodes among
-them: one in thirty of those was missed at pathology, and some metastases lie in nodes that were not segmented.
+that there are some. `removed_nodes` is how many nodes the pathologist found, and `fields.csv` has the same by side and
+region of the dissection, for patients whose count is exact; `node_places.csv` says where each node on CT lies. `lymph-node-segmentation` has one label per node. The count is
+not that of the positive nodes among them: nodes outside the template stay, so do a few inside, positive or not; one in
+thirty of the removed metastases was missed at pathology, and some lie in nodes that were not segmented.
 
 `node_truth.csv` has one row per node, with all that decided how it looks and whether it is positive; no algorithm may
 see it. Its `oracle_probability` is the probability that the node is positive for an observer who knows all this; in

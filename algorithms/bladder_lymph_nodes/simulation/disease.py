@@ -47,10 +47,24 @@ SPREAD = 0.46
 BURDENS = ((0.08, 0.35), (0.14, 0.40), (0.24, 0.25))  # part of the nodes, chance
 LARGEST_PART = 0.9
 
-# The nodes that the pathologist counts and those on CT are not the same: some positive nodes of the CT are missed or
-# not removed, and some metastases lie in nodes that nobody segmented (assumed).
+# What is removed: the nodes of a template, each with the same chance whether it is positive or not. The templates are those
+# of the guidelines (limited: obturator and external iliac; standard: with the internal iliac; extended: with the common
+# iliac and presacral nodes), with their share of the patients; shares and chances are assumed.
+Template = Literal["limited", "standard", "extended"]
+TEMPLATES: dict[Template, tuple[float, tuple[Station, ...]]] = {
+    "limited": (0.15, ("obturator", "external iliac")),
+    "standard": (0.50, ("obturator", "external iliac", "internal iliac")),
+    "extended": (0.35, ("obturator", "external iliac", "internal iliac", "common iliac", "presacral")),
+}
+ONE_SIDE = 0.05  # chance that only the side of the tumour is dissected
+REMOVED = 0.85  # of the nodes in the template
+MIDLINE: tuple[Station, ...] = ("presacral",)  # reported without a side
+
+# The nodes that the pathologist counts and those on CT are not the same: a few metastases are missed in a removed node, some
+# lie in removed nodes that nobody segmented, and so do some benign ones (assumed).
 FOUND_AT_PATHOLOGY = 0.97
 POSITIVE_ELSEWHERE = 0.05  # mean of a Poisson distribution
+BENIGN_ELSEWHERE = 3.0  # likewise
 
 SHORT_AXIS_RANGE_MM = (2.0, 25.0)
 
@@ -174,9 +188,57 @@ class Nodes:
         return len(self.positive)
 
 
+@dataclass(frozen=True)
+class Field:
+    """A part of the template, as a report names it.
+
+    Attributes
+    ----------
+    side
+        left or right; None where both sides are reported as one.
+    station
+        Which nodes.
+    removed, positive
+        How many nodes the pathologist found in it, and how many of them with a metastasis.
+    """
+
+    side: Side | None
+    station: Station
+    removed: int
+    positive: int
+
+
+@dataclass(frozen=True)
+class Dissection:
+    """What the surgeon removes, decided before anything is known of the nodes.
+
+    Attributes
+    ----------
+    template
+        How far it extends.
+    sides
+        Of the patient.
+    """
+
+    template: Template
+    sides: tuple[Side, ...]
+
+    @property
+    def fields(self) -> tuple[tuple[Side | None, Station], ...]:
+        """Side and station of each field."""
+        stations = TEMPLATES[self.template][1]
+        sided = [(side, station) for station in stations if station not in MIDLINE for side in self.sides]
+        return (*sided, *((None, station) for station in stations if station in MIDLINE))
+
+    def holds(self, nodes: Nodes) -> NDArray[np.bool_]:
+        """Tell which nodes lie in it (n,)."""
+        inside = [_in_field(nodes, *field) & np.isin(nodes.side, self.sides) for field in self.fields]
+        return np.asarray(np.any(inside, axis=0))
+
+
 @dataclass(frozen=True, eq=False)
 class Oracle:
-    """What an observer knows who is told every variable of every node and the side of the tumour.
+    """What an observer knows who is told every variable of every node, the side of the tumour and the dissection.
 
     Attributes
     ----------
@@ -187,6 +249,8 @@ class Oracle:
     patient_by_count
         The same if each node's probability is reckoned by itself, at the average part of positive nodes, and the
         nodes are combined as independent: what a model can know that sees one node at a time.
+
+    Both are of the report: a metastasis that is not removed is not counted.
     """
 
     node: Floats
@@ -207,7 +271,13 @@ def draw_nodes(rng: np.random.Generator, tumour_side: Side) -> Nodes:
     return Nodes(station, side, positive, **_draw_variables(rng, positive, reactive_part), reactive_part=reactive_part)
 
 
-def oracle(nodes: Nodes, tumour_side: Side) -> Oracle:
+def draw_dissection(rng: np.random.Generator, tumour_side: Side) -> Dissection:
+    """Draw what is removed, blind to the state of any node."""
+    template = rng.choice([*TEMPLATES], p=[share for share, _ in TEMPLATES.values()])
+    return Dissection(template, (tumour_side,) if rng.random() < ONE_SIDE else ("left", "right"))
+
+
+def oracle(nodes: Nodes, tumour_side: Side, dissection: Dissection) -> Oracle:
     """Compute the exact probabilities of one patient by Bayes' rule, with the densities of this module.
 
     Given the part of the nodes that the cancer has reached, nodes are independent; the part takes few values, so the
@@ -223,10 +293,11 @@ def oracle(nodes: Nodes, tumour_side: Side) -> Oracle:
     weight /= weight.sum()
     average = (chances @ np.minimum(levels[:, None] * proneness, LARGEST_PART)) * evidence
     alone = average / (1 - chances @ prior + average)
+    counted = FOUND_AT_PATHOLOGY * REMOVED * dissection.holds(nodes)
     return Oracle(
         node=weight @ node_given_level,
-        patient=float(weight @ _found(node_given_level)),
-        patient_by_count=float(_found(alone)),
+        patient=float(weight @ _found(node_given_level * counted)),
+        patient_by_count=float(_found(alone * counted)),
     )
 
 
@@ -235,14 +306,30 @@ def log_likelihood_ratio(nodes: Nodes) -> Floats:
     return _log_density(nodes, POSITIVE) - _log_density(nodes, _benign(nodes.reactive_part))
 
 
-def draw_pathology(rng: np.random.Generator, nodes: Nodes) -> tuple[int, int]:
-    """Draw how many nodes the pathologist found positive, and how many there were in the specimen.
+def draw_pathology(rng: np.random.Generator, nodes: Nodes, dissection: Dissection) -> tuple[Field, ...]:
+    """Draw what the pathologist found in each field of the dissection."""
+    removed = dissection.holds(nodes) & (rng.random(len(nodes)) < REMOVED)
+    positive = removed & nodes.positive & (rng.random(len(nodes)) < FOUND_AT_PATHOLOGY)
+    places = dissection.fields
+    also_positive, also_benign = (
+        np.bincount(rng.integers(len(places), size=rng.poisson(mean)), minlength=len(places))
+        for mean in (POSITIVE_ELSEWHERE, BENIGN_ELSEWHERE)
+    )
+    return tuple(
+        Field(
+            side,
+            station,
+            removed=int((removed & here).sum() + also_positive[i] + also_benign[i]),
+            positive=int((positive & here).sum() + also_positive[i]),
+        )
+        for i, (side, station) in enumerate(places)
+        for here in [_in_field(nodes, side, station)]
+    )
 
-    Of the benign nodes on CT six in ten are removed and counted, and a few that nobody segmented (assumed).
-    """
-    positive = int(rng.binomial(int(nodes.positive.sum()), FOUND_AT_PATHOLOGY) + rng.poisson(POSITIVE_ELSEWHERE))
-    negative = int(rng.binomial(int((~nodes.positive).sum()), 0.6) + rng.poisson(3))
-    return positive, positive + negative
+
+def _in_field(nodes: Nodes, side: Side | None, station: Station) -> NDArray[np.bool_]:
+    """Tell which nodes lie in a field (n,)."""
+    return np.asarray((nodes.station == station) & ((nodes.side == side) | (side is None)))
 
 
 def _burdens() -> tuple[Floats, Floats]:
@@ -258,9 +345,9 @@ def _proneness(station: NDArray[np.str_], side: NDArray[np.str_], tumour_side: S
     return by_station * np.where(side == tumour_side, SIDE_OF_TUMOUR, OTHER_SIDE)
 
 
-def _found(probability: Floats) -> Floats:
-    """Chance that the pathologist finds one positive node or more, of independent nodes (..., n)."""
-    return np.asarray(1 - math.exp(-POSITIVE_ELSEWHERE) * np.prod(1 - FOUND_AT_PATHOLOGY * probability, axis=-1))
+def _found(counted: Floats) -> Floats:
+    """Chance that one positive node or more is counted, of independent nodes with these chances (..., n)."""
+    return np.asarray(1 - math.exp(-POSITIVE_ELSEWHERE) * np.prod(1 - counted, axis=-1))
 
 
 def _benign(reactive_part: float) -> tuple[Kind, Kind]:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from bladder_lymph_nodes.lymph_nodes import (
     NEIGHBOUR,
@@ -192,3 +193,57 @@ def test_a_scan_stored_the_other_way_round_gives_the_same_cubes_and_sides(two: N
     # Half way between two voxels, which one is nearer depends on the order of storage.
     assert (cut_cubes(turned_ct, turned) == cut_cubes(ct, straight)).mean() > 0.99
     assert measures_of(turned.nodes) == pytest.approx(measures_of(straight.nodes))
+
+
+def test_axes_in_space_are_those_of_an_ellipsoid_however_it_lies() -> None:
+    labels = np.zeros(SHAPE, dtype=np.int32)
+    z, y, x = np.indices(SHAPE)
+    labels[((z - 20) * 2 / 12) ** 2 + ((y - 50) / 6) ** 2 + ((x - 60) / 4) ** 2 <= 1] = 1
+    (node,) = found(labels).nodes
+    assert node.axes_mm == pytest.approx((8, 12, 24), rel=0.12)
+
+
+def test_an_outline_drawn_too_wide_makes_no_axis_longer(two: NDArray[np.int32]) -> None:
+    ct, segmentation = scan_of(two)
+    wide = two.copy()
+    for label in (2, 7):
+        wide[ndimage.binary_dilation(two == label, ndimage.generate_binary_structure(3, 1))] = label
+    exact, too_wide = (
+        find_lymph_nodes(ct, segmentation.with_voxels(voxels)).nodes[1].axes_mm for voxels in (two, wide)
+    )
+    assert too_wide == pytest.approx(exact, rel=0.03)
+
+
+def test_fat_is_compared_with_that_beyond_and_not_where_other_nodes_fill_it(two: NDArray[np.int32]) -> None:
+    ct, segmentation = scan_of(two)
+    distance = ndimage.distance_transform_edt(two == 0, sampling=SPACING)
+    dense = ct.with_voxels(np.where((distance > 0) & (distance <= 2.5), -60, ct.voxels).astype(np.int16))
+    small, _ = find_lymph_nodes(dense, segmentation).nodes
+    assert (small.fat_around_hu, small.fat_beyond_hu) == (-60, FAT_HU)
+    crowd = np.zeros(SHAPE, dtype=np.int32)
+    crowd[14:26, 38:62, 48:72] = 1
+    crowd[19:21, 48:52, 58:62] = 2
+    assert np.isnan(found(crowd).nodes[1].fat_beyond_hu)
+
+
+def test_measures_of_nodes_are_six_in_slices_and_ten_in_space(two: NDArray[np.int32]) -> None:
+    nodes = found(two).nodes
+    axial, spatial = measures_of(nodes), measures_of(nodes, "spatial")
+    assert axial.shape == (2, 6)
+    assert spatial.shape == (2, 10)
+    assert (spatial[:, :6] == axial).all()
+    assert spatial[1, 6:9].tolist() == pytest.approx(list(nodes[1].axes_mm))
+
+
+def test_the_core_says_how_much_of_a_node_is_fat_and_necrosis_and_nothing_in_a_small_node() -> None:
+    labels = np.zeros(SHAPE, dtype=np.int32)
+    ball(labels, (20, 50, 40), 9.0, 1)
+    ball(labels, (20, 50, 90), 3.0, 2)
+    ct, segmentation = scan_of(labels)
+    voxels = ct.voxels.copy()
+    voxels[:, :, :37][labels[:, :, :37] == 1] = -60
+    voxels[:, :, 44:60][labels[:, :, 44:60] == 1] = 20
+    large, small = find_lymph_nodes(ct.with_voxels(voxels), segmentation).nodes
+    assert large.core is not None
+    assert (large.core.fatty, large.core.necrotic) == pytest.approx((0.18, 0.18), abs=0.02)  # caps of a ball
+    assert small.core is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 import torch
@@ -57,10 +59,19 @@ def test_held_out_bags_are_predicted_by_members_that_learned_all_at_once() -> No
     assert auc(np.array([int(bag.low > 0) for bag in bags]), np.array(said)) > 0.9
 
 
-def test_a_larger_rounder_denser_node_in_infiltrated_fat_is_never_less_suspicious() -> None:
-    network = make_network(NetworkSettings(instances="signs"))
-    usual = torch.tensor([[5.0, 0.15, 1.5, 90.0, 40.0, -80.0]])
-    for place, change in enumerate((3.0, 0.2, -0.2, 20.0, 0.0, 20.0)):
+@pytest.mark.parametrize(
+    ("measures", "changes"),
+    [
+        ("axial", (3.0, 0.2, -0.2, 20.0, 0.0, 20.0)),
+        ("spatial", (3.0, 0.2, -0.2, 20.0, 0.0, 20.0, 1.0, 1.0, -2.0, -10.0)),
+    ],
+)
+def test_a_larger_rounder_denser_node_in_infiltrated_fat_is_never_less_suspicious(
+    measures: Literal["axial", "spatial"], changes: tuple[float, ...]
+) -> None:
+    network = make_network(NetworkSettings(instances="signs", measures=measures))
+    usual = torch.tensor([[5.0, 0.15, 1.5, 90.0, 40.0, -80.0, 5.0, 6.0, 8.0, -85.0][: len(changes)]])
+    for place, change in enumerate(changes):
         other = usual.clone()
         other[0, place] += change
         assert (network.encoder(other) >= network.encoder(usual)).all()

@@ -21,7 +21,12 @@ POISSON_TAIL_STANDARD_DEVIATIONS = 12
 
 
 def log_probabilities(
-    logits: Tensor, mask: Tensor | None = None, *, found: float = 1.0, leak: float = 0.0, most: int | None = None
+    logits: Tensor,
+    mask: Tensor | None = None,
+    *,
+    found: float | Tensor = 1.0,
+    leak: float | Tensor = 0.0,
+    most: int | None = None,
 ) -> Tensor:
     """Log-probability of every number of counted positives in each bag.
 
@@ -32,9 +37,9 @@ def log_probabilities(
     mask
         True where there is an instance, False where the bag is padded: (bags, instances). All true if not given.
     found
-        Probability that a positive instance enters the count.
+        Probability that a positive instance enters the count; one number, or one a bag (bags,).
     leak
-        Poisson mean of counted positives outside of all instances.
+        Poisson mean of counted positives outside of all instances; one number, or one a bag (bags,).
     most
         The last cell pools this count, at least 1, and all above it. The number of instances if not given, and then
         the cell is exactly that count unless there is a leak.
@@ -51,17 +56,21 @@ def log_probabilities(
             counts = torch.cat([counts, _nothing(bags, counts)], dim=1)
         counts = log_convolve(counts[:, 0::2], counts[:, 1::2], most)
     total = counts[:, 0] if instances else _nothing(bags, counts)[:, 0]
-    if leak > 0:
-        total = log_convolve(total, _log_poisson(leak, most, total).expand(bags, -1), most)
+    if (leak > 0) if isinstance(leak, float | int) else bool((leak > 0).any()):
+        means = torch.as_tensor(leak, dtype=torch.float64).reshape(-1)
+        total = log_convolve(total, _log_poisson(means, most, total).expand(bags, -1), most)
     missing = most + 1 - total.shape[-1]
     return torch.nn.functional.pad(total, (0, missing), value=IMPOSSIBLE)
 
 
-def _single_counts(logits: Tensor, mask: Tensor | None, found: float) -> Tensor:
+def _single_counts(logits: Tensor, mask: Tensor | None, found: float | Tensor) -> Tensor:
     """Log-probability that an instance adds 0 and 1 to the count: (bags, instances, 2)."""
     logits = logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
     negative, positive = logsigmoid(-logits), logsigmoid(logits)
-    if found < 1:
+    if isinstance(found, Tensor):
+        counted = found.to(logits)[:, None]
+        negative, positive = torch.logaddexp(negative, positive + torch.log1p(-counted)), positive + counted.log()
+    elif found < 1:
         negative, positive = torch.logaddexp(negative, positive + math.log1p(-found)), positive + math.log(found)
     if mask is not None:
         negative, positive = negative.masked_fill(~mask, 0.0), positive.masked_fill(~mask, IMPOSSIBLE)
@@ -75,9 +84,14 @@ def _nothing(bags: int, like: Tensor) -> Tensor:
     return nothing
 
 
-def _log_poisson(mean: float, most: int, like: Tensor) -> Tensor:
-    """Log-probabilities of 0, 1, ..., and of ``most`` or more: (most + 1)."""
-    beyond = math.ceil(mean + POISSON_TAIL_STANDARD_DEVIATIONS * math.sqrt(mean)) + POISSON_TAIL_STANDARD_DEVIATIONS
-    counts = torch.arange(most + beyond + 1, dtype=torch.float64)
-    terms = counts * math.log(mean) - mean - torch.lgamma(counts + 1)
-    return torch.cat([terms[:most], torch.logsumexp(terms[most:], dim=0, keepdim=True)]).to(like)
+def _log_poisson(means: Tensor, most: int, like: Tensor) -> Tensor:
+    """Log-probabilities of 0, 1, ..., and of ``most`` or more, for each mean (m,): (m, most + 1)."""
+    largest = float(means.max())
+    beyond = (
+        math.ceil(largest + POISSON_TAIL_STANDARD_DEVIATIONS * math.sqrt(largest)) + POISSON_TAIL_STANDARD_DEVIATIONS
+    )
+    counts = torch.arange(most + beyond + 1, dtype=torch.float64, device=means.device)
+    mean = means[:, None]
+    terms = torch.xlogy(counts, mean) - mean - torch.lgamma(counts + 1)
+    pooled = torch.logsumexp(terms[:, most:], dim=1, keepdim=True)
+    return torch.cat([terms[:, :most], pooled], dim=1).to(like)

@@ -8,7 +8,13 @@ from preop.counts.distribution import log_probabilities
 
 
 def log_likelihood(
-    logits: Tensor, low: Tensor, high: Tensor, mask: Tensor | None = None, *, found: float = 1.0, leak: float = 0.0
+    logits: Tensor,
+    low: Tensor,
+    high: Tensor,
+    mask: Tensor | None = None,
+    *,
+    found: float | Tensor = 1.0,
+    leak: float | Tensor = 0.0,
 ) -> Tensor:
     """Log-probability that the count of each bag lies between ``low`` and ``high``, both included.
 
@@ -33,7 +39,13 @@ def log_likelihood(
 
 
 def posterior(
-    logits: Tensor, low: Tensor, high: Tensor, mask: Tensor | None = None, *, found: float = 1.0, leak: float = 0.0
+    logits: Tensor,
+    low: Tensor,
+    high: Tensor,
+    mask: Tensor | None = None,
+    *,
+    found: float | Tensor = 1.0,
+    leak: float | Tensor = 0.0,
 ) -> Tensor:
     """Probability that each instance is positive, given that the count of its bag lies between ``low`` and ``high``.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from preop.mil.ahead import Member, train_ahead
-    from preop.mil.bags import Bag, Batch, batches, collate, pad
+    from preop.mil.bags import Bag, Batch, Part, batches, collate, pad
     from preop.mil.ensembles import Ensemble, read_ensemble
     from preop.mil.heads import HEADS, Head, Reading, make_head
     from preop.mil.network import BagNetwork
@@ -24,6 +24,7 @@ _PLACES = {
     "train_ahead": "ahead",
     "Bag": "bags",
     "Batch": "bags",
+    "Part": "bags",
     "batches": "bags",
     "collate": "bags",
     "pad": "bags",
@@ -72,6 +73,7 @@ __all__ = [
     "Head",
     "HeldOut",
     "Member",
+    "Part",
     "PortableEnsemble",
     "Prediction",
     "Reading",

@@ -18,6 +18,29 @@ from torch import Tensor
 from preop.errors import InvalidInputError
 
 
+@dataclass(frozen=True)
+class Part:
+    """Instances of a bag that were counted by themselves: the nodes of one side, or of one field of a dissection.
+
+    Attributes
+    ----------
+    rows
+        Of these instances in the bag.
+    low, high
+        Fewest and most positive ones that are possible after the report.
+    found
+        Chance that a positive one of them enters the count; None: as the head is told.
+    leak
+        Mean number of counted positives that are none of them; None: as the head is told.
+    """
+
+    rows: tuple[int, ...]
+    low: float
+    high: float
+    found: float | None = None
+    leak: float | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Bag:
     """The instances of a patient (or scan, or slide), and how many of them are positive.
@@ -43,6 +66,9 @@ class Bag:
         Hospital, for leaving one out.
     may_lack
         Whether NaN stands for what could not be measured, which the encoder then has to replace.
+    parts
+        Where counts are known of parts of the bag: these alone are what heads that count learn from, and nothing is said of
+        instances in none of them. All others, and the folds, go by ``low`` and ``high``.
 
     Raises
     ------
@@ -59,6 +85,7 @@ class Bag:
     patient: str = ""
     centre: str = ""
     may_lack: bool = False
+    parts: tuple[Part, ...] | None = None
 
     def __post_init__(self) -> None:
         parts = self.instances if self.instance_labels is None else (*self.instances, self.instance_labels)
@@ -74,12 +101,26 @@ class Bag:
                     f"{'; in float16, what is over 65,504 becomes infinite' if part.dtype == torch.float16 else ''}; expected "
                     "none."
                 )
-        whole = float(self.low).is_integer() and (math.isinf(self.high) or float(self.high).is_integer())
-        if not whole or not 0 <= self.low <= self.high:
+        counted = self.parts or ()
+        labels = [("is", self.low, self.high), *(("has a part that is", part.low, part.high) for part in counted)]
+        for what, low, high in labels:
+            if not _is_interval(low, high):
+                raise InvalidInputError(
+                    f"The bag {self.name} {what} labelled with {low:g} to {high:g} positive instances; expected whole numbers, "
+                    "from 0, the first at most the second."
+                )
+        rows = [row for each in counted for row in each.rows]
+        if len(set(rows)) < len(rows) or not set(rows) <= set(range(self.size)):
             raise InvalidInputError(
-                f"The bag {self.name} is labelled with {self.low:g} to {self.high:g} positive instances; expected whole "
-                "numbers, from 0, the first at most the second."
+                f"The parts of the bag {self.name} name the instances {', '.join(map(str, rows))}; expected each of its "
+                f"{self.size} at most once."
             )
+        for each in counted:
+            if not 0 < (1 if each.found is None else each.found) <= 1 or (each.leak or 0) < 0:
+                raise InvalidInputError(
+                    f"A part of the bag {self.name} has found {each.found} and leak {each.leak}; expected a probability above "
+                    "0, and a mean of at least 0."
+                )
 
     def _unusable(self, part: Tensor) -> int:
         """Number of numbers that nothing can be learned from."""
@@ -101,6 +142,39 @@ class Bag:
         return self.patient or self.name
 
 
+def _is_interval(low: float, high: float) -> bool:
+    whole = float(low).is_integer() and (math.isinf(high) or float(high).is_integer())
+    return whole and 0 <= low <= high
+
+
+class Parts(NamedTuple):
+    """All parts of the bags of a batch, p of them; a bag without parts is one part.
+
+    Attributes
+    ----------
+    owner
+        Number of the bag of each part (p,).
+    rows, mask
+        Its instances in the bag, padded (p, k), and which of them are real.
+    low, high
+        What was counted (p,).
+    found, leak
+        Chance of a positive one to be counted, and mean of others that are (p,); NaN: as the head is told.
+    """
+
+    owner: Tensor
+    rows: Tensor
+    mask: Tensor
+    low: Tensor
+    high: Tensor
+    found: Tensor
+    leak: Tensor
+
+    def to(self, device: torch.device) -> Parts:
+        """Give the same on a device."""
+        return Parts(*(each.to(device) for each in self))
+
+
 class Batch(NamedTuple):
     """Bags that go through a network together: their instances one after another, without padding.
 
@@ -114,6 +188,8 @@ class Batch(NamedTuple):
         Label of each bag (b,).
     labels
         Of the instances, padded (b, n), where all bags have them.
+    parts
+        What was counted by itself, where that is so of any bag.
     """
 
     instances: tuple[Tensor, ...]
@@ -121,12 +197,14 @@ class Batch(NamedTuple):
     low: Tensor
     high: Tensor
     labels: Tensor | None
+    parts: Parts | None = None
 
     def to(self, device: torch.device) -> Batch:
         """Give the same on a device, fractions in float32; ``sizes`` stay."""
         labels = None if self.labels is None else self.labels.to(device)
         moved = tuple(moved_to(device, part) for part in self.instances)
-        return Batch(moved, self.sizes, self.low.to(device), self.high.to(device), labels)
+        parts = None if self.parts is None else self.parts.to(device)
+        return Batch(moved, self.sizes, self.low.to(device), self.high.to(device), labels, parts)
 
 
 def moved_to(device: torch.device, part: Tensor) -> Tensor:
@@ -181,7 +259,31 @@ def collate(bags: Sequence[Bag]) -> Batch:
         low=torch.tensor([float(bag.low) for bag in bags]),
         high=torch.tensor([float(bag.high) for bag in bags]),
         labels=pad(torch.cat(labels).float()[:, None], sizes)[0][..., 0] if known else None,
+        parts=parts_of(bags),
     )
+
+
+def parts_of(bags: Sequence[Bag]) -> Parts | None:
+    """Collect what was counted by itself; None where nothing was but whole bags."""
+    if all(bag.parts is None for bag in bags):
+        return None
+    pairs = [
+        (number, part)
+        for number, bag in enumerate(bags)
+        for part in ((Part(tuple(range(bag.size)), bag.low, bag.high),) if bag.parts is None else bag.parts)
+    ]
+    longest = max([1, *(len(part.rows) for _, part in pairs)])
+    rows = torch.zeros(len(pairs), longest, dtype=torch.long)
+    mask = torch.zeros(len(pairs), longest, dtype=torch.bool)
+    for place, (_, part) in enumerate(pairs):
+        rows[place, : len(part.rows)] = torch.tensor(part.rows, dtype=torch.long)
+        mask[place, : len(part.rows)] = True
+    numbers = [
+        (part.low, part.high, *(math.nan if value is None else value for value in (part.found, part.leak)))
+        for _, part in pairs
+    ]
+    low, high, found, leak = torch.tensor(numbers, dtype=torch.float32).reshape(-1, 4).unbind(1)
+    return Parts(torch.tensor([number for number, _ in pairs], dtype=torch.long), rows, mask, low, high, found, leak)
 
 
 def pad(features: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
@@ -242,7 +344,7 @@ def digest(bags: Sequence[Bag]) -> str:
     """SHA-256 of names, labels and instances of bags."""
     content = hashlib.sha256()
     for bag in bags:
-        content.update(repr((bag.name, bag.low, bag.high, bag.owner, bag.centre)).encode())
+        content.update(repr((bag.name, bag.low, bag.high, bag.owner, bag.centre, bag.parts)).encode())
         labels = () if bag.instance_labels is None else (bag.instance_labels,)
         for part in (*bag.instances, *labels):
             content.update(repr((part.dtype, tuple(part.shape))).encode())

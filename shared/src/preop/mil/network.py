@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -36,7 +37,7 @@ class BagNetwork(nn.Module):
 
     def forward(self, batch: Batch) -> Reading:
         """Read a batch in one pass."""
-        return self._read(self._encode(batch.instances), batch.sizes)
+        return self._read(self._encode(batch.instances), batch)
 
     @torch.no_grad()
     def readings(
@@ -62,7 +63,7 @@ class BagNetwork(nn.Module):
                     )
                     for first in range(0, max(total, 1), instances_per_chunk)
                 ]
-                reading = self._read(torch.cat(chunks), batch.sizes)
+                reading = self._read(torch.cat(chunks), batch)
             yield numbers, batch._replace(instances=()).to(device), reading
 
     def _encode(self, instances: tuple[Tensor, ...]) -> Tensor:
@@ -72,7 +73,8 @@ class BagNetwork(nn.Module):
         features: Tensor = self.encoder(*instances)
         return features
 
-    def _read(self, features: Tensor, sizes: Tensor) -> Reading:
+    def _read(self, features: Tensor, batch: Batch) -> Reading:
         with torch.autocast(features.device.type, enabled=False):
-            reading: Reading = self.head(*pad(features.float(), sizes))
-            return reading
+            reading: Reading = self.head(*pad(features.float(), batch.sizes))
+            parts = None if batch.parts is None else batch.parts.to(features.device)
+            return replace(reading, parts=parts)

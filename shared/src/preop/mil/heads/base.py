@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from preop.errors import InvalidInputError
-from preop.mil.bags import Bag
+from preop.mil.bags import Bag, Parts
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,8 @@ class Reading:
         Weight of each instance (b, n), of sum 1 in each bag that is not empty, where the head pays attention.
     extra
         What the loss of one head needs beside these.
+    parts
+        Which instances were counted together, where that is known; only heads that count learn from it.
     """
 
     logit: Tensor
@@ -43,6 +45,7 @@ class Reading:
     logits: Tensor | None = None
     attention: Tensor | None = None
     extra: Mapping[str, Tensor] = field(default_factory=dict)
+    parts: Parts | None = None
 
 
 class Head(nn.Module, ABC):

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from preop.counts import log_likelihood, log_probabilities, log_sum_exp
 from preop.errors import InvalidInputError
-from preop.mil.bags import Bag
+from preop.mil.bags import Bag, Parts, parts_of
 from preop.mil.heads.base import Head, Reading, is_positive
 from preop.mil.search import minimise
 
@@ -104,7 +104,7 @@ class CountHead(Head):
     def deviance(self, reading: Reading, low: Tensor, high: Tensor) -> Tensor:
         """Negative log-likelihood of the reported counts (b,)."""
         given, log_chance = self._given_burden(_logits(reading), reading.mask)
-        return -log_sum_exp(self._log_likelihoods(given, low, high, reading.mask) + log_chance)
+        return -log_sum_exp(self._log_likelihoods(given, low, high, reading.mask, reading.parts) + log_chance)
 
     def _given_burden(self, logits: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Log odds of each instance given each burden (b, m, n), and the log of the burdens' chances (b, m)."""
@@ -114,15 +114,26 @@ class CountHead(Head):
         evidence = (functional.softplus(given) - functional.softplus(self.burdens)[:, None]) * mask[:, None]
         return given, functional.log_softmax(self.log_chances.log_softmax(0) + evidence.sum(dim=2), dim=1)
 
-    def _log_likelihoods(self, given: Tensor, low: Tensor, high: Tensor, mask: Tensor) -> Tensor:
-        """Log-likelihood of the reported counts given each burden (b, m)."""
-        repeated = [_repeated(part, given) for part in (low, high, mask)]
-        found = log_likelihood(given.flatten(0, 1), *repeated, found=self.found, leak=self.leak)
-        return found.view(given.shape[:2])
+    def _log_likelihoods(self, given: Tensor, low: Tensor, high: Tensor, mask: Tensor, parts: Parts | None) -> Tensor:
+        """Log-likelihood of the reported counts given each burden (b, m): of all parts, which are independent then."""
+        if parts is None:
+            repeated = [_repeated(part, given) for part in (low, high, mask)]
+            found = log_likelihood(given.flatten(0, 1), *repeated, found=self.found, leak=self.leak)
+            return found.view(given.shape[:2])
+        rows = parts.rows[:, None].expand(-1, given.shape[1], -1)
+        inside = given[parts.owner].gather(2, rows)  # (p, m, k)
+        chances = [
+            torch.where(part.isnan(), told, part) for part, told in ((parts.found, self.found), (parts.leak, self.leak))
+        ]
+        low, high, mask, found, leak = (
+            _repeated(part, given) for part in (parts.low, parts.high, parts.mask, *chances)
+        )
+        each = log_likelihood(inside.flatten(0, 1), low, high, mask, found=found, leak=leak)
+        return given.new_zeros(given.shape[:2]).index_add(0, parts.owner, each.view(inside.shape[:2]))
 
     def at_temperature(self, reading: Reading, temperature: float) -> Reading:
         """Give the reading with the log odds of each instance divided by a temperature."""
-        return self.read(_logits(reading) / temperature, reading.mask)
+        return replace(self.read(_logits(reading) / temperature, reading.mask), parts=reading.parts)
 
     def deviance_at(self, temperature: float, reading: Reading, low: Tensor, high: Tensor) -> Tensor:
         """See :class:`Head`; of a reading only the log odds of instances count, and the rest of another one is spared."""
@@ -131,11 +142,17 @@ class CountHead(Head):
     def check(self, bags: Sequence[Bag]) -> None:
         """Refuse bags with more positives than instances, where nothing is said to leak."""
         for bag in bags:
-            if bag.low > bag.size and self.leak == 0:
-                raise InvalidInputError(
-                    f"The bag {bag.name} has {bag.size} instances, and at least {bag.low:g} positive ones were reported: "
-                    "give the head a leak above 0, the mean number of positives that are none of the instances."
-                )
+            counted = (
+                [(bag.low, bag.size, None)]
+                if bag.parts is None
+                else [(part.low, len(part.rows), part.leak) for part in bag.parts]
+            )
+            for low, size, leak in counted:
+                if low > size and (self.leak if leak is None else leak) == 0:
+                    raise InvalidInputError(
+                        f"The bag {bag.name} has {size} instances, and at least {low:g} positive ones were reported: "
+                        "give the head a leak above 0, the mean number of positives that are none of the instances."
+                    )
 
     def output_layers(self) -> Sequence[nn.Linear]:
         """See :class:`Head`."""
@@ -149,7 +166,7 @@ class CountHead(Head):
         nothing, mask, low, high = _labels_of(bags)
         with torch.no_grad():
             given, log_chances = self._given_burden(nothing, mask)
-            likelihoods = self._log_likelihoods(given, low, high, mask)
+            likelihoods = self._log_likelihoods(given, low, high, mask, parts_of(bags))
             for _ in range(STEPS_TO_PRIOR):
                 log_chances = (likelihoods + log_chances).log_softmax(1).logsumexp(0).log_softmax(0)
             self.log_chances.copy_(log_chances.clamp(min=_MIN_LOG_CHANCE))
@@ -174,7 +191,7 @@ class NoisyOrHead(CountHead):
     def deviance(self, reading: Reading, low: Tensor, high: Tensor) -> Tensor:
         """Negative log-likelihood of none, or of at least one, reported positive (b,)."""
         positive = is_positive(low, high)
-        return super().deviance(reading, positive, torch.where(positive > 0, torch.inf, 0.0))
+        return super().deviance(replace(reading, parts=None), positive, torch.where(positive > 0, torch.inf, 0.0))
 
     def check(self, bags: Sequence[Bag]) -> None:
         """Refuse bags of which it is open whether they are positive."""
@@ -184,7 +201,7 @@ class NoisyOrHead(CountHead):
     def prior_logit(self, bags: Sequence[Bag]) -> float:
         """As for the count head, from none or at least one alone."""
         return super().prior_logit(
-            [replace(bag, low=min(bag.low, 1), high=float("inf") if bag.low else 0) for bag in bags]
+            [replace(bag, low=min(bag.low, 1), high=float("inf") if bag.low else 0, parts=None) for bag in bags]
         )
 
 
