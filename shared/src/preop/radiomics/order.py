@@ -86,8 +86,11 @@ def _sums_between(
         for first in range(block, whole, LANES):
             for k in range(LANES):
                 value = values[first + k]
-                weight = counts[first - block + k] if low <= value <= high else 0.0
-                difference = abs(value - centre) if absolute else value - centre
+                # Without a branch, so that several are computed at a time.
+                weight = counts[first - block + k] * np.float64((value >= low) & (value <= high))
+                difference = value - centre
+                if absolute:
+                    difference = abs(difference)
                 numbers[k] += weight
                 totals[k] += weight * difference
         for n in range(whole, end):
