@@ -109,21 +109,25 @@ def photograph(page: Path, picture: Path, width: int, height: int) -> None:
 
 
 def simulated_patient() -> None:
-    """Show the middle of a simulated tumour, on CT, T1 MR and PET, with its contour."""
+    """Show the middle of a simulated tumour, on CT, T1, fat-suppressed T2 and contrast T1 MR, and PET, with its contour."""
     from sarcoma_lung_metastasis.simulation import simulate_patient
 
     patients = (simulate_patient(3, number) for number in range(40))
     patient = next(
         patient
         for patient in patients
-        if patient.ct and patient.t1 and patient.pet and patient.pet.image.voxels.max() > CLEAR_UPTAKE_SUV
+        if patient.ct
+        and patient.t2_fs
+        and patient.contrast_t1
+        and patient.pet
+        and patient.pet.image.voxels.max() > CLEAR_UPTAKE_SUV
     )
-    brightest = float(np.quantile(patient.t1.image.voxels, 0.995))
+    sequences = (patient.t1, patient.t2_fs, patient.contrast_t1)
     hottest = float(patient.pet.image.voxels[patient.pet.tumour.voxels != 0].max())
     views = []
     for scan, low, high in (
         (patient.ct, -160.0, 240.0),
-        (patient.t1, 0.0, brightest),
+        *((scan, 0.0, float(np.quantile(scan.image.voxels, 0.995))) for scan in sequences),
         (patient.pet, 0.0, hottest),
     ):
         middle = int(np.flatnonzero(scan.tumour.voxels.any(axis=(1, 2))).mean())

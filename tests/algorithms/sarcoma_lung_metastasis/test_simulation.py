@@ -15,6 +15,7 @@ from preop.errors import InvalidInputError, InvalidOutputError
 from preop.imaging import Geometry, read_image
 from preop.simulation import random_generator
 from preop.statistics import oracle_auc
+from sarcoma_lung_metastasis.features import _muscle
 from sarcoma_lung_metastasis.simulation import SimulatedPatient, disease, simulate, simulate_patient
 from sarcoma_lung_metastasis.simulation import cohort as cohorts
 from sarcoma_lung_metastasis.simulation import scan as scans
@@ -241,6 +242,17 @@ def test_t2_shows_fluid_bright_and_fat_dark_and_contrast_marks_the_living_rim() 
         tissue: _signal(facts, contrast, "contrast_t1", number, tissue) for tissue in ("muscle", "tumour", "necrosis")
     }
     assert enhanced["necrosis"] < enhanced["muscle"] < enhanced["tumour"]
+
+
+def test_what_signal_on_t2_is_compared_with_is_that_of_muscle() -> None:
+    drawn = [(number, cohorts.draw_facts(7, number, scans.SMALL)) for number in range(20)]
+    shares = []
+    for number, facts in [(number, facts) for number, facts in drawn if "t2_fs" in facts.scans][:6]:
+        scan = cohorts._scan("t2_fs", facts, 7, number, scans.SMALL)
+        mask = scan.tumour.with_voxels(scan.tumour.voxels > 0)
+        shares.append(_muscle(scan.image, mask) / _signal(facts, scan, "t2_fs", number, "muscle"))
+    assert 0.95 < min(shares) <= max(shares) < 1.25
+    assert np.std(shares) < 0.1
 
 
 def test_contrast_is_taken_up_most_at_the_surface_of_the_tumour(realistic: SimulatedPatient) -> None:
