@@ -408,6 +408,27 @@ def neighbourhoods(
 
 
 @compiled
+def write_whole(
+    values: NDArray[np.float64], middle: float, most: int, place: NDArray[np.intp], found: NDArray[np.int32]
+) -> bool:
+    """Write differences from a number to a place of a larger image, and tell whether all are whole and less than ``most``."""
+    z, y, x = place
+    for n in range(values.shape[0]):
+        for m in range(values.shape[1]):
+            row, into = values[n, m], found[z + n, y + m, x:]
+            others = 0
+            for k in range(row.size):
+                difference = row[k] - middle
+                inside = min(max(difference, -float(most)), float(most))
+                whole = np.int32(inside)
+                into[k] = whole
+                others += (whole != difference) | (abs(whole) == most)
+            if others > 0:
+                return False
+    return True
+
+
+@compiled
 def sphere_sums(values: NDArray[Any], halves: NDArray[np.int64], found: NDArray[Any]) -> None:
     """Sum over the sphere around each voxel.
 
@@ -539,4 +560,23 @@ def weighted_products(
         for k in range(3):
             for y in range(height):
                 found[k, y] += sums[k, y]
-    return found.sum(axis=1)
+    total: NDArray[np.float64] = found.sum(axis=1)
+    return total
+
+
+@compiled
+def line_ends(mask: NDArray[np.bool_], axis: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Find the first and the last voxel inside on each line along the first or second axis; on a line of none, -1 both.
+
+    By the other axes, which of the first or second remains and the third.
+    """
+    along, across = mask.shape[axis], mask.shape[1 - axis]
+    first, last = np.full((across, mask.shape[2]), -1), np.full((across, mask.shape[2]), -1)
+    for n in range(along):
+        for m in range(across):
+            row = mask[n, m] if axis == 0 else mask[m, n]
+            begin, end = first[m], last[m]
+            for x in range(row.size):
+                begin[x] = n if row[x] and begin[x] < 0 else begin[x]
+                end[x] = n if row[x] else end[x]
+    return first, last

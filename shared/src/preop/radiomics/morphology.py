@@ -158,12 +158,14 @@ def outermost_mesh_points(mask: Mask, spacing_mm: tuple[float, ...]) -> Points:
     Mesh points lie halfway between a voxel inside and its neighbour outside along an axis; of those on one line of
     voxels, only the first and the last can be a corner of the hull.
     """
+    # The compiler behind the loop takes a third of a second to import.
+    from preop.radiomics import kernels
+
     points = []
     for axis in range(3):
-        lines = np.moveaxis(mask, axis, -1)
-        some = lines.any(axis=-1)
-        ends = (lines.shape[-1] - 1 - lines[..., ::-1].argmax(axis=-1), -lines.argmax(axis=-1))
-        for end, sense in zip(ends, (1, -1), strict=True):
+        first, last = kernels.line_ends(mask, axis) if axis < 2 else _row_ends(mask)
+        some = last >= 0
+        for end, sense in ((last, 1), (-first, -1)):
             # Nor can one be that lies between its neighbours, or below the line that joins them.
             height = np.pad(np.where(some, end.astype(np.float64), -np.inf), 1, constant_values=-np.inf)
             own = height[1:-1, 1:-1]
@@ -174,6 +176,13 @@ def outermost_mesh_points(mask: Mask, spacing_mm: tuple[float, ...]) -> Points:
             )
             points.append(np.insert(np.argwhere(kept).astype(np.float64), axis, sense * (own[kept] + 0.5), axis=1))
     return np.asarray(np.concatenate(points) * np.asarray(spacing_mm))
+
+
+def _row_ends(mask: Mask) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """What ``kernels.line_ends`` finds, along the third axis."""
+    some = mask.any(axis=2)
+    last = mask.shape[2] - 1 - mask[:, :, ::-1].argmax(axis=2)
+    return np.where(some, mask.argmax(axis=2), -1), np.where(some, last, -1)
 
 
 @cache
