@@ -18,6 +18,9 @@ from preop.radiomics import kernels, order, warm_up
 from preop.radiomics.filters import convolution
 warm_up.warm_up()
 found = [k for module in (kernels, order, convolution) for k in vars(module).values() if hasattr(k, "stats")]
+# What begins with an underscore is called by loops alone, with which it is compiled.
+never = [k.__name__ for k in found if not k.signatures and not k.__name__.startswith("_")]
+assert not never, f"the warm-up never calls {never}"
 print(len(found), sum(k.stats.cache_misses[s] for k in found for s in k.stats.cache_misses))
 """
 PRINT_FEATURES = """
@@ -70,6 +73,27 @@ tempfile.TemporaryFile = refuse
     functions, compiled = map(int, found.split())
     assert functions >= 6
     assert compiled == 0
+
+
+def test_what_is_not_compiled_and_cannot_be_kept_is_computed_all_the_same(installed, tmp_path):
+    """A loop that was forgotten in the warm-up costs its user a second, not the case."""
+    folder = tmp_path / "site"
+    shutil.copytree(installed, folder)
+    forgotten = list(folder.glob("preop/radiomics/__pycache__/kernels.neighbour*"))
+    for file in forgotten:
+        file.unlink()
+    refused = """
+import os
+true_access = os.access
+os.access = lambda path, mode, **options: mode != os.W_OK and true_access(path, mode, **options)
+from numba.core import caching
+def refuse(*_, **__):
+    raise PermissionError("read-only")
+caching.IndexDataCacheFile._open_for_write = refuse
+"""
+    assert forgotten
+    said = run(folder, "-c", refused + PRINT_FEATURES, NUMBA_CACHE_DIR="")
+    assert said == run(installed, "-c", PRINT_FEATURES)
 
 
 def test_both_kinds_of_processors_find_their_code_and_the_same_numbers(installed):

@@ -4,13 +4,15 @@ numba compiles a function when it is first called and keeps the machine code bes
 Three things would make a container compile again at each start, and are dealt with here: code made for the processor
 that built the image (so it is made for one of two kinds of processors, and during the build for both), a folder that the user of the container
 cannot write to (so a cache that is complete is read from there all the same), and functions that were not called
-during the build (``python -m preop.radiomics.warm_up`` calls them all).
+during the build (``python -m preop.radiomics.warm_up`` calls them all). What is compiled all the same and cannot be kept is
+used and forgotten.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
@@ -67,4 +69,12 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
         dispatcher: Any = numba.njit(cache=True, nogil=True)(function)
     finally:
         numba.config.CACHE_LOCATOR_CLASSES = others
+    cache = dispatcher._cache  # noqa: SLF001 - numba offers no other way to say that a full or read-only disk is no failure
+    keep = cache.save_overload
+
+    def keep_if_possible(signature: Any, code: Any) -> None:
+        with suppress(OSError):
+            keep(signature, code)
+
+    cache.save_overload = keep_if_possible
     return cast(Callable[P, R], dispatcher)

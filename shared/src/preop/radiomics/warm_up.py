@@ -27,7 +27,8 @@ def warm_up() -> float:
     distance = np.sqrt((offsets**2).sum(axis=0))
     image, mask = Image((10 * distance).astype(np.float32), geometry), Image(distance <= 3, geometry)
     maps = (LaplacianOfGaussian(sigma_mm=0.5), SeparableWavelet(wavelet="haar"))
-    # Whole intensities have loops of their own.
+    # Merged directions alone have a loop of their own, and so have whole intensities.
+    compute_features(image, mask, Settings(aggregations=(Aggregation.VOLUME_MERGED,)), {Family.GLCM})
     compute_features(image, mask, Settings(aggregations=tuple(Aggregation), filters=maps))
     compute_features(image, mask, Settings(round_intensities=False), {Family.LOCAL_INTENSITY})
     return time.perf_counter() - start
