@@ -70,7 +70,8 @@ def test_a_label_of_a_label_map_is_one_structure_of_many(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        (("--ct-image", __file__), "also needs ct-tumour-segmentation"),
+        (("--ct-image", __file__), "in an unknown format"),
+        (("--ct-tumour-segmentation", __file__), "also needs ct-image"),
         (("--ct-image", "nowhere", "--ct-tumour-segmentation", "x"), "nowhere"),
         (("--ct-tumour-segmentation-label", "GTV"), "names a region of a file that is not given"),
     ],

@@ -41,6 +41,27 @@ def test_files_side_by_side_are_matched_by_the_words_after_the_name(sarcoma: Alg
     assert proposal.remarks[-1].startswith("A_01, A_02: The inputs ct-image, ct-tumour-segmentation, t1-mri-tumour")
 
 
+@pytest.mark.parametrize(
+    ("name", "slug"),
+    [
+        ("T1", "t1-mri"),
+        ("t1w", "t1-mri"),
+        ("T1_post", "contrast-t1-mri"),
+        ("t1_gd", "contrast-t1-mri"),
+        ("T2_FS", "t2-fs-mri"),
+        ("stir", "t2-fs-mri"),
+        ("t2_fs_mask", "t2-fs-mri-tumour-segmentation"),
+        ("t1_fs", None),
+        ("MR", None),
+    ],
+)
+def test_sequences_of_mr_are_told_apart_where_their_names_say_so(
+    sarcoma: Algorithm, tmp_path: Path, name: str, slug: str | None
+) -> None:
+    proposal = propose_cohort(touch(tmp_path, f"A_01_{name}.nii.gz", f"A_02_{name}.nii.gz"), sarcoma)
+    assert list(taken(proposal).values()) == [slug]
+
+
 def test_folders_of_patients_and_a_clinical_table_make_a_table_that_lies_elsewhere(
     sarcoma: Algorithm, tmp_path: Path
 ) -> None:

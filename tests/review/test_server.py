@@ -23,7 +23,7 @@ from preop.review.app import MAX_IMPORT_BYTES, MAX_JSON_BYTES, make_app
 from preop.review.review import Review
 from preop.review.security import COOKIE, new_token
 from preop.review.start import Options, open_records, open_review
-from preop.review.volumes import mask_bytes
+from preop.review.volumes import index_in_scan, mask_bytes
 from preop.segmentation import load_network
 from preop.study import register
 from tests.review.conftest import (
@@ -453,7 +453,7 @@ def test_the_networks_of_a_model_propose_on_their_own_scan_alone(cohort: Path, o
         assert browser.get("review").json()["networks"] == [{"name": name, "of": CT}]
         refused = browser.post(f"patients/{TWO}/masks/{PET_MASK}/network", {"network": name})
         assert refused.status_code == 400
-        assert refused.json()["error"] == f"The network {name} was made for {CT}; {PET_MASK} is drawn on {PET}."
+        assert refused.json()["error"] == f"The network {name} was made for {CT}; this mask is drawn on {PET}."
         job = browser.post(f"patients/{TWO}/masks/{CT_MASK}/network", {"network": name}).json()["job"]
         while not (state := browser.get(f"jobs/{job}").json())["finished"]:
             time.sleep(0.05)
@@ -461,6 +461,38 @@ def test_the_networks_of_a_model_propose_on_their_own_scan_alone(cohort: Path, o
         drawn = load_network(model / name).segment(read_image(cohort.parent / "two" / "ct.nii.gz"), mirroring=False)
         assert browser.get(f"jobs/{job}/mask").content == mask_bytes(drawn.with_voxels(drawn.voxels.astype(np.uint8)))
         assert browser.get(f"patients/{TWO}").json()["state"] == "to do"
+    review.records.engine.dispose()
+
+
+def test_a_network_of_the_model_proposes_what_it_finds_in_a_box(cohort: Path, options: Options, model: Path) -> None:
+    review = open_review(cohort, STUDIES, replace(options, model=model))
+    name = f"network tumour_segmentation/{CT}"
+    box = ((4, 6, 5), (20, 25, 14))  # voxels (x, y, z) of the viewer
+    corners = np.sort([index_in_scan(STRAIGHT_GRID, corner) for corner in box], axis=0)
+    with TestClient(make_app(review, None, hosts=[HOST]), base_url=f"http://{HOST}") as client:
+        browser = Browser(client, "A. Meyer")
+        methods = {each["name"]: (each["needs"], each["of"]) for each in browser.get("review").json()["methods"]}
+        assert methods == {"region-growing": ("click", None), "random-walker": ("box", None), name: ("box", CT)}
+        answer = browser.post(f"patients/{TWO}/masks/{CT_MASK}/prompt", {"method": name, "box": box})
+        seen = read_image(cohort.parent / "two" / "ct.nii.gz")  # 30 mm around the box hold all of this scan
+        drawn = load_network(model / "tumour_segmentation" / CT).segment(seen, mirroring=False).voxels != 0
+        inside = np.zeros_like(drawn)
+        inside[tuple(slice(low, high + 1) for low, high in zip(*corners, strict=True))] = True
+        assert 0 < (drawn & inside).sum() < drawn.sum()
+        assert answer.content == mask_bytes(seen.with_voxels((drawn & inside).astype(np.uint8)))
+        refused = browser.post(f"patients/{TWO}/masks/{PET_MASK}/prompt", {"method": name, "box": box})
+        assert "was made for ct-image" in refused.json()["error"]
+        assert browser.get(f"patients/{TWO}").json()["state"] == "to do"
+    review.records.engine.dispose()
+
+
+def test_a_network_that_cannot_be_run_is_told_to_who_drew_the_box(
+    cohort: Path, options: Options, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    review = open_review(cohort, STUDIES, replace(options, model=model))
+    monkeypatch.setattr(review.networks, "_segment", lambda *_: 1 / 0)
+    with pytest.raises(InvalidInputError, match="The network failed: division by zero"):
+        review.networks.segment(review.networks.names[0], ball(STRAIGHT_GRID))
     review.records.engine.dispose()
 
 

@@ -30,7 +30,11 @@ _SUFFIXES = (*IMAGE_SUFFIXES, *_SLIDE_SUFFIXES)
 _SEGMENTATION = "segmentation"
 _SAME = {
     **dict.fromkeys(("mask", "masks", "seg", "segm", "label", "labels", "roi", "gtv", "rtstruct", "contour"), _SEGMENTATION),
-    **dict.fromkeys(("mr", "mri", "t1w"), "mri"),
+    **dict.fromkeys(("mr", "mri"), "mri"),
+    "t1w": "t1",
+    "t2w": "t2",
+    **dict.fromkeys(("fs", "fatsat", "spair", "spir", "stir", "tirm"), "fs"),
+    **dict.fromkeys(("contrast", "postcontrast", "post", "gd", "gad", "km", "ce", "t1ce"), "contrast"),
     "tumor": "tumour",
     "node": "nodes",
     "lesions": "lesion",
@@ -269,11 +273,15 @@ def _stem_and_suffix(name: str) -> tuple[str, str]:
 
 
 def _fitting(form: str, algorithm: Algorithm) -> tuple[str, ...]:
-    """Tell which inputs a form of paths can be: those that share most words with it, of the right sort."""
+    """Tell which inputs a form of paths can be: those that share most words with it, of the right sort.
+
+    Of two of which one is called as the other and more, as "contrast T1" is beside "T1", the shorter name is meant.
+    """
     drawn = _SEGMENTATION in _words(form)
     slugs = [socket.slug for socket in algorithm.inputs if socket.kind.is_image and _is_drawn(socket) == drawn]
     most = max((_shared(form, slug) for slug in slugs), default=0)
-    return tuple(slug for slug in slugs if _shared(form, slug) == most)
+    fitting = [slug for slug in slugs if _shared(form, slug) == most]
+    return tuple(slug for slug in fitting if not any(_words(other) < _words(slug) for other in fitting))
 
 
 def _shared(form: str, slug: str) -> int:

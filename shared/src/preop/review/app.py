@@ -25,6 +25,7 @@ from starlette.types import ASGIApp
 
 from preop.errors import InvalidInputError, InvalidOutputError, PreopError
 from preop.review.agreement import reviewer_agreement
+from preop.review.networks import IN_BOX
 from preop.review.proposals import Prompt
 from preop.review.records import ConflictError, Standing, UnknownPatientError
 from preop.review.review import Review
@@ -386,7 +387,9 @@ def _prompt(review: Review, standing: Standing, request: Request, body: Pointed)
     method = review.methods.get(body.method)
     if method is None:
         raise InvalidInputError(f"There is no method {body.method!r}; there are: {', '.join(review.methods)}.")
-    scan = review.scan(standing, review.cohort.mask(slug).of)
+    of = review.cohort.mask(slug).of
+    review.networks.check(body.method.removeprefix(IN_BOX), of)
+    scan = review.scan(standing, of)
     corners = [index_in_scan(scan.geometry, corner) for corner in body.box or ()]
     prompt = Prompt(
         inside=[index_in_scan(scan.geometry, voxel) for voxel in body.inside],
@@ -401,10 +404,7 @@ def _prompt(review: Review, standing: Standing, request: Request, body: Pointed)
 def _network(review: Review, standing: Standing, request: Request, body: Asked) -> Response:
     slug = request.path_params["slug"]
     of = review.cohort.mask(slug).of
-    if review.networks.scans.get(body.network, of) != of:
-        raise InvalidInputError(
-            f"The network {body.network} was made for {review.networks.scans[body.network]}; {slug} is drawn on {of}."
-        )
+    review.networks.check(body.network, of)
     path = review.scan_path(standing, of)
     job = review.networks.begin(body.network, standing.id, slug, path)
     return JSONResponse({"job": job.id}, 202)

@@ -1,4 +1,4 @@
-"""Automatic proposals from trained networks (nnU-Net), one at a time in the background, with their progress."""
+"""Automatic proposals from trained networks (nnU-Net), one at a time: of a whole scan in the background, or in a box."""
 
 from __future__ import annotations
 
@@ -10,11 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from preop.errors import InvalidInputError, PreopError
-from preop.imaging import Image, read_image
+from preop.imaging import Image, crop, read_image
+from preop.review.proposals import Prompt, Promptable, part_around
 
 MAX_KEPT = 20
+IN_BOX = "network "
+"""Before the name of a network, where it is a method that takes a box."""
+SEEN_AROUND_MM = 30.0
+"""What a network sees of the scan around a box, to tell what lies in it."""
 
 
 @dataclass
@@ -104,6 +110,34 @@ class Networks:
                 raise InvalidInputError("This proposal is not known any more: ask for it again.")
             return self._jobs[number]
 
+    def in_box(self) -> dict[str, Promptable]:
+        """Give a method for each network that proposes what it finds in a box, by name."""
+        return {IN_BOX + name: _InBox(self, name) for name in self.names}
+
+    def check(self, name: str, scan: str) -> None:
+        """Refuse a scan that a network was not made for.
+
+        Raises
+        ------
+        InvalidInputError
+            If it was made for another one.
+        """
+        if (made_for := self.scans.get(name, scan)) != scan:
+            raise InvalidInputError(f"The network {name} was made for {made_for}; this mask is drawn on {scan}.")
+
+    def segment(self, name: str, image: Image) -> Image:
+        """Segment a part of a scan, when what was begun before is done.
+
+        Raises
+        ------
+        InvalidInputError
+            If the network fails, in one sentence for the reviewer.
+        """
+        try:
+            return self._pool.submit(self._segment, name, image, lambda _done, _total: None).result()
+        except Exception as error:
+            raise InvalidInputError(_in_words(error)) from error
+
     def stop(self) -> None:
         """Begin no other proposal."""
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -115,14 +149,8 @@ class Networks:
         try:
             image = read_image(scan)
             job.labels = self._segment(job.network, image, progress)
-        except PreopError as error:
-            job.error = str(error)
-        except ImportError as error:
-            job.error = (
-                f"Networks need the packages of the lock learning: requirements/install.sh learning ({error.name})."
-            )
         except Exception as error:  # noqa: BLE001 - torch fails in many ways, and the reviewer has to hear of it
-            job.error = f"The network failed: {error}."
+            job.error = _in_words(error)
         finally:
             job.finished = True
 
@@ -140,3 +168,38 @@ class Networks:
             )
         labels = network.segment(image, mirroring=False, progress=progress)
         return labels.with_voxels(labels.voxels.astype(np.uint8))
+
+
+class _InBox:
+    """A trained network, of which a box takes what it finds inside."""
+
+    needs = "box"
+
+    def __init__(self, networks: Networks, name: str) -> None:
+        self.title = f"Network {name}"
+        self._networks, self._name = networks, name
+
+    def propose(self, scan: Image, prompt: Prompt, current: NDArray[np.bool_]) -> NDArray[np.bool_]:  # noqa: ARG002
+        """See :meth:`preop.review.proposals.Promptable.propose`."""
+        box = part_around(scan, prompt)
+        around = [int(np.ceil(SEEN_AROUND_MM / mm)) for mm in scan.spacing_mm]
+        seen = tuple(
+            slice(max(part.start - more, 0), min(part.stop + more, size))
+            for part, more, size in zip(box, around, scan.shape, strict=True)
+        )
+        labels = self._networks.segment(self._name, crop(scan, seen))
+        whole = np.zeros(scan.shape, dtype=np.bool_)
+        whole[seen] = labels.voxels != 0
+        found = np.zeros_like(whole)
+        found[box] = whole[box]
+        if not found.any():
+            raise InvalidInputError("The network found nothing in the box.")
+        return found
+
+
+def _in_words(error: Exception) -> str:
+    if isinstance(error, PreopError):
+        return str(error)
+    if isinstance(error, ImportError):
+        return f"Networks need the packages of the lock learning: requirements/install.sh learning ({error.name})."
+    return f"The network failed: {error}."

@@ -97,7 +97,7 @@ class RegionGrowing:
 
         if not prompt.inside:
             raise InvalidInputError("Click into the structure first.")
-        part = _around(scan, prompt)
+        part = part_around(scan, prompt)
         small = Image(scan.voxels[part].astype(np.float32), crop_geometry(scan.geometry, part))
         smooth = sitk.CurvatureFlow(to_sitk(small), timeStep=0.05, numberOfIterations=5)
         seeds = [_within(point, part) for point in prompt.inside]
@@ -131,7 +131,7 @@ class RandomWalker:
         from scipy import ndimage
         from skimage.segmentation import random_walker
 
-        part = _around(scan, prompt)
+        part = part_around(scan, prompt)
         step = _step(part, scan.spacing_mm, self.MAX_VOXELS)
         thin = tuple(slice(p.start, p.stop, s) for p, s in zip(part, step, strict=True))
         values = scan.voxels[thin].astype(np.float64)
@@ -198,8 +198,14 @@ def promptables() -> Mapping[str, Promptable]:
     return found
 
 
-def _around(scan: Image, prompt: Prompt) -> tuple[slice, ...]:
-    """Give the part of a scan that a prompt is about."""
+def part_around(scan: Image, prompt: Prompt) -> tuple[slice, ...]:
+    """Give the part of a scan that a prompt is about.
+
+    Raises
+    ------
+    InvalidInputError
+        If the prompt points at nothing, or beyond the scan.
+    """
     shape = np.asarray(scan.shape)
     points = np.asarray([*prompt.inside, *prompt.outside, *(prompt.box or ())])
     if not len(points):

@@ -17,7 +17,7 @@ from preop.errors import InvalidInputError, PreopError
 from preop.imaging import Geometry, Image, read_geometry, read_image, read_labels, write_image
 from preop.review.checks import read_mask_on
 from preop.review.examination import Examination
-from preop.review.networks import Networks
+from preop.review.networks import IN_BOX, Networks
 from preop.review.proposals import Promptable, promptables
 from preop.review.records import ORIGINAL, Records, Standing
 from preop.review.results import Answer, Layer, Predictions, main_output
@@ -237,7 +237,13 @@ class Review:
             "windows": WINDOWS_HU,
             "networks": [{"name": name, "of": self.networks.scans.get(name)} for name in self.networks.names],
             "methods": [
-                {"name": name, "title": method.title, "needs": method.needs} for name, method in self.methods.items()
+                {
+                    "name": name,
+                    "title": method.title,
+                    "needs": method.needs,
+                    "of": self.networks.scans.get(name.removeprefix(IN_BOX)),
+                }
+                for name, method in self.methods.items()
             ],
             "results": self.predictions is not None,
             "reader_study": self.reader_study,

@@ -137,6 +137,7 @@ def open_review(table: Path, studies: Sequence[Algorithm], options: Options) -> 
     """Open a review with everything that it needs; errors as those of :func:`serve_review`."""
     from preop.review.examination import Examination
     from preop.review.networks import Networks
+    from preop.review.proposals import promptables
     from preop.review.review import Review
 
     records = open_records(table, studies, options)
@@ -146,11 +147,13 @@ def open_review(table: Path, studies: Sequence[Algorithm], options: Options) -> 
     predictions = _predictions(records, options)
     if options.reader_study and predictions is None:
         raise InvalidInputError("A reader study compares readers with results: name their folder by --results.")
+    networks = Networks({**options.networks, **of_model}, scans)
     return Review(
         cohort=records.cohort,
         records=records,
         examination=Examination(records, _folder(table, options)),
-        networks=Networks({**options.networks, **of_model}, scans),
+        networks=networks,
+        methods={**promptables(), **networks.in_box()},
         predictions=predictions,
         reader_study=options.reader_study,
     )

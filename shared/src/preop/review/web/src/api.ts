@@ -26,7 +26,8 @@ export interface Description {
   windows: Record<string, [number, number]>;
   /** Networks that propose masks; `of` is the scan that one was made for, null where that is any. */
   networks: { name: string; of: string | null }[];
-  methods: { name: string; title: string; needs: "click" | "box" }[];
+  /** Methods that take a click or a box; `of` is as of a network. */
+  methods: { name: string; title: string; needs: "click" | "box"; of: string | null }[];
   results: boolean;
   reader_study: boolean;
   answer: { title: string; choices: string[] };

@@ -212,7 +212,7 @@ export class Panel {
   private helps(): HTMLElement {
     const { description, kind } = this.session;
     const choose = (needs: "click" | "box") => {
-      const found = description.methods.filter((each) => each.needs === needs);
+      const found = this.tools.fitting(needs);
       if (found.length < 2) return null;
       return h(
         "select",

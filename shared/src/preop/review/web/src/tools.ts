@@ -188,8 +188,14 @@ export class Tools {
   /** The method chosen for clicks or boxes. */
   methods: Partial<Record<"click" | "box", string>> = {};
 
+  /** The methods that take a click or a box on the scan that is drawn on. */
+  fitting(needs: "click" | "box"): api.Description["methods"] {
+    const { description, kind } = this.session;
+    return description.methods.filter((each) => each.needs === needs && (each.of === null || each.of === kind.of));
+  }
+
   private method(needs: "click" | "box"): string | undefined {
-    const found = this.session.description.methods.filter((each) => each.needs === needs);
+    const found = this.fitting(needs);
     return found.find((each) => each.name === this.methods[needs])?.name ?? found[0]?.name;
   }
 
