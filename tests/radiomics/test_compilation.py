@@ -14,10 +14,10 @@ pytestmark = pytest.mark.slow
 
 PACKAGE = Path(preop.__file__).parent
 COUNT_COMPILED = """
-from preop.radiomics import kernels, order, warm_up
+from preop.radiomics import hulls, kernels, order, warm_up
 from preop.radiomics.filters import convolution
 warm_up.warm_up()
-found = [k for module in (kernels, order, convolution) for k in vars(module).values() if hasattr(k, "stats")]
+found = [k for module in (hulls, kernels, order, convolution) for k in vars(module).values() if hasattr(k, "stats")]
 print(len(found), sum(k.stats.cache_misses[s] for k in found for s in k.stats.cache_misses))
 """
 PRINT_FEATURES = """
