@@ -40,7 +40,9 @@ FILLING = frozenset({"mesh", "based", "exces", "of", "and", "at"})
 """Words, without a plural's s, that one program writes and the other leaves out."""
 SHORT = {
     "axis-aligned bounding box": "aabb",
+    "oriented minimum bounding box": "ombb",
     "approximate enclosing ellipsoid": "aee",
+    "minimum volume enclosing ellipsoid": "mvee",
     "(runs)": "",
     "(size zones)": "",
     "(distance zones)": "",

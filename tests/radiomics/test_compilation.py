@@ -14,10 +14,10 @@ pytestmark = pytest.mark.slow
 
 PACKAGE = Path(preop.__file__).parent
 COUNT_COMPILED = """
-from preop.radiomics import kernels, order, warm_up
+from preop.radiomics import hulls, kernels, order, warm_up
 from preop.radiomics.filters import convolution
 warm_up.warm_up()
-found = [k for module in (kernels, order, convolution) for k in vars(module).values() if hasattr(k, "stats")]
+found = [k for module in (hulls, kernels, order, convolution) for k in vars(module).values() if hasattr(k, "stats")]
 # What begins with an underscore is called by loops alone, with which it is compiled.
 never = [k.__name__ for k in found if not k.signatures and not k.__name__.startswith("_")]
 assert not never, f"the warm-up never calls {never}"

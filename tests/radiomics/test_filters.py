@@ -19,6 +19,8 @@ EVERY_KIND = [
     Gabor(sigma_mm=2.0, wavelength_mm=3.0, theta_step_degrees=45.0),
     SeparableWavelet(),
     Simoncelli(),
+    Simoncelli(riesz="100"),
+    Simoncelli(riesz="012"),
 ]
 BY_SLICE = [
     Mean(by_slice=True),
@@ -27,6 +29,7 @@ BY_SLICE = [
     Gabor(sigma_mm=2.0, wavelength_mm=3.0, by_slice=True),
     SeparableWavelet(passes="LH", by_slice=True),
     Simoncelli(by_slice=True),
+    Simoncelli(by_slice=True, riesz="11"),
 ]
 
 
@@ -192,8 +195,42 @@ def test_the_two_passes_of_a_wavelet_hold_all_the_energy(noise):
         (SeparableWavelet, {"passes": "LH"}, "must name 3 passes"),
         (SeparableWavelet, {"wavelet": "morl"}, "must be a discrete wavelet"),
         (Simoncelli, {"boundary": "mirror"}, "periodic"),
+        (Simoncelli, {"riesz": "10"}, "3 orders"),
+        (Simoncelli, {"riesz": "000"}, "not all of them 0"),
     ],
 )
 def test_impossible_parameters_are_refused_by_name(kind, wrong, message):
     with pytest.raises(ValidationError, match=message):
         kind(**wrong)
+
+
+def test_a_wave_becomes_the_sine_of_its_cosine_where_the_riesz_transform_has_its_direction():
+    """Along the wave, the transform of order 1 turns the phase by a quarter, that of order 2 by a half; across, nothing is left."""
+    x = np.arange(33)
+    phase = 2 * np.pi * 8 * x / 33
+    wave = image_of(np.broadcast_to(np.cos(phase), (33, 33, 33)))
+    plain = Simoncelli().apply(wave).voxels
+    amplitude = np.abs(plain).max()
+    assert amplitude == pytest.approx(1, rel=0.05)
+    turned = np.broadcast_to(amplitude * np.sin(phase), plain.shape)
+    np.testing.assert_allclose(Simoncelli(riesz="100").apply(wave).voxels, turned, atol=1e-9)
+    np.testing.assert_allclose(Simoncelli(riesz="200").apply(wave).voxels, -plain, atol=1e-9)
+    assert np.abs(Simoncelli(riesz="010").apply(wave).voxels).max() < 1e-9
+    assert np.abs(Simoncelli(riesz="011").apply(wave).voxels).max() < 1e-9
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_all_riesz_transforms_of_an_order_together_hold_the_energy_of_the_wavelet(order):
+    noisy = image_of(np.random.default_rng(2).normal(size=(21, 23, 25)))
+    all_orders = [
+        "".join(map(str, each)) for each in itertools.product(range(order + 1), repeat=3) if sum(each) == order
+    ]
+    energy = sum((Simoncelli(riesz=each).apply(noisy).voxels ** 2).sum() for each in all_orders)
+    assert energy == pytest.approx((Simoncelli().apply(noisy).voxels ** 2).sum())
+
+
+def test_a_turned_image_has_the_turned_riesz_transform():
+    noisy = np.random.default_rng(3).normal(size=(21, 21, 21))
+    found = Simoncelli(riesz="120").apply(image_of(noisy)).voxels
+    swapped = Simoncelli(riesz="210").apply(image_of(noisy.transpose(0, 2, 1))).voxels
+    np.testing.assert_allclose(found, swapped.transpose(0, 2, 1), atol=1e-12)

@@ -36,13 +36,16 @@ def warm_up() -> float:
 
 def main() -> None:
     """Compile for all kinds of processors that may run an image made here, and say how many functions lie where."""
-    from preop.radiomics import kernels, order
+    from preop.radiomics import hulls, kernels, order
     from preop.radiomics.compilation import ANY_PROCESSOR
     from preop.radiomics.filters import convolution
 
     seconds = warm_up()
     functions = [
-        each for module in (kernels, order, convolution) for each in vars(module).values() if hasattr(each, "stats")
+        each
+        for module in (kernels, order, hulls, convolution)
+        for each in vars(module).values()
+        if hasattr(each, "stats")
     ]
     folders = sorted({each.stats.cache_path for each in functions})
     print(f"{len(functions)} compiled functions in {', '.join(folders)}, ready after {seconds:.1f} s.")

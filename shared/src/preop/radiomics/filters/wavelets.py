@@ -8,6 +8,7 @@ from functools import cache
 from typing import Literal, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from preop.imaging import Image
@@ -82,16 +83,34 @@ class SeparableWavelet(BaseFilter):
 
 
 class Simoncelli(BaseFilter):
-    """Isotropic band-pass wavelet, defined over frequencies: the band halves with each level."""
+    """Isotropic band-pass wavelet, defined over frequencies: the band halves with each level.
+
+    With ``riesz``, its Riesz transform: a derivative of these orders that weighs all frequencies alike, so that the response
+    depends on direction.
+    """
 
     kind: Literal["simoncelli"] = "simoncelli"
     level: int = Field(default=1, ge=1, le=6, description="Decomposition level.")
+    riesz: str | None = Field(
+        default=None,
+        pattern="^[0-4]{2,3}$",
+        description="Orders of the Riesz transform along x, y and z, such as 100; two by slice; null for none.",
+    )
     boundary: Boundary = Field(default="periodic", pattern="^periodic$", description="Always periodic.")
+
+    @model_validator(mode="after")
+    def _one_order_an_axis(self) -> Self:
+        if self.riesz is not None and (len(self.riesz) != len(self.axes) or not sum(self._orders)):
+            raise ValueError(
+                f"riesz ({self.riesz}) must name {len(self.axes)} orders, one for each filtered axis, not all of them 0"
+            )
+        return self
 
     @property
     def name(self) -> str:
-        """Such as ``simoncelli_1``."""
-        return f"simoncelli_{self.level}{self._suffix}"
+        """Such as ``simoncelli_1`` or ``simoncelli_1_riesz_100``."""
+        riesz = f"_riesz_{self.riesz}" if self.riesz else ""
+        return f"simoncelli_{self.level}{riesz}{self._suffix}"
 
     def reach_mm(self, spacing_mm: tuple[float, ...]) -> float:  # noqa: ARG002
         """No limit: a filter with a sharp band in frequency has none in space."""
@@ -103,23 +122,34 @@ class Simoncelli(BaseFilter):
 
         shape = [image.shape[axis] for axis in self.axes]
         spectrum = fft.rfftn(image.voxels.astype(np.float64), axes=self.axes)
-        spectrum *= self._band(shape)[..., : spectrum.shape[-1]]
+        spectrum *= self._gain(shape)[..., : spectrum.shape[-1]]
         return np.asarray(fft.irfftn(spectrum, s=shape, axes=self.axes))[box]
 
-    def _band(self, shape: list[int]) -> Voxels:
+    @property
+    def _orders(self) -> list[int]:
+        """Orders of the Riesz transform along the filtered axes, (z, y, x) or (y, x)."""
+        return [int(order) for order in reversed(self.riesz or "")]
+
+    def _gain(self, shape: list[int]) -> NDArray[np.float64] | NDArray[np.complex128]:
         """Gain at each frequency, in the order of a Fourier transform."""
         from scipy import fft
 
         # From -1 to 1, the Nyquist frequency, as the reference values have it; on an even number of voxels no frequency
-        # is then exactly 0, and the response of real intensities is that of the gain's even part.
+        # is then exactly 0, and the response of real intensities is that of the gain's Hermitian part.
         axes = [fft.ifftshift(np.linspace(-1, 1, n) if n > 1 else np.zeros(1)) for n in shape]
-        frequency = np.sqrt(sum(axis**2 for axis in np.meshgrid(*axes, indexing="ij", sparse=True)))
+        along = np.meshgrid(*axes, indexing="ij", sparse=True)
+        frequency = np.sqrt(sum(axis**2 for axis in along))
         highest = 2.0 ** (1 - self.level)
         gain = np.zeros(shape)
         inside = (frequency >= highest / 4) & (frequency <= highest)
         gain[inside] = np.cos(math.pi / 2 * np.log2(2 * frequency[inside] / highest))
+        if self.riesz:
+            total = sum(self._orders)
+            scale = math.sqrt(math.factorial(total) / math.prod(map(math.factorial, self._orders)))
+            product = math.prod(axis**order for axis, order in zip(along, self._orders, strict=True))
+            gain = (-1j) ** total * scale * gain * product / np.where(inside, frequency, 1) ** total
         opposite = np.roll(np.flip(gain), 1, axis=tuple(range(gain.ndim)))
-        return (gain + opposite) / 2
+        return (gain + opposite.conj()) / 2
 
 
 @cache
