@@ -128,6 +128,42 @@ def test_another_head_and_radiomics_can_be_trained(cohort: Cohort, tmp_path: Pat
     assert outputs["positive-lymph-nodes"]["probability_of_count"] is None
 
 
+def test_measures_in_space_and_counts_by_field_can_be_learned_from(cohort: Cohort, tmp_path: Path) -> None:
+    network = NetworkSettings(instances="measures", measures="spatial", fields="region")
+    fit(cohort, tmp_path / "model", tmp_path / "report", Settings(network=network, training=QUICK, folds=2))
+    model = load_model(tmp_path / "model", ALGORITHM)
+    assert model.description.network == network
+    case = cohort.patients[0].case
+    check_outputs(predict(case, model), ALGORITHM, case)
+
+
+def test_fields_of_a_report_become_parts_of_the_bag_and_its_removed_nodes_are_used(
+    cohort: Cohort, tmp_path: Path
+) -> None:
+    prepared, _, _ = prepare(cohort, NetworkSettings(instances="measures", fields="region"), tmp_path)
+    with cohort.path.with_name("fields.csv").open() as file:
+        fields = list(csv.DictReader(file))
+    for each in prepared:
+        mine = [row for row in fields if row["patient"] == each.patient.name]
+        assert each.bag.parts is not None
+        if mine:
+            assert len(each.bag.parts) > 2
+            assert sum(part.low for part in each.bag.parts) <= each.bag.low
+            assert {part.low for part in each.bag.parts} <= {int(row["positive"]) for row in mine}
+        else:
+            (part,) = each.bag.parts
+            assert (part.low, part.high, len(part.rows)) == (each.bag.low, each.bag.high, each.bag.size)
+            assert part.found == pytest.approx(0.97 * min(1, int(each.patient.row["removed_nodes"]) / each.bag.size))
+    assert {len(each.bag.parts or ()) > 1 for each in prepared} == {True, False}
+
+
+def test_fewer_removed_than_positive_nodes_are_refused(cohort: Cohort, tmp_path: Path) -> None:
+    first = next(each for each in cohort.patients if each.row["positive_nodes_high"] != each.row["positive_nodes_low"])
+    wrong = replace(cohort, patients=(replace(first, row={**first.row, "removed_nodes": "0"}), *cohort.patients[-2:]))
+    with pytest.raises(InvalidInputError, match="has 0 removed_nodes and at least"):
+        prepare(wrong, NetworkSettings(instances="measures"), tmp_path)
+
+
 def test_an_interrupted_preparation_goes_on(cohort: Cohort, tmp_path: Path) -> None:
     few = replace(cohort, patients=cohort.patients[:2])
     first, _, _ = prepare(few, SMALL, tmp_path)
