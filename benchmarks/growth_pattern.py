@@ -23,6 +23,9 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "algorithms"))
+
 from primary import write_fine_slide
 
 from preop.cohort import map_patients

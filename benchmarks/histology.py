@@ -1,6 +1,6 @@
 """The tissue network and the cell network held against real H&E, of which nothing was ever learned.
 
-``PYTHONPATH=algorithms python benchmarks/histology.py DATA`` reads the colorectal glands of GlaS and the nuclei of CRCHistoPhenotypes below
+``python benchmarks/histology.py DATA`` reads the colorectal glands of GlaS and the nuclei of CRCHistoPhenotypes below
 ``DATA/real/histology`` and the slide region below ``DATA/slides``, and prints how well the networks do beside what others
 published. ``--note`` writes the figures down beside the networks: an item of the score card that rests on what is not found well
 enough is then not assessed on slides that look like none of those on which it was validated.
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "algorithms"))
 
 from preop.slides import Slide, find_tissue, write_slide
 from preop.slides.levels import WHITE

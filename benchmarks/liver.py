@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -29,6 +30,8 @@ import torch
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.model_selection import GroupKFold
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "algorithms"))
 
 from liver_growth_pattern.external import external_evidence
 from liver_growth_pattern.learning import Settings, fit_model, mean_shares

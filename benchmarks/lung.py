@@ -33,6 +33,8 @@ from typing import Any
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "algorithms"))
+
 from lung_nodal_stage.assessment import (
     CT,
     PET,

@@ -10,11 +10,14 @@ import argparse
 import os
 import platform
 import shutil
+import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "algorithms"))
 
 from lung_nodal_stage.networks import ORGANS
 from preop.imaging import read_image

@@ -25,6 +25,7 @@ import math
 import os
 import platform
 import resource
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +34,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 from scipy.stats import rankdata
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "algorithms"))
 
 from preop.slides import Slide, find_tissue, write_slide
 from preop.statistics import auc, intraclass_correlation, logistic_regression

@@ -11,12 +11,15 @@ import argparse
 import os
 import platform
 import shutil
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "algorithms"))
 
 import bladder_lymph_nodes.simulation
 import bladder_lymph_nodes.training
