@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preop.imaging import bounding_box
+from preop.imaging.regions import Box
 from preop.radiomics.preparation import RegionOfInterest
 
 PEAK_RADIUS_MM = (3 / (4 * math.pi)) ** (1 / 3) * 10
@@ -101,11 +102,8 @@ def local_intensity(region: RegionOfInterest) -> dict[str, float]:
     # Sums of differences from the mean are small, and so is what rounding takes from them; of whole numbers there is none.
     middle = float(np.rint(reached.mean()))
     around = _differences(reached, middle, low - start + far, stop + 2 * far - start)
-    sums = _sphere_sums(around, halves)[region.intensity[box]]
-    # Where no sphere reaches beyond the image, all have as many voxels.
-    complete = (low == start - far).all() and (high == stop + far).all()
-    centres = start[None] if complete else np.argwhere(region.intensity)
-    means = sums / _voxels_in_spheres(region.intensities.shape, halves, centres)
+    inside = region.intensity[box]
+    means = _sphere_sums(around, halves)[inside] / _voxels_in_spheres(region.intensities.shape, halves, box)[inside]
     values = region.values
     return {
         "loc_peak_loc": float(means[values == values.max()].max() + middle),
@@ -147,15 +145,14 @@ def _sphere_columns(spacing_mm: tuple[float, ...]) -> NDArray[np.int64]:
     return np.where(room >= 0, (np.sqrt(np.maximum(room, 0)) / spacing_mm[2]).astype(np.int64), -1)
 
 
-def _voxels_in_spheres(
-    shape: tuple[int, ...], halves: NDArray[np.int64], centres: NDArray[np.intp]
-) -> NDArray[np.int32]:
-    """Number of voxels in spheres around voxels (n, 3) of an image: those in the middle of it have equally many."""
+def _voxels_in_spheres(shape: tuple[int, ...], halves: NDArray[np.int64], box: Box) -> NDArray[np.int32]:
+    """Number of voxels in spheres around voxels of a box of an image: those in the middle of it have equally many."""
     reach = (len(halves) - 1, halves.shape[1] - 1, int(halves.max()))
     small = [min(n, 2 * far + 1) for n, far in zip(shape, reach, strict=True)]
     counts = _sphere_sums(np.pad(np.ones(small, dtype=np.int32), [(far, far) for far in reach]), halves)
+    places = (np.arange(part.start, part.stop) for part in box)
     index = (
         np.minimum(place, far) + np.maximum(place - max(n - 1 - far, far), 0)
-        for place, n, far in zip(centres.T, shape, reach, strict=True)
+        for place, n, far in zip(places, shape, reach, strict=True)
     )
-    return np.asarray(counts[tuple(index)])
+    return np.asarray(counts[np.ix_(*index)])
