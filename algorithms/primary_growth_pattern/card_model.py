@@ -96,10 +96,10 @@ class CardModel(Stored):
     @model_validator(mode="after")
     def _is_complete(self) -> Self:
         named = [*(weight.item for weight in self.weights), *self.unweighted]
-        # Those of the report came later: a model that does not name them gives them no weight.
-        if not {*SLIDE_ITEMS} <= {*named} <= {*ITEMS} or len({*named}) < len(named):
+        # Those of the report came later: a model that names none of them gives them no weight.
+        if {*named} not in ({*SLIDE_ITEMS}, {*ITEMS}) or len({*named}) < len(named):
             raise ValueError(
-                f"has the items {', '.join(named)}; expected each of {', '.join(SLIDE_ITEMS)} once, and no others than "
+                f"has the items {', '.join(named)}; expected each of {', '.join(SLIDE_ITEMS)} once, and all or none of "
                 f"{', '.join(KNOWN)}"
             )
         return self
