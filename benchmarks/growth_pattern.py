@@ -99,13 +99,19 @@ def predict_cohort(folder: Path, model: Path, patients: int) -> None:
     rows = [json.loads(result_file(folder, number).read_text()) for number in range(patients)]
     labels = np.array([row["desmoplastic"] for row in rows])
     chances = np.array([row["oracle_probability"] for row in rows])
-    print(f"{patients} patients of centre {UNSEEN_CENTRE}, {labels.sum()} desmoplastic\n\n| model | AUC |\n|---|---|")
+    print(
+        f"{patients} patients of centre {UNSEEN_CENTRE}, {labels.sum()} desmoplastic\n\n| model | patients | AUC |\n|---|---|---|"
+    )
     for name in (CARD, TILES, COMBINED):
-        area = auc_delong(labels, [row[name] for row in rows])
-        print(f"| {name} | {area.value:.2f} [{area.lower:.2f}, {area.upper:.2f}] |")
+        scores = np.array([row[name] for row in rows], float)
+        said = np.isfinite(scores)  # of a patient of whom no item is assessed, the card says nothing
+        area = auc_delong(labels[said], scores[said])
+        print(f"| {name} | {said.sum()} | {area.value:.2f} [{area.lower:.2f}, {area.upper:.2f}] |")
     observer = auc_delong(labels, chances)
-    print(f"| observer, of these patients | {observer.value:.2f} [{observer.lower:.2f}, {observer.upper:.2f}] |")
-    print(f"| observer, expected | {oracle_auc(chances):.2f} |")
+    print(
+        f"| observer, of these patients | {patients} | {observer.value:.2f} [{observer.lower:.2f}, {observer.upper:.2f}] |"
+    )
+    print(f"| observer, expected | | {oracle_auc(chances):.2f} |")
 
 
 def predict_one(number: int, *, folder: Path, model: Path) -> None:
