@@ -45,6 +45,12 @@ def test_the_cases_of_a_new_study_are_as_expected(made: Algorithm) -> None:
     assert "as expected" in contract.command("test", str(made.folder), "--engine=process")
 
 
+def test_the_image_of_a_new_study_is_built_from_its_own_packages(tmp_path: Path) -> None:
+    study = write_study(OTHER, tmp_path, LIKE)
+    assert study.requirements != LIKE.requirements  # else the next line would hold for any
+    assert f"ARG LOCK={study.requirements}\n" in (study.folder / "Dockerfile").read_text()
+
+
 def test_a_new_study_goes_by_its_name_only(tmp_path: Path) -> None:
     study = write_study(OTHER, tmp_path, LIKE)
     assert study.title == "Cyst of the kidney"

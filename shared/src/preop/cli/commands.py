@@ -213,7 +213,7 @@ def new(
     from preop.folders import locked
     from preop.study import remove_study, write_study
 
-    like = next((study for study in repository.studies() if study.requirements == "imaging"), None)
+    like = next(iter(repository.studies()), None)
     if like is None:
         raise InvalidInputError("A new study needs a checkout of the preop repository, and here is none.")
     remove_killed_study(name, output or repository.work_folder())

@@ -26,7 +26,7 @@ def write_study(name: str, checkout: Path, like: Algorithm) -> Algorithm:
     checkout
         Gets ``algorithms/NAME`` and ``evaluation/ground_truth/NAME``.
     like
-        A study whose image is built from the same packages; the Dockerfiles differ by the name only.
+        A study whose Dockerfile is taken; it differs by the name and by the lock of the packages only.
 
     Raises
     ------
@@ -46,9 +46,11 @@ def write_study(name: str, checkout: Path, like: Algorithm) -> Algorithm:
     with as_file(files("preop.study") / "template") as template:
         _copy(template / "study", study, name)
         _copy(template / "ground_truth", ground_truth, name)
-    dockerfile = (like.folder / "Dockerfile").read_text(encoding="utf-8")
-    (study / "Dockerfile").write_text(dockerfile.replace(like.name, name), encoding="utf-8")
-    return read_algorithm(study)
+    made = read_algorithm(study)
+    dockerfile = (like.folder / "Dockerfile").read_text(encoding="utf-8").replace(like.name, name)
+    lock = f"ARG LOCK={like.requirements}\n"
+    (study / "Dockerfile").write_text(dockerfile.replace(lock, f"ARG LOCK={made.requirements}\n"), encoding="utf-8")
+    return made
 
 
 def remove_study(algorithm: Algorithm) -> None:
