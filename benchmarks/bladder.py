@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -31,6 +32,8 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegressionCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "algorithms"))
 
 from bladder_lymph_nodes.lymph_nodes import MEASURED, find_lymph_nodes, measures_of, radiomics_of
 from bladder_lymph_nodes.network import RadiomicsEncoder, make_network, scaled
