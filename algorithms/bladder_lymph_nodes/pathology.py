@@ -69,12 +69,15 @@ def read_places(path: Path) -> dict[tuple[str, int], Place]:
     Raises
     ------
     InvalidInputError
-        If a column is missing, a side or region is not known, or a label is no number.
+        If a column is missing, a side or region is not known, a label is no number, or a node is there twice.
     """
-    found = {}
+    found: dict[tuple[str, int], Place] = {}
     for row in _rows(path, PLACE_COLUMNS):
         _check_place(row, path.name)
-        found[row["patient"], whole_number(row["label"], f"label of {row['patient']}")] = (row["side"], row["region"])
+        node = row["patient"], whole_number(row["label"], f"label of {row['patient']}")
+        if node in found:
+            raise InvalidInputError(f"{path.name} has the node {node[1]} of {node[0]} twice: give it once.")
+        found[node] = (row["side"], row["region"])
     return found
 
 

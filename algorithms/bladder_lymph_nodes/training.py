@@ -203,9 +203,11 @@ def prepare(
     """
     reports = {patient.name: reported_count(patient) for patient in cohort.patients}  # refused before the long work
     fields = read_fields(cohort.path.with_name(FIELDS_FILE))
-    for name, (low, high) in reports.items():
-        if name in fields:
-            check_total(name, fields[name], low, high)
+    for patient in cohort.patients:
+        low, high = reports[patient.name]
+        if patient.name in fields:
+            check_total(patient.name, fields[patient.name], low, high)
+        _removed(patient, low)
     places = read_places(cohort.path.with_name(PLACES_FILE))
     folders = measure_patients(
         cohort,
@@ -280,14 +282,28 @@ def _parts(
         named = [places.get((patient.name, node["number"]), ("", "")) for node in nodes]
         where = [(side or node["side"], region) for (side, region), node in zip(named, nodes, strict=True)]
         return parts_of_fields(where, fields, network)
+    removed = _removed(patient, reported[0])
+    if removed is None:
+        return None
+    return parts_of_total(len(nodes), *reported, removed, network) if removed else ()
+
+
+def _removed(patient: Patient, positive: float) -> float | None:
+    """Give the number of removed nodes, of which so many are positive or more; None where it is not known.
+
+    Raises
+    ------
+    InvalidInputError
+        If fewer were removed.
+    """
     if not patient.row.get(REMOVED):
         return None
     removed = patient.reference_number(REMOVED)
-    if removed < reported[0]:
+    if removed < positive:
         raise InvalidInputError(
-            f"Patient {patient.name} has {removed:g} {REMOVED} and at least {reported[0]:g} positive ones: correct the table."
+            f"Patient {patient.name} has {removed:g} {REMOVED} and at least {positive:g} positive ones: correct the table."
         )
-    return parts_of_total(len(nodes), *reported, removed, network) if removed else ()
+    return removed
 
 
 def _given_encoder(prepared: Sequence[Prepared]) -> GivenEncoder:

@@ -76,6 +76,13 @@ def test_places_of_nodes_are_read_by_patient_and_label(tmp_path: Path) -> None:
     assert read_places(path) == {("a", 3): ("left", "obturator"), ("a", 4): ("", "")}
 
 
+def test_a_node_that_is_placed_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "node_places.csv"
+    path.write_text("patient,label,side,region\na,3,left,obturator\na,3,right,obturator\n")
+    with pytest.raises(InvalidInputError, match=r"node_places\.csv has the node 3 of a twice"):
+        read_places(path)
+
+
 def test_fields_have_to_add_up_to_the_count_of_the_patient() -> None:
     check_total("a", FIELDS, 1, 1)
     with pytest.raises(InvalidInputError, match=r"fields of a have 1 positive nodes together, .* says 2 to 3"):
