@@ -29,6 +29,7 @@ sys.path.insert(0, str(ROOT))
 TRAINER_OF_TOTAL = "nnUNetTrainer_4000epochs_NoMirroring"
 FEATURES = (8, 16, 32, 64)
 PATCH = (64, 64, 64)
+NO_AIR_HU = -100
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,10 @@ def _lay_out(folder: Path, *, small: bool) -> None:
     )
     for name, shape, spacing in (("scan", (160, 320, 320), (2.0, 0.9, 0.9)), ("ct", (224, 303, 366), (1.5, 1.0, 1.0))):
         small_shape = (shape[0] // scale, shape[1] // scale, shape[2] // scale)
-        write_image(scan_of(small_shape, spacing), folder / name / "scan_0000.nii.gz")
+        scan = scan_of(small_shape, spacing)
+        if name == "ct":  # all of it body, outside of which ours labels nothing
+            scan = scan.with_voxels(np.maximum(scan.voxels, NO_AIR_HU))
+        write_image(scan, folder / name / "scan_0000.nii.gz")
     (folder / "home").mkdir()
     (folder / "home" / "config.json").write_text(
         json.dumps({"totalseg_id": "totalseg_BENCHMRK", "send_usage_stats": False, "prediction_counter": 0})
