@@ -1,22 +1,25 @@
 """A monotone scorer of nodes, learned from counts: each sign of metastasis can only raise the probability.
 
 The log likelihood ratio of a node is a weighted sum of its signs, no weight below zero: few numbers, which the counts of
-few patients can tell. The likelihood is that of the count head that is ``clustered`` (docs/bags.md). All bags are learned
-from at once, by a quasi-Newton method with bounds (L-BFGS-B; Byrd et al. 1995, doi 10.1137/0916069).
+few patients can tell. The model is that of the count head that is ``clustered`` (docs/bags.md). It is learned by expectation
+and maximisation (Dempster et al. 1977, doi 10.1111/j.2517-6161.1977.tb01600.x): what each node must be given the report and
+the signs, exactly; then the weights by which such nodes are told apart, which is a logistic regression on these
+probabilities, less the log odds of any node (a ratio of densities: Qin 1998, doi 10.1093/biomet/85.3.619).
+
+The weights that make the counts themselves most likely, which a gradient finds, rank nodes worse: a count is about as likely
+under weights that are all too small as under the right ones, with burdens that make up for them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from torch import Tensor
-from torch.nn.utils import parameters_to_vector, vector_to_parameters
+from scipy.special import expit, logit
 from torch.nn.utils.rnn import pad_sequence
 
 from preop.mil import Bag, BagNetwork
@@ -28,18 +31,14 @@ Floats = NDArray[np.float64]
 
 PENALTY = 1.0
 """Half of the squared weights, of signs brought near 1, is taken off the log-likelihood this many times."""
-STEPS = 200
-"""At most."""
-TOLERANCE = 1e-7
-"""Relative change of the log-likelihood at which learning ends: far below what moves a prediction."""
+ROUNDS = 10
+"""Of expectation and maximisation: more change nothing that matters."""
 START = 0.1
 """Of each weight."""
-LOG_CHANCES = (-12.0, 12.0)
-"""Of a burden, before they are made to add up to 1: without bounds, that of one which never occurs would fall for ever."""
 
 
 def learn_monotone(network: BagNetwork, bags: Sequence[Bag]) -> BagNetwork:
-    """Set the weights of a clustered count head, none below zero, to those by which the bags' counts are most likely.
+    """Set the weights of a clustered count head, none below zero, by what the bags' counts say of each node.
 
     Parameters
     ----------
@@ -51,42 +50,37 @@ def learn_monotone(network: BagNetwork, bags: Sequence[Bag]) -> BagNetwork:
         raise TypeError(f"A monotone scorer learns a clustered count head, not {head.name}.")
     head.start_from(bags)
     with torch.no_grad():
-        head.classifier.weight.fill_(START)
         signs = pad_sequence([network.encoder(*bag.instances).double() for bag in bags], batch_first=True)
     mask = torch.arange(signs.shape[1]) < torch.tensor([bag.size for bag in bags])[:, None]
     low, high = (torch.tensor([float(getattr(bag, name)) for bag in bags]).double() for name in ("low", "high"))
-    parts = parts_of(bags)
-    exact = deepcopy(head).double()  # in single precision the last steps would be lost in rounding
-    weights = exact.classifier.weight
-    unbounded = (None, None)
-    bounds = {
-        weights: (0.0, None),
-        exact.classifier.bias: unbounded,
-        exact.log_chances: LOG_CHANCES,
-    }
-    parameters = list(exact.parameters())
-
-    def loss(values: Floats) -> tuple[float, Floats]:
-        vector_to_parameters(torch.from_numpy(values), parameters)
-        reading = replace(exact(signs, mask), parts=parts)
-        penalised = exact.deviance(reading, low, high).sum() + PENALTY / 2 * (weights**2).sum()
-        gradient = torch.autograd.grad(penalised, parameters)
-        return float(penalised.detach()), _flat(gradient)
-
+    parts, rows = parts_of(bags), signs[mask].numpy()
+    exact = deepcopy(head).double()
+    weights, bias = np.full(rows.shape[1], START), -START * float(rows.sum(axis=1).mean())
     with one_thread():  # the bytes of a model do not depend on the cores of a machine
-        found = minimize(
-            loss,
-            _flat(parameters),
-            jac=True,
-            method="L-BFGS-B",
-            bounds=[bounds[part] for part in parameters for _ in range(part.numel())],
-            options={"maxiter": STEPS, "ftol": TOLERANCE},
-        )
+        for _ in range(ROUNDS):
+            logits = signs @ torch.from_numpy(weights) + bias
+            chances, burdens = exact.posterior(logits, mask, low, high, parts)
+            exact.set_chances(burdens.mean(dim=0))
+            weights, bias = _told_apart(rows, chances[mask].numpy())
     with torch.no_grad():
-        vector_to_parameters(torch.from_numpy(found.x).float(), head.parameters())
-        head.log_chances.copy_(head.log_chances.log_softmax(0))
+        head.classifier.weight.copy_(torch.from_numpy(weights[None]))
+        head.classifier.bias.fill_(bias)
+        head.set_chances(burdens.mean(dim=0))
     return network.eval()
 
 
-def _flat(parts: Sequence[Tensor]) -> Floats:
-    return parameters_to_vector([part.detach() for part in parts]).numpy().copy()
+def _told_apart(rows: Floats, chances: Floats) -> tuple[Floats, float]:
+    """Weights (f,), none below zero, and bias of the log likelihood ratio of nodes (n, f), positive with these chances (n,)."""
+
+    def loss(values: Floats) -> tuple[float, Floats]:
+        weights, bias = values[:-1], values[-1]
+        logits = rows @ weights + bias
+        residual = expit(logits) - chances
+        value = np.logaddexp(0, logits).sum() - chances @ logits + PENALTY / 2 * weights @ weights
+        return float(value), np.append(residual @ rows + PENALTY * weights, residual.sum())
+
+    features, any_node = rows.shape[1], float(logit(chances.mean()))
+    start = np.append(np.zeros(features), any_node)
+    bounds = [(0.0, None)] * features + [(None, None)]
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
+    return found[:-1], float(found[-1]) - any_node

@@ -106,6 +106,28 @@ class CountHead(Head):
         given, log_chance = self._given_burden(_logits(reading), reading.mask)
         return -log_sum_exp(self._log_likelihoods(given, low, high, reading.mask, reading.parts) + log_chance)
 
+    def posterior(
+        self, logits: Tensor, mask: Tensor, low: Tensor, high: Tensor, parts: Parts | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Probability of each instance (b, n), and of each burden (b, m), given these log odds and the reported counts.
+
+        Of an instance by the slope of the deviance, which is what it looks like less what it must be (docs/bags.md).
+        """
+        with torch.enable_grad():
+            logits = logits.detach().requires_grad_()
+            seen = replace(self.read(logits, mask), parts=parts)
+            (slope,) = torch.autograd.grad(self.deviance(seen, low, high).sum(), logits)
+        with torch.no_grad():
+            given, log_chance = self._given_burden(logits, mask)
+            burdens = (self._log_likelihoods(given, low, high, mask, parts) + log_chance).softmax(1)
+            return (seen.contributions - slope).clamp(0, 1) * mask, burdens
+
+    def set_chances(self, burdens: Tensor) -> None:
+        """Set the chances of the burdens (m,) of a clustered head."""
+        assert self.log_chances is not None  # noqa: S101 - of a clustered head
+        with torch.no_grad():
+            self.log_chances.copy_(burdens.log().clamp(min=_MIN_LOG_CHANCE))
+
     def _given_burden(self, logits: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Log odds of each instance given each burden (b, m, n), and the log of the burdens' chances (b, m)."""
         if self.log_chances is None:
@@ -169,7 +191,7 @@ class CountHead(Head):
             likelihoods = self._log_likelihoods(given, low, high, mask, parts_of(bags))
             for _ in range(STEPS_TO_PRIOR):
                 log_chances = (likelihoods + log_chances).log_softmax(1).logsumexp(0).log_softmax(0)
-            self.log_chances.copy_(log_chances.clamp(min=_MIN_LOG_CHANCE))
+            self.set_chances(log_chances.exp())
             self.classifier.bias.zero_()
 
     def prior_logit(self, bags: Sequence[Bag]) -> float:
