@@ -2,8 +2,9 @@
 
 The same network, on the same patients and the same measures of their nodes, learns from the labels of all nodes, from the
 pathologist's counts (of a patient, of each side, of each field of the dissection), or from pN0/pN+ by gated attention. So these
-rows differ in the loss alone. Beside them stand what the algorithm itself learns by default, its monotone scorer, the mean of both,
-and what it learned by default before (six measures in slices, the count of a patient); a logistic regression on a patient's mean measures; the largest short axis, the rules of
+rows differ in the loss alone. Beside them stand what the algorithm itself learns by default, its monotone scorer from the counts of
+each side, and the same scorer told the label of every node; its network, the mean of both, and what was the default before (a
+network on six measures in slices, the count of a patient); a logistic regression on a patient's mean measures; the largest short axis, the rules of
 8 and 10 mm, and Node-RADS as far as it is measured; a boosted model that knows the labels of the nodes of all training patients together, for what such measures can
 give at most; and an observer who knows what the patients were made from. Every seed has training patients of its own; the test
 patients are the same for all.
@@ -45,7 +46,7 @@ from bladder_lymph_nodes.simulation import PatientFacts, draw_facts, draw_patien
 from preop.cohort import map_patients
 from preop.imaging import Image
 from preop.mil import HEADS as MIL_HEADS
-from preop.mil import Bag, BagNetwork, Ensemble, Settings, fit, make_head, stratified_folds, train
+from preop.mil import Bag, BagNetwork, Ensemble, Part, Settings, fit, make_head, stratified_folds, train
 from preop.mil.heads import CountHead
 from preop.statistics import BinaryCounts, auc, auc_delong, oracle_auc
 
@@ -62,6 +63,11 @@ OWN = {
         Settings(),
         learn_monotone,
     ),
+    "monotone_labels": (
+        NetworkSettings(instances="signs", measures="spatial", found=FOUND, leak=LEAK),
+        Settings(),
+        learn_monotone,
+    ),
     "network": (NetworkSettings(instances="measures", measures="spatial", found=FOUND, leak=LEAK), DEFAULT, None),
 }
 """What the algorithm's training can learn: network, settings, and how where not by epochs."""
@@ -73,7 +79,8 @@ METHODS = {
     "gated_attention": "pN0/pN+, gated attention",
     "mean": "pN0/pN+, mean measures",
     "previous": "algorithm: previous default",
-    "monotone": "algorithm: monotone scorer",
+    "monotone": "algorithm: monotone scorer, default",
+    "monotone_labels": "(the same scorer, node labels)",
     "network": "algorithm: network, spatial",
     "ceiling": "boosted, node labels of all seeds",
 }
@@ -248,10 +255,11 @@ def _own(method: str, seed: int, training: Sequence[Any], test: Sequence[Any]) -
     """Learn as the algorithm's training does."""
     network, settings, learn = OWN[method]
     measured = MEASURED[network.measures]
+    by = {"previous": None, "monotone_labels": "node"}.get(method, network.fields)
     known, new = (
         [
             replace(
-                _bag(str(number), each, None if method == "previous" else network.fields),
+                _bag(str(number), each, by),
                 instances=(torch.from_numpy(each["measures"][:, :measured]),),
             )
             for number, each in enumerate(part)
@@ -306,11 +314,16 @@ def _boosted(training: Sequence[Any], test: Sequence[Any]) -> Scores:
 
 
 def _bag(name: str, stored: Any, by: str | None = None) -> Bag:
-    """Give a patient with the count; by side or region, with what was counted there."""
+    """Give a patient with the count; by side or region, with what was counted there; by node, with the label of each."""
     count = float(stored["count"])
     instances = torch.from_numpy(_instances(stored))
     parts = None
-    if by is not None:
+    if by == "node":
+        parts = tuple(
+            Part((row,), label, label, found=1.0, leak=0.0)
+            for row, label in enumerate(stored["positive"].astype(float))
+        )
+    elif by is not None:
         settings = NetworkSettings(fields=by, found=FOUND, leak=LEAK)
         removed = sum(field.removed for field in stored["fields"])
         parts = parts_of_fields(stored["places"], stored["fields"], settings)

@@ -76,6 +76,39 @@ def test_parts_depend_on_each_other_only_through_the_burden() -> None:
     assert deviance(head_of(clustered=True, leak=0.2), bag) == pytest.approx(-math.log(joint / evidence), rel=1e-4)
 
 
+@pytest.mark.parametrize("parted", [True, False])
+def test_the_posterior_of_instances_and_burdens_is_that_of_all_outcomes(*, parted: bool) -> None:
+    ratios, leak = torch.tensor(LOGITS).exp().tolist(), 0.2
+    parts = (
+        (Part((0, 3), 1, 1, found=0.8), Part((1,), 0, 0, found=0.5))
+        if parted
+        else (Part((0, 1, 2, 3), 2, 2, found=1.0),)
+    )
+    weights = [[0.0] * len(BURDENS) for _ in range(5)]  # of each instance positive, and of all outcomes
+    for place, burden in enumerate(BURDENS):
+        for states in itertools.product((0, 1), repeat=4):
+            each = [burden * ratio if state else 1 - burden for state, ratio in zip(states, ratios, strict=True)]
+            told = [
+                chance([float(states[row]) for row in part.rows], int(part.low), part.found or 1, leak)
+                for part in parts
+            ]
+            weight = math.prod(each) * math.prod(told)
+            for row, state in enumerate((*states, 1)):
+                weights[row][place] += weight * state
+    total = sum(weights[4])
+    head = head_of(clustered=True, leak=leak).double()
+    bag = bag_of(*parts, low=1, high=1) if parted else bag_of(low=2, high=2)
+    nodes, burdens = head.posterior(
+        torch.tensor([LOGITS]).double(),
+        torch.ones(1, 4, dtype=torch.bool),
+        torch.tensor([bag.low]).double(),
+        torch.tensor([bag.high]).double(),
+        parts_of([bag]),
+    )
+    assert nodes[0].tolist() == pytest.approx([sum(row) / total for row in weights[:4]], rel=1e-4)
+    assert burdens[0].tolist() == pytest.approx([weight / total for weight in weights[4]], rel=1e-4, abs=1e-9)
+
+
 def test_one_part_of_all_instances_is_the_count_of_the_bag() -> None:
     head = head_of(clustered=True, found=0.9, leak=0.05)
     whole, part = bag_of(low=2, high=3), bag_of(Part((0, 1, 2, 3), 2, 3), low=2, high=3)

@@ -68,7 +68,8 @@ def fit(
     augment
         Changes instances while learning.
     learn
-        Learns instead of the epochs of the settings; calibration and folds stay the same.
+        Learns instead of the epochs of the settings; the folds then serve calibration alone, and what is kept is one member
+        that learned from all bags.
     each
         Trains the members side by side, as :func:`preop.mil.train_ahead` says; they need a folder for that.
 
@@ -223,6 +224,10 @@ def _fit(
             )
         parts.append((network, held_out))
     temperature = fit_temperature(parts, settings.instances_per_chunk)
+    if learn is not None:  # no fold is needed to stop it: what is kept learns from all
+        rows = sorted({*members[0].learning, *members[0].held_out})
+        whole = learn(_architecture(make_network, settings.seed), [bags[row] for row in rows])
+        return Ensemble((whole,), temperature)
     return Ensemble(tuple(network for network, _ in parts), temperature)
 
 
