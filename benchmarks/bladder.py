@@ -57,7 +57,7 @@ SETTINGS = Settings(epochs=40, patience=10, learning_rate=1e-3, weight_decay=0.1
 DEFAULT = Settings(epochs=60, patience=15, folds=5, learning_rate=4e-3, instances_per_batch=256)
 BY = {"count_by_side": "side", "count_by_field": "region"}
 OWN = {
-    "previous": (NetworkSettings(instances="measures", found=FOUND, leak=LEAK), DEFAULT, None),
+    "previous": (NetworkSettings(instances="measures", measures="axial", found=FOUND, leak=LEAK), DEFAULT, None),
     "monotone": (
         NetworkSettings(instances="signs", measures="spatial", found=FOUND, leak=LEAK),
         Settings(),

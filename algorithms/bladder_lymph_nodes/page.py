@@ -141,6 +141,7 @@ def _table(said: Row, rows: Sequence[Row], measure: str) -> Instances:
         Column("Long axis (mm)", "number"),
         Column("Volume (ml)", "number"),
         Column("Density, 90th percentile (HU)", "number"),
+        Column("Node-RADS, measured"),
         *([Column("Side")] if sides else []),
         Column("Remarks"),
     ]
@@ -153,6 +154,7 @@ def _table(said: Row, rows: Sequence[Row], measure: str) -> Instances:
                 f"{row['long_axis_mm']:.1f}",
                 f"{row['volume_ml']:.2f}",
                 f"{row['p90_hu']:.0f}".replace("-", "\N{MINUS SIGN}"),
+                _node_rads(row),
                 *(["" if row["side"] == "unknown" else row["side"]] if sides else []),
                 _remarks(row, said["size_rule"]["rule"]),
             ],
@@ -161,8 +163,18 @@ def _table(said: Row, rows: Sequence[Row], measure: str) -> Instances:
         )
         for row in rows
     ]
-    note = "Node probabilities follow from the number of positive nodes alone: no node was matched with the specimen."
+    note = (
+        "Node probabilities follow from the number of positive nodes alone: no node was matched with the specimen. Node-RADS is "
+        "what can be measured of it, for comparison, and takes no part in them."
+    )
     return Instances("Lymph nodes", columns, instances, note)
+
+
+def _node_rads(row: Row) -> str:
+    """Its category: a lower bound where something of it could not be measured."""
+    if row["node_rads"] is None:
+        return "left to the reader"
+    return f"at least {row['node_rads']}" if row["node_rads_not_assessed"] else str(row["node_rads"])
 
 
 def _remarks(row: Row, rule: str) -> str:

@@ -15,12 +15,13 @@ class NetworkSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     instances: Literal["cubes", "measures", "radiomics", "signs", "features"] = Field(
-        "cubes",
-        description="what is known of a node: voxels and measures, measures alone, radiomics features, signs: measures, each "
-        "of which can only raise the probability, or stored features of an encoder and measures",
+        "signs",
+        description="what is known of a node: signs: measures, each of which can only raise the probability, for a scorer without "
+        "a network; of a network voxels and measures, measures alone, radiomics features, or stored features of an encoder and "
+        "measures",
     )
     measures: Literal["axial", "spatial"] = Field(
-        "axial",
+        "spatial",
         description="what is measured of a node: in slices, six measures; or also its axes in space and the fat beyond it, ten",
     )
     channels: tuple[int, int, int, int] = Field(
@@ -52,7 +53,9 @@ class NetworkSettings(BaseModel):
     @model_validator(mode="after")
     def _can_be_scored(self) -> Self:
         if self.instances == "signs" and self.head != "count":
-            raise ValueError(f"signs are learned from by the head count; found the head {self.head}")
+            raise ValueError(
+                f"signs are learned from by the head count; found the head {self.head}: give it instances, such as measures"
+            )
         return self
 
     @property

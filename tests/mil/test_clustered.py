@@ -57,6 +57,34 @@ def test_counts_and_instances_are_those_of_bayes_rule() -> None:
     assert head.expected(reading).item() == pytest.approx(sum(each), abs=1e-5)
 
 
+def test_a_temperature_divides_what_all_instances_say_together_and_leaves_each_by_itself() -> None:
+    head, temperature = head_of(leak=0.1), 2.5
+    logits, mask = logits_of(RATIOS)
+    assert head.log_chances is not None
+    weights, given = [], []
+    for burden, chance in zip(BURDENS, head.log_chances.softmax(0).tolist(), strict=True):
+        together = math.prod(1 - burden + burden * ratio for ratio in RATIOS)
+        weights.append(chance * together ** (1 / temperature))
+        given.append([burden * ratio / (1 - burden + burden * ratio) for ratio in RATIOS])
+    each = [
+        sum(weight * row[place] for weight, row in zip(weights, given, strict=True)) / sum(weights)
+        for place in range(5)
+    ]
+    none = sum(weight * math.prod(1 - p for p in row) for weight, row in zip(weights, given, strict=True)) / sum(
+        weights
+    )
+
+    reading = head.at_temperature(head.read(logits, mask), temperature)
+
+    assert reading.contributions[0].tolist() == pytest.approx(each, abs=1e-6)
+    assert torch.sigmoid(reading.logit).item() == pytest.approx(1 - none * math.exp(-0.1), abs=1e-6)
+    low, high = torch.tensor([1.0]), torch.tensor([math.inf])
+    assert head.deviance(reading, low, high).item() == pytest.approx(-math.log(1 - none * math.exp(-0.1)), abs=1e-5)
+    assert torch.equal(
+        head.deviance_at(temperature, head.read(logits, mask), low, high), head.deviance(reading, low, high)
+    )
+
+
 def test_the_likelihood_of_a_range_is_the_sum_of_its_counts() -> None:
     head = head_of()
     counts, _ = enumerated(head, RATIOS)

@@ -254,6 +254,8 @@ def test_a_damaged_ensemble_is_refused_in_a_sentence(tmp_path: Path) -> None:
     refused("has no option size", json=files["bags.json"].replace(b'"leak"', b'"size"'))
     refused("do not fit the network", json=files["bags.json"].replace(b'"members": 1', b'"members": 2'))
     refused("do not fit the network", nn.Identity)
+    old = files["bags.json"].replace(b'"format": 2', b'"format": 1')
+    refused("train the model anew", json=old.replace(b'"clustered": false', b'"clustered": true'))
 
 
 def test_folds_keep_a_patient_together_and_share_the_positive_ones(simulate: Callable[..., list[Bag]]) -> None:

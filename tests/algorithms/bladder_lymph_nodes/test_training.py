@@ -25,7 +25,7 @@ ALGORITHM = read_algorithm(ROOT / "algorithms" / "bladder_lymph_nodes")
 PATIENTS = 14
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("in_this_process")]
 QUICK = MilSettings(epochs=1, folds=2, instances_per_batch=256)
-SMALL = NetworkSettings(cube_mm=24, channels=(8, 8, 8, 8))
+SMALL = NetworkSettings(instances="cubes", measures="axial", cube_mm=24, channels=(8, 8, 8, 8))
 
 
 @pytest.fixture(scope="module")

@@ -43,7 +43,8 @@ class Ensemble:
     members
         Networks with the same head.
     temperature
-        By which log odds are divided: those of the instances for count heads, those of the bag for others.
+        By which log odds are divided: those of the bag, of count heads those of the instances; of clustered ones, what all
+        instances together say of how many are positive.
     """
 
     members: tuple[BagNetwork, ...]
@@ -162,7 +163,8 @@ def _unbatched(member: BagNetwork, reading: Reading, bags: Sequence[Bag], most: 
     head = member.head
     counts = expected = None
     if isinstance(head, CountHead) and reading.logits is not None:
-        counts = head.distribution(reading.logits, reading.mask, most=most).exp().cpu()
+        cells = head.distribution(reading.logits, reading.mask, most=most, temperature=reading.temperature)
+        counts = cells.exp().cpu()
         expected = head.expected(reading).tolist()
     return [
         Prediction(

@@ -75,7 +75,7 @@ class PortableEnsemble:
             log_odds, log_chances, burdens = outputs
             return mean_of(
                 [
-                    self._counted(name, each / temperature, chances, burdens, most)
+                    self._counted(name, each, chances, burdens, most)
                     for each, chances in zip(log_odds, log_chances, strict=True)
                 ]
             )
@@ -94,8 +94,11 @@ class PortableEnsemble:
         from scipy.special import expit, log_softmax
 
         found, leak = float(self.description.options["found"]), float(self.description.options["leak"])
+        temperature = self.description.temperature
+        if not self.description.clustered:
+            log_odds, temperature = log_odds / temperature, 1.0
         given = log_odds + burdens[:, None]
-        evidence = (np.logaddexp(0, given) - np.logaddexp(0, burdens)[:, None]).sum(axis=1)
+        evidence = (np.logaddexp(0, given) - np.logaddexp(0, burdens)[:, None]).sum(axis=1) / temperature
         chance = np.exp(log_softmax(log_softmax(log_chances) + evidence))
         probability = expit(given)
         cells = chance @ np.stack([counts_of(each * found, leak, most) for each in probability])

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 from preop.errors import InvalidModelError
 from preop.toml import first_validation_error
@@ -76,17 +76,28 @@ class EnsembleDescription(BaseModel):
     members
         Number of members.
     temperature
-        By which log odds are divided.
+        By which log odds are divided; in a clustered head, what all instances together say of how many are positive.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    format: Literal[1] = 1
+    format: Literal[1, 2] = 2
     head: str
     features: int = Field(ge=1)
     options: Mapping[str, bool | int | float]
     members: int = Field(ge=1)
     temperature: FiniteFloat = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _says_what_it_divides(self) -> Self:
+        if self.format == 1 and self.clustered:
+            raise ValueError("format 1 divides the log odds of instances by the temperature: train the model anew")
+        return self
+
+    @property
+    def clustered(self) -> bool:
+        """Whether positives come together."""
+        return bool(self.options.get("clustered", False))
 
 
 def read_ensemble_description(path: Path) -> EnsembleDescription:

@@ -37,6 +37,8 @@ class Reading:
         What the loss of one head needs beside these.
     parts
         Which instances were counted together, where that is known; only heads that count learn from it.
+    temperature
+        Of a clustered count head, by which what all instances together say of the bag was divided.
     """
 
     logit: Tensor
@@ -46,6 +48,7 @@ class Reading:
     attention: Tensor | None = None
     extra: Mapping[str, Tensor] = field(default_factory=dict)
     parts: Parts | None = None
+    temperature: float = 1.0
 
 
 class Head(nn.Module, ABC):

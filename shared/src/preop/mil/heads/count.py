@@ -78,20 +78,27 @@ class CountHead(Head):
         """See :class:`Head`; ``logits`` is there: of a clustered head the log of each instance's likelihood ratio."""
         return self.read(self.classifier(features)[..., 0], mask)
 
-    def read(self, logits: Tensor, mask: Tensor) -> Reading:
-        """Reading of bags whose instances have these log odds, or log likelihood ratios (b, n)."""
-        cells = self.distribution(logits, mask, most=1)
-        given, log_chance = self._given_burden(logits, mask)
+    def read(self, logits: Tensor, mask: Tensor, temperature: float = 1.0) -> Reading:
+        """Reading of bags whose instances have these log odds, or log likelihood ratios (b, n).
+
+        Parameters
+        ----------
+        temperature
+            Of a clustered head: by which what all instances together say of the burden is divided.
+        """
+        cells = self.distribution(logits, mask, most=1, temperature=temperature)
+        given, log_chance = self._given_burden(logits, mask, temperature)
         return Reading(
             (cells[:, 1] - cells[:, 0]).clamp(-LARGEST_LOG_ODDS, LARGEST_LOG_ODDS),
             (torch.sigmoid(given) * log_chance.exp()[..., None]).sum(dim=1) * mask,
             mask,
             logits=logits * mask,
+            temperature=temperature,
         )
 
-    def distribution(self, logits: Tensor, mask: Tensor, *, most: int) -> Tensor:
+    def distribution(self, logits: Tensor, mask: Tensor, *, most: int, temperature: float = 1.0) -> Tensor:
         """Log-probability of 0, 1, ... reported positives, of ``most`` or more in the last place, (b, most + 1)."""
-        given, log_chance = self._given_burden(logits, mask)
+        given, log_chance = self._given_burden(logits, mask, temperature)
         cells = log_probabilities(
             given.flatten(0, 1), _repeated(mask, given), found=self.found, leak=self.leak, most=most
         )
@@ -103,7 +110,7 @@ class CountHead(Head):
 
     def deviance(self, reading: Reading, low: Tensor, high: Tensor) -> Tensor:
         """Negative log-likelihood of the reported counts (b,)."""
-        given, log_chance = self._given_burden(_logits(reading), reading.mask)
+        given, log_chance = self._given_burden(_logits(reading), reading.mask, reading.temperature)
         return -log_sum_exp(self._log_likelihoods(given, low, high, reading.mask, reading.parts) + log_chance)
 
     def posterior(
@@ -128,13 +135,14 @@ class CountHead(Head):
         with torch.no_grad():
             self.log_chances.copy_(burdens.log().clamp(min=_MIN_LOG_CHANCE))
 
-    def _given_burden(self, logits: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    def _given_burden(self, logits: Tensor, mask: Tensor, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
         """Log odds of each instance given each burden (b, m, n), and the log of the burdens' chances (b, m)."""
         if self.log_chances is None:
             return logits[:, None], torch.zeros_like(logits[:, :1])
         given = logits[:, None] + self.burdens[:, None]
         evidence = (functional.softplus(given) - functional.softplus(self.burdens)[:, None]) * mask[:, None]
-        return given, functional.log_softmax(self.log_chances.log_softmax(0) + evidence.sum(dim=2), dim=1)
+        together = evidence.sum(dim=2) / temperature
+        return given, functional.log_softmax(self.log_chances.log_softmax(0) + together, dim=1)
 
     def _log_likelihoods(self, given: Tensor, low: Tensor, high: Tensor, mask: Tensor, parts: Parts | None) -> Tensor:
         """Log-likelihood of the reported counts given each burden (b, m): of all parts, which are independent then."""
@@ -154,11 +162,23 @@ class CountHead(Head):
         return given.new_zeros(given.shape[:2]).index_add(0, parts.owner, each.view(inside.shape[:2]))
 
     def at_temperature(self, reading: Reading, temperature: float) -> Reading:
-        """Give the reading with the log odds of each instance divided by a temperature."""
-        return replace(self.read(_logits(reading) / temperature, reading.mask), parts=reading.parts)
+        """Divide the log odds of each instance; of a clustered head, what all instances together say of the burden.
+
+        Instances of one scan share its contrast, noise and reader, so that they say less together than if they were
+        independent; of one instance by itself that says nothing.
+        """
+        logits = _logits(reading)
+        read = (
+            self.read(logits, reading.mask, temperature)
+            if self.clustered
+            else self.read(logits / temperature, reading.mask)
+        )
+        return replace(read, parts=reading.parts)
 
     def deviance_at(self, temperature: float, reading: Reading, low: Tensor, high: Tensor) -> Tensor:
         """See :class:`Head`; of a reading only the log odds of instances count, and the rest of another one is spared."""
+        if self.clustered:
+            return self.deviance(replace(reading, temperature=temperature), low, high)
         return self.deviance(replace(reading, logits=_logits(reading) / temperature), low, high)
 
     def check(self, bags: Sequence[Bag]) -> None:
