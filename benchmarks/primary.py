@@ -2,7 +2,9 @@
 
 ``python benchmarks/primary.py items FOLDER`` paints slides of a centre whose stain was not in training into FOLDER (those that
 are there are not painted again), measures every item through the networks, and prints the agreement with the truth of each
-slide. ``--note`` writes it down beside the networks, so that items that do not agree are not assessed.
+slide. ``--note`` writes it down beside the networks, so that items that do not agree are not assessed. ``further`` does so on
+slides whose tumours have what those of cohorts and trainings lack, parts without glands, wider lumens and a lymphoid reaction at
+the front; ``--note`` writes down the items of which that is the truth.
 
 ``python benchmarks/primary.py appearance FOLDER`` measures stain and texture of the slides of a cohort in FOLDER (``preop
 simulate``) and of eight of the other centre, which it paints.
@@ -43,7 +45,8 @@ from preop.study import Range
 from primary_growth_pattern.annotations import SLIDE_FILE
 from primary_growth_pattern.appearance import MEASURES, appearance_of, ranges_of, unlike
 from primary_growth_pattern.card_model import fit_card_model
-from primary_growth_pattern.findings import ItemAgreement, TissueMap
+from primary_growth_pattern.definitions import CellKind
+from primary_growth_pattern.findings import Cells, ItemAgreement, TissueMap
 from primary_growth_pattern.networks import Networks
 from primary_growth_pattern.score_card import DEFINITIONS, Item, ScoreCard, score
 from primary_growth_pattern.simulation import (
@@ -54,16 +57,17 @@ from primary_growth_pattern.simulation import (
     draw_patient,
     unfavourable,
 )
-from primary_growth_pattern.simulation.anatomy import MAP_UM
+from primary_growth_pattern.simulation.anatomy import MAP_UM, Cell
 from primary_growth_pattern.simulation.card_truth import CardTruth
 from primary_growth_pattern.simulation.disease import draw_biology
 from primary_growth_pattern.simulation.looks import PIXEL_UM
 from primary_growth_pattern.simulation.scan import strips
 from primary_growth_pattern.tissue import load_torch_networks, measure, note_figures, readable
-from primary_growth_pattern.tumour_bed import find_bed
 
 UNSEEN_CENTRE = "D"
-SEED = 7300
+SEED, FURTHER_SEED = 7300, 7310
+FURTHER = ("gland_formation", "front_lymphocytes")
+"""Items that vary enough only where tumours have further findings."""
 APPEARANCE_SEED = 7400
 UNSEEN_SLIDES = 8
 SIDE_PX = 6144  # 3.1 mm: a field of the hot spot fits several times, and 40 slides are painted in minutes
@@ -83,7 +87,7 @@ NETWORKS = Path(__file__).parents[1] / "algorithms" / "primary_growth_pattern" /
 def main() -> None:
     """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("items", "appearance", "weights", "speed"))
+    parser.add_argument("what", choices=("items", "further", "appearance", "weights", "speed"))
     parser.add_argument("folder", type=Path, help="for the slides")
     parser.add_argument("--networks", type=Path, default=NETWORKS)
     parser.add_argument("--slides", type=int, default=40)
@@ -103,22 +107,27 @@ def main() -> None:
         if arguments.note:
             note_figures(arguments.networks, validated_appearance=ranges)
         return
-    agreement = compare(arguments.folder, arguments.slides, networks)
+    further = arguments.what == "further"
+    agreement = compare(arguments.folder, arguments.slides, networks, further=further)
     if arguments.note:
+        known = networks.info.agreement
+        new = {name: figures for name, figures in agreement.items() if (name in FURTHER) is further}
         note_figures(
             arguments.networks,
-            agreement=agreement,
-            agreement_measured_on=f"{arguments.slides} simulated slides of centre {UNSEEN_CENTRE}, seed {SEED} (benchmarks/primary.py)",
+            agreement={name: (known | new)[name] for name in DEFINITIONS if name in known | new},
+            agreement_measured_on=f"{arguments.slides} simulated slides of centre {UNSEEN_CENTRE}, seed {SEED}; those of "
+            f"{' and '.join(DEFINITIONS[name].title.lower() for name in FURTHER)} on as many with further findings, seed "
+            f"{FURTHER_SEED} (benchmarks/primary.py)",
         )
 
 
-def compare(folder: Path, count: int, networks: Networks) -> dict[str, ItemAgreement]:
+def compare(folder: Path, count: int, networks: Networks, *, further: bool) -> dict[str, ItemAgreement]:
     """Measure every slide, print the agreement of each item, and give it."""
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in DEFINITIONS}
-    for truth, card in cards(folder, count, networks):
+    for truth, card in cards(folder, count, networks, further=further):
         for name, value in truth.items():
             measured = card.item(name).value
-            if measured is not None:
+            if measured is not None and not math.isnan(value):
                 found[name].append((value, measured))
     print("\n| item | slides | ICC | Spearman | mean true | mean found | on the same side of the cut-off |")
     print("|---|---|---|---|---|---|---|")
@@ -134,8 +143,8 @@ def agreement_of(name: str, pairs: NDArray[np.float64]) -> ItemAgreement:
         slides=len(pairs),
     )
     definition = DEFINITIONS[name]
-    same = [definition.is_unfavourable(first) == definition.is_unfavourable(second) for first, second in pairs.tolist()]
-    sides = "" if definition.direction is None else f"{np.mean(same):.0%}"
+    cut_off = definition.cut_off
+    sides = "" if cut_off is None else f"{np.mean((true >= cut_off) == (measured >= cut_off)):.0%}"
     print(
         f"| {definition.title} | {len(pairs)} | {agreement.icc:.3f} | {agreement.spearman:.3f} | {true.mean():.3g} | "
         f"{measured.mean():.3g} | {sides} |"
@@ -143,11 +152,14 @@ def agreement_of(name: str, pairs: NDArray[np.float64]) -> ItemAgreement:
     return agreement
 
 
-def cards(folder: Path, count: int, networks: Networks) -> Iterator[tuple[dict[str, float], ScoreCard]]:
+def cards(
+    folder: Path, count: int, networks: Networks, *, further: bool
+) -> Iterator[tuple[dict[str, float], ScoreCard]]:
     """True items and the measured card of each slide."""
+    seed = FURTHER_SEED if further else SEED
     for number in range(count):
-        patient = draw_patient(SEED, number, shape_px=(SIDE_PX, SIDE_PX), centre=UNSEEN_CENTRE)
-        path = folder / f"{SEED}_{number:03d}.tif"
+        patient = draw_patient(seed, number, shape_px=(SIDE_PX, SIDE_PX), centre=UNSEEN_CENTRE, further=further)
+        path = folder / f"{seed}_{number:03d}.tif"
         if not path.exists():
             partial = path.with_suffix(".partial.tif")
             patient.write_slide(partial)
@@ -191,9 +203,12 @@ def unseen(folder: Path) -> Iterator[Path]:
 
 
 def items_of(patient: SimulatedPatient) -> dict[str, float]:
-    """Truth of each item; for the margin the roughness of the front on the true tissue map."""
+    """Truth of each item; what the simulation does not state is measured on the true tissue map, lumens and lymphocytes."""
     truth, architecture = patient.truth, patient.architecture
-    bed = find_bed(TissueMap(architecture.labels, MAP_UM))
+    points = architecture.cells_um[architecture.kinds == Cell.LYMPHOCYTE].astype(np.float32)
+    lymphocytes = Cells(points, np.full(len(points), CellKind.LYMPHOCYTE, np.uint8), np.ones(len(points), np.float32))
+    true_card = score(TissueMap(architecture.labels, MAP_UM, clear=architecture.lumens), lymphocytes)
+    on_the_map = {name: true_card.item(name).value for name in (*FURTHER, "margin")}
     return {
         "tumour_stroma_ratio": truth.tumour_stroma_ratio,
         "budding": truth.buds,
@@ -202,7 +217,7 @@ def items_of(patient: SimulatedPatient) -> dict[str, float]:
         "stroma_maturity": truth.immature_share + truth.intermediate_share,
         "mucinous_share": truth.mucinous_share,
         "necrosis": truth.necrosis_share,
-        "margin": math.nan if bed is None else bed.roughness_um,
+        **{name: math.nan if value is None else value for name, value in on_the_map.items()},
     }
 
 

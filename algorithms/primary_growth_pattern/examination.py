@@ -28,7 +28,7 @@ from preop.slides.tiling import UM_PER_MM, shares
 from .appearance import appearance_of, unlike
 from .limits import not_assessed
 from .reading import SlideNetworks
-from .score_card import DEFINITIONS, Item, ScoreCard, score
+from .score_card import DEFINITIONS, Item, ScoreCard, not_measured, score
 from .tissue import TissueMap, measure, readable
 from .weakly_supervised import describe
 
@@ -136,7 +136,8 @@ def card_of_patient(cards: Sequence[ScoreCard]) -> ScoreCard:
     So buds are counted where they are most (ITBCC 2016), and an aggregate on any slide is one. An item is not assessed
     where it is on none of the slides.
     """
-    return ScoreCard(items=tuple(max((card.item(name) for card in cards), key=_value) for name in DEFINITIONS))
+    found = tuple(max((card.item(name) for card in cards), key=_value) for name in DEFINITIONS)
+    return ScoreCard(items=(*found, *not_measured()))
 
 
 def _value(item: Item) -> float:

@@ -38,11 +38,14 @@ class TissueMap:
         Side of a pixel.
     origin_um
         Upper left corner of the first pixel on the slide, y and x.
+    clear
+        Which pixels are mostly as clear as glass (y, x), as the lumens of glands are; None where that is not known.
     """
 
     labels: NDArray[np.uint8]
     um_per_pixel: float
     origin_um: tuple[float, float] = (0.0, 0.0)
+    clear: NDArray[np.bool_] | None = None
 
     def to_image(self) -> Image:
         """Give the map as a flat image in millimetres, whose origin is the upper left corner as in ``preop.slides``."""

@@ -1,8 +1,8 @@
 """Which items of the score card are not assessed on a slide because of what the networks can do, and why.
 
-An item rests on what the networks find (``RESTS_ON``). Where it does not agree with the truth on slides whose truth is known, it
-is never assessed. Where a slide looks like none of those, it is assessed only if everything that it rests on was held against
-real tissue and found well enough. All figures stand beside the networks, in ``networks.json``.
+An item rests on what the networks find (``RESTS_ON``). Where it does not agree with the truth on slides whose truth is known, or
+that was not measured, it is never assessed. Where a slide looks like none of those, it is assessed only if everything that it
+rests on was held against real tissue and found well enough. All figures stand beside the networks, in ``networks.json``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from .findings import NetworksInfo
 
 TUMOUR, STROMA, LYMPHOCYTES, BUDS = "tumour", "stroma", "lymphocytes", "tumour buds"
 FRONT, AGGREGATES, MATURITY = "muscle and fat at the front", "lymphoid aggregates", "the maturity of the stroma"
-MUCUS, NECROSIS = "mucus", "necrosis"
+MUCUS, NECROSIS, LUMENS = "mucus", "necrosis", "the lumens of glands"
 
 RESTS_ON: Mapping[str, tuple[str, ...]] = {
     "tumour_stroma_ratio": (TUMOUR, STROMA),
@@ -23,9 +23,13 @@ RESTS_ON: Mapping[str, tuple[str, ...]] = {
     "stroma_maturity": (TUMOUR, STROMA, MATURITY),
     "mucinous_share": (TUMOUR, STROMA, MUCUS),
     "necrosis": (TUMOUR, STROMA, NECROSIS),
+    "gland_formation": (TUMOUR, LUMENS),
+    "front_lymphocytes": (TUMOUR, FRONT, LYMPHOCYTES),
     "margin": (TUMOUR, FRONT),
 }
 """By item, what the networks have to find for it."""
+
+_NO_AGREEMENT = "of these networks it was never measured how well it agrees with the truth"
 
 MIN_REAL = {TUMOUR: 0.78, LYMPHOCYTES: 0.75}
 """What is asked for on real tissue, taken from published figures after the first networks had been measured there and
@@ -42,6 +46,8 @@ def not_assessed(info: NetworksInfo, unlike: str | None) -> dict[str, str]:
         In which respects the slide looks like none of those on which the items were validated; None where it looks like them.
     """
     reasons = dict(info.unreliable)
+    if info.agreement:  # measured before an item was there
+        reasons |= {item: _NO_AGREEMENT for item in RESTS_ON if item not in info.agreement}
     if unlike is None:
         return reasons
     for item, parts in RESTS_ON.items():

@@ -169,11 +169,13 @@ def load_model(folder: Path, algorithm: Algorithm) -> Model:
         raise _damaged(folder, DESCRIPTION_FILE, f"network.{min(unstated)}: Field required")
     card = read_description(folder, CARD_FILE, CardModel)
     networks = load_networks(folder / NETWORKS_FOLDER)
-    for name, expected in (("agreement", DEFINITIONS), ("validated_appearance", MEASURES)):
-        named = getattr(networks.info, name)
-        if named and named.keys() != expected.keys():
-            problem = f"{name} names {_listed(named)}; expected {_listed(expected)}"
-            raise _damaged(folder, f"{NETWORKS_FOLDER}/{INFO_FILE}", problem)
+    agreement, appearance = networks.info.agreement, networks.info.validated_appearance
+    file = f"{NETWORKS_FOLDER}/{INFO_FILE}"
+    if agreement.keys() - DEFINITIONS.keys():  # what it lacks is not assessed (limits.py)
+        raise _damaged(folder, file, f"agreement names {_listed(agreement)}; expected some of {_listed(DEFINITIONS)}")
+    if appearance and appearance.keys() != MEASURES.keys():
+        problem = f"validated_appearance names {_listed(appearance)}; expected {_listed(MEASURES)}"
+        raise _damaged(folder, file, problem)
     encoder = load_encoder(folder / ENCODER_FOLDER, trust_model=Options.from_environment().trust_model)
     ensemble = load_ensemble(folder, lambda: reader_of(description.network, encoder.info.features))
     reference = read_references(folder, [SLIDE_ITSELF])[SLIDE_ITSELF]

@@ -35,9 +35,10 @@ from .tumour_bed import MIN_BED_MM2, TumourBed, find_bed, in_blocks
 
 Direction = Literal["above", "from", "below"]
 
-# Buds are counted within a field's width of the front; aggregates a little further out.
+# Buds are counted within a field's width of the front; aggregates a little further out; lymphocytes in a band along it.
 FRONT_ZONE_UM = 2 * HOT_SPOT_RADIUS_UM
 AGGREGATE_ZONE_UM = 2000.0
+REACTION_ZONE_UM = 500.0
 MIN_AGGREGATE_UM = 120.0
 MIN_STROMA_MM2 = MIN_COUNTED_MM2 = 0.05
 HOT_SPOT_MM2 = math.pi * HOT_SPOT_RADIUS_UM**2 / UM2_PER_MM2
@@ -46,6 +47,8 @@ HOT_SPOT_MM2 = math.pi * HOT_SPOT_RADIUS_UM**2 / UM2_PER_MM2
 _RIM_UM = 32.0
 _AGGREGATE_OPENING_UM = 16.0  # parts connected by less than this are two
 _MIN_IMMATURE_SHARE = 0.2
+_GLAND_REACH_UM = 60.0  # from a lumen to the outer edge of its gland: two or three rows of cells, cut slantwise
+_MIN_GLANDULAR_SHARE = 0.5
 
 
 class _Checked(BaseModel):
@@ -156,6 +159,23 @@ DEFINITIONS: Mapping[str, Definition] = {
     "necrosis": Definition(
         "Necrosis", "share of tumour bed", None, None, "no cut-off is established for the growth pattern", _HGP_STUDY
     ),
+    "gland_formation": Definition(
+        "Gland formation",
+        "share of tumour",
+        _MIN_GLANDULAR_SHARE,
+        None,
+        "low grade from 50 % of the tumour in glands on, else high grade; which is unfavourable for the growth pattern is not "
+        "settled",
+        "WHO classification of tumours, 2019; the reach of a gland, 60 micrometres from its lumen, was set on simulated slides",
+    ),
+    "front_lymphocytes": Definition(
+        "Lymphoid reaction at the front",
+        "lymphocytes per mm2",
+        None,
+        None,
+        "within 0.5 mm of the front, on either side; a count has no established cut-off, it is graded by eye",
+        "Klintrup 2005, Eur J Cancer 41:2645",
+    ),
     "margin": Definition(
         "Margin",
         "micrometres of roughness",
@@ -165,6 +185,47 @@ DEFINITIONS: Mapping[str, Definition] = {
         "Jass 1987, Lancet 1:1303; the number was set on simulated slides",
     ),
 }
+
+
+@dataclass(frozen=True)
+class NotMeasured:
+    """What pathologists look for on a slide, and no network here finds.
+
+    Attributes
+    ----------
+    title, rule, source
+        As of a :class:`Definition`.
+    reason
+        Why it is not assessed.
+    """
+
+    title: str
+    rule: str
+    source: str
+    reason: str
+
+
+NOT_MEASURED: Mapping[str, NotMeasured] = {
+    "clusters_on_the_slide": NotMeasured(
+        "Poorly differentiated clusters",
+        "groups of five or more tumour cells without a lumen, in the field with most of them",
+        "Ueno 2012, Am J Surg Pathol 36:193",
+        "the networks find groups of up to four tumour cells and tissues, and were taught to pass over larger groups",
+    ),
+    "nerves_on_the_slide": NotMeasured(
+        "Perineural invasion on the slide",
+        "tumour along or around a nerve",
+        "Liebig 2009, Cancer 115:3379",
+        "the networks know no nerves; what the pathology report says is an item of its own",
+    ),
+    "vessels_on_the_slide": NotMeasured(
+        "Vascular invasion on the slide",
+        "tumour in a vein, or in a lymphatic or small vessel",
+        "WHO classification of tumours, 2019",
+        "the networks know no vessels; what the pathology report says is an item of its own",
+    ),
+}
+"""Shown on every card as not assessed, so that nobody takes what is missing for absent."""
 
 
 class Item(_Checked):
@@ -190,7 +251,7 @@ class Item(_Checked):
 
 
 class ScoreCard(_Checked):
-    """The items of a slide, in the order of ``DEFINITIONS``; then those of the pathology report, where there is one."""
+    """The items of a slide, in the order of ``DEFINITIONS``; ``NOT_MEASURED``; and those of the pathology report, if there is one."""
 
     format: Literal[1] = 1
     items: tuple[Item, ...]
@@ -284,7 +345,7 @@ def score(tissue: TissueMap, cells: Cells, *, unreliable: Mapping[str, str] | No
             f"There is no item {min(unknown)!r} on the score card; expected some of {', '.join(DEFINITIONS)}."
         )
     evidence = Evidence(tissue, cells)
-    return ScoreCard(items=tuple(_item(name, evidence, unreliable.get(name)) for name in DEFINITIONS))
+    return ScoreCard(items=(*(_item(name, evidence, unreliable.get(name)) for name in DEFINITIONS), *not_measured()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -350,26 +411,46 @@ def budding(evidence: Evidence) -> Finding:
 
 def lymphocytes(evidence: Evidence) -> Finding:
     """Lymphocytes by the area of tumour and stroma, apart from what lies next to lymphoid aggregates and necrosis."""
-    from scipy import ndimage
-
     tissue, bed = evidence.tissue, evidence.bed
-    rim_px = max(1, round(_RIM_UM / tissue.um_per_pixel))
-    misleading = np.isin(tissue.labels, [TissueLabel.LYMPHOID, TissueLabel.NECROSIS])
-    near = ndimage.binary_dilation(misleading, iterations=rim_px)
-    counted = np.isin(tissue.labels, [TissueLabel.TUMOUR, *STROMA.values()]) & bed.on_map(tissue) & ~near
-    where = TissueMap(np.where(counted, tissue.labels, 0).astype(np.uint8), tissue.um_per_pixel, tissue.origin_um)
-    found = np.bincount(where.at(evidence.cells.of(CellKind.LYMPHOCYTE)), minlength=len(TissueLabel))
-    area = np.bincount(where.labels.ravel(), minlength=len(TissueLabel)) * tissue.um_per_pixel**2 / UM2_PER_MM2
-    area_mm2, count = float(area[1:].sum()), int(found[1:].sum())
-    if area_mm2 < MIN_COUNTED_MM2:
-        raise NotAssessable(
-            f"there are {area_mm2:.2f} mm2 of tumour and stroma to count in; {MIN_COUNTED_MM2:g} are needed"
-        )
-    value = count / area_mm2
+    counted = np.isin(tissue.labels, [TissueLabel.TUMOUR, *STROMA.values()]) & bed.on_map(tissue)
+    found, area = _lymphocytes_in(evidence, counted, "tumour and stroma")
+    value = float(found.sum() / area.sum())
     tumour = TissueLabel.TUMOUR
     in_tumour = {"in_tumour_per_mm2": float(found[tumour] / area[tumour])} if area[tumour] else {}
     category = "few" if DEFINITIONS["lymphocytes"].is_unfavourable(value) else "many"
-    return Finding(value, category, {"count": count, "area_mm2": area_mm2, **in_tumour}, _outlined(bed))
+    measures = {"count": int(found.sum()), "area_mm2": float(area.sum()), **in_tumour}
+    return Finding(value, category, measures, _outlined(bed))
+
+
+def front_lymphocytes(evidence: Evidence) -> Finding:
+    """Lymphocytes by area in a band along the front, apart from what lies next to lymphoid aggregates and necrosis."""
+    tissue, bed = evidence.tissue, evidence.bed_with_front
+    band = bed.to_front_um <= REACTION_ZONE_UM
+    within = [TissueLabel.TUMOUR, *STROMA.values(), TissueLabel.MUSCLE, TissueLabel.FAT]
+    counted = np.isin(tissue.labels, within) & bed.on_map(tissue, band)
+    found, area = _lymphocytes_in(evidence, counted, "tissue at the front")
+    measures = {"count": int(found.sum()), "area_mm2": float(area.sum())}
+    return Finding(float(found.sum() / area.sum()), None, measures, tuple(map(_polygon, bed.outlines_um(band))))
+
+
+def _lymphocytes_in(
+    evidence: Evidence, counted: NDArray[np.bool_], where: str
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Count lymphocytes and measure mm2 by label in a mask on the map, without the surroundings of lymphoid aggregates and necrosis."""
+    from scipy import ndimage
+
+    tissue = evidence.tissue
+    rim_px = max(1, round(_RIM_UM / tissue.um_per_pixel))
+    misleading = np.isin(tissue.labels, [TissueLabel.LYMPHOID, TissueLabel.NECROSIS])
+    clean = counted & ~ndimage.binary_dilation(misleading, iterations=rim_px)
+    labels = np.where(clean, tissue.labels, TissueLabel.BACKGROUND).astype(np.uint8)
+    at_cells = TissueMap(labels, tissue.um_per_pixel, tissue.origin_um).at(evidence.cells.of(CellKind.LYMPHOCYTE))
+    found, pixels = (np.bincount(values.ravel(), minlength=len(TissueLabel)) for values in (at_cells, labels))
+    found[TissueLabel.BACKGROUND] = pixels[TissueLabel.BACKGROUND] = 0
+    area = np.asarray(pixels * tissue.um_per_pixel**2 / UM2_PER_MM2, np.float64)
+    if area.sum() < MIN_COUNTED_MM2:
+        raise NotAssessable(f"there are {area.sum():.2f} mm2 of {where} to count in; {MIN_COUNTED_MM2:g} are needed")
+    return found, area
 
 
 def crohn_like(evidence: Evidence) -> Finding:
@@ -426,6 +507,28 @@ def necrosis(evidence: Evidence) -> Finding:
     return Finding(_share_of_bed(evidence, TissueLabel.NECROSIS), regions=_outlines_of(evidence, TissueLabel.NECROSIS))
 
 
+def gland_formation(evidence: Evidence) -> Finding:
+    """Share of the tumour that lies within reach of the lumen of a gland, the lumens themselves counted in."""
+    from scipy import ndimage
+
+    tissue, bed = evidence.tissue, evidence.bed
+    if tissue.clear is None:
+        raise NotAssessable("the tissue map does not say where glands are hollow")
+    in_bed, epithelium = bed.on_map(tissue), tissue.labels == TissueLabel.TUMOUR
+    # A wide lumen is taken for glass; so is some mucus, but tumour is not all around it.
+    hollow = ndimage.binary_fill_holes(epithelium) & (tissue.labels == TissueLabel.BACKGROUND)
+    lumens = tissue.clear & in_bed & (epithelium | hollow)
+    tumour = in_bed & epithelium | lumens
+    area_mm2 = float(tumour.sum() * tissue.um_per_pixel**2 / UM2_PER_MM2)
+    if area_mm2 < MIN_COUNTED_MM2:
+        raise NotAssessable(f"there are {area_mm2:.2f} mm2 of tumour; {MIN_COUNTED_MM2:g} are needed")
+    reach_px = _GLAND_REACH_UM / tissue.um_per_pixel
+    glands = ndimage.distance_transform_edt(~lumens) <= reach_px if lumens.any() else lumens
+    value = float(glands[tumour].mean())
+    category = "low grade" if value >= _MIN_GLANDULAR_SHARE else "high grade"
+    return Finding(value, category, {"lumen_share": float(lumens.sum() / tumour.sum())}, _outlined(bed))
+
+
 def margin(evidence: Evidence) -> Finding:
     """Roughness of the front: its mean distance from the same front, smoothed over 0.15 mm."""
     bed = evidence.bed_with_front
@@ -443,6 +546,8 @@ _MEASURES: Mapping[str, Callable[[Evidence], Finding]] = {
     "stroma_maturity": stroma_maturity,
     "mucinous_share": mucinous_share,
     "necrosis": necrosis,
+    "gland_formation": gland_formation,
+    "front_lymphocytes": front_lymphocytes,
     "margin": margin,
 }
 
@@ -468,6 +573,27 @@ def _item(name: str, evidence: Evidence, unreliable: str | None) -> Item:
         not_assessed=reason,
         measures={} if finding is None else {key: round(value, 4) for key, value in finding.measures.items()},
         regions=() if finding is None else finding.regions,
+    )
+
+
+def not_measured() -> tuple[Item, ...]:
+    """Items of ``NOT_MEASURED``, as every card shows them."""
+    return tuple(
+        Item(
+            name=name,
+            title=each.title,
+            value=None,
+            unit="",
+            category=None,
+            cut_off=None,
+            rule=each.rule,
+            source=each.source,
+            unfavourable=None,
+            not_assessed=each.reason,
+            measures={},
+            regions=(),
+        )
+        for name, each in NOT_MEASURED.items()
     )
 
 

@@ -42,6 +42,10 @@ class RandomStain(NamedTuple):
     white: NDArray[np.float32]
 
 
+CLEAR_DENSITY = 0.25
+"""Sum of the three densities below which a pixel is as clear as glass; the white of simulated scanners has 0.1."""
+
+
 def density(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Optical density (h, w, 3) of RGB; as ``preop.slides.tissue.densities``, by a table."""
     return np.asarray(_DENSITY_OF[pixels])

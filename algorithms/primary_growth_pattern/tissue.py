@@ -42,6 +42,7 @@ from .findings import (
     TissueMap,
 )
 from .reading import PortableNetworks, SlideNetworks
+from .stain import CLEAR_DENSITY, density
 
 if TYPE_CHECKING:
     from .networks import Networks
@@ -103,17 +104,20 @@ def measure(
     map_um = tiling.um_per_pixel * MAP_UM / INPUT_UM
     height, width = slide.geometry(map_um).shape
     labels = np.zeros((height + -height % _TILE_SQUARES, width + -width % _TILE_SQUARES), np.uint8)
+    clear = np.zeros(labels.shape, bool)
     found: list[Cells] = []
     for done, (row, column, pixels) in enumerate(_framed_tiles(slide, tiling), start=1):
         tissue, cells = networks.read(pixels)
         top, left = row * _TILE_SQUARES, column * _TILE_SQUARES
-        inner = tissue[_FRAME_SQUARES:-_FRAME_SQUARES, _FRAME_SQUARES:-_FRAME_SQUARES]
-        labels[top : top + _TILE_SQUARES, left : left + _TILE_SQUARES] = inner
+        place = (slice(top, top + _TILE_SQUARES), slice(left, left + _TILE_SQUARES))
+        labels[place] = tissue[_FRAME_SQUARES:-_FRAME_SQUARES, _FRAME_SQUARES:-_FRAME_SQUARES]
+        clear[place] = _is_clear(pixels[_FRAME_PX:-_FRAME_PX, _FRAME_PX:-_FRAME_PX])
         found.append(_in_tile(cells, tiling, row, column))
         if progress is not None:
             progress(done, len(tiling))
     inside = TissueMap(_sampled(mask, (height, width), map_um).astype(np.uint8), map_um)
-    return TissueMap(labels[:height, :width] * inside.labels, map_um), _within(_joined(found), inside)
+    tissue_map = TissueMap(labels[:height, :width] * inside.labels, map_um, clear=clear[:height, :width])
+    return tissue_map, _within(_joined(found), inside)
 
 
 def readable(tissue: Image) -> Image:
@@ -321,6 +325,13 @@ def _framed_row(
             if neighbour is not None:
                 framed[to_rows, to_columns] = neighbour[from_rows, from_columns]
         yield row, column, framed
+
+
+def _is_clear(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Say which squares of the map are mostly as clear as glass."""
+    side = round(MAP_UM / INPUT_UM)
+    clear = density(pixels).sum(axis=2) < CLEAR_DENSITY
+    return np.asarray(clear.reshape(clear.shape[0] // side, side, -1, side).mean(axis=(1, 3)) >= 0.5)
 
 
 def _in_tile(cells: Cells, tiling: Tiling, row: int, column: int) -> Cells:

@@ -72,11 +72,12 @@ class TumourBed:
         """Distance to the front of the blocks in which points, y and x (n, 2), lie."""
         return np.asarray(self._at(self.to_front_um, points_um))
 
-    def on_map(self, tissue: TissueMap) -> Mask:
-        """Give the bed in the pixels of the map that it was found on."""
+    def on_map(self, tissue: TissueMap, mask: Mask | None = None) -> Mask:
+        """Give the bed, or another mask of blocks, in the pixels of the map that the bed was found on."""
         factor = round(self.block_um / tissue.um_per_pixel)
         height, width = tissue.labels.shape
-        return np.asarray(self.mask.repeat(factor, axis=0).repeat(factor, axis=1)[:height, :width])
+        blocks = self.mask if mask is None else mask
+        return np.asarray(blocks.repeat(factor, axis=0).repeat(factor, axis=1)[:height, :width])
 
     def outlines_um(self, mask: Mask | None = None, *, max_parts: int = 20) -> list[NDArray[np.float64]]:
         """Outlines of the largest parts of the bed, or of another mask of blocks: vertices y, x (n, 2) of each."""

@@ -126,6 +126,7 @@ _FRONT_ROUGHNESS_UM: dict[str, tuple[tuple[float, float], ...]] = {  # amplitude
     "infiltrating": ((160, 700), (110, 220)),
 }
 _RIM_UM = 160.0
+_SOLID_UM = 450.0  # correlation length of parts without lumens
 _LESS_MATURE_SHARE = 0.45
 
 _AGGREGATE_CELL_UM = 7.0
@@ -137,6 +138,7 @@ _PER_MM2 = {
 }
 _MUSCLE_PER_MM2 = 800.0
 _STRAY_LYMPHOCYTES_PER_MM2 = 4.0
+_REACTION_UM = 500.0  # on either side of the front
 _INTRAEPITHELIAL = 0.6  # as dense in the epithelium as in the stroma
 
 _BUD_CELLS = (0.35, 0.30, 0.20, 0.15)
@@ -173,6 +175,7 @@ def draw_architecture(
         ),
         _scattered(rng, labels == TissueLabel.MUSCLE, build.cellularity * _MUSCLE_PER_MM2, Cell.MUSCLE, 0.12),
         *_lymphocytes(rng, labels, lumens, biology.til_per_mm2),
+        *_reaction_at_the_front(rng, biology.front_til_per_mm2, wall, labels),
     ]
     buds_um, bud_sizes, bud_cells = _buds(rng, biology.buds, wall, labels, to_tumour_um)
     points, kinds, angles = (np.concatenate(parts) for parts in zip(*cells, bud_cells, strict=True))
@@ -259,6 +262,8 @@ def _tissue(
     labels[necrosis] = TissueLabel.NECROSIS
     labels[~wall.inside] = TissueLabel.BACKGROUND
     lumens = _highest(glands, epithelium, build.lumen_share) & ~necrosis
+    if biology.solid_share:
+        lumens &= ~_highest(smooth_field(rng, wall.shape, _SOLID_UM), wall.tumour, biology.solid_share)
     down, right = np.gradient(glands)
     return labels, lumens, np.arctan2(down, right)
 
@@ -332,6 +337,19 @@ def _lymphocytes(rng: np.random.Generator, labels: NDArray[np.uint8], lumens: Ma
         _scattered(rng, elsewhere, _STRAY_LYMPHOCYTES_PER_MM2, Cell.LYMPHOCYTE, math.pi),
         (packed, np.full(len(packed), Cell.LYMPHOCYTE, np.uint8), rng.uniform(0, math.pi, len(packed))),
     ]
+
+
+def _reaction_at_the_front(
+    rng: np.random.Generator, per_mm2: float, wall: _Wall, labels: NDArray[np.uint8]
+) -> list[Cells]:
+    """Lymphocytes on either side of the edge of the tumour with its rim, outside of glands; none draws nothing."""
+    from scipy import ndimage
+
+    if not per_mm2:
+        return []
+    beyond_rim_um = wall.beyond_um - MAP_UM * ndimage.distance_transform_edt(wall.tumour) - _RIM_UM
+    tissue = np.isin(labels, [*STROMA.values(), TissueLabel.MUSCLE, TissueLabel.FAT])
+    return [_scattered(rng, tissue & (np.abs(beyond_rim_um) < _REACTION_UM), per_mm2, Cell.LYMPHOCYTE, math.pi)]
 
 
 def _buds(

@@ -33,15 +33,15 @@ from preop.statistics import oracle_auc
 from preop.study import DataSource, Progress
 from primary_growth_pattern.annotations import POINT_COLUMNS, POINTS_FILE, SLIDE_FILE, TISSUE_FILE
 
-from .anatomy import MAP_UM, Architecture, Cell, draw_architecture
+from .anatomy import MAP_UM, USUAL, Architecture, Cell, draw_architecture
 from .card_truth import CardTruth, measure
-from .disease import Biology, draw_biology
+from .disease import Biology, draw_biology, with_further_findings
 from .looks import PIXEL_UM
 from .scan import MAP_PX, Stain, strips
 
 SLIDE = "primary-tumour-slide"
 PATIENT_FILE, TRUTH_FILE = "truth.json", "card_truth.csv"
-PURPOSES = ("tumour", "architecture", "growth pattern", "annotated regions")
+PURPOSES = ("tumour", "architecture", "growth pattern", "annotated regions", "further findings")
 SLIDE_PX = 8192
 SMALL_SLIDE_PX = 4096
 
@@ -62,6 +62,7 @@ CENTRES = {
     "D": Stain(haematoxylin=1.05, eosin=0.70, turn=(0.16, 0.06), white=(240, 234, 240), gamma=0.95, ink="green"),
 }
 SEEN_CENTRES = ("A", "B", "C")
+_LUMEN_SHARES = (USUAL.lumen_share, 0.4)  # of tumours with further findings
 _SLIDE_TO_SLIDE = 0.06  # standard deviation of the strength of a dye within a centre
 
 # Each unfavourable feature is commoner in patients without desmoplastic metastases (docs/slides.md, "Simulated slides").
@@ -135,7 +136,12 @@ def draw_facts(seed: int, number: int, *, centre: str | None = None) -> PatientF
 
 
 def draw_patient(
-    seed: int, number: int = 0, *, shape_px: tuple[int, int] = (SLIDE_PX, SLIDE_PX), centre: str | None = None
+    seed: int,
+    number: int = 0,
+    *,
+    shape_px: tuple[int, int] = (SLIDE_PX, SLIDE_PX),
+    centre: str | None = None,
+    further: bool = False,
 ) -> SimulatedPatient:
     """Simulate one patient.
 
@@ -145,11 +151,19 @@ def draw_patient(
         Height and width of the slide, in pixels of 0.5 micrometres; multiples of 8.
     centre
         One of ``CENTRES``; drawn from the first three if not given.
+    further
+        Whether the tumour may have what those of cohorts and trainings lack (:func:`.disease.with_further_findings`), and wider
+        lumens.
     """
     facts = draw_facts(seed, number, centre=centre)
+    build = USUAL
+    if further:
+        drawn_by = generator(seed, number, "further findings")
+        facts = replace(facts, biology=with_further_findings(drawn_by, facts.biology))
+        build = replace(USUAL, lumen_share=float(drawn_by.uniform(*_LUMEN_SHARES)))
     height, width = (side // MAP_PX for side in shape_px)
     rng = generator(seed, number, "architecture")
-    architecture = draw_architecture(rng, facts.biology, (height, width), artefacts=facts.artefacts)
+    architecture = draw_architecture(rng, facts.biology, (height, width), artefacts=facts.artefacts, build=build)
     truth = measure(architecture, facts.biology)
     probability = OUTCOME.probability(unfavourable(truth))
     drawn = generator(seed, number, "growth pattern").random() < probability

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -29,6 +29,10 @@ class Biology:
         Lymphoid aggregates beyond the front, and the diameter of the largest.
     mucus_share, necrosis_share
         Of the region that the tumour takes up.
+    front_til_per_mm2
+        Lymphocytes within half a millimetre of the front, beside those that are there anyway.
+    solid_share
+        Part of the tumour in which glands have no lumens.
     """
 
     stroma_share: float
@@ -40,6 +44,8 @@ class Biology:
     largest_aggregate_mm: float
     mucus_share: float
     necrosis_share: float
+    front_til_per_mm2: float = 0.0
+    solid_share: float = 0.0
 
 
 def draw_biology(rng: np.random.Generator) -> Biology:
@@ -63,4 +69,13 @@ def draw_biology(rng: np.random.Generator) -> Biology:
         largest_aggregate_mm=float(rng.uniform(1.0, 1.3) if large else rng.uniform(0.25, 0.6)),
         mucus_share=float(rng.uniform(0.05, 0.65)) if rng.random() < 0.35 else 0.0,
         necrosis_share=float(rng.uniform(0.0, 0.12)),
+    )
+
+
+def with_further_findings(rng: np.random.Generator, biology: Biology) -> Biology:
+    """Draw what the usual simulated tumours lack: a lymphoid reaction at the front, and parts without glands."""
+    return replace(
+        biology,
+        front_til_per_mm2=float(np.exp(rng.uniform(np.log(5), np.log(250)))) if rng.random() < 0.7 else 0.0,
+        solid_share=float(rng.uniform(0.0, 1.0)) if rng.random() < 0.7 else 0.0,
     )

@@ -17,7 +17,7 @@ from primary_growth_pattern.examination import SLIDE, score_slide
 from primary_growth_pattern.findings import NetworksInfo, RealTissueFigure
 from primary_growth_pattern.inference import load_model, predict
 from primary_growth_pattern.limits import LYMPHOCYTES, RESTS_ON, STROMA, TUMOUR, not_assessed
-from primary_growth_pattern.score_card import DEFINITIONS
+from primary_growth_pattern.score_card import DEFINITIONS, NOT_MEASURED
 from primary_growth_pattern.tissue import load_networks, readable
 from tests.conftest import ROOT
 
@@ -56,6 +56,14 @@ def test_on_another_slide_an_item_is_assessed_only_if_all_it_rests_on_was_found_
     assert "tumour buds (never compared)" in reasons["budding"]
     assert UNKNOWN_LOOK in reasons["budding"]
     assert reasons["necrosis"] == INFO.unreliable["necrosis"]  # it failed already where the truth is known
+
+
+def test_an_item_whose_agreement_was_not_measured_is_not_assessed_anywhere() -> None:
+    older = {name: figures for name, figures in INFO.agreement.items() if name != "gland_formation"}
+    reasons = not_assessed(INFO.model_copy(update={"agreement": older}), None)
+    assert reasons.keys() == INFO.unreliable.keys() | {"gland_formation"}
+    assert "never measured" in reasons["gland_formation"]
+    assert not_assessed(INFO.model_copy(update={"agreement": {}}), None) == {}  # networks that were just trained
 
 
 def test_nothing_that_was_never_compared_counts_as_proven() -> None:
@@ -147,5 +155,5 @@ def test_nothing_is_decided_on_the_small_real_region_and_its_items_are_not_asses
     assert explanation["assessable"] == "no"  # it has less tissue than the one field in which buds are counted
     assert explanation["decision"] == "none"
     assert explanation["models"]["score card"]["likelihood"] is None
-    assert len(explanation["items_not_assessed"]) == len(DEFINITIONS)
+    assert len(explanation["items_not_assessed"]) == len(DEFINITIONS) + len(NOT_MEASURED)
     assert "looks like none of those on which it was validated" in explanation["items_not_assessed"]["Tumour budding"]

@@ -26,9 +26,9 @@ ALGORITHM = read_algorithm(FOLDER)
 NETWORKS_FILE = "networks/networks.json"
 
 
-OPTIONAL = ("software", "validation.verdict", "validation.cautions", "dice", "real_tissue")
-"""There may be fewer of them: packages that took part, sentences, tissues that did not occur in training, and figures on real
-tissue, without which more is not assessed."""
+OPTIONAL = ("software", "validation.verdict", "validation.cautions", "dice", "agreement", "real_tissue")
+"""There may be fewer of them: packages that took part, sentences, tissues that did not occur in training, and figures on slides
+of known truth or on real tissue, without which more is not assessed."""
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from preop.errors import InvalidInputError
 from primary_growth_pattern.definitions import CellKind, TissueLabel
 from primary_growth_pattern.findings import Cells, TissueMap
-from primary_growth_pattern.score_card import DEFINITIONS, Circle, Item, Polygon, ScoreCard, score
+from primary_growth_pattern.score_card import DEFINITIONS, NOT_MEASURED, Circle, Item, Polygon, ScoreCard, score
 from primary_growth_pattern.tumour_bed import find_bed, outlines
 
 UM = 8.0
@@ -214,8 +214,8 @@ def test_a_straight_front_pushes_and_one_with_tongues_infiltrates() -> None:
 
 def test_nothing_is_assessed_without_tumour() -> None:
     card = score(TissueMap(np.full((100, 100), T.MUSCLE, np.uint8), UM), cells(buds=[(100, 100)]))
-    assert [found.name for found in card.items] == list(DEFINITIONS)
-    for found in card.items:
+    assert [found.name for found in card.items] == [*DEFINITIONS, *NOT_MEASURED]
+    for found in card.of_the_slide:
         assert (found.value, found.category, found.unfavourable, found.regions) == (None, None, None, ())
         assert "0.1 mm2 of tumour" in str(found.not_assessed)
 
@@ -223,9 +223,9 @@ def test_nothing_is_assessed_without_tumour() -> None:
 def test_what_lies_at_the_front_is_not_assessed_on_a_slide_without_one() -> None:
     labels = section()
     labels[labels == T.MUSCLE] = T.BACKGROUND
-    card = score(TissueMap(labels, UM), cells(buds=in_a_row(12, 1900)))
-    missing = {found.name for found in card.items if not found.assessed}
-    assert missing == {"budding", "crohn_like", "margin"}
+    card = score(TissueMap(labels, UM, clear=labels == T.BACKGROUND), cells(buds=in_a_row(12, 1900)))
+    missing = {found.name for found in card.of_the_slide if not found.assessed}
+    assert missing == {"budding", "crohn_like", "front_lymphocytes", "margin"}
     assert "no invasive front" in str(card.item("budding").not_assessed)
 
 
@@ -308,7 +308,7 @@ def test_a_chart_has_all_items_on_one_axis() -> None:
     assert by_title["Tumour budding"]["by_cut_off"] == 2
     assert by_title["Tumour budding"]["unfavourable"] is True
     assert by_title["Necrosis"]["by_cut_off"] is None
-    assert len(rows) == len(DEFINITIONS)
+    assert len(rows) == len(DEFINITIONS) + len(NOT_MEASURED)
 
 
 def test_unfavourable_items_are_named() -> None:
@@ -316,3 +316,68 @@ def test_unfavourable_items_are_named() -> None:
     labels[: mm(2), : mm(4)] = T.TUMOUR
     card = score(TissueMap(labels, UM), cells(buds=in_a_row(12, 1900)))
     assert card.unfavourable == ("budding", "lymphocytes", "crohn_like")
+
+
+def with_lumens(every_um: float, *, label: TissueLabel = T.TUMOUR, right_mm: float = 3.0) -> Item:
+    """Gland formation of the section whose tumour has a hollow strip of 32 micrometres every so often, up to a place."""
+    labels = section()
+    clear = np.zeros(labels.shape, bool)
+    for left in np.arange(round(every_um / UM / 2), mm(right_mm), round(every_um / UM)):
+        clear[mm(0.1) : mm(1.9), left : left + 4] = True
+    labels[clear] = label
+    return score(TissueMap(labels, UM, clear=clear), cells()).item("gland_formation")
+
+
+def test_a_tumour_with_a_lumen_within_reach_everywhere_forms_glands() -> None:
+    found = with_lumens(104)
+    assert found.value == pytest.approx(1, abs=0.05)
+    assert found.category == "low grade"
+    assert found.unfavourable is None  # not settled for the growth pattern
+    assert found.measures["lumen_share"] == pytest.approx(0.9 * 32 / 104, abs=0.02)
+
+
+def test_a_solid_tumour_forms_no_glands() -> None:
+    labels = section()
+    found = score(TissueMap(labels, UM, clear=np.zeros(labels.shape, bool)), cells()).item("gland_formation")
+    assert (found.value, found.category) == (0, "high grade")
+
+
+def test_of_a_half_solid_tumour_half_is_in_glands_also_where_lumens_were_taken_for_glass() -> None:
+    assert with_lumens(104, right_mm=1.5).value == pytest.approx(0.5, abs=0.04)
+    assert with_lumens(104, right_mm=1.5, label=T.BACKGROUND).value == pytest.approx(0.5, abs=0.04)
+
+
+def test_what_is_as_clear_beside_the_tumour_is_no_lumen() -> None:
+    labels = section()
+    labels[: mm(2), mm(2.5) : mm(3)] = T.BACKGROUND
+    clear = labels == T.BACKGROUND
+    assert score(TissueMap(labels, UM, clear=clear), cells()).item("gland_formation").value == pytest.approx(
+        0, abs=0.03
+    )
+
+
+def test_glands_are_not_assessed_where_the_map_does_not_say_what_is_hollow() -> None:
+    assert "does not say where glands are hollow" in (item("gland_formation", section()).not_assessed or "")
+
+
+def test_lymphocytes_at_the_front_are_counted_on_either_side_of_it_and_no_further() -> None:
+    on_both_sides = [*in_a_row(60, 1700), *in_a_row(40, 2300)]
+    found = item("front_lymphocytes", section(), cells(lymphocytes=[*on_both_sides, *in_a_row(50, 1000)]))
+    assert found.measures["count"] == 100
+    assert found.measures["area_mm2"] == pytest.approx(6 * 1, rel=0.05)  # 0.5 mm on either side of 6 mm
+    assert found.value == pytest.approx(100 / found.measures["area_mm2"], abs=1e-3)
+    assert found.unfavourable is None  # no cut-off is established
+
+
+def test_lymphocytes_of_an_aggregate_are_no_reaction_at_the_front() -> None:
+    labels = section()
+    add_disc(labels, (2.3, 3), 0.3, T.LYMPHOID)
+    assert item("front_lymphocytes", labels, cells(lymphocytes=in_a_row(5, 2300, 2950, 20))).value == 0
+
+
+def test_what_no_network_finds_is_on_every_card_with_the_reason_and_is_no_item_of_the_slide() -> None:
+    card = score(TissueMap(section(), UM), cells())
+    for name, what in NOT_MEASURED.items():
+        assert card.item(name).not_assessed == what.reason
+        assert card.finding(name) is None
+    assert {found.name for found in card.of_the_slide} == set(DEFINITIONS)

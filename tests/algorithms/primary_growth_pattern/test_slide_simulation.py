@@ -1,6 +1,7 @@
 import csv
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from preop.imaging import read_tiff
 from preop.slides import Slide, Tissue, find_tissue, write_slide
 from preop.slides.tissue import densities, dyes
 from primary_growth_pattern.definitions import STROMA, TissueLabel, hot_spot
+from primary_growth_pattern.findings import TissueMap
 from primary_growth_pattern.simulation import CENTRES, OUTCOME, draw_patient, simulate, unfavourable
 from primary_growth_pattern.simulation.anatomy import (
     MAP_UM,
@@ -26,6 +28,7 @@ from primary_growth_pattern.simulation.card_truth import measure
 from primary_growth_pattern.simulation.disease import Biology
 from primary_growth_pattern.simulation.looks import PIXEL_UM, random_look, usual_look
 from primary_growth_pattern.simulation.scan import MAP_PX, Stain, _Painter, strips
+from primary_growth_pattern.tumour_bed import find_bed
 
 pytestmark = pytest.mark.slow
 
@@ -104,6 +107,33 @@ def test_lymphocytes_are_as_dense_as_asked_for_and_aggregates_do_not_count() -> 
     assert few.til_per_mm2 == pytest.approx(5, abs=3)
     assert many.til_per_mm2 == pytest.approx(80, abs=12)
     assert many.intraepithelial_til_per_mm2 < many.til_per_mm2
+
+
+def test_a_reaction_lies_on_either_side_of_the_front_and_nowhere_else() -> None:
+    architecture, _ = drawn(til_per_mm2=2, front_til_per_mm2=100, aggregates=0)
+    usual, _ = drawn(til_per_mm2=2, aggregates=0)
+    points = architecture.cells_um[architecture.kinds == Cell.LYMPHOCYTE]
+    bed = find_bed(TissueMap(architecture.labels, MAP_UM))
+    assert bed is not None
+    near = bed.front_distance_um(points) < 600
+    assert np.array_equal(architecture.labels, usual.labels)
+    assert near.sum() > 250
+    assert (~near).sum() < 0.3 * near.sum()
+
+
+def test_solid_parts_have_no_lumens() -> None:
+    usual, half, solid = (drawn(solid_share=share)[0].lumens.mean() for share in (0.0, 0.5, 1.0))
+    assert solid == 0
+    assert half == pytest.approx(usual / 2, rel=0.4)
+
+
+def test_usual_patients_have_no_further_findings_and_others_are_the_same_but_for_them() -> None:
+    shape_px = (2048, 2048)
+    usual, other = (draw_patient(5, 1, shape_px=shape_px, further=further) for further in (False, True))
+    none = {"front_til_per_mm2": 0.0, "solid_share": 0.0}
+    assert {name: getattr(usual.facts.biology, name) for name in none} == none
+    assert replace(other.facts.biology, **none) == usual.facts.biology
+    assert other.facts.stain == usual.facts.stain
 
 
 def test_aggregates_lie_beyond_the_tumour() -> None:

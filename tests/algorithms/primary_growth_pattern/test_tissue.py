@@ -87,6 +87,8 @@ def test_a_map_and_cells_lie_where_they_are_on_the_slide(slide_path: Path) -> No
     expected = np.zeros((312, 264), np.uint8)
     expected[8:300, 8:256] = 1
     assert np.array_equal(tissue.labels, expected)
+    assert tissue.clear is not None
+    assert np.array_equal(tissue.clear, expected == 0)  # glass
     found = sorted(map(tuple, cells.points_um.round().tolist()))
     assert np.allclose(found, sorted(SPOTS_UM), atol=1.5)
     assert steps == [(number, 9) for number in range(1, 10)]

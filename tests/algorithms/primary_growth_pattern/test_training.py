@@ -17,7 +17,7 @@ from preop.grandchallenge.outputs import check_outputs
 from preop.mil import Settings as MilSettings
 from primary_growth_pattern.examination import SLIDE, card_of_patient
 from primary_growth_pattern.inference import load_model, predict
-from primary_growth_pattern.score_card import DEFINITIONS, Item, ScoreCard
+from primary_growth_pattern.score_card import DEFINITIONS, NOT_MEASURED, Item, ScoreCard
 from primary_growth_pattern.simulation import SOURCE, draw_patient
 from primary_growth_pattern.training import Settings, fit, growth_pattern, prepare, slides_of
 from primary_growth_pattern.weakly_supervised import NetworkSettings
@@ -132,6 +132,7 @@ def test_an_item_is_that_of_the_slide_where_it_is_largest() -> None:
     assert merged.item("budding").value == 2
     assert merged.item("margin").value == 1
     assert card_of_patient([third, third]).item("margin").value is None
+    assert [each.name for each in merged.items] == [*DEFINITIONS, *NOT_MEASURED]
 
 
 def patient(**row: str) -> Patient:
