@@ -27,6 +27,10 @@ CONFIDENCE = 0.9
 MAX_FEATURES = 8
 """So many features of a metastasis are named, those that contribute most."""
 NOT_JUDGED = 4
+FOUND_BY_NETWORK = (
+    "The metastases were found and outlined by a network, and nobody has approved that: look whether all are there, and "
+    "nothing else."
+)
 NOTHING_ASSESSED = "Not assessable: the proportion of patterns among training patients"
 
 _REGION_NAMES = {"core": "core", "inner_ring": "inner ring", "outer_ring": "outer ring"}
@@ -58,7 +62,7 @@ def result(
         Pattern that the detection network sees in each metastasis, where it drew them.
     """
     threshold = model.description.threshold
-    assessability = assess(lesions, problems, likeness, ct, model)
+    assessability = assess(lesions, problems, likeness, ct, model, by_network=bool(detected))
     decision = "non-desmoplastic" if prediction.non_desmoplastic >= threshold else "desmoplastic"
     return {
         **assessability.to_json(),
@@ -83,13 +87,21 @@ def result(
 
 
 def assess(
-    lesions: Lesions, problems: Mapping[int, Sequence[str]], likeness: Likeness, ct: Image, model: Model
+    lesions: Lesions,
+    problems: Mapping[int, Sequence[str]],
+    likeness: Likeness,
+    ct: Image,
+    model: Model,
+    *,
+    by_network: bool,
 ) -> Assessability:
     """Say whether the patient can be assessed by these metastases: the pattern depends on all of them."""
     named = not_plausible("liver metastasis", problems)
     if not lesions.seen:
         return Assessability(prevents=["None of what is segmented is plausible as a liver metastasis.", *named])
     limits = [*named, *likeness.limits, *_outside_training(lesions, max(ct.spacing_mm), model.description)]
+    if by_network:
+        limits.append(FOUND_BY_NETWORK)
     if lesions.outside:
         limits.append(f"Without liver around, and not assessed: number {', '.join(map(str, lesions.outside))}.")
     if cut := [str(each.lesion.number) for each in lesions.seen if each.lesion.cut_by_edge]:

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from liver_growth_pattern import inference
+from liver_growth_pattern.explanation import FOUND_BY_NETWORK
 from liver_growth_pattern.inference import predict
 from liver_growth_pattern.lesions import CT, SEGMENTATION, find_lesions
 from liver_growth_pattern.model import DETECTION_NETWORK, ORGAN_NETWORKS, load_model
@@ -38,6 +39,10 @@ PATTERNS = ("desmoplastic", "replacement", "pushing")
 
 def in_memory(ct: Image, lesions: Image) -> Case:
     return Case(ALGORITHM, "case", {CT: Path("ct"), SEGMENTATION: Path("lesions")}, {}, {CT: ct, SEGMENTATION: lesions})
+
+
+def ct_alone(ct: Image) -> Case:
+    return Case(ALGORITHM, "case", {CT: Path("ct")}, {}, {CT: ct})
 
 
 def bundled(case: str = NAME) -> tuple[Image, Image]:
@@ -214,7 +219,11 @@ def sealed(folder: Path) -> None:
 def test_ct_alone_without_a_network_is_refused() -> None:
     ct, _ = bundled()
     with pytest.raises(InvalidModelError, match=r"holds no network that could draw it \(lesion_detection/\)"):
-        predict(Case(ALGORITHM, "case", {CT: Path("ct")}, {}, {CT: ct}), MODEL)
+        predict(ct_alone(ct), MODEL)
+
+
+def test_whoever_gives_outlines_is_not_told_to_approve_them(outputs: dict[str, Any]) -> None:
+    assert FOUND_BY_NETWORK not in outputs["growth-patterns"]["assessable_reasons"]
 
 
 def test_the_network_of_the_model_finds_and_classifies_in_one_pass(with_networks: Path) -> None:
@@ -232,13 +241,14 @@ def test_ct_alone_gives_what_the_same_segmentation_would(with_networks: Path) ->
     # A detection network that draws these metastases, and sees another pattern in each.
     found = SimpleNamespace(labels=dict(zip(PATTERNS, (1, 2, 3), strict=True)), segment=lambda _: lesions)
     by_network = replace(model, detection=found)  # type: ignore[arg-type]
-    alone = predict(Case(ALGORITHM, "case", {CT: Path("ct")}, {}, {CT: ct}), by_network)
+    alone = predict(ct_alone(ct), by_network)
     drawn = predict(in_memory(ct, lesions), model)
     assert alone["non-desmoplastic-likelihood"] == pytest.approx(drawn["non-desmoplastic-likelihood"], abs=1e-5)
     for row in alone["growth-patterns"]["metastases"]:
         place = ct.geometry.index_zyx(np.array([row["position_mm"]]))[0].round().astype(int)
         assert row["pattern_by_detection"] == PATTERNS[lesions.voxels[tuple(place)] - 1]
     assert not any("told by density" in note for note in alone["growth-patterns"]["notes"])
+    assert FOUND_BY_NETWORK in alone["growth-patterns"]["assessable_reasons"]
 
 
 def test_a_network_that_finds_nothing_is_said_so() -> None:
@@ -250,7 +260,7 @@ def test_a_network_that_finds_nothing_is_said_so() -> None:
     )
     model = replace(MODEL, detection=nothing)  # type: ignore[arg-type]
     with pytest.raises(InvalidInputError, match="found no metastasis on the CT"):
-        predict(Case(ALGORITHM, "case", {CT: Path("ct")}, {}, {CT: ct}), model)
+        predict(ct_alone(ct), model)
 
 
 def test_a_detection_network_without_a_class_for_each_pattern_is_refused(with_networks: Path) -> None:
