@@ -278,7 +278,7 @@ BAD_INPUTS: dict[str, tuple[Callable[[Roots], object], str]] = {
     ),
     "half labels": (
         edited(SEGMENTATION, lambda voxels: voxels.astype(np.float32) / 2),
-        "voxels with fractions (0.5 to 22.5)",
+        "voxels with fractions (0.5 to ",
     ),
     "another grid": (moved, "positive.mha does not lie on the grid of ct-image (origin ("),
     "a cut scan": (lambda roots: cut(image_of(roots, CT)), "positive.mha is cut off: its header promises"),
