@@ -141,7 +141,7 @@ def _table(said: Row, rows: Sequence[Row], measure: str) -> Instances:
         Column("Long axis (mm)", "number"),
         Column("Volume (ml)", "number"),
         Column("Density, 90th percentile (HU)", "number"),
-        Column("Node-RADS, measured"),
+        Column("Node-RADS"),
         *([Column("Side")] if sides else []),
         Column("Remarks"),
     ]
@@ -174,7 +174,7 @@ def _node_rads(row: Row) -> str:
     """Its category: a lower bound where something of it could not be measured."""
     if row["node_rads"] is None:
         return "left to the reader"
-    return f"at least {row['node_rads']}" if row["node_rads_not_assessed"] else str(row["node_rads"])
+    return f"\N{GREATER-THAN OR EQUAL TO} {row['node_rads']}" if row["node_rads_not_assessed"] else str(row["node_rads"])
 
 
 def _remarks(row: Row, rule: str) -> str:
