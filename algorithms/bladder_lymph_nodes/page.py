@@ -174,7 +174,9 @@ def _node_rads(row: Row) -> str:
     """Its category: a lower bound where something of it could not be measured."""
     if row["node_rads"] is None:
         return "left to the reader"
-    return f"\N{GREATER-THAN OR EQUAL TO} {row['node_rads']}" if row["node_rads_not_assessed"] else str(row["node_rads"])
+    return (
+        f"\N{GREATER-THAN OR EQUAL TO} {row['node_rads']}" if row["node_rads_not_assessed"] else str(row["node_rads"])
+    )
 
 
 def _remarks(row: Row, rule: str) -> str:
