@@ -1,7 +1,7 @@
 """Training on one core and on all: ``python benchmarks/training.py FOLDER``.
 
-The validations of the two studies that train networks on scans, with the settings of their default models, on simulated
-patients: the networks of all folds one after another, then side by side. What is said of every patient has to be the same to
+The validations of the two studies that train networks on scans, on simulated patients (of the bladder study with the network
+that was its default, before a scorer that needs no epochs): the networks of all folds one after another, then side by side. What is said of every patient has to be the same to
 the last bit. Patients and what was cut out of them are kept in FOLDER.
 """
 
@@ -75,7 +75,7 @@ def cohort_of(name: str, folder: Path, simulate: Callable[[Path], object]) -> Co
 
 
 def bladder(folder: Path, patients: int) -> tuple[int, Validation]:
-    """Networks on the measures of lymph nodes; the settings are those of the model card."""
+    """Networks on the measures of lymph nodes."""
     cohort = cohort_of("bladder_lymph_nodes", folder, partial(bladder_lymph_nodes.simulation.simulate, patients, SEED))
     network = NetworkSettings(instances="measures")
     prepared, measured, _ = bladder_lymph_nodes.training.prepare(cohort, network, folder / "prepared")
