@@ -50,7 +50,7 @@ def case_page(case: Case, outputs: CaseOutputs) -> CasePage:
         pictures=[_picture(row, measure) for row in _on_own_slices(rows)[:SHOWN]],
         reasoning=_reasoning(said, rows, measure),
         stacks=[stack],
-        instances=[_table(said, rows, measure)],
+        instances=[_table(rows, measure)],
         charts=[outputs.value("positive-lymph-nodes-chart")],
         legend=[
             (f"{measure} of the node; enlarged ({said['size_rule']['rule']})", SUSPICIOUS),
@@ -132,7 +132,7 @@ def _picture(row: Row, measure: str) -> SlicePicture:
     return SlicePicture(_place(row), f"{', '.join(words)}.", field_mm=FIELD_MM)
 
 
-def _table(said: Row, rows: Sequence[Row], measure: str) -> Instances:
+def _table(rows: Sequence[Row], measure: str) -> Instances:
     sides = any(row["side"] != "unknown" for row in rows)  # on a part of a pelvis, of no node
     columns = [
         Column("Node", "name"),
@@ -156,7 +156,7 @@ def _table(said: Row, rows: Sequence[Row], measure: str) -> Instances:
                 f"{row['p90_hu']:.0f}".replace("-", "\N{MINUS SIGN}"),
                 _node_rads(row),
                 *(["" if row["side"] == "unknown" else row["side"]] if sides else []),
-                _remarks(row, said["size_rule"]["rule"]),
+                _remarks(row),
             ],
             _place(row),
             minor=not row["plausible"],
@@ -179,8 +179,8 @@ def _node_rads(row: Row) -> str:
     )
 
 
-def _remarks(row: Row, rule: str) -> str:
-    words = [f"enlarged ({rule})"] if row["suspicious_by_size"] else []
+def _remarks(row: Row) -> str:
+    words = ["enlarged"] if row["suspicious_by_size"] else []
     words += ["cut off by the edge of the scan"] if row["cut_by_edge"] else []
     words += [] if row["plausible"] else ["not plausible as a lymph node; not assessed"]
     return ", ".join(words)
