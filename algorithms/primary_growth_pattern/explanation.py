@@ -15,7 +15,7 @@ from preop.report.charts import Contribution, contributions_chart
 from preop.slides import Slide, TileFeatures, in_micrometres
 from preop.study import DISCLAIMER, Assessability, Assessable, model_entry, simulation_warnings
 
-from .card_model import CardModel
+from .card_model import SLIDE_ITEMS, CardModel
 from .definitions import UM2_PER_MM2
 from .examination import Examined
 from .model import CARD, COMBINED, TILES, Model
@@ -147,12 +147,16 @@ def _decision(likelihood: float | None, threshold: float, assessability: Assessa
 
 
 def card_chart(seen: Examined, card: CardModel, likelihood: float | None) -> Output:
-    """Draw what each item of the card adds; items without a weight add nothing."""
+    """Draw what each item of the card adds; items that speak for neither pattern are left out, and others without a weight add 0."""
     log_odds = {part.item: part.log_odds for part in card.contributions(seen.card)}
     directed = sum(item.unfavourable is not None for item in seen.card.items)
     said = "no item assessed" if likelihood is None else f"likelihood of desmoplastic growth {likelihood:.0%}"
     return contributions_chart(
-        [Contribution(item.title, _written(item), log_odds.get(item.name, 0.0)) for item in seen.card.items],
+        [
+            Contribution(item.title, _written(item), log_odds.get(item.name, 0.0))
+            for item in seen.card.items
+            if item.name in log_odds or item.name in SLIDE_ITEMS
+        ],
         title=f"Score card: {said}",
         subtitle=f"{len(seen.card.unfavourable)} of {directed} items unfavourable",
     )

@@ -185,13 +185,14 @@ def _card(said: Row, items: Sequence[Row]) -> Instances:
         )
         for number, item in enumerate(items, start=FIRST_ITEM)
     ]
+    rows.sort(key=lambda row: row.minor)  # what was not assessed comes last; on paper the sentence at the head names it
     directed = [item for item in items if item["unfavourable"] is not None]
     points = sum(item["unfavourable"] for item in directed)
     note = (
         f"{points} of {len(directed)} points. A point counts against desmoplastic growth; what was not assessed has none and "
         "counts for nothing. A click on an item shows on the slide what it rests on."
     )
-    return Instances("Score card", columns, rows, note)
+    return Instances("Score card", columns, rows, note, printed=max(1, sum(not row.minor for row in rows)))
 
 
 def _tiles(tiles: Sequence[Row], side_um: float) -> Instances:
@@ -210,7 +211,7 @@ def _tiles(tiles: Sequence[Row], side_um: float) -> Instances:
         for rank, tile in enumerate(tiles, start=1)
     ]
     note = f"Squares of {side_um:g} \N{MICRO SIGN}m; log odds below 0 count against desmoplastic growth."
-    return Instances("Most influential tiles", columns, rows, note, printed=5)
+    return Instances("Most influential tiles", columns, rows, note, printed=3)
 
 
 def _value(item: Row) -> str:
