@@ -5,9 +5,6 @@ few patients can tell. The model is that of the count head that is ``clustered``
 and maximisation (Dempster et al. 1977, doi 10.1111/j.2517-6161.1977.tb01600.x): what each node must be given the report and
 the signs, exactly; then the weights by which such nodes are told apart, which is a logistic regression on these
 probabilities, less the log odds of any node (a ratio of densities: Qin 1998, doi 10.1093/biomet/85.3.619).
-
-The weights that make the counts themselves most likely, which a gradient finds, rank nodes worse: a count is about as likely
-under weights that are all too small as under the right ones, with burdens that make up for them.
 """
 
 from __future__ import annotations
