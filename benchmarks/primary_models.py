@@ -1,52 +1,60 @@
-"""Tiles in one flat bag, or put together in regions first: ``python benchmarks/hierarchy.py FOLDER``.
+"""What each way of reading the primary tumour is worth: ``python benchmarks/primary_models.py FOLDER``.
 
-Slides of the simulated patients that the shipped model learned from are painted into FOLDER and described by its encoder, once;
-what is there is not made again. On the same features and in the same folds, with several seeds for folds and networks, patients
-who were held out are then predicted from
+Slides of the simulated patients that the shipped model learned from are painted into FOLDER, scored and described by its networks
+and its encoder, once; what is there is not made again. In the same folds, with several seeds for folds and networks, patients
+who were held out are predicted from
 
+- the card: its unfavourable items counted, with weights by Firth's correction as in the model before, and with weights that are
+  drawn towards equal ones; and from the card as it is known to be, with the margin, which is not assessed;
 - tiles in a flat bag, as in the shipped model;
 - regions, squares of half a millimetre, whose encoder learns from the patients' labels alone;
 - regions whose encoder first learned without labels, on other patients, and learns on from the labels;
-- the same, but left as it was, so that labels teach the head alone, as in HIPT (Chen 2022, doi 10.1109/CVPR52688.2022.01567).
+- the same, but left as it was, so that labels teach the head alone, as in HIPT (Chen 2022, doi 10.1109/CVPR52688.2022.01567);
+- card and tiles combined.
 
 Without labels an encoder learns to find, of the halves of many regions, the two that belong together (InfoNCE, van den Oord 2018,
-arXiv 1807.03748), where HIPT has a student that follows its teacher. The last column compares the mean log odds over the seeds
-with those of the flat bag.
+arXiv 1807.03748), where HIPT has a student that follows its teacher. The observer of the last row knows the items and their
+weights: all that the growth pattern was drawn from shows on the slide, so that this is what an image allows. The last
+column compares the mean log odds over the seeds with those of the default.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import functools
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 from torch import Tensor, nn
 from torch.nn import functional
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "algorithms"))
 
 from preop.atomic import write_text
-from preop.cohort import Patient, map_patients, read_cohort
-from preop.errors import PreopError
+from preop.cohort import read_cohort
 from preop.grandchallenge.algorithm import read_algorithm
-from preop.mil import Bag, BagNetwork, Settings, cross_validate, make_head
+from preop.mil import Bag, BagNetwork, Settings, cross_validate, make_head, stratified_folds
 from preop.repeatable import repeatable
-from preop.slides import Encoder, FeatureStore, TileFeatures, in_regions, read_encoder
-from preop.statistics import auc, compare_aucs
+from preop.slides import FeatureStore, TileFeatures, in_regions, read_encoder
+from preop.statistics import auc, compare_aucs, logistic_regression
+from primary_growth_pattern.card_model import SLIDE_ITEMS, fit_card_model
 from primary_growth_pattern.examination import SLIDE
 from primary_growth_pattern.readers import make_network, make_reader
+from primary_growth_pattern.score_card import ScoreCard
 from primary_growth_pattern.simulation import simulate
+from primary_growth_pattern.simulation.card_truth import CardTruth
+from primary_growth_pattern.simulation.cohort import unfavourable
+from primary_growth_pattern.training import TRUTH_FILE, prepare
 from primary_growth_pattern.training import Settings as StudySettings
-from primary_growth_pattern.training import growth_pattern
 from primary_growth_pattern.weakly_supervised import NetworkSettings, bag_of
 
 ALGORITHM = Path(__file__).parents[1] / "algorithms" / "primary_growth_pattern"
@@ -55,7 +63,14 @@ SEED, UNLABELLED_SEED = 7, 1001
 TILES = NetworkSettings()
 REGIONS = NetworkSettings(instances="regions", side=4)
 FOLDS = StudySettings().folds
+COUNTED = "card: unfavourable items, counted"
+BEFORE, CARD, TRUE_CARD = (
+    "card: weights by Firth's correction",
+    "card: weights drawn towards equal ones",
+    "card as it is known to be",
+)
 FLAT = "tiles, a flat bag"
+COMBINED_BEFORE, COMBINED = "previous default: both combined, weights by Firth's correction", "default: both combined"
 
 Scores = NDArray[np.float64]
 """Log odds of patients who were held out."""
@@ -68,10 +83,29 @@ MIN_TILES = 4
 
 @dataclass(frozen=True, eq=False)
 class Described:
-    """A patient of a cohort, the tiles of the slide, and the growth pattern."""
+    """A patient of a cohort.
 
-    row: Patient
+    Attributes
+    ----------
+    name
+        In the cohort.
+    tiles
+        Of the slide.
+    card
+        As the networks measure it.
+    items
+        Which of its items are unfavourable in truth, 1 or 0.
+    chance
+        True probability of desmoplastic growth.
+    desmoplastic
+        The growth pattern.
+    """
+
+    name: str
     tiles: TileFeatures
+    card: ScoreCard
+    items: Sequence[float]
+    chance: float
     desmoplastic: bool
 
 
@@ -85,61 +119,105 @@ def main() -> None:
     arguments = parser.parse_args()
     patients = described(arguments.patients, SEED, arguments.folder)
     others = described(arguments.unlabelled, UNLABELLED_SEED, arguments.folder)
-    by_seed = [
-        dict(read_by_seed(patients, others, seed, arguments.folder / "results")) for seed in range(arguments.seeds)
-    ]
-    found = {name: [of_seed[name] for of_seed in by_seed] for name in by_seed[0]}
-    print_table(found, [patient.desmoplastic for patient in patients])
+    by_seed = [read_by_seed(patients, others, seed, arguments.folder / "results") for seed in range(arguments.seeds)]
+    print_table({name: [of_seed[name] for of_seed in by_seed] for name in by_seed[0]}, patients)
 
 
-def print_table(found: Mapping[str, Sequence[Scores]], outcome: Sequence[bool]) -> None:
-    """Print the AUC of each way by seed, and the difference of the mean over the seeds from the flat bag."""
-    print(f"\n{len(outcome)} patients, {sum(outcome)} desmoplastic, {len(found[FLAT])} seeds\n")
+def print_table(found: Mapping[str, Sequence[Scores]], patients: Sequence[Described]) -> None:
+    """Print the AUC of each way by seed, and the difference of the mean over the seeds from the default."""
+    outcome = [each.desmoplastic for each in patients]
+    print(f"\n{len(outcome)} patients, {sum(outcome)} desmoplastic, {len(found[COMBINED])} seeds\n")
     print(
-        "| way | AUC, mean (smallest to largest) | all seeds together | difference from the flat bag |\n|---|---|---|---|"
+        "| way | AUC, mean (smallest to largest) | all seeds together | difference from the default |\n|---|---|---|---|"
     )
-    flat = np.mean(found[FLAT], axis=0)
+    counted = [-len(each.card.unfavourable) for each in patients]
+    print(f"| {COUNTED} | {auc(outcome, counted):.3f} | | |")
+    default = np.mean(found[COMBINED], axis=0)
     for name, scores in found.items():
         by_seed = [auc(outcome, each) for each in scores]
         together = np.mean(scores, axis=0)
         apart = ""
-        if name != FLAT:
-            change = compare_aucs(outcome, together, flat).difference
+        if name != COMBINED:
+            change = compare_aucs(outcome, together, default).difference
             apart = f"{change.value:+.3f} [{change.lower:+.2f}, {change.upper:+.2f}]"
         spread = f"{np.mean(by_seed):.3f} ({min(by_seed):.3f} to {max(by_seed):.3f})"
         print(f"| {name} | {spread} | {auc(outcome, together):.3f} | {apart} |")
+    print(f"| observer who knows the simulation | {auc(outcome, [each.chance for each in patients]):.3f} | | |")
 
 
 def described(patients: int, seed: int, folder: Path) -> list[Described]:
-    """Paint small slides of simulated patients, and describe their tiles."""
-    cohort = folder / f"seed_{seed}"
-    simulate(patients, seed, cohort, small=True)
-    rows = read_cohort(cohort / "cohort.csv", read_algorithm(ALGORITHM)).patients
-    tiles = _each(functools.partial(_tiles, folder=folder / f"features_{seed}"), rows, "Describing")
-    return [Described(row, each, growth_pattern(row)) for row, each in zip(rows, tiles, strict=True)]
+    """Paint small slides of simulated patients, score them, and describe their tiles."""
+    place = folder / f"seed_{seed}"
+    simulate(patients, seed, place, small=True)
+    cohort = read_cohort(place / "cohort.csv", read_algorithm(ALGORITHM))
+    prepared, folders = prepare(cohort, ALGORITHM / "model", TILES, folder / f"prepared_{seed}")
+    with (place / TRUTH_FILE).open(newline="", encoding="utf-8") as file:
+        truths = {row["patient"]: row for row in csv.DictReader(file)}
+    encoder = read_encoder(ALGORITHM / "model" / "encoder", device="cpu")
+    found = []
+    for each in prepared:
+        truth, case = truths[each.patient.name], each.patient.case
+        tiles = FeatureStore(folders[each.patient.name], encoder).features(case.image_paths[SLIDE], threads=0)
+        items = [*unfavourable(_card_of(truth)).values()]
+        chance = float(truth["oracle_probability"])
+        found.append(Described(each.patient.name, tiles, each.card, items, chance, each.desmoplastic))
+    return found
 
 
-def _each(work: Callable[[Patient], Any], rows: Sequence[Patient], description: str) -> list[Any]:
-    """Do work on each patient, in processes of their own."""
-    found = {}
-    for patient, result in map_patients(work, rows, description=description):
-        if isinstance(result, PreopError):
-            raise result
-        found[patient.name] = result
-    return [found[row.name] for row in rows]
-
-
-def _tiles(patient: Patient, *, folder: Path) -> TileFeatures:
-    torch.set_num_threads(1)  # the patients share the cores already
-    return FeatureStore(folder, _encoder()).features(patient.case.image_paths[SLIDE], threads=0)
-
-
-@functools.cache
-def _encoder() -> Encoder:
-    return read_encoder(ALGORITHM / "model" / "encoder", device="cpu")
+def _card_of(row: Mapping[str, str]) -> CardTruth:
+    """Items of a row of the true cards; what is empty is no number."""
+    return TypeAdapter(CardTruth).validate_python({name: value or "nan" for name, value in row.items()})
 
 
 def read_by_seed(
+    patients: Sequence[Described], others: Sequence[Described], seed: int, kept: Path
+) -> dict[str, Scores]:
+    """Read cards and bags by models of the other folds; what networks say is kept in a folder."""
+    networks = dict(read_by_networks(patients, others, seed, kept))
+    folds = stratified_folds(bags_of(patients, TILES), FOLDS, seed + 1).values()  # those of the networks
+    known, items = (
+        np.array([[each.card.finding(item) for item in SLIDE_ITEMS] for each in patients], dtype=np.float64),
+        np.array([each.items for each in patients]),
+    )
+    cards = {
+        BEFORE: _by_firth(known[:, ~np.isnan(known).any(axis=0)], patients, folds),
+        CARD: _by_cards(patients, folds),
+        TRUE_CARD: _by_firth(items, patients, folds),
+    }
+    return {
+        **cards,
+        **networks,
+        COMBINED_BEFORE: (cards[BEFORE] + networks[FLAT]) / 2,
+        COMBINED: (cards[CARD] + networks[FLAT]) / 2,
+    }
+
+
+def _by_cards(patients: Sequence[Described], folds: Iterable[Sequence[int]]) -> Scores:
+    """Log odds by cards whose weights were learned on the other folds as in training."""
+    scores = np.empty(len(patients))
+    for held_out in folds:
+        others = [each for row, each in enumerate(patients) if row not in set(held_out)]
+        model = fit_card_model([each.card for each in others], [each.desmoplastic for each in others])
+        chances = np.array([model.predict(patients[row].card) for row in held_out])
+        scores[held_out] = np.log(chances / (1 - chances))
+    return scores
+
+
+def _by_firth(items: NDArray[np.float64], patients: Sequence[Described], folds: Iterable[Sequence[int]]) -> Scores:
+    """Log odds by items (n, k) whose weights were learned on the other folds by Firth's correction."""
+    scores = np.empty(len(patients))
+    for held_out in folds:
+        others = np.setdiff1d(np.arange(len(patients)), held_out)
+        varying = np.ptp(items[others], axis=0) > 0
+        names = [str(column) for column in np.flatnonzero(varying)]
+        outcome = [patients[row].desmoplastic for row in others]
+        model = logistic_regression(outcome, items[others][:, varying], names, firth=True)
+        weights = np.log([variable.odds_ratio.value for variable in model.variables])
+        scores[held_out] = model.intercept + items[held_out][:, varying] @ weights
+    return scores
+
+
+def read_by_networks(
     patients: Sequence[Described], others: Sequence[Described], seed: int, kept: Path
 ) -> Iterator[tuple[str, Scores]]:
     """Read bags of tiles and of regions by networks of the other folds; what was read is kept in a folder."""
@@ -184,7 +262,7 @@ def bags_of(patients: Sequence[Described], settings: NetworkSettings) -> list[Ba
     """Make the bags of patients."""
     return [
         bag_of(
-            patient.row.name,
+            patient.name,
             [patient.tiles],
             settings,
             low=float(patient.desmoplastic),
