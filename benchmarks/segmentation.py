@@ -3,7 +3,8 @@
 Networks and scans are random and made here: times do not depend on what a network has learned. Every measurement has a
 process of its own; its time includes starting it, as one case in a container does, and is given without the start, too.
 Beside each stands the processor time of the process and its workers, which other work on the machine changes little, and
-the memory of its largest process. The last row runs the bare network once over the tiles, and nothing else.
+the memory of its largest process. Ours runs both forms of the networks: the portable one, which is what runs without a GPU, and
+torch's. The last row of each runs the bare network once over the tiles, and nothing else.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -30,6 +32,15 @@ TRAINER_OF_TOTAL = "nnUNetTrainer_4000epochs_NoMirroring"
 FEATURES = (8, 16, 32, 64)
 PATCH = (64, 64, 64)
 NO_AIR_HU = -100
+LAYING_OUT = "laying out"
+PORTABLE = "portable_"
+"""Before the name of a folder: the same networks, in their portable form too."""
+COMPARED = (
+    ("theirs.nii.gz", "portable.nii.gz"),
+    ("theirs.nii.gz", "ours.nii.gz"),
+    ("theirs_total.nii.gz", "portable_total.nii.gz"),
+    ("theirs_total.nii.gz", "ours_total.nii.gz"),
+)
 
 
 @dataclass(frozen=True)
@@ -48,23 +59,32 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--part", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--only", nargs="+", help="rows whose name holds one of these words")
     parser.add_argument("--small", action="store_true", help="scans of an eighth of the size")
     arguments = parser.parse_args()
+    if arguments.part == LAYING_OUT:
+        _lay_out(arguments.folder, small=arguments.small)
+        return
     if arguments.part:
         PARTS[arguments.part](arguments.folder)
         return
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        _lay_out(folder, small=arguments.small)
-        measured = [_measure(part, folder) for part in PARTS]
+        # In another process: what this one has used at most would be taken for that of those that it starts.
+        size = ["--small"] if arguments.small else []
+        laying_out = [sys.executable, __file__, "--part", LAYING_OUT, "--folder", str(folder), *size]
+        subprocess.run(laying_out, env=_environment(folder), check=True)
+        chosen = [part for part in PARTS if not arguments.only or any(word in part for word in arguments.only)]
+        measured = [_measure(part, folder) for part in chosen]
         for each in measured:
             print(
                 f"{each.name:32} {each.seconds:7.1f} s  {each.without_start_s:7.1f} s without start  "
                 f"{each.processor_s:7.1f} s of processors  {each.memory_mb:7.0f} MB"
             )
-        for ours, theirs in (("ours.nii.gz", "theirs.nii.gz"), ("ours_total.nii.gz", "theirs_total.nii.gz")):
-            print(f"{ours} against {theirs}: {_differing(folder, ours, theirs)}")
+        for theirs, ours in COMPARED:
+            if (folder / ours).is_file() and (folder / theirs).is_file():
+                print(f"{ours} against {theirs}: {_differing(folder, ours, theirs)}")
 
 
 def _lay_out(folder: Path, *, small: bool) -> None:
@@ -72,6 +92,7 @@ def _lay_out(folder: Path, *, small: bool) -> None:
     from totalsegmentator.map_to_binary import class_map
 
     from preop.imaging import write_image
+    from preop.segmentation.portable_network import write_portable
     from tests.segmentation.networks import dataset_of, make_network, plans_of, scan_of
 
     scale = 2 if small else 1
@@ -84,6 +105,9 @@ def _lay_out(folder: Path, *, small: bool) -> None:
         dataset_of(list(class_map["total"].values())),
         trainer=TRAINER_OF_TOTAL,
     )
+    for name, inside in (("network", "."), ("weights", place)):
+        shutil.copytree(folder / name, folder / f"{PORTABLE}{name}")
+        write_portable(folder / f"{PORTABLE}{name}" / inside)
     for name, shape, spacing in (("scan", (160, 320, 320), (2.0, 0.9, 0.9)), ("ct", (224, 303, 366), (1.5, 1.0, 1.0))):
         small_shape = (shape[0] // scale, shape[1] // scale, shape[2] // scale)
         scan = scan_of(small_shape, spacing)
@@ -96,16 +120,21 @@ def _lay_out(folder: Path, *, small: bool) -> None:
     )
 
 
-def _measure(part: str, folder: Path) -> Measurement:
-    environment = {
+def _environment(folder: Path) -> dict[str, str]:
+    return {
         **os.environ,
         "PYTHONPATH": os.pathsep.join((str(ROOT / "shared" / "src"), str(ROOT))),
         "TOTALSEG_WEIGHTS_PATH": str(folder / "weights"),
         "TOTALSEG_HOME_DIR": str(folder / "home"),
     }
+
+
+def _measure(part: str, folder: Path) -> Measurement:
     start = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, __file__, "--part", part, "--folder", str(folder)], env=environment, stdout=subprocess.PIPE
+        [sys.executable, __file__, "--part", part, "--folder", str(folder)],
+        env=_environment(folder),
+        stdout=subprocess.PIPE,
     )
     assert process.stdout is not None  # noqa: S101  (for the types: it was asked for)
     output = process.stdout.read().decode()
@@ -117,13 +146,13 @@ def _measure(part: str, folder: Path) -> Measurement:
     return Measurement(part, seconds, inside, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
-def _ours(folder: Path) -> None:
+def _ours(folder: Path, network_folder: str = "network", name: str = "ours.nii.gz") -> None:
     from preop.imaging import read_image, write_image
     from preop.segmentation import load_network
 
-    network = load_network(folder / "network", device="cpu")
+    network = load_network(folder / network_folder, device="cpu")
     start = time.perf_counter()
-    write_image(network.segment(read_image(folder / "scan" / "scan_0000.nii.gz")), folder / "ours.nii.gz")
+    write_image(network.segment(read_image(folder / "scan" / "scan_0000.nii.gz")), folder / name)
     print(f"seconds {time.perf_counter() - start}")
 
 
@@ -144,16 +173,16 @@ def _theirs(folder: Path) -> None:
     print(f"seconds {time.perf_counter() - start}")
 
 
-def _ours_total(folder: Path) -> None:
+def _ours_total(folder: Path, weights: str = "weights", name: str = "ours_total.nii.gz") -> None:
     from totalsegmentator.map_to_binary import class_map
 
     from preop.imaging import read_image, write_image
     from preop.segmentation import load_organ_networks
 
-    networks = load_organ_networks(folder / "weights", list(class_map["total"].values()), device="cpu")
+    networks = load_organ_networks(folder / weights, list(class_map["total"].values()), device="cpu")
     start = time.perf_counter()
     organs = networks.segment(read_image(folder / "ct" / "scan_0000.nii.gz"))
-    write_image(organs.labels, folder / "ours_total.nii.gz")
+    write_image(organs.labels, folder / name)
     print(f"seconds {time.perf_counter() - start}")
 
 
@@ -187,6 +216,24 @@ def _bare(folder: Path, scan: str = "scan", network: str = "network", step: floa
     print(f"seconds {time.perf_counter() - start}")
 
 
+def _bare_portable(folder: Path, scan: str = "scan", network: str = "network", step: float = 0.5) -> None:
+    """Run its portable form once over as many tiles."""
+    from preop.imaging import read_geometry
+    from preop.portable import read_portable
+    from preop.segmentation.portable_network import PORTABLE_FILE, Recipe
+    from preop.segmentation.tiles import count_tiles
+
+    loaded = read_portable(next((folder / f"{PORTABLE}{network}").rglob(PORTABLE_FILE)))
+    geometry = read_geometry(folder / scan / "scan_0000.nii.gz")
+    spacing = Recipe.model_validate(loaded.facts).spacing_mm
+    shape: Sequence[int] = np.rint(np.multiply(geometry.shape, geometry.spacing_mm) / spacing).astype(int)
+    tile = np.random.default_rng(0).standard_normal((1, 1, *PATCH), dtype=np.float32)
+    start = time.perf_counter()
+    for _ in range(count_tiles(shape, PATCH, step)):
+        loaded(tile)
+    print(f"seconds {time.perf_counter() - start}")
+
+
 def _differing(folder: Path, ours: str, theirs: str) -> str:
     from preop.imaging import read_image
 
@@ -196,11 +243,15 @@ def _differing(folder: Path, ours: str, theirs: str) -> str:
 
 PARTS = {
     "nnU-Net, command line's way": _theirs,
-    "nnU-Net, ours": _ours,
-    "its network alone": _bare,
+    "nnU-Net, ours": lambda folder: _ours(folder, PORTABLE + "network", "portable.nii.gz"),
+    "nnU-Net, ours by torch": _ours,
+    "its network alone": _bare_portable,
+    "its network alone, by torch": _bare,
     "TotalSegmentator, its API": _theirs_total,
-    "TotalSegmentator, ours": _ours_total,
-    "its network alone, 118 outputs": lambda folder: _bare(folder, "ct", "weights", 0.8),
+    "TotalSegmentator, ours": lambda folder: _ours_total(folder, PORTABLE + "weights", "portable_total.nii.gz"),
+    "TotalSegmentator, ours by torch": _ours_total,
+    "its network alone, 118 outputs": lambda folder: _bare_portable(folder, "ct", "weights", 0.8),
+    "the same by torch": lambda folder: _bare(folder, "ct", "weights", 0.8),
 }
 
 

@@ -1,10 +1,10 @@
 """Lymph node metastasis of muscle-invasive bladder cancer on CT.
 
-Each lymph node is assessed on its own: a cube of 48 mm around it, with the outlines of the node and its neighbours, and
-its measurements go through one network, the same for all nodes. The number of positive nodes then has a
-Poisson-binomial distribution, by which the network was trained on nothing but the pathologist's count; the likelihood
-of pN+ is that of at least one. So the prediction can be traced back to the nodes. What cannot be a lymph node takes no
-part in it.
+Each lymph node is assessed on its own, by one model that is the same for all nodes; the default one adds up signs that can only
+raise the probability: size, roundness, density, a dense 10th percentile, infiltrated fat. The number of positive nodes follows from
+all of them together, each judged in the light of the others, and by it the model was trained: on nothing but what the pathologist
+counted. The likelihood of pN+ is that of at least one. So the prediction can be traced back to the nodes. What cannot be a
+lymph node takes no part in it.
 """
 
 from __future__ import annotations

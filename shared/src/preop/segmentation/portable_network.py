@@ -10,7 +10,8 @@ What remains is that convolutions add in another order, so that a voxel where tw
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -29,7 +30,7 @@ from preop.segmentation.model_folder import CHECKPOINT_FILE, DATASET_FILE, PLANS
 from preop.segmentation.network import Network, Progress
 from preop.segmentation.preparation import READERS, PreparedScan, prepare
 from preop.segmentation.resampling import SKIMAGE, interpolation_matrix, orders_of
-from preop.segmentation.tiles import count_tiles, lifted, mirrorings, tiles_of, weight_of_voxels
+from preop.segmentation.tiles import Tile, count_tiles, lifted, mirrorings, tiles_of, weight_of_voxels
 from preop.toml import first_validation_error
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ _LINEAR = "resample_torch_fornnunet"
 _OF_SEGMENTATIONS = {"is_seg", "memefficient_seg_resampling"}
 _LARGEST_FLOAT16 = 65504
 _SLAB_VOXELS = 2**19  # of all classes, that stay in the cache
+_VALUES_AT_ONCE = 2**16  # with what is computed from them, they stay in the cache
 _LINES_AT_ONCE = 2**16
 
 Floats = NDArray[np.float32]
@@ -143,8 +145,8 @@ class PortableSegmentation(Network):
                 normalise=self._normalise,
                 resample=self._resample,
             )
-            scores = self._scores(scan.data, mirroring=mirroring, step=step, progress=progress)
-            return scan, self._on_scan(scan, scores, [self.labels[name] for name in names])
+            by_fold = self._scores(scan.data, mirroring=mirroring, step=step, progress=progress)
+            return scan, self._on_scan(scan, by_fold, [self.labels[name] for name in names])
 
     def _normalise(self, data: Floats, _not_zero: NDArray[np.bool_]) -> None:
         for number, channel in enumerate(self.recipe.intensities):
@@ -166,8 +168,10 @@ class PortableSegmentation(Network):
         orders, thick = orders_of(self.recipe.of_scans.model_dump(), spacing, new_spacing)
         return np.stack([_resampled(channel, shape, orders, thick) for channel in data])
 
-    def _scores(self, scan: Floats, *, mirroring: bool, step: float, progress: Progress | None) -> Floats:
-        """Score of each class on the network's grid, of numbers that float16 has: the mean over the folds."""
+    def _scores(
+        self, scan: Floats, *, mirroring: bool, step: float, progress: Progress | None
+    ) -> Iterator[Iterator[Floats]]:
+        """Scores of each fold, by :func:`_scores_of_slices`."""
         axes = self.recipe.mirrored_axes if mirroring else ()
         finished, total = 0, count_tiles(scan.shape[1:], self.recipe.patch, step) * len(self.by_fold)
 
@@ -177,32 +181,45 @@ class PortableSegmentation(Network):
             if progress is not None:
                 progress(finished, total)
 
-        scores = None
         for fold in self.by_fold:
-            of_fold = _predict_scores(fold, scan, self.recipe, mirrorings(axes), step, done)
-            scores = of_fold if scores is None else _in_steps_of_float16(scores + of_fold)
-        assert scores is not None  # noqa: S101 - there is a fold
-        return scores if len(self.by_fold) == 1 else _in_steps_of_float16(scores / np.float32(len(self.by_fold)))
+            yield _scores_of_slices(fold, scan, self.recipe, mirrorings(axes), step, done)
 
-    def _on_scan(self, scan: PreparedScan, scores: Floats, wanted: Sequence[Any]) -> list[NDArray[Any]]:
+    def _on_scan(
+        self, scan: PreparedScan, by_fold: Iterator[Iterator[Floats]], wanted: Sequence[Any]
+    ) -> list[NDArray[Any]]:
         """Labels, and probabilities of the ``wanted`` ones, on the cropped grid of the scan, one class at a time."""
         heads = self.recipe.heads
         shape = tuple(part.stop - part.start for part in scan.box)
-        if scores.shape[1:] != shape:
+        resampled = scan.data.shape[1:] != shape
+        if len(self.by_fold) == 1 and not resampled:  # nothing but a few slices of all classes is kept
+            return _together(_classes(slices.__getitem__, heads, wanted) for slices in next(by_fold))
+        scores = self._mean_scores(scan.data.shape[1:], by_fold)
+        if resampled:
             settings = self.recipe.of_scores
             orders, thick = orders_of(settings.model_dump(), scan.network_spacing, scan.spacing)
 
             def score(head: int) -> Floats:
-                resampled = _resampled(scores[head], shape, orders, thick)
-                return _in_steps_of_float16(resampled) if settings.rounded else resampled
+                on_scan = _resampled(scores[head], shape, orders, thick)
+                return _in_steps_of_float16(on_scan) if settings.rounded else on_scan
 
             return _classes(score, heads, wanted)
         slices = max(1, _SLAB_VOXELS // scores[0, 0].size)
-        slabs = [
+        return _together(
             _classes(scores[:, start : start + slices].__getitem__, heads, wanted)
             for start in range(0, shape[0], slices)
-        ]
-        return [np.concatenate(parts) for parts in zip(*slabs, strict=True)]
+        )
+
+    def _mean_scores(self, shape: Sequence[int], by_fold: Iterator[Iterator[Floats]]) -> Floats:
+        """Score of each class on the network's grid, of numbers that float16 has: the mean over the folds."""
+        scores = np.empty((len(self.recipe.heads), *shape), np.float32)
+        for number, of_fold in enumerate(by_fold):
+            start = 0
+            for slices in of_fold:
+                here = scores[:, start : start + slices.shape[1]]
+                here[:] = slices if number == 0 else _in_steps_of_float16(here + slices)
+                start += slices.shape[1]
+        folds = len(self.by_fold)
+        return scores if folds == 1 else _in_steps_of_float16(scores / np.float32(folds))
 
 
 def holds_portable(folder: Path, folds: Sequence[int | str] | None = None) -> bool:
@@ -362,43 +379,88 @@ def _resampling(function: str, settings: Mapping[str, Any]) -> Resampling | None
     return None
 
 
-def _predict_scores(
+def _scores_of_slices(
     network: PortableNetwork,
     scan: Floats,
     recipe: Recipe,
     flips: Sequence[Sequence[int]],
     step: float,
     done: Callable[[], None],
-) -> Floats:
-    """Run a network over a scan (channels, z, y, x), as :func:`preop.segmentation.tiles.predict_scores` does by torch."""
+) -> Iterator[Floats]:
+    """Run a network over a scan (channels, z, y, x), as :func:`preop.segmentation.tiles.predict_scores` does by torch.
+
+    Yields
+    ------
+    Scores (classes, slices, y, x) of the next slices, as soon as no further tile covers them: sums are kept of no more than
+    the depth of a tile. They are overwritten afterwards.
+    """
     shape = lifted(scan.shape[1:], recipe.patch)
     before = [(size - old) // 2 for size, old in zip(shape, scan.shape[1:], strict=True)]
     inside = tuple(slice(at, at + old) for at, old in zip(before, scan.shape[1:], strict=True))
     padded = np.zeros((len(scan), *shape), np.float32)
     padded[(slice(None), *inside)] = scan
     weight = weight_of_voxels(recipe.patch).astype(np.float32)
-    scores = np.zeros((len(recipe.heads), *shape), np.float32)
-    weights = np.zeros(shape, np.float32)
-    for tile in tiles_of(shape, recipe.patch, step):
-        found = _mirrored(network, padded[tile][None], flips)
-        if found.shape != (len(recipe.heads), *recipe.patch):
-            raise InvalidModelError(
-                f"The network {network.path} gives scores of the shape {found.shape}; expected "
-                f"{(len(recipe.heads), *recipe.patch)}."
-            )
-        place = tile[1:]
-        for head, of_head in enumerate(found):
-            scores[head][place] = _in_steps_of_float16(of_head * weight + scores[head][place])
-        weights[place] = _in_steps_of_float16(weights[place] + weight)
-        done()
-    for head in range(len(scores)):
-        if np.abs(scores[head]).max() > _LARGEST_FLOAT16:
-            raise InvalidModelError(
-                "The segmentation network gives scores beyond the range of float16: its weights are damaged, or the scan "
-                "is far outside of what it has learned from."
-            )
-        scores[head] = _in_steps_of_float16(scores[head] / weights)
-    return scores[(slice(None), *inside)]
+    scores = np.zeros((len(recipe.heads), recipe.patch[0], *shape[1:]), np.float32)
+    weights = np.zeros(scores.shape[1:], np.float32)
+    deep = max(1, _VALUES_AT_ONCE // weight[0].size)
+    value = np.empty((deep, *recipe.patch[1:]), np.float32)
+    bits = np.empty(value.shape, np.uint32)
+
+    def finished(slices: int, first: int) -> Floats:
+        of_scan = slice(max(inside[0].start - first, 0), min(inside[0].stop - first, slices))
+        for of_head in scores:
+            for some in _pieces(slices, max(1, _VALUES_AT_ONCE // weights[0].size)):
+                sums = of_head[some]
+                if np.abs(sums).max() > _LARGEST_FLOAT16:
+                    raise InvalidModelError(
+                        "The segmentation network gives scores beyond the range of float16: its weights are damaged, or the "
+                        "scan is far outside of what it has learned from."
+                    )
+                sums /= weights[some]
+                _in_steps_of_float16(sums)
+        return scores[:, of_scan, inside[1], inside[2]]
+
+    first = 0
+    for start, tiles in itertools.groupby(tiles_of(shape, recipe.patch, step), key=_first_slice):
+        if moved := start - first:
+            yield finished(moved, first)
+            for sums in (weights, *scores):
+                sums[:-moved] = sums[moved:]
+                sums[-moved:] = 0
+            first = start
+        for tile in tiles:
+            found = _mirrored(network, padded[tile][None], flips)
+            if found.shape != (len(recipe.heads), *recipe.patch):
+                raise InvalidModelError(
+                    f"The network {network.path} gives scores of the shape {found.shape}; expected "
+                    f"{(len(recipe.heads), *recipe.patch)}."
+                )
+            place = (slice(None), *tile[2:])
+            for of_head, sums in zip(found, scores, strict=True):
+                for some in _pieces(recipe.patch[0], deep):
+                    here = sums[(some, *tile[2:])]
+                    new, memory = value[: len(here)], bits[: len(here)]
+                    np.multiply(of_head[some], weight[some], out=new)
+                    np.add(new, here, out=new)
+                    here[:] = _in_steps_of_float16(new, memory)
+            weights[place] = _in_steps_of_float16(weights[place] + weight)
+            done()
+    yield finished(recipe.patch[0], first)
+
+
+def _first_slice(tile: Tile) -> int:
+    depth = tile[1]
+    assert isinstance(depth, slice)  # noqa: S101 - a portable network is of three dimensions
+    return int(depth.start)
+
+
+def _pieces(length: int, size: int) -> Iterator[slice]:
+    return (slice(start, min(start + size, length)) for start in range(0, length, size))
+
+
+def _together(parts: Iterable[list[NDArray[Any]]]) -> list[NDArray[Any]]:
+    """Lay the maps of some slices behind one another."""
+    return [np.concatenate(maps) for maps in zip(*parts, strict=True)]
 
 
 def _mirrored(network: PortableNetwork, tile: Floats, flips: Sequence[Sequence[int]]) -> Floats:
@@ -409,18 +471,18 @@ def _mirrored(network: PortableNetwork, tile: Floats, flips: Sequence[Sequence[i
     return scores / np.float32(len(flips) + 1) if flips else scores
 
 
-def _in_steps_of_float16(values: Floats) -> Floats:
+def _in_steps_of_float16(values: Floats, bits: NDArray[np.uint32] | None = None) -> Floats:
     """Round in place to the nearest number with the 11 significant bits of float16, to the even one of two.
 
     Several times faster than to float16 and back, which processors do in hardware and numpy does not. Below 6e-5, where the
-    steps of float16 stop getting smaller, these go on.
+    steps of float16 stop getting smaller, these go on. ``bits`` is memory of the same shape, for what is called often.
     """
-    bits = values.view(np.uint32)
-    half = bits >> np.uint32(13)
+    whole = values.view(np.uint32)
+    half = np.right_shift(whole, np.uint32(13), out=bits)
     half &= np.uint32(1)
     half += np.uint32(0xFFF)
-    bits += half
-    bits &= np.uint32(0xFFFFE000)
+    whole += half
+    whole &= np.uint32(0xFFFFE000)
     return values
 
 
