@@ -11,8 +11,7 @@ import pytest
 
 from preop.errors import InvalidModelError
 from preop.portable import read_portable
-from preop.segmentation import load_network
-from preop.segmentation import network as network_module
+from preop.segmentation import load_network, loading
 from preop.segmentation.portable_network import (
     PORTABLE_FILE,
     PortableSegmentation,
@@ -82,8 +81,8 @@ def test_a_form_that_was_made_from_other_weights_is_refused(both: Path, tmp_path
 @pytest.mark.slow
 def test_the_portable_form_is_enough(both: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (both / "fold_0" / "checkpoint_final.pth").unlink()
-    monkeypatch.setattr(network_module, "has_torch", lambda: False)
-    monkeypatch.setattr(network_module, "runs_portable", lambda: True)
+    monkeypatch.setattr(loading, "has_torch", lambda: False)
+    monkeypatch.setattr(loading, "runs_portable", lambda: True)
     assert load_network(both).segment(scan_of(), mirroring=False).voxels.any()
 
 
@@ -102,13 +101,13 @@ def test_damaged_facts_are_refused(both: Path) -> None:
 
 def test_weights_alone_say_what_to_do_without_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = make_network(tmp_path / "network", plans_of(), dataset_of())
-    monkeypatch.setattr(network_module, "has_torch", lambda: False)
+    monkeypatch.setattr(loading, "has_torch", lambda: False)
     with pytest.raises(InvalidModelError, match=r"can only be run by torch.*preop register --portable.*flavour cuda"):
         load_network(folder)
 
 
 def test_a_missing_folder_is_told_as_with_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(network_module, "has_torch", lambda: False)
+    monkeypatch.setattr(loading, "has_torch", lambda: False)
     with pytest.raises(InvalidModelError, match="There is no segmentation network at"):
         load_network(tmp_path / "nothing")
 

@@ -1,7 +1,8 @@
 """Segmentation: trained networks in this process, organs, and PET without learning."""
 
+from preop.segmentation.loading import load_network
 from preop.segmentation.model_folder import ModelFolder, read_model_folder, write_network
-from preop.segmentation.network import Network, load_network
+from preop.segmentation.network import Network
 from preop.segmentation.organ_networks import OrganNetworks, load_organ_networks, segment_anatomy, write_organ_network
 from preop.segmentation.organs import Organs, remove_small_components
 from preop.segmentation.pet import (

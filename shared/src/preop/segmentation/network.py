@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -13,8 +12,7 @@ from numpy.typing import NDArray
 
 from preop.errors import InvalidInputError
 from preop.imaging import Image, reorient_like
-from preop.portable import has_torch, missing_portable, runs_portable
-from preop.segmentation.model_folder import ModelFolder, read_descriptions
+from preop.segmentation.model_folder import ModelFolder
 from preop.segmentation.preparation import PreparedScan, in_file_order
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -24,7 +22,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, eq=False)
 class Network(ABC):
-    """A trained segmentation network, ready for scans; made by :func:`load_network`.
+    """A trained segmentation network, ready for scans; made by :func:`preop.segmentation.load_network`.
 
     Attributes
     ----------
@@ -165,41 +163,6 @@ class Network(ABC):
                 raise InvalidInputError(
                     f"{name} lies on another grid than {self.channels[0]} ({difference}): resample one to the other."
                 )
-
-
-def load_network(
-    folder: Path, *, folds: Sequence[int | str] | None = None, device: Device = "auto", threads: int | None = None
-) -> Network:
-    """Load a network that nnU-Net v2 has trained, after checking that its files are what they should be.
-
-    Parameters
-    ----------
-    folder
-        Holds ``plans.json``, ``dataset.json`` and ``fold_<n>/checkpoint_final.pth``.
-    folds
-        Which to average over; all that are there if not given.
-    device
-        ``auto`` takes a CUDA device where there is one. On a processor the portable form runs where the folder holds it
-        (``preop.segmentation.portable_network``), else torch.
-    threads
-        Number of CPU threads while it segments.
-
-    Raises
-    ------
-    InvalidModelError
-        If a file is missing or damaged, a checkpoint holds anything but weights and settings, or this kind of network
-        is not supported (cascades, file formats other than scans), or can be run by torch alone, which is not installed.
-    """
-    from preop.segmentation.portable_network import PORTABLE_FILE, holds_portable, load_portable_network
-
-    if holds_portable(folder, folds) and (device == "cpu" or (device == "auto" and runs_portable())):
-        return load_portable_network(folder, folds, threads)
-    if not has_torch():
-        read_descriptions(folder)  # what is wrong with the folder itself is said first
-        raise missing_portable(folder / PORTABLE_FILE)
-    from preop.segmentation.torch_network import load_torch_network
-
-    return load_torch_network(folder, folds, device, threads)
 
 
 def _uncropped(voxels: NDArray[Any], scan: PreparedScan, back: Sequence[int], outside: float) -> NDArray[Any]:

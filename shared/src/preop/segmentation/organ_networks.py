@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from preop.errors import InvalidInputError, InvalidModelError
 from preop.imaging import Geometry, Image, bounding_box, crop, reorient, reorient_like
 from preop.segmentation.body import find_body
+from preop.segmentation.loading import load_network
 from preop.segmentation.model_folder import silent_heads_added, write_network
-from preop.segmentation.network import Device, Network, Progress, load_network
+from preop.segmentation.network import Device, Network, Progress
 from preop.segmentation.organs import Organs
 
 Task = Literal["total", "lung_vessels", "trunk_cavities", "headneck_bones_vessels", "headneck_muscles"]
