@@ -48,5 +48,8 @@ trap 'kill $speaking 2>/dev/null || true' EXIT
 .venv/bin/pip install --quiet --disable-pip-version-check ${source[@]+"${source[@]}"} --no-deps --require-hashes --requirement "$lock"
 .venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 # Loops over voxels are compiled now: an isolated process keeps nothing, and would compile them for each case.
-if .venv/bin/python -c 'import numba' 2>/dev/null; then .venv/bin/python -m preop.radiomics.warm_up >/dev/null; fi
+# For this kind of processor only, where an image is made for all.
+if .venv/bin/python -c 'import numba' 2>/dev/null; then
+    .venv/bin/python -c 'from preop.radiomics.warm_up import warm_up; warm_up()'
+fi
 wanted "$1" >".venv/installed-$1"
