@@ -77,23 +77,28 @@ def _patient(name: str, lesions: Lesions) -> Patient:
 
 
 def _detect(ct: Image, model: Model) -> tuple[Image, dict[int, str]]:
-    """Find metastases with the network of the model folder: numbers, and the pattern that it sees in each."""
+    """Find metastases with the network of the model folder: numbers, and the pattern that it sees in each.
+
+    A voxel is of a metastasis where that is likelier than not, though no pattern alone may be.
+    """
     if model.detection is None:
         raise InvalidModelError(
             f"No {SEGMENTATION} is given, and the model folder holds no network that could draw it "
             f"({DETECTION_NETWORK}/): give a segmentation of the metastases, or a model with such a network."
         )
-    classes = model.detection.segment(ct)
-    labels, count = components(classes.with_voxels(classes.voxels > 0))
+    patterns = [str(pattern) for pattern in Pattern]
+    _, found = model.detection.segment_with_probabilities(ct, patterns)
+    probability = np.sum([found[pattern].voxels for pattern in patterns], axis=0)
+    labels, count = components(ct.with_voxels(probability >= 0.5))
     if not count:
         raise InvalidInputError(
             "The detection network found no metastasis on the CT, so there is nothing to assess: give a segmentation of the "
             "metastases."
         )
-    values = np.array([model.detection.labels[pattern] for pattern in Pattern])
-    votes = np.stack([np.bincount(labels.voxels[classes.voxels == value], minlength=count + 1) for value in values])
-    patterns = {number: str(list(Pattern)[int(votes[:, number].argmax())]) for number in range(1, count + 1)}
-    return labels, patterns
+    inside = labels.voxels > 0
+    numbers = labels.voxels[inside]
+    seen = [np.bincount(numbers, weights=found[pattern].voxels[inside], minlength=count + 1) for pattern in patterns]
+    return labels, {number: patterns[int(np.argmax([each[number] for each in seen]))] for number in range(1, count + 1)}
 
 
 def _liver(ct: Image, segmentation: Image, model: Model) -> Image | None:

@@ -234,13 +234,34 @@ def test_the_network_of_the_model_finds_and_classifies_in_one_pass(with_networks
     assert set(patterns.values()) <= set(PATTERNS)
 
 
+def network_that_is_sure_of(drawn: Image) -> SimpleNamespace:
+    """What a network gives that sees the first pattern where 1 is drawn, the second where 2 is."""
+    sure = {
+        pattern: drawn.with_voxels((drawn.voxels == value).astype(np.float32))
+        for value, pattern in enumerate(PATTERNS, start=1)
+    }
+    return SimpleNamespace(segment_with_probabilities=lambda _, __: (drawn, sure))
+
+
+def test_a_metastasis_is_found_where_no_pattern_alone_is_likelier_than_none() -> None:
+    ct, lesions = bundled()
+    inside = lesions.voxels > 0
+    shares = {
+        pattern: ct.with_voxels(np.where(inside, share, 0))
+        for pattern, share in zip(PATTERNS, (0.2, 0.25, 0.1), strict=True)
+    }
+    unsure = SimpleNamespace(segment_with_probabilities=lambda _, __: (lesions, shares))
+    labels, patterns = inference._detect(ct, replace(MODEL, detection=unsure))  # type: ignore[arg-type]
+    assert ((labels.voxels > 0) == inside).all()
+    assert set(patterns.values()) == {PATTERNS[1]}
+
+
 def test_ct_alone_gives_what_the_same_segmentation_would(with_networks: Path) -> None:
     ct, lesions = bundled()
     model = load_model(with_networks, ALGORITHM)
 
     # A detection network that draws these metastases, and sees another pattern in each.
-    found = SimpleNamespace(labels=dict(zip(PATTERNS, (1, 2, 3), strict=True)), segment=lambda _: lesions)
-    by_network = replace(model, detection=found)  # type: ignore[arg-type]
+    by_network = replace(model, detection=network_that_is_sure_of(lesions))  # type: ignore[arg-type]
     alone = predict(ct_alone(ct), by_network)
     drawn = predict(in_memory(ct, lesions), model)
     assert alone["non-desmoplastic-likelihood"] == pytest.approx(drawn["non-desmoplastic-likelihood"], abs=1e-5)
@@ -254,11 +275,8 @@ def test_ct_alone_gives_what_the_same_segmentation_would(with_networks: Path) ->
 def test_a_network_that_finds_nothing_is_said_so() -> None:
     ct, _ = bundled()
 
-    nothing = SimpleNamespace(
-        labels=dict(zip(PATTERNS, (1, 2, 3), strict=True)),
-        segment=lambda ct: ct.with_voxels(np.zeros(ct.shape, dtype=np.uint8)),
-    )
-    model = replace(MODEL, detection=nothing)  # type: ignore[arg-type]
+    nothing = ct.with_voxels(np.zeros(ct.shape, dtype=np.uint8))
+    model = replace(MODEL, detection=network_that_is_sure_of(nothing))  # type: ignore[arg-type]
     with pytest.raises(InvalidInputError, match="found no metastasis on the CT"):
         predict(ct_alone(ct), model)
 
