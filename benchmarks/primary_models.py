@@ -40,7 +40,8 @@ from torch.nn import functional
 sys.path.insert(0, str(Path(__file__).parents[1] / "algorithms"))
 
 from preop.atomic import write_text
-from preop.cohort import read_cohort
+from preop.cohort import map_patients, read_cohort
+from preop.errors import PreopError
 from preop.grandchallenge.algorithm import read_algorithm
 from preop.mil import Bag, BagNetwork, Settings, cross_validate, make_head, stratified_folds
 from preop.repeatable import repeatable
@@ -119,7 +120,13 @@ def main() -> None:
     arguments = parser.parse_args()
     patients = described(arguments.patients, SEED, arguments.folder)
     others = described(arguments.unlabelled, UNLABELLED_SEED, arguments.folder)
-    by_seed = [read_by_seed(patients, others, seed, arguments.folder / "results") for seed in range(arguments.seeds)]
+    read = functools.partial(read_by_seed, patients=patients, others=others, kept=arguments.folder / "results")
+    found: dict[int, dict[str, Scores]] = {}
+    for seed, result in map_patients(read, range(arguments.seeds), description="Learning"):
+        if isinstance(result, PreopError):
+            raise result
+        found[seed] = result
+    by_seed = [found[seed] for seed in sorted(found)]
     print_table({name: [of_seed[name] for of_seed in by_seed] for name in by_seed[0]}, patients)
 
 
@@ -170,9 +177,10 @@ def _card_of(row: Mapping[str, str]) -> CardTruth:
 
 
 def read_by_seed(
-    patients: Sequence[Described], others: Sequence[Described], seed: int, kept: Path
+    seed: int, *, patients: Sequence[Described], others: Sequence[Described], kept: Path
 ) -> dict[str, Scores]:
     """Read cards and bags by models of the other folds; what networks say is kept in a folder."""
+    torch.set_num_threads(1)
     networks = dict(read_by_networks(patients, others, seed, kept))
     folds = stratified_folds(bags_of(patients, TILES), FOLDS, seed + 1).values()  # those of the networks
     known, items = (
@@ -246,7 +254,7 @@ def read_by_networks(
     for name, read in ways.items():
         file = kept / f"{name.replace(',', '').replace(' ', '_')}_{seed}.json"
         if not file.is_file():
-            kept.mkdir(exist_ok=True)
+            kept.mkdir(parents=True, exist_ok=True)
             write_text(file, json.dumps(read().tolist()))
         yield name, np.array(json.loads(file.read_text(encoding="utf-8")))
 
