@@ -46,7 +46,7 @@ from preop.grandchallenge.algorithm import read_algorithm
 from preop.mil import Bag, BagNetwork, Settings, cross_validate, make_head, stratified_folds
 from preop.repeatable import repeatable
 from preop.slides import FeatureStore, TileFeatures, in_regions, read_encoder
-from preop.statistics import auc, compare_aucs, logistic_regression
+from preop.statistics import auc, compare_aucs, logistic_regression, oracle_auc
 from primary_growth_pattern.card_model import SLIDE_ITEMS, fit_card_model
 from primary_growth_pattern.examination import SLIDE
 from primary_growth_pattern.readers import make_network, make_reader
@@ -149,7 +149,10 @@ def print_table(found: Mapping[str, Sequence[Scores]], patients: Sequence[Descri
             apart = f"{change.value:+.3f} [{change.lower:+.2f}, {change.upper:+.2f}]"
         spread = f"{np.mean(by_seed):.3f} ({min(by_seed):.3f} to {max(by_seed):.3f})"
         print(f"| {name} | {spread} | {auc(outcome, together):.3f} | {apart} |")
-    print(f"| observer who knows the simulation | {auc(outcome, [each.chance for each in patients]):.3f} | | |")
+    chances = [each.chance for each in patients]
+    print(
+        f"| observer who knows the simulation | {auc(outcome, chances):.3f}; {oracle_auc(chances):.3f} expected | | |"
+    )
 
 
 def described(patients: int, seed: int, folder: Path) -> list[Described]:
@@ -188,7 +191,7 @@ def read_by_seed(
         np.array([each.items for each in patients]),
     )
     cards = {
-        BEFORE: _by_firth(known[:, ~np.isnan(known).any(axis=0)], patients, folds),
+        BEFORE: _by_firth(known, patients, folds),
         CARD: _by_cards(patients, folds),
         TRUE_CARD: _by_firth(items, patients, folds),
     }
@@ -212,16 +215,22 @@ def _by_cards(patients: Sequence[Described], folds: Iterable[Sequence[int]]) -> 
 
 
 def _by_firth(items: NDArray[np.float64], patients: Sequence[Described], folds: Iterable[Sequence[int]]) -> Scores:
-    """Log odds by items (n, k) whose weights were learned on the other folds by Firth's correction."""
+    """Log odds by items (n, k) whose weights were learned on the other folds by Firth's correction.
+
+    An item that was not assessed is set to the share of unfavourable ones among those that are learned from.
+    """
     scores = np.empty(len(patients))
     for held_out in folds:
         others = np.setdiff1d(np.arange(len(patients)), held_out)
-        varying = np.ptp(items[others], axis=0) > 0
+        seen = ~np.isnan(items[others])
+        shares = np.where(seen, items[others], 0).sum(axis=0) / np.maximum(seen.sum(axis=0), 1)
+        filled = np.where(np.isnan(items), shares, items)
+        varying = (shares > 0) & (shares < 1)
         names = [str(column) for column in np.flatnonzero(varying)]
         outcome = [patients[row].desmoplastic for row in others]
-        model = logistic_regression(outcome, items[others][:, varying], names, firth=True)
+        model = logistic_regression(outcome, filled[others][:, varying], names, firth=True)
         weights = np.log([variable.odds_ratio.value for variable in model.variables])
-        scores[held_out] = model.intercept + items[held_out][:, varying] @ weights
+        scores[held_out] = model.intercept + filled[held_out][:, varying] @ weights
     return scores
 
 
