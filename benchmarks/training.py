@@ -1,8 +1,8 @@
 """Training on one core and on all: ``python benchmarks/training.py FOLDER``.
 
 The validations of the two studies that train networks on scans, on simulated patients (of the bladder study with the network
-that was its default, before a scorer that needs no epochs): the networks of all folds one after another, then side by side. What is said of every patient has to be the same to
-the last bit. Patients and what was cut out of them are kept in FOLDER.
+that was its default, before a scorer that needs no epochs): the networks of all folds one after another, then side by side. What
+is said of every patient has to be the same to the last bit. Patients and what was cut out of them are kept in FOLDER.
 """
 
 from __future__ import annotations
@@ -46,14 +46,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--patients", type=int, default=100)
+    parser.add_argument("--only", nargs="+", choices=STUDIES, default=list(STUDIES), help="studies to train")
     arguments = parser.parse_args()
     print(
         f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, torch {torch.__version__}"
     )
     print(f"\n| validation of {arguments.patients} patients | networks | one after another | side by side | times |")
     print("|---|---|---|---|---|")
-    for name, make in {"bladder_lymph_nodes": bladder, "liver_growth_pattern": liver}.items():
-        networks, validate = make(arguments.folder / name, arguments.patients)
+    for name in arguments.only:
+        networks, validate = STUDIES[name](arguments.folder / name, arguments.patients)
         seconds, said = [], []
         for each in (None, map_patients):
             run = arguments.folder / name / "run"
@@ -119,6 +120,8 @@ def liver(folder: Path, patients: int) -> tuple[int, Validation]:
 
     return settings.training.folds * settings.folds, validate
 
+
+STUDIES = {"bladder_lymph_nodes": bladder, "liver_growth_pattern": liver}
 
 if __name__ == "__main__":
     main()
