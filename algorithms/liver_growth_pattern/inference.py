@@ -10,6 +10,7 @@ metastasis is, all along its interface; the probability of that takes into accou
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -88,7 +89,7 @@ def _detect(ct: Image, model: Model) -> tuple[Image, dict[int, str]]:
         )
     patterns = [str(pattern) for pattern in Pattern]
     _, found = model.detection.segment_with_probabilities(ct, patterns)
-    probability = np.sum([found[pattern].voxels for pattern in patterns], axis=0)
+    probability = reduce(np.add, [found[pattern].voxels for pattern in patterns])
     labels, count = components(ct.with_voxels(probability >= 0.5))
     if not count:
         raise InvalidInputError(
