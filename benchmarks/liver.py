@@ -38,6 +38,7 @@ from liver_growth_pattern.simulation import CENTRES, EXTERNAL_CENTRES, PatientFa
 from liver_growth_pattern.simulation.scan import Centre
 from preop.atomic import write_text
 from preop.cohort import map_patients
+from preop.folders import open_resumable_run
 from preop.grandchallenge.values import read_json, to_json
 from preop.staging import REPORTS
 from preop.statistics import auc, auc_delong
@@ -74,6 +75,9 @@ def main() -> None:
         "--ceiling", type=int, default=400, help="further patients of the test scanners, for the ceiling"
     )
     arguments = parser.parse_args()
+    # What was learned from fewer patients, or said of others, must not be taken for what is asked.
+    asked = {"seeds": arguments.seeds, "external": arguments.external, "ceiling": arguments.ceiling}
+    open_resumable_run(arguments.folder, {**asked, "settings": Settings().model_dump_json()})
     seeds = [FIRST_TRAINING_SEED + number for number in range(arguments.seeds)]
     cohorts = (
         (EXTERNAL_SEED, arguments.external),

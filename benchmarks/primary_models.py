@@ -42,6 +42,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "algorithms"))
 from preop.atomic import write_text
 from preop.cohort import map_patients, read_cohort
 from preop.errors import PreopError
+from preop.folders import open_resumable_run
 from preop.grandchallenge.algorithm import read_algorithm
 from preop.mil import Bag, BagNetwork, Settings, cross_validate, make_head, stratified_folds
 from preop.repeatable import repeatable
@@ -118,6 +119,9 @@ def main() -> None:
     parser.add_argument("--unlabelled", type=int, default=40, help="other patients, for learning without labels")
     parser.add_argument("--seeds", type=int, default=5)
     arguments = parser.parse_args()
+    # What was learned from other patients must not be taken for what is asked; further seeds may be.
+    asked = {"patients": arguments.patients, "unlabelled": arguments.unlabelled}
+    open_resumable_run(arguments.folder, {**asked, "settings": StudySettings().model_dump_json()})
     patients = described(arguments.patients, SEED, arguments.folder)
     others = described(arguments.unlabelled, UNLABELLED_SEED, arguments.folder)
     read = functools.partial(read_by_seed, patients=patients, others=others, kept=arguments.folder / "results")
