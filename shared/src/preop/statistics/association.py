@@ -12,8 +12,10 @@ Cochran WG. Some methods for strengthening the common chi-square tests. Biometri
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -35,7 +37,10 @@ MAX_TABLES = 2_000_000
 PERMUTATIONS = 9_999
 _EQUALLY_PROBABLE = 1e-7
 _ITERATIONS = 200
-_CONVERGED = 1e-9
+_CONVERGED, _NO_GAIN = 1e-9, 1e-12
+_FIRST_STEP = (0.1, 10.0)
+"""Least and most of a scaled coefficient, on the way to an end of its interval."""
+_SAME_DEVIANCE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -282,31 +287,35 @@ class _Likelihood:
     firth: bool
 
     def value(self, coefficients: NDArray[np.float64]) -> float:
+        return self._at(coefficients)[0]
+
+    def _at(self, coefficients: NDArray[np.float64]) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
+        """Log likelihood, the probability of each case (n,), and the information (p, p)."""
+        from scipy.special import expit
+
         linear = self.design @ coefficients
-        likelihood = float(self.outcome @ linear - np.logaddexp(0, linear).sum())
-        if not self.firth:
-            return likelihood
-        return likelihood + 0.5 * float(np.linalg.slogdet(self._information(self._probabilities(coefficients)))[1])
+        probabilities = expit(linear)
+        information = (self.design.T * (probabilities * (1 - probabilities))) @ self.design
+        value = float(self.outcome @ linear - np.logaddexp(0, linear).sum())
+        if self.firth:
+            value += 0.5 * float(np.linalg.slogdet(information)[1])
+        return value, probabilities, information
 
     def diverged(self, coefficients: NDArray[np.float64]) -> bool:
         """Whether a case is fitted with certainty."""
         return bool(np.abs(self.design @ coefficients).max() > _DIVERGED)
 
-    def maximise(self, fixed: tuple[int, float] | None = None) -> NDArray[np.float64]:
-        """Newton's method with halved steps; one coefficient may be held at a value.
+    def maximise(self, start: NDArray[np.float64] | None = None, *, held: int | None = None) -> NDArray[np.float64]:
+        """Newton's method with halved steps, from zero or from other coefficients (p,), of which one may be held.
 
-        The penalty counts all coefficients, held or not (Heinze 2002).
+        The penalty counts all coefficients, held or not (Heinze 2002). With one held, what is asked for is the likelihood
+        and not where it is reached: steps end where they would gain nothing.
         """
         columns = self.design.shape[1]
-        coefficients = np.zeros(columns)
-        free = np.arange(columns)
-        if fixed is not None:
-            coefficients[fixed[0]] = fixed[1]
-            free = np.delete(free, fixed[0])
-        value = self.value(coefficients)
+        coefficients = np.zeros(columns) if start is None else start
+        free = np.arange(columns) if held is None else np.delete(np.arange(columns), held)
+        value, probabilities, information = self._at(coefficients)
         for _ in range(_ITERATIONS):
-            probabilities = self._probabilities(coefficients)
-            information = self._information(probabilities)
             residual = self.outcome - probabilities
             if self.firth:
                 weights = probabilities * (1 - probabilities)
@@ -316,23 +325,23 @@ class _Likelihood:
             step = np.zeros(columns)
             step[free] = _solved(information[free][:, free], score)
             length = min(1.0, 5.0 / max(float(np.abs(step).max()), 1e-300))
-            while (reached := self.value(coefficients + length * step)) < value and length > 1e-8:
+            while (reached := self._at(coefficients + length * step))[0] < value and length > 1e-8:
                 length /= 2
             coefficients = coefficients + length * step
-            value = reached
+            value, probabilities, information = reached
             if np.abs(score).max() < _CONVERGED or np.abs(length * step).max() < _CONVERGED:
+                break
+            if held is not None and abs(score @ step[free]) < _NO_GAIN:
                 break
             if not self.firth and np.abs(self.design @ coefficients).max() > 3 * _DIVERGED:
                 break
         return coefficients
 
-    def _probabilities(self, coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
-        from scipy.special import expit
-
-        return np.asarray(expit(self.design @ coefficients))
-
-    def _information(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray((self.design.T * (probabilities * (1 - probabilities))) @ self.design)
+    def standard_error(self, coefficients: NDArray[np.float64], column: int) -> float:
+        """Of a coefficient, by the curvature of the likelihood without penalty."""
+        _, _, information = self._at(coefficients)
+        unit = np.eye(len(information))[column]
+        return math.sqrt(max(float(_solved(information, unit)[column]), 0.0))
 
 
 def _solved(information: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -349,28 +358,65 @@ def _odds_ratio(
     """Coefficient of a scaled variable as odds ratio for one unit of it."""
     from scipy.stats import chi2
 
-    most = likelihood.value(best)
-
-    def deviance(coefficient: float) -> float:
-        return 2 * (most - likelihood.value(likelihood.maximise((column, coefficient))))
-
-    p_value = float(chi2.sf(max(deviance(0.0), 0.0), 1))
+    profile = _Profile(likelihood, best, column)
+    p_value = float(chi2.sf(max(profile.deviance(0.0), 0.0), 1))
     if not likelihood.firth and likelihood.diverged(best):
         return OddsRatio(name, Estimate.without_interval(np.nan), p_value)
     limit = float(chi2.ppf(confidence, 1))
-    lower, upper = (_crossing(deviance, float(best[column]), limit, side) for side in (-1, 1))
+    lower, upper = (profile.crossing(limit, side) for side in (-1, 1))
     with np.errstate(over="ignore"):
         value, least, greatest = np.exp(np.array([best[column], lower, upper]) / spread).tolist()
     return OddsRatio(name, Estimate(value, least, greatest, confidence), p_value)
 
 
-def _crossing(deviance: Callable[[float], float], start: float, limit: float, side: int) -> float:
-    """Where the deviance rises to a limit, on one side of the estimate; infinite where it never does."""
-    from scipy.optimize import brentq
+@dataclass(frozen=True, eq=False)
+class _Profile:
+    """Likelihood along one coefficient, the others free, beside the most that there is (``best``)."""
 
-    step = 0.5
-    while deviance(start + side * step) < limit:
-        step *= 2
-        if step > 100 * _DIVERGED:
-            return side * np.inf
-    return float(brentq(lambda value: deviance(value) - limit, start, start + side * step, xtol=1e-6))
+    likelihood: _Likelihood
+    best: NDArray[np.float64]
+    column: int
+
+    def deviance(self, coefficient: float) -> float:
+        """Twice what the log likelihood loses; of few cases it may have several tops, so that it is climbed from two sides."""
+        return min(self._lost(coefficient, start)[0] for start in (self.best, np.zeros_like(self.best)))
+
+    def crossing(self, limit: float, side: int) -> float:
+        """Where the deviance rises to a limit on one side of the estimate; infinite where it never does."""
+        near = self.best
+
+        def nearby(coefficient: float) -> float:
+            nonlocal near  # the others change little between neighbouring values
+            deviance, near = self._lost(coefficient, near)
+            return deviance
+
+        found = self._crossing(nearby, limit, side)
+        if math.isfinite(found) and abs(self.deviance(found) - limit) < _SAME_DEVIANCE:
+            return found
+        return self._crossing(self.deviance, limit, side)
+
+    def _crossing(self, deviance: Callable[[float], float], limit: float, side: int) -> float:
+        from scipy.optimize import brentq
+
+        @cache
+        def above(coefficient: float) -> float:
+            """Nearly straight, so that few steps find where it is zero."""
+            return math.sqrt(max(deviance(coefficient), 0.0)) - math.sqrt(limit)
+
+        start = float(self.best[self.column])
+        error = self.likelihood.standard_error(self.best, self.column)
+        step = side * float(np.clip(error * math.sqrt(limit), *_FIRST_STEP))
+        inside, outside = start, start + step
+        while above(outside) < 0:
+            step *= 2
+            inside, outside = outside, start + step
+            if abs(step) > 100 * _DIVERGED:
+                return side * math.inf
+        return float(brentq(above, inside, outside, xtol=1e-8))
+
+    def _lost(self, coefficient: float, start: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        """Deviance with the coefficient held, and the others that it was reached with."""
+        start = start.copy()
+        start[self.column] = coefficient
+        reached = self.likelihood.maximise(start, held=self.column)
+        return 2 * (self.likelihood.value(self.best) - self.likelihood.value(reached)), reached
