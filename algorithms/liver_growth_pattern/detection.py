@@ -1,7 +1,7 @@
 """The network that finds metastases where CT alone is given: ``python -m liver_growth_pattern.detection --model MODEL``.
 
 A small plain U-Net of nnU-Net, fitted by a short loop to whole scans of simulated patients. Each voxel of a metastasis is
-learned as the pattern that predominates in its report. The network stands in nnU-Net's own layout, so that one of real
+learned as the pattern that predominates in its report, and what else is liver as liver. The network stands in nnU-Net's own layout, so that one of real
 patients takes its place without a change. A run that was stopped goes on when started again, and ends with the same weights.
 """
 
@@ -30,16 +30,16 @@ from preop.segmentation.training import CONFIGURATION, dataset_of, plans_of
 from preop.staging import Pattern
 from preop.study import write_portable_forms
 
-from .model import DETECTION_NETWORK
+from .model import DETECTION_NETWORK, LIVER
 from .simulation import SimulatedPatient, draw_patient
 from .simulation.cohort import SOURCE
 
 Progress = Callable[[int, int], None]
 Volume = Mapping[str, NDArray[Any]]
 
-SEED, PATIENTS = 40_000, 80
+SEED, PATIENTS = 40_000, 160
 SETTINGS = TrainingSettings(
-    labels=tuple(map(str, Pattern)),
+    labels=(*map(str, Pattern), LIVER),
     spacing_mm=(3.0, 2.0, 2.0),
     patch=(24, 64, 64),
     features=(16, 32, 64, 64),  # in multiples of 16, in which processors convolve several times as fast
@@ -47,11 +47,12 @@ SETTINGS = TrainingSettings(
 )
 LOW_HU, HIGH_HU, MEAN_HU, DEVIATION_HU = -150.0, 250.0, 90.0, 50.0
 """What the network sees of a scan: from fat to enhanced vessels, scaled to the contrast of a metastasis."""
-STEPS, LEARNING_RATE = 1000, 3e-3
+STEPS, LEARNING_RATE = 3000, 3e-3
 """Number of tiles, one a step; the rate rises to this and falls again."""
 WARMING_UP = 0.12  # share of the steps
-AROUND_METASTASIS = 0.8  # share of the tiles
+AROUND_METASTASIS = 0.5  # share of the tiles
 ASIDE = 4  # the middle of such a tile lies up to this part of its size from the metastasis
+FAR_MM = 1000.0  # from the liver: wherever nothing is said of it
 SAVED_EVERY = 50
 _SOFTWARE = ("preop", "torch", "nnunetv2", "numpy")
 
@@ -86,7 +87,7 @@ def prepare_cases(folder: Path, progress: Progress | None = None) -> list[Path]:
         if not path.is_file():
             partial = path.with_name(f".{path.name}")
             case = training_case(draw_patient(SEED, number))
-            np.savez(partial, scan=case["scan"], numbers=case["numbers"], classes=case["classes"])
+            np.savez(partial, scan=case["scan"], numbers=case["numbers"], labels=case["labels"])
             partial.replace(path)
         if progress is not None:
             progress(number + 1 - len(files), STEPS)
@@ -94,21 +95,23 @@ def prepare_cases(folder: Path, progress: Progress | None = None) -> list[Path]:
 
 
 def training_case(patient: SimulatedPatient) -> dict[str, NDArray[Any]]:
-    """What is learned of a patient, turned as nnU-Net's reader turns it, on the network's grid.
+    """What is learned of a patient, turned as nnU-Net's reader turns it, on the network's grid (z, y, x).
 
     Returns
     -------
-    ``scan`` (z, y, x) in HU (float16), ``numbers`` of the metastases as a reader draws them on the same grid (uint8), and
-    ``classes``: the label of each number, 0 first.
+    ``scan`` in HU (float16), ``numbers`` of the metastases as a reader draws them (uint8), and ``labels`` to be learned (uint8).
     """
     ct = resample(reorient(patient.ct, "RAS"), SETTINGS.spacing_mm, interpolation="linear")
-    numbers = resample_like(patient.reader, ct.geometry, interpolation="nearest", outside=0)
-    classes = [0, *(1 + SETTINGS.labels.index(report.predominant) for report in patient.facts.reports)]
-    return {
-        "scan": ct.voxels.astype(np.float16),
-        "numbers": numbers.voxels,
-        "classes": np.array(classes, dtype=np.uint8),
-    }
+    numbers = resample_like(patient.reader, ct.geometry, interpolation="nearest", outside=0).voxels
+    liver_mm = resample_like(patient.liver_mm, ct.geometry, interpolation="linear", outside=FAR_MM).voxels
+    patterns = [0, *(label_of(report.predominant) for report in patient.facts.reports)]
+    labels = np.where(numbers > 0, np.array(patterns)[numbers], np.where(liver_mm < 0, label_of(LIVER), 0))
+    return {"scan": ct.voxels.astype(np.float16), "numbers": numbers, "labels": labels.astype(np.uint8)}
+
+
+def label_of(name: str) -> int:
+    """Label of a pattern, or of the liver."""
+    return 1 + SETTINGS.labels.index(name)
 
 
 def fit(volumes: Sequence[Volume], state: Path, progress: Progress | None = None) -> dict[str, Any]:
@@ -164,11 +167,11 @@ def tile(rng: np.random.Generator, volumes: Sequence[Volume]) -> tuple[NDArray[n
     varied = volume["scan"][box].astype(np.float32) * np.float32(np.exp(rng.normal(0, 0.05)))
     varied += np.float32(rng.normal(0, 0.1) * DEVIATION_HU)
     scan = (np.clip(varied, LOW_HU, HIGH_HU) - np.float32(MEAN_HU)) / np.float32(DEVIATION_HU)
-    return np.pad(scan, missing), np.pad(volume["classes"][numbers[box]], missing).astype(np.int64)
+    return np.pad(scan, missing), np.pad(volume["labels"][box], missing).astype(np.int64)
 
 
 def loss(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy of the classes, plus one minus the Dice coefficient of all metastases together, whatever their class.
+    """Cross-entropy of the classes, plus one minus the Dice coefficient of all metastases together, whatever their pattern.
 
     In the cross-entropy a class weighs as the square root of its voxels, or metastases would wait for all that is none.
 
@@ -179,10 +182,11 @@ def loss(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     labels
         (1, z, y, x).
     """
-    inside = labels > 0
+    inside = (labels > 0) & (labels != label_of(LIVER))
     size = torch.bincount(labels.flatten(), minlength=scores.shape[1]).float()
     weights = torch.where(size > 0, size.clamp(min=1) ** -0.5, 0.0)
-    probability = 1 - torch.softmax(scores, dim=1)[:, 0]
+    shares = torch.softmax(scores, dim=1)
+    probability = 1 - shares[:, 0] - shares[:, label_of(LIVER)]
     dice = (2 * probability[inside].sum() + 1) / (probability.sum() + inside.sum() + 1)
     return functional.cross_entropy(scores, labels, weight=weights) + 1 - dice
 

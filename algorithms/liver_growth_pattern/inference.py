@@ -9,9 +9,10 @@ metastasis is, all along its interface; the probability of that takes into accou
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import reduce
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,28 +30,29 @@ from .explanation import explanation, pattern_chart, pattern_map, pattern_points
 from .fitted import Patient
 from .lesions import CT, SEGMENTATION, Lesions, find_lesions
 from .likeness import scan_measures
-from .model import DETECTION_NETWORK, Model, load_model
+from .model import DETECTION_NETWORK, LIVER, Model, load_model
 from .plausibility import problems_of
+
+MORE_LIKELY = 0.5
+"""Probability from which a voxel is of a metastasis, or of the liver."""
 
 
 def predict(case: Case, model: Model) -> dict[str, Output]:
     """Give the shares of each metastasis, and the likelihood that the patient is non-desmoplastic."""
     ct = case.image(CT)
     check_hu(ct, name=CT)
-    detected: dict[int, str] = {}
-    if SEGMENTATION in case:
-        segmentation = case.image(SEGMENTATION)
-    else:
-        segmentation, detected = _detect(ct, model)
-    liver = _liver(ct, segmentation, model)
-    found = find_lesions(ct, segmentation, liver)
+    detected = None if SEGMENTATION in case else _detect(ct, model)
+    segmentation = case.image(SEGMENTATION) if detected is None else detected.metastases
+    found = find_lesions(ct, segmentation, _liver(ct, segmentation, model, detected))
     problems = problems_of(found.seen)
     lesions = found.without(problems)
     patient, outputs, prediction = _assess(case.name, lesions, model)
     likeness = model.training_patients.compare(scan_measures(ct, lesions))
     return {
         "non-desmoplastic-likelihood": prediction.non_desmoplastic,
-        "growth-patterns": result(prediction, lesions, problems, likeness, ct, model, detected),
+        "growth-patterns": result(
+            prediction, lesions, problems, likeness, ct, model, detected.patterns if detected else {}
+        ),
         "growth-pattern-chart": pattern_chart(prediction, lesions),
         "liver-metastases": pattern_points(prediction, lesions),
         "growth-pattern-map": pattern_map(prediction, lesions),
@@ -77,10 +79,29 @@ def _patient(name: str, lesions: Lesions) -> Patient:
     return Patient(name, "", [each.features for each in lesions.seen], patches, [-1] * len(lesions.seen))
 
 
-def _detect(ct: Image, model: Model) -> tuple[Image, dict[int, str]]:
-    """Find metastases with the network of the model folder: numbers, and the pattern that it sees in each.
+class _Detected(NamedTuple):
+    """What the detection network finds on a CT.
 
-    A voxel is of a metastasis where that is likelier than not, though no pattern alone may be.
+    Attributes
+    ----------
+    metastases
+        Their numbers, 0 elsewhere.
+    patterns
+        What it sees in each, by number.
+    liver
+        Mask of the liver with its metastases; None where the network does not draw it.
+    """
+
+    metastases: Image
+    patterns: dict[int, str]
+    liver: Image | None
+
+
+def _detect(ct: Image, model: Model) -> _Detected:
+    """Find metastases with the network of the model folder.
+
+    A voxel is of a metastasis where that is likelier than not, though no pattern alone may be; one outside of the liver is
+    none, where the network draws the liver.
     """
     if model.detection is None:
         raise InvalidModelError(
@@ -88,24 +109,40 @@ def _detect(ct: Image, model: Model) -> tuple[Image, dict[int, str]]:
             f"({DETECTION_NETWORK}/): give a segmentation of the metastases, or a model with such a network."
         )
     patterns = [str(pattern) for pattern in Pattern]
-    _, found = model.detection.segment_with_probabilities(ct, patterns)
-    probability = reduce(np.add, [found[pattern].voxels for pattern in patterns])
-    labels, count = components(ct.with_voxels(probability >= 0.5))
+    drawn = [*patterns, *({LIVER} & model.detection.labels.keys())]
+    _, found = model.detection.segment_with_probabilities(ct, drawn)
+    inside = _sum(found[pattern].voxels for pattern in patterns) >= MORE_LIKELY
+    liver = None
+    if LIVER in found:
+        liver = ct.with_voxels(_largest(ct, _sum(each.voxels for each in found.values()) >= MORE_LIKELY))
+        inside &= liver.voxels
+    labels, count = components(ct.with_voxels(inside))
     if not count:
         raise InvalidInputError(
             "The detection network found no metastasis on the CT, so there is nothing to assess: give a segmentation of the "
             "metastases."
         )
-    inside = labels.voxels > 0
     numbers = labels.voxels[inside]
     seen = [np.bincount(numbers, weights=found[pattern].voxels[inside], minlength=count + 1) for pattern in patterns]
-    return labels, {number: patterns[int(np.argmax([each[number] for each in seen]))] for number in range(1, count + 1)}
+    likeliest = {number: patterns[int(np.argmax([each[number] for each in seen]))] for number in range(1, count + 1)}
+    return _Detected(labels, likeliest, liver)
 
 
-def _liver(ct: Image, segmentation: Image, model: Model) -> Image | None:
-    """Mask of the liver with its metastases by the organ network, where the model has one."""
+def _sum(probabilities: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
+    return np.asarray(reduce(np.add, probabilities))
+
+
+def _largest(ct: Image, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Give the largest connected part of a mask; nothing of an empty one."""
+    labels, count = components(ct.with_voxels(mask))
+    sizes = np.bincount(labels.voxels[mask], minlength=count + 1)
+    return np.asarray(mask & (labels.voxels == sizes.argmax()))
+
+
+def _liver(ct: Image, segmentation: Image, model: Model, detected: _Detected | None) -> Image | None:
+    """Mask of the liver with its metastases: by the organ network, where the model has one, or by that which found them."""
     if model.organs is None:
-        return None
+        return detected.liver if detected else None
     liver = model.organs.segment(ct).mask("liver")
     return ct.with_voxels(liver | (segmentation.voxels > 0))
 

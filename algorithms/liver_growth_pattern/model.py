@@ -32,6 +32,8 @@ DESCRIPTION_FILE, WEIGHTS_FILE, PORTABLE_FILE = "growth-patterns.json", "network
 MADE_FROM = "weights_sha256"
 """What the portable form says of the weights that it was made from."""
 DETECTION_NETWORK, ORGAN_NETWORKS = "lesion_detection", "organs"
+LIVER = "liver"
+"""Class of a detection network that also draws the liver around the metastases."""
 
 
 class Description(BaseModel):

@@ -90,6 +90,8 @@ class SimulatedPatient:
         The metastases as a reader and as a network draw them, one label each from 1 (uint8), on the same grid.
     centres_mm
         Their true centres in the scan's world (n, 3), x, y, z.
+    liver_mm
+        Signed distance to the surface of the liver, negative inside, on a coarse grid of its own.
     """
 
     facts: PatientFacts
@@ -97,6 +99,7 @@ class SimulatedPatient:
     reader: Image
     network: Image
     centres_mm: Floats
+    liver_mm: Image
 
 
 def draw_facts(
@@ -154,8 +157,10 @@ def draw_patient(
     shift = np.round(rng.uniform([-20, -150, -900], [20, -50, -300]), 1)
     grid = scanned_grid(rng, facts.centre)
     images = scan((seed, number), liver, facts.centre, grid, only_around=only_around)
-    ct, reader, network = (Image(image.voxels, _shifted(image.geometry, shift)) for image in images)
-    return SimulatedPatient(facts, ct, reader, network, places + shift)
+    ct, reader, network, liver_mm = (
+        Image(image.voxels, _shifted(image.geometry, shift)) for image in (*images, abdomen.liver_mm)
+    )
+    return SimulatedPatient(facts, ct, reader, network, places + shift, liver_mm)
 
 
 def simulate(

@@ -16,7 +16,7 @@ from liver_growth_pattern import inference
 from liver_growth_pattern.explanation import FOUND_BY_NETWORK
 from liver_growth_pattern.inference import predict
 from liver_growth_pattern.lesions import CT, SEGMENTATION, find_lesions
-from liver_growth_pattern.model import DETECTION_NETWORK, ORGAN_NETWORKS, load_model
+from liver_growth_pattern.model import DETECTION_NETWORK, LIVER, ORGAN_NETWORKS, load_model
 from liver_growth_pattern.simulation import CENTRES, draw_facts, draw_patient
 from preop.errors import InvalidInputError, InvalidModelError
 from preop.folders import sha256
@@ -198,7 +198,7 @@ def test_an_empty_segmentation_is_refused() -> None:
 def with_networks(tmp_path: Path) -> Path:
     """The shipped model with small networks of random weights that find metastases and the liver."""
     folder = tmp_path / "model"
-    shutil.copytree(FOLDER / "model", folder)
+    shutil.copytree(FOLDER / "model", folder, ignore=shutil.ignore_patterns(DETECTION_NETWORK))
     make_network(folder / DETECTION_NETWORK, plans_of(spacing=(5.0, 1.5, 1.5)), dataset_of(PATTERNS))
     plans = plans_of(spacing=(3.0, 3.0, 3.0))
     weights = weights_of(plans, 1, 2, seed=0)
@@ -219,7 +219,7 @@ def sealed(folder: Path) -> None:
 def test_ct_alone_without_a_network_is_refused() -> None:
     ct, _ = bundled()
     with pytest.raises(InvalidModelError, match=r"holds no network that could draw it \(lesion_detection/\)"):
-        predict(ct_alone(ct), MODEL)
+        predict(ct_alone(ct), replace(MODEL, detection=None))
 
 
 def test_whoever_gives_outlines_is_not_told_to_approve_them(outputs: dict[str, Any]) -> None:
@@ -228,7 +228,7 @@ def test_whoever_gives_outlines_is_not_told_to_approve_them(outputs: dict[str, A
 
 def test_the_network_of_the_model_finds_and_classifies_in_one_pass(with_networks: Path) -> None:
     ct, _ = bundled()
-    labels, patterns = inference._detect(ct, load_model(with_networks, ALGORITHM))
+    labels, patterns, _ = inference._detect(ct, load_model(with_networks, ALGORITHM))
     assert labels.geometry.difference(ct.geometry) is None
     assert sorted(patterns) == list(range(1, int(labels.voxels.max()) + 1))
     assert set(patterns.values()) <= set(PATTERNS)
@@ -240,7 +240,16 @@ def network_that_is_sure_of(drawn: Image) -> SimpleNamespace:
         pattern: drawn.with_voxels((drawn.voxels == value).astype(np.float32))
         for value, pattern in enumerate(PATTERNS, start=1)
     }
-    return SimpleNamespace(segment_with_probabilities=lambda _, __: (drawn, sure))
+    return network_that_sees(drawn, sure)
+
+
+def network_that_sees(drawn: Image, probabilities: dict[str, Image]) -> SimpleNamespace:
+    """What a network gives that knows these labels."""
+
+    def segment(_: Image, names: list[str]) -> tuple[Image, dict[str, Image]]:
+        return drawn, {name: probabilities[name] for name in names}
+
+    return SimpleNamespace(labels=dict.fromkeys(probabilities, 1), segment_with_probabilities=segment)
 
 
 def test_a_metastasis_is_found_where_no_pattern_alone_is_likelier_than_none() -> None:
@@ -250,10 +259,33 @@ def test_a_metastasis_is_found_where_no_pattern_alone_is_likelier_than_none() ->
         pattern: ct.with_voxels(np.where(inside, share, 0))
         for pattern, share in zip(PATTERNS, (0.2, 0.25, 0.1), strict=True)
     }
-    unsure = SimpleNamespace(segment_with_probabilities=lambda _, __: (lesions, shares))
-    labels, patterns = inference._detect(ct, replace(MODEL, detection=unsure))  # type: ignore[arg-type]
+    unsure = replace(MODEL, detection=network_that_sees(lesions, shares))  # type: ignore[arg-type]
+    labels, patterns, liver = inference._detect(ct, unsure)
     assert ((labels.voxels > 0) == inside).all()
     assert set(patterns.values()) == {PATTERNS[1]}
+    assert liver is None
+
+
+def test_what_lies_outside_of_the_liver_that_the_network_draws_is_no_metastasis() -> None:
+    ct, _ = bundled()
+    sure, liver = np.zeros((2, *ct.shape), dtype=np.float32)
+    half = ct.shape[2] // 2
+    liver[:, :, : half - 4] = 0.9
+    metastasis, elsewhere = (
+        (slice(3, 7), slice(20, 30), slice(10, 20)),
+        (slice(3, 7), slice(20, 30), slice(half, half + 10)),
+    )
+    sure[metastasis] = sure[elsewhere] = 0.9
+    liver[metastasis] = 0
+    nothing = np.zeros(ct.shape, dtype=np.float32)
+    seen = {PATTERNS[0]: sure, PATTERNS[1]: nothing, PATTERNS[2]: nothing, LIVER: liver}
+    network = network_that_sees(ct, {name: ct.with_voxels(voxels) for name, voxels in seen.items()})
+    found = inference._detect(ct, replace(MODEL, detection=network))  # type: ignore[arg-type]
+    assert found.patterns == {1: PATTERNS[0]}
+    assert found.metastases.voxels[metastasis].all()
+    assert not found.metastases.voxels[elsewhere].any()
+    assert found.liver is not None
+    assert (found.liver.voxels == ((liver > 0) | (found.metastases.voxels > 0))).all()
 
 
 def test_ct_alone_gives_what_the_same_segmentation_would(with_networks: Path) -> None:
