@@ -368,30 +368,26 @@ def _cut(
     level: Level, stored: Mapping[Stored, Pixels], box: tuple[float, float, float, float], shape_px: tuple[int, int]
 ) -> Pixels:
     """Cut a box (y, x, y end, x end), in pixels of a level, out of its stored tiles and give it another size."""
-    top, left = (math.floor(value + 1e-6) for value in box[:2])
-    bottom, right = (math.ceil(value - 1e-6) for value in box[2:])
+    top, left = math.floor(box[0] + 1e-6), math.floor(box[1] + 1e-6)
+    bottom, right = math.ceil(box[2] - 1e-6), math.ceil(box[3] - 1e-6)
+    (height, width), (tile_height, tile_width) = level.shape, level.tile_shape
     pixels = np.empty((bottom - top, right - left, 3), np.uint8)
-    if top < 0 or left < 0 or bottom > level.shape[0] or right > level.shape[1]:
+    if top < 0 or left < 0 or bottom > height or right > width:
         pixels[:] = WHITE
-    for row, column in _touched(level, box):
-        _copy(level, stored[row, column], (row, column), pixels, (top, left))
+    for row in range(max(top, 0) // tile_height, -(-min(bottom, height) // tile_height)):
+        y = row * tile_height
+        first, last = max(y, top), min(y + tile_height, bottom, height)
+        for column in range(max(left, 0) // tile_width, -(-min(right, width) // tile_width)):
+            x = column * tile_width
+            start, end = max(x, left), min(x + tile_width, right, width)
+            part = stored[row, column][first - y : last - y, start - x : end - x]
+            pixels[first - top : last - top, start - left : end - left] = part
     exact = pixels.shape[:2] == shape_px and abs(box[0] - top) < 1e-3 and abs(box[1] - left) < 1e-3
     return (
         pixels
         if exact
         else _resized(pixels, tuple(value - start for value, start in zip(box, (top, left) * 2, strict=True)), shape_px)
     )
-
-
-def _copy(level: Level, tile: Pixels, place: Stored, pixels: Pixels, corner: Stored) -> None:
-    """Copy the part of a stored tile that lies in the level and in ``pixels``, whose upper left is ``corner``."""
-    (height, width), (level_height, level_width) = level.tile_shape, level.shape
-    y, x = place[0] * height, place[1] * width
-    top, left = max(y, corner[0]), max(x, corner[1])
-    bottom = min(y + height, level_height, corner[0] + pixels.shape[0])
-    right = min(x + width, level_width, corner[1] + pixels.shape[1])
-    part = tile[top - y : bottom - y, left - x : right - x]
-    pixels[top - corner[0] : bottom - corner[0], left - corner[1] : right - corner[1]] = part
 
 
 def _resized(pixels: Pixels, box: tuple[float, ...], shape_px: tuple[int, int]) -> Pixels:

@@ -34,7 +34,7 @@ _NOT_ROTATED = 1
 
 _DARK = 1 / 8
 _SAMPLED_TILES = 16
-_START_OF_JPEG, _END_OF_JPEG = b"\xff\xd8", b"\xff\xd9"
+_END_OF_JPEG = b"\xff\xd9"
 
 
 class ColoursNotReadError(InvalidInputError):
@@ -164,8 +164,6 @@ class _Page:
             imagecodecs.jpeg8_decode, tables=self._tables, colorspace=stored, outcolorspace=wanted
         )
         self._tifffile_decode = page.decode
-        # Half as long with simplejpeg, where the stream is to say which colours it holds: it asks nothing else.
-        self._stream_says = stored is None
 
     def decode(self, file: _File, number: int, out: Pixels | None) -> Pixels:
         """Read and decode a tile to RGB (tile height, tile width, 3)."""
@@ -208,8 +206,6 @@ class _Page:
         if out is None or out.shape != (*self.tile_shape, 3):
             # The decoder refuses what does not fit in here: a damaged tile may state any size.
             out = np.empty((*self.tile_shape, 3), np.uint8)
-        if self._stream_says and self._decode_whole(content, out):
-            return out
         try:
             return np.asarray(self._decode_jpeg(content, out=out))
         except ValueError:
@@ -219,17 +215,6 @@ class _Page:
             if height > self.tile_shape[0] or width > self.tile_shape[1] or samples != 3:
                 raise
             return np.asarray(self._decode_jpeg(content))
-
-    def _decode_whole(self, content: bytes, out: Pixels) -> bool:
-        """Decode a tile of the usual size; False where it is none."""
-        import simplejpeg
-
-        tables = b"" if self._tables is None else self._tables[: -len(_END_OF_JPEG)]
-        try:
-            pixels = simplejpeg.decode_jpeg(tables + content[len(_START_OF_JPEG) if tables else 0 :], buffer=out)
-        except ValueError:
-            return False
-        return bool(pixels.shape == out.shape)
 
     def _rgb(self, samples: NDArray[Any]) -> Pixels:
         """Colours of 8 bits before a white background."""
