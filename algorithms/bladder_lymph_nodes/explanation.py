@@ -24,6 +24,13 @@ from .node_rads import node_rads
 
 MAX_COUNTED = 20
 """The last of the reported probabilities is that of this many positive nodes or more."""
+FOUND_BY_NETWORK = (
+    "The lymph nodes were found and outlined by a network, and nobody has approved that: look whether all are there, and "
+    "nothing else."
+)
+FOUND_ON_ANOTHER_KIND_OF_SCAN = (
+    "The lymph nodes were outlined by a network that was never tried on such a scan: give a segmentation of the nodes."
+)
 NOTHING_ASSESSED = "Not assessable: the proportion of pN+ among training patients"
 MIN_VISIBLE = 0.005
 """Height of a bar that can be seen."""
@@ -79,6 +86,7 @@ def explanation(
     ct: Image,
     model: Model,
     *,
+    by_network: bool = False,
     not_read: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Decision, number of positive nodes, the size rule of clinicians, warnings, and where the model comes from.
@@ -91,12 +99,14 @@ def explanation(
         Of each node by number, why it is not plausible.
     likeness
         How like the training patients the patient is.
+    by_network
+        Whether a network segmented the nodes.
     not_read
         Inputs that were given and that the model does not take.
     """
     threshold = model.description.threshold
     suspicious = [node.number for node in nodes.nodes if node.suspicious_by_size]
-    assessability = assess(nodes, problems, likeness, ct, model)
+    assessability = assess(nodes, problems, likeness, ct, model, by_network=by_network)
     decided = assessability.verdict is not Assessable.NO
     return {
         **assessability.to_json(),
@@ -130,15 +140,24 @@ def explanation(
 
 
 def assess(
-    nodes: LymphNodes, problems: Mapping[int, Sequence[str]], likeness: Likeness, ct: Image, model: Model
+    nodes: LymphNodes,
+    problems: Mapping[int, Sequence[str]],
+    likeness: Likeness,
+    ct: Image,
+    model: Model,
+    *,
+    by_network: bool,
 ) -> Assessability:
     """Say whether the patient can be assessed by these nodes."""
     named = not_plausible("lymph node", problems)
+    if by_network and likeness.limits:
+        return Assessability(prevents=[FOUND_ON_ANOTHER_KIND_OF_SCAN, *likeness.limits, *named])
     if not nodes.nodes:
         return Assessability(prevents=["None of what is segmented is plausible as a lymph node.", *named])
     cut = [str(node.number) for node in nodes.nodes if node.cut_by_edge]
     edge = [f"Cut off by the edge of the scan: node{'s' if len(cut) > 1 else ''} {', '.join(cut)}."] if cut else []
-    return Assessability(limits=[*named, *likeness.limits, *_unlike_the_training(nodes, ct, model), *edge])
+    found = [FOUND_BY_NETWORK] if by_network else []
+    return Assessability(limits=[*named, *likeness.limits, *_unlike_the_training(nodes, ct, model), *found, *edge])
 
 
 def _decision(positive: bool) -> str:  # noqa: FBT001
@@ -178,12 +197,19 @@ def points(assessed: Assessed, nodes: LymphNodes, model: Model) -> Output:
 
 
 def table(
-    assessed: Assessed, found: LymphNodes, problems: Mapping[int, Sequence[str]], model: Model
+    assessed: Assessed, nodes: LymphNodes, found: LymphNodes, problems: Mapping[int, Sequence[str]], model: Model
 ) -> list[dict[str, Any]]:
-    """Give what was measured and predicted of each node, the most probable first; then those that are not plausible."""
+    """Give what was measured and predicted of each node, the most probable first; then those that were not assessed.
+
+    Parameters
+    ----------
+    nodes, found
+        Those that were assessed, and all.
+    problems
+        Of each node by number, why it is not plausible.
+    """
     meaning = "probability" if model.description.network.counts else "contribution"
-    plausible = found.without(number for number, failed in problems.items() if failed)
-    failed = [(node, None) for node in found.nodes if problems[node.number]]
+    left_out = [(node, None) for node in found.without(node.number for node in nodes.nodes).nodes]
     return [
         {
             "node": node.number,
@@ -200,7 +226,7 @@ def table(
             "cut_by_edge": node.cut_by_edge,
             "position_mm": [round(coordinate, 1) for coordinate in node.centre_mm],
         }
-        for node, value in [*_by_contribution(assessed, plausible), *failed]
+        for node, value in [*_by_contribution(assessed, nodes), *left_out]
         for rads in [node_rads(node)]
     ]
 

@@ -34,14 +34,18 @@ def predict(case: Case, model: Model) -> dict[str, Output]:
     ct = case.image(CT)
     check_hu(ct, name=CT)
     features = _features(case, model)
-    segmentation = case.image(SEGMENTATION) if SEGMENTATION in case else _segment(ct, model)
+    by_network = SEGMENTATION not in case
+    segmentation = _segment(ct, model) if by_network else case.image(SEGMENTATION)
     found = find_lymph_nodes(ct, segmentation)
     if features is not None:
         check_features(features, segmentation, found)
     problems = problems_of(found.nodes)
-    nodes = found.without(number for number, failed in problems.items() if failed)
+    plausible = found.without(number for number, failed in problems.items() if failed)
+    likeness = model.training_patients.compare(scan_measures(ct, plausible))
+    # What a network outlines on a scan unlike those that it learned from may be anything.
+    trusted = not by_network or not likeness.limits
+    nodes = plausible if trusted else found.without(problems)
     assessed = _assess(case.name, ct, nodes, features, model)
-    likeness = model.training_patients.compare(scan_measures(ct, nodes))
     return {
         "lymph-node-metastasis-likelihood": assessed.likelihood,
         "positive-lymph-nodes": explanation(
@@ -51,11 +55,12 @@ def predict(case: Case, model: Model) -> dict[str, Output]:
             likeness,
             ct,
             model,
+            by_network=by_network,
             not_read=[FEATURES] if FEATURES in case and features is None else [],
         ),
         "positive-lymph-nodes-chart": chart(assessed, nodes),
         "lymph-nodes": points(assessed, nodes, model),
-        "lymph-node-table": table(assessed, found, problems, model),
+        "lymph-node-table": table(assessed, nodes, found, problems, model),
         "lymph-node-heat-map": heat_map(assessed, nodes),
     }
 

@@ -31,6 +31,7 @@ FOUND_BY_NETWORK = (
     "The metastases were found and outlined by a network, and nobody has approved that: look whether all are there, and "
     "nothing else."
 )
+FOUND_ON_ANOTHER_KIND_OF_SCAN = "The metastases were outlined by a network that was never tried on such a scan: give a segmentation of the metastases."
 NOTHING_ASSESSED = "Not assessable: the proportion of patterns among training patients"
 
 _REGION_NAMES = {"core": "core", "inner_ring": "inner ring", "outer_ring": "outer ring"}
@@ -97,6 +98,8 @@ def assess(
 ) -> Assessability:
     """Say whether the patient can be assessed by these metastases: the pattern depends on all of them."""
     named = not_plausible("liver metastasis", problems)
+    if by_network and likeness.limits:
+        return Assessability(prevents=[FOUND_ON_ANOTHER_KIND_OF_SCAN, *likeness.limits, *named])
     if not lesions.seen:
         return Assessability(prevents=["None of what is segmented is plausible as a liver metastasis.", *named])
     limits = [*named, *likeness.limits, *_outside_training(lesions, max(ct.spacing_mm), model.description)]

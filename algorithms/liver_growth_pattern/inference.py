@@ -45,9 +45,12 @@ def predict(case: Case, model: Model) -> dict[str, Output]:
     segmentation = case.image(SEGMENTATION) if detected is None else detected.metastases
     found = find_lesions(ct, segmentation, _liver(ct, segmentation, model, detected))
     problems = problems_of(found.seen)
-    lesions = found.without(problems)
+    plausible = found.without(problems)
+    likeness = model.training_patients.compare(scan_measures(ct, plausible))
+    # What a network outlines on a scan unlike those that it learned from may be anything.
+    trusted = detected is None or not likeness.limits
+    lesions = plausible if trusted else found.without(each.lesion.number for each in found.seen)
     patient, outputs, prediction = _assess(case.name, lesions, model)
-    likeness = model.training_patients.compare(scan_measures(ct, lesions))
     return {
         "non-desmoplastic-likelihood": prediction.non_desmoplastic,
         "growth-patterns": result(

@@ -3,7 +3,9 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import altair as alt
@@ -11,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bladder_lymph_nodes.explanation import MAX_COUNTED
+from bladder_lymph_nodes.explanation import FOUND_BY_NETWORK, FOUND_ON_ANOTHER_KIND_OF_SCAN, MAX_COUNTED
 from bladder_lymph_nodes.inference import load_model, predict
 from bladder_lymph_nodes.lymph_nodes import CT, SEGMENTATION
 from bladder_lymph_nodes.model import SEGMENTATION_NETWORK
@@ -150,14 +152,30 @@ def with_network(roots: Roots) -> Path:
     return roots.model
 
 
-def test_ct_alone_is_segmented_by_the_network_of_the_model(with_network: Path) -> None:
+def test_ct_alone_is_segmented_by_the_network_of_the_model() -> None:
+    ct, drawn = bundled()
+    network = SimpleNamespace(segment=lambda _: drawn)
+    alone = predict(Case(ALGORITHM, "case", {CT: Path("ct")}, {}, {CT: ct}), replace(MODEL, segmentation=network))
+    given = predict(in_memory(ct, drawn), MODEL)
+    assert alone["lymph-node-table"] == given["lymph-node-table"]
+    assert alone["positive-lymph-nodes"]["assessable"] == "limited"
+    assert FOUND_BY_NETWORK in alone["positive-lymph-nodes"]["assessable_reasons"]
+    assert FOUND_BY_NETWORK not in given["positive-lymph-nodes"]["assessable_reasons"]
+
+
+def test_what_a_network_outlines_on_a_scan_unlike_the_training_is_not_assessed(with_network: Path) -> None:
     ct, _ = bundled()
-    model = load_model(with_network, ALGORITHM)
-    assert model.segmentation is not None
-    drawn = model.segmentation.segment(ct)
-    alone = predict(Case(ALGORITHM, "case", {CT: Path("ct")}, {}, {CT: ct}), model)
-    assert drawn.voxels.any()
-    assert alone["lymph-node-table"] == predict(in_memory(ct, drawn), model)["lymph-node-table"]
+    model = load_model(with_network, ALGORITHM)  # of random weights: what it draws is unlike any lymph nodes
+    case = Case(ALGORITHM, "case", {CT: Path("ct")}, {}, {CT: ct})
+    outputs = predict(case, model)
+    check_outputs(outputs, ALGORITHM, case)
+    result, rows = outputs["positive-lymph-nodes"], outputs["lymph-node-table"]
+    assert (result["assessable"], result["decision"], result["nodes"]) == ("no", "none", 0)
+    assert result["assessable_reasons"][0] == FOUND_ON_ANOTHER_KIND_OF_SCAN
+    assert rows
+    assert {row["probability"] for row in rows} == {None}
+    data = model.info.training_data
+    assert outputs["lymph-node-metastasis-likelihood"] == data.events / data.patients
 
 
 def test_a_changed_file_of_the_segmentation_network_is_refused(with_network: Path) -> None:

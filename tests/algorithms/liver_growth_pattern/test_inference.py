@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from liver_growth_pattern import inference
-from liver_growth_pattern.explanation import FOUND_BY_NETWORK
+from liver_growth_pattern.explanation import FOUND_BY_NETWORK, FOUND_ON_ANOTHER_KIND_OF_SCAN
 from liver_growth_pattern.inference import predict
 from liver_growth_pattern.lesions import CT, SEGMENTATION, find_lesions
 from liver_growth_pattern.model import DETECTION_NETWORK, LIVER, ORGAN_NETWORKS, load_model
@@ -302,6 +302,17 @@ def test_ct_alone_gives_what_the_same_segmentation_would(with_networks: Path) ->
         assert row["pattern_by_detection"] == PATTERNS[lesions.voxels[tuple(place)] - 1]
     assert not any("told by density" in note for note in alone["growth-patterns"]["notes"])
     assert FOUND_BY_NETWORK in alone["growth-patterns"]["assessable_reasons"]
+
+
+def test_what_the_network_outlines_on_a_real_ct_is_not_assessed(data: Path) -> None:
+    ct = read_image(data / "liver" / "crlm_ct_1004.nii.gz")
+    outputs = predict(ct_alone(ct), MODEL)
+    check_outputs(outputs, ALGORITHM, ct_alone(ct))
+    result = outputs["growth-patterns"]
+    assert (result["assessable"], result["decision"], result["metastases"]) == ("no", "none", [])
+    assert result["assessable_reasons"][0] == FOUND_ON_ANOTHER_KIND_OF_SCAN
+    data_of_training = MODEL.info.training_data
+    assert outputs["non-desmoplastic-likelihood"] == data_of_training.events / data_of_training.patients
 
 
 def test_a_network_that_finds_nothing_is_said_so() -> None:
