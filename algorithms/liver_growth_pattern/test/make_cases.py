@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -96,7 +96,7 @@ def make() -> None:
             mask = patient.reader.with_voxels((patient.reader.voxels > 0).astype(np.uint8))
             outlines = {"labels": patient.reader, "mask": mask}
             inputs = {CT: patient.ct, **({SEGMENTATION: outlines[given]} if given in outlines else {})}
-            outputs = write_case(algorithm, HERE / name, inputs, lambda case: predict(case, model), wanted.shows)
+            outputs: dict[str, Any] = write_case(algorithm, HERE / name, inputs, lambda case: predict(case, model), wanted.shows)
             fits = wanted.fits(outputs["non-desmoplastic-likelihood"], model.description.threshold)
             all_found = outputs["growth-patterns"]["metastases_judged"] == metastases
             if fits and all_found and is_like_the_training(outputs):
