@@ -96,7 +96,9 @@ def make() -> None:
             mask = patient.reader.with_voxels((patient.reader.voxels > 0).astype(np.uint8))
             outlines = {"labels": patient.reader, "mask": mask}
             inputs = {CT: patient.ct, **({SEGMENTATION: outlines[given]} if given in outlines else {})}
-            outputs: dict[str, Any] = write_case(algorithm, HERE / name, inputs, lambda case: predict(case, model), wanted.shows)
+            outputs: dict[str, Any] = write_case(
+                algorithm, HERE / name, inputs, lambda case: predict(case, model), wanted.shows
+            )
             fits = wanted.fits(outputs["non-desmoplastic-likelihood"], model.description.threshold)
             all_found = outputs["growth-patterns"]["metastases_judged"] == metastases
             if fits and all_found and is_like_the_training(outputs):
