@@ -117,7 +117,7 @@ def main() -> None:
 def simulate(folder: Path, cohorts: Sequence[tuple[int, int]], instances: str) -> None:
     """Draw patients and measure their nodes, each into a file."""
     patients = [(seed, number) for seed, count in cohorts for number in range(count)]
-    todo = [patient for patient in patients if not _file(folder, *patient).is_file()]
+    todo = [patient for patient in patients if not patient_file(folder, *patient).is_file()]
     for _, result in map_patients(
         partial(_simulate, folder=folder, instances=instances), todo, description="Simulating"
     ):
@@ -127,7 +127,7 @@ def simulate(folder: Path, cohorts: Sequence[tuple[int, int]], instances: str) -
 
 def print_table(folder: Path, seeds: Sequence[int], tests: int) -> None:
     """Print AUCs as mean and range over the seeds."""
-    test = [_load(folder, TEST_SEED, number) for number in range(tests)]
+    test = [load_patient(folder, TEST_SEED, number) for number in range(tests)]
     positive = np.array([int(each["count"] > 0) for each in test])
     inside = [number for number, each in enumerate(test) if each["count"] > 0 and each["positive"].any()]
     truth = np.concatenate([test[number]["positive"] for number in inside]).astype(int)
@@ -175,10 +175,11 @@ def _print_row(
     of_nodes = [
         auc(truth, [score for number in inside for score in each["nodes"][number]]) for each in runs if each["nodes"]
     ]
-    print(f"{words:38}{_summary(of_patients)}{_summary(of_nodes) if of_nodes else ''}")
+    print(f"{words:38}{in_words(of_patients)}{in_words(of_nodes) if of_nodes else ''}")
 
 
-def _summary(values: Sequence[float]) -> str:
+def in_words(values: Sequence[float]) -> str:
+    """Mean, and range, of the seeds."""
     return f"{np.mean(values):>10.3f} ({min(values):.3f} to {max(values):.3f})"
 
 
@@ -191,7 +192,7 @@ def _mean(runs: Sequence[Scores]) -> Scores:
 
 def _simulate(patient: tuple[int, int], *, folder: Path, instances: str) -> None:
     made = draw_patient(*patient, around_nodes_mm=12.0)
-    measure(_file(folder, *patient), made.ct, made.lymph_nodes, instances)
+    measure(patient_file(folder, *patient), made.ct, made.lymph_nodes, instances)
 
 
 def measure(path: Path, ct: Image, lymph_nodes: Image, instances: str) -> None:
@@ -223,8 +224,8 @@ def _run(run: tuple[str, int], *, folder: Path, seeds: Sequence[int], tests: int
     numbers = [
         (each, number) for each in (seeds if method == "ceiling" else [seed]) for number in range(TRAINING_PATIENTS)
     ]
-    training = [_load(folder, *each) for each in numbers]
-    test = [_load(folder, TEST_SEED, number) for number in range(tests)]
+    training = [load_patient(folder, *each) for each in numbers]
+    test = [load_patient(folder, TEST_SEED, number) for number in range(tests)]
     if method == "mean":
         scores: Scores = {"patients": _mean_measures(training, test), "nodes": None}
     elif method == "ceiling":
@@ -238,7 +239,7 @@ def _run(run: tuple[str, int], *, folder: Path, seeds: Sequence[int], tests: int
 
 
 def _network(method: str, seed: int, training: Sequence[Any], test: Sequence[Any], checkpoint: Path) -> Scores:
-    bags = [_bag(str(number), each, BY.get(method, "patient")) for number, each in enumerate(training)]
+    bags = [bag_of(str(number), each, BY.get(method, "patient")) for number, each in enumerate(training)]
     held_out = stratified_folds(bags, 5, seed)["0"]
     trained = train(
         partial(_make_network, "count" if method in BY else method, _instances(training[0]).shape[1]),
@@ -248,7 +249,7 @@ def _network(method: str, seed: int, training: Sequence[Any], test: Sequence[Any
         seed=seed,
         checkpoint=checkpoint,
     )
-    return _predictions(Ensemble((trained,)), [_bag(str(number), each) for number, each in enumerate(test)])
+    return predictions_of(Ensemble((trained,)), [bag_of(str(number), each) for number, each in enumerate(test)])
 
 
 def _own(method: str, seed: int, training: Sequence[Any], test: Sequence[Any]) -> Scores:
@@ -259,7 +260,7 @@ def _own(method: str, seed: int, training: Sequence[Any], test: Sequence[Any]) -
     known, new = (
         [
             replace(
-                _bag(str(number), each, by),
+                bag_of(str(number), each, by),
                 instances=(torch.from_numpy(each["measures"][:, :measured]),),
             )
             for number, each in enumerate(part)
@@ -267,10 +268,11 @@ def _own(method: str, seed: int, training: Sequence[Any], test: Sequence[Any]) -
         for part in (training, test)
     )
     settings = settings.model_copy(update={"seed": seed})
-    return _predictions(fit(partial(make_network, network), known, settings, learn=learn), new)
+    return predictions_of(fit(partial(make_network, network), known, settings, learn=learn), new)
 
 
-def _predictions(ensemble: Ensemble, bags: Sequence[Bag]) -> Scores:
+def predictions_of(ensemble: Ensemble, bags: Sequence[Bag]) -> Scores:
+    """Give the probability of each patient, and of the nodes of each."""
     predictions = ensemble.predict(bags)
     return {
         "patients": [each.probability for each in predictions],
@@ -313,7 +315,7 @@ def _boosted(training: Sequence[Any], test: Sequence[Any]) -> Scores:
     return {"patients": [float(1 - np.prod(1 - each)) for each in nodes], "nodes": [each.tolist() for each in nodes]}
 
 
-def _bag(name: str, stored: Any, by: str | None = None) -> Bag:
+def bag_of(name: str, stored: Any, by: str | None = None) -> Bag:
     """Give a patient with the count; by side or region, with what was counted there; by node, with the label of each."""
     count = float(stored["count"])
     instances = torch.from_numpy(_instances(stored))
@@ -337,10 +339,10 @@ def _instances(stored: Any) -> NDArray[np.float32]:
     return np.hstack([scaled(torch.from_numpy(stored["measures"])).numpy(), stored["radiomics"]]).astype(np.float32)
 
 
-def _load(folder: Path, seed: int, number: int) -> Any:
+def load_patient(folder: Path, seed: int, number: int) -> Any:
     """Read what was measured of a patient, and add what is known of the nodes."""
     facts: PatientFacts = draw_facts(seed, number)
-    with np.load(_file(folder, seed, number)) as stored:
+    with np.load(patient_file(folder, seed, number)) as stored:
         rows = stored["label"] - 1
         return {
             **stored,
@@ -355,7 +357,8 @@ def _load(folder: Path, seed: int, number: int) -> Any:
         }
 
 
-def _file(folder: Path, seed: int, number: int) -> Path:
+def patient_file(folder: Path, seed: int, number: int) -> Path:
+    """Where what was measured of a patient is kept."""
     return folder / "patients" / str(seed) / f"{number:04d}.npz"
 
 
