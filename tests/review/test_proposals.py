@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from preop.errors import InvalidInputError
 from preop.imaging import Image
 from preop.review import proposals
-from preop.review.networks import Networks
+from preop.review.networks import Networks, drawn_structure
 from preop.review.proposals import Prompt, RandomWalker, RegionGrowing, promptables
 from tests.review.conftest import OBLIQUE_GRID, STRAIGHT_GRID, ball, ct
 
@@ -96,6 +96,18 @@ def finished(networks: Networks, scan: Path) -> str:
 def test_a_network_that_is_damaged_is_told_to_the_reviewer(tmp_path: Path, cohort: Path) -> None:
     (tmp_path / "plans.json").write_text("{}")
     assert "damaged" in (error := finished(Networks({"net": tmp_path}), cohort.parent / "one" / "ct.nii.gz")) or error
+
+
+def test_what_is_proposed_is_the_structure_without_its_kinds_and_without_the_organ_around() -> None:
+    labels = np.array([0, 1, 2, 3])
+    assert drawn_structure(labels, {"background": 0, "desmoplastic": 1, "pushing": 2, "liver": 3}).tolist() == [
+        0,
+        1,
+        1,
+        0,
+    ]
+    assert drawn_structure(labels, {"background": 0, "tumour": 1, "edge": (2, 3)}).tolist() == [0, 1, 1, 1]
+    assert drawn_structure(labels, {"background": 0, "spleen": 1, "stomach": 2, "liver": 3}).tolist() == [0, 1, 1, 1]
 
 
 def test_only_networks_that_were_named_are_run(tmp_path: Path) -> None:

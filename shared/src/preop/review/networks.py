@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -167,7 +168,7 @@ class Networks:
                 "takes the scan alone on which the mask is drawn."
             )
         labels = network.segment(image, mirroring=False, progress=progress)
-        return labels.with_voxels(labels.voxels.astype(np.uint8))
+        return labels.with_voxels(drawn_structure(labels.voxels, network.labels))
 
 
 class _InBox:
@@ -195,6 +196,24 @@ class _InBox:
         if not found.any():
             raise InvalidInputError("The network found nothing in the box.")
         return found
+
+
+def drawn_structure(labels: NDArray[np.integer[Any]], values: Mapping[str, int | tuple[int, ...]]) -> NDArray[np.uint8]:
+    """Give 1 where a network draws what a mask is of, whatever kind of it, and 0 where it draws the organ around.
+
+    Parameters
+    ----------
+    labels
+        What it drew.
+    values
+        Value of each of its labels, by name. Those named as organs are the surroundings, unless it draws nothing else.
+    """
+    from preop.segmentation import organ_names
+
+    organs = organ_names()
+    kinds = {name for name, value in values.items() if value != 0 and name not in organs}
+    around = [value for name, value in values.items() if name in organs] if kinds else []
+    return np.asarray((labels != 0) & ~np.isin(labels, around), dtype=np.uint8)
 
 
 def _in_words(error: Exception) -> str:

@@ -3,7 +3,13 @@
 from preop.segmentation.loading import load_network
 from preop.segmentation.model_folder import ModelFolder, read_model_folder, write_network
 from preop.segmentation.network import Network
-from preop.segmentation.organ_networks import OrganNetworks, load_organ_networks, segment_anatomy, write_organ_network
+from preop.segmentation.organ_networks import (
+    OrganNetworks,
+    load_organ_networks,
+    organ_names,
+    segment_anatomy,
+    write_organ_network,
+)
 from preop.segmentation.organs import Organs, remove_small_components
 from preop.segmentation.pet import (
     PHYSIOLOGICAL,
@@ -31,6 +37,7 @@ __all__ = [
     "liver_threshold",
     "load_network",
     "load_organ_networks",
+    "organ_names",
     "read_model_folder",
     "remove_small_components",
     "segment_anatomy",

@@ -231,6 +231,13 @@ def write_organ_network(
     return folder
 
 
+def organ_names() -> frozenset[str]:
+    """Names of all that TotalSegmentator draws on a CT."""
+    from totalsegmentator.map_to_binary import class_map
+
+    return frozenset(class_map["total"].values())
+
+
 def _labels_of(networks: OrganNetworks, ct: Image, progress: Progress | None) -> NDArray[np.uint8]:
     """Label what a CT shows, air and table too (z, y, x)."""
     steps = len(networks.networks) + (len(networks.region.networks) if networks.region else 0)
