@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 
@@ -10,10 +11,14 @@ import pytest
 from numpy.typing import NDArray
 
 from preop.errors import InvalidInputError
-from preop.imaging import Image
+from preop.grandchallenge.algorithm import read_algorithm
+from preop.imaging import Image, read_image
 from preop.review import proposals
 from preop.review.networks import Networks, drawn_structure
 from preop.review.proposals import Prompt, RandomWalker, RegionGrowing, promptables
+from preop.review.results import Predictions
+from preop.review.review import numbered
+from tests.conftest import ROOT
 from tests.review.conftest import OBLIQUE_GRID, STRAIGHT_GRID, ball, ct
 
 MIDDLE = (10, 16, 14)
@@ -108,6 +113,18 @@ def test_what_is_proposed_is_the_structure_without_its_kinds_and_without_the_org
     ]
     assert drawn_structure(labels, {"background": 0, "tumour": 1, "edge": (2, 3)}).tolist() == [0, 1, 1, 1]
     assert drawn_structure(labels, {"background": 0, "spleen": 1, "stomach": 2, "liver": 3}).tolist() == [0, 1, 1, 1]
+
+
+def test_a_result_that_draws_kinds_becomes_a_number_for_each_part(tmp_path: Path) -> None:
+    liver = read_algorithm(ROOT / "algorithms" / "liver_growth_pattern")
+    shutil.copytree(liver.folder / "test" / "non_desmoplastic" / "expected", tmp_path / "one")
+    drawn = read_image(next((tmp_path / "one" / "images" / "growth-pattern-map").glob("*.mha")))
+    (layer,) = Predictions(tmp_path, liver, ["one"]).of("one").layers
+    assert (layer.slug, layer.is_labels, layer.of_kinds) == ("growth-pattern-map", True, True)
+    assert len(np.unique(drawn.voxels)) - 1 < 3  # two of the three metastases grow by the same pattern
+    numbers = numbered(drawn).voxels
+    assert set(np.unique(numbers)) == {0, 1, 2, 3}
+    assert ((numbers > 0) == (drawn.voxels > 0)).all()
 
 
 def test_only_networks_that_were_named_are_run(tmp_path: Path) -> None:

@@ -24,11 +24,22 @@ class Point:
 
 @dataclass(frozen=True)
 class Layer:
-    """A label map or a heat map on the grid of a scan."""
+    """A label map or a heat map on the grid of a scan.
+
+    Attributes
+    ----------
+    of
+        Slug of the scan.
+    is_labels
+        Whether it is a label map.
+    of_kinds
+        Whether its labels are kinds of what is drawn, and not a number for each.
+    """
 
     slug: str
     of: str
     is_labels: bool
+    of_kinds: bool
     path: Path
 
 
@@ -94,7 +105,8 @@ class Predictions:
                 files = sorted(path.glob("*.mha"))
                 if files:
                     is_labels = socket.kind is Kind.SEGMENTATION
-                    layers.append(Layer(socket.slug, socket.segmentation_of, is_labels, files[0]))
+                    of_kinds = not all(name.isdigit() for name in socket.overlay_segments)
+                    layers.append(Layer(socket.slug, socket.segmentation_of, is_labels, of_kinds, files[0]))
         if self.main.slug not in values:
             return None
         said = values[self.main.slug]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from preop.errors import InvalidInputError, PreopError
-from preop.imaging import Geometry, Image, read_geometry, read_image, read_labels, write_image
+from preop.imaging import Geometry, Image, components, read_geometry, read_image, read_labels, write_image
 from preop.review.checks import read_mask_on
 from preop.review.examination import Examination
 from preop.review.networks import IN_BOX, Networks
@@ -148,6 +148,8 @@ class Review:
         if not found.is_labels or found.of != kind.of:
             raise InvalidInputError(f"The result {layer} outlines nothing on {kind.of}: {slug} cannot start from it.")
         labels = read_labels(found.path, like=self.grid(standing, slug), scan=kind.of)
+        if found.of_kinds and not kind.labels:
+            labels = numbered(labels)
         return mask_bytes(_with_labels_of(kind, labels, f"The result {layer}"))
 
     def _layer(self, standing: Standing, slug: str, reader: str) -> Layer:
@@ -259,6 +261,16 @@ class Review:
     def voxel_of(self, standing: Standing, base: str, position_mm: tuple[float, float, float]) -> list[int]:
         """Give the voxel (x, y, z) of the viewer at a position in the world."""
         return voxel_in_view(self.scan(standing, base).geometry, position_mm)
+
+
+def numbered(labels: Image) -> Image:
+    """Give each connected part of a kind a number of its own."""
+    numbers = np.zeros(labels.shape, dtype=np.uint16)
+    for value in np.unique(labels.voxels[labels.voxels != 0]):
+        parts, _ = components(labels.with_voxels(labels.voxels == value))
+        inside = parts.voxels > 0
+        numbers[inside] = parts.voxels[inside] + numbers.max()
+    return labels.with_voxels(numbers)
 
 
 def _with_labels_of(kind: MaskKind, labels: Image, what: str) -> Image:
