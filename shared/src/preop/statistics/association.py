@@ -378,7 +378,7 @@ class _Profile:
     column: int
 
     def deviance(self, coefficient: float) -> float:
-        """Twice what the log likelihood loses; of few cases it may have several tops, so that it is climbed from two sides."""
+        """Twice what the log likelihood loses; a penalised one may have several tops, and is climbed from two sides."""
         return min(self._lost(coefficient, start)[0] for start in (self.best, np.zeros_like(self.best)))
 
     def crossing(self, limit: float, side: int) -> float:
@@ -391,9 +391,8 @@ class _Profile:
             return deviance
 
         found = self._crossing(nearby, limit, side)
-        if math.isfinite(found) and abs(self.deviance(found) - limit) < _SAME_DEVIANCE:
-            return found
-        return self._crossing(self.deviance, limit, side)
+        higher = math.isfinite(found) and self.likelihood.firth and self.deviance(found) < limit - _SAME_DEVIANCE
+        return self._crossing(self.deviance, limit, side) if higher else found
 
     def _crossing(self, deviance: Callable[[float], float], limit: float, side: int) -> float:
         from scipy.optimize import brentq
@@ -412,7 +411,7 @@ class _Profile:
             inside, outside = outside, start + step
             if abs(step) > 100 * _DIVERGED:
                 return side * math.inf
-        return float(brentq(above, inside, outside, xtol=1e-8))
+        return float(brentq(above, inside, outside, xtol=1e-6))
 
     def _lost(self, coefficient: float, start: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         """Deviance with the coefficient held, and the others that it was reached with."""
