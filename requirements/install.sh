@@ -45,10 +45,9 @@ fi
 (while sleep 20; do echo "  ... $(du -sm .venv | cut -f1) MB in .venv so far"; done) &
 speaking=$!
 trap 'kill $speaking 2>/dev/null || true' EXIT
-# Of 21,000 modules a development uses few: those are compiled when they are first imported. Where people work, all are now.
-compile=()
-if [ "$1" = development ]; then compile=(--no-compile); fi
-.venv/bin/pip install --quiet --disable-pip-version-check ${source[@]+"${source[@]}"} ${compile[@]+"${compile[@]}"} --no-deps --require-hashes --requirement "$lock"
+.venv/bin/pip install --quiet --disable-pip-version-check ${source[@]+"${source[@]}"} --no-compile --no-deps --require-hashes --requirement "$lock"
+# On all cores, where pip compiles on one; templates among the modules are no Python, and nobody imports the tests of packages.
+.venv/bin/python -m compileall -q -j 0 -x '/tests?/' .venv/lib >/dev/null || true
 .venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 # Loops over voxels are compiled now: an isolated process keeps nothing, and would compile them for each case.
 # For this kind of processor only, where an image is made for all.
