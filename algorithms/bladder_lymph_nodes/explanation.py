@@ -86,7 +86,8 @@ def explanation(
     ct: Image,
     model: Model,
     *,
-    by_network: bool = False,
+    by_network: bool,
+    trusted: bool,
     not_read: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Decision, number of positive nodes, the size rule of clinicians, warnings, and where the model comes from.
@@ -101,12 +102,14 @@ def explanation(
         How like the training patients the patient is.
     by_network
         Whether a network segmented the nodes.
+    trusted
+        Whether it did so on such a scan as it has learned from, or somebody else did.
     not_read
         Inputs that were given and that the model does not take.
     """
     threshold = model.description.threshold
     suspicious = [node.number for node in nodes.nodes if node.suspicious_by_size]
-    assessability = assess(nodes, problems, likeness, ct, model, by_network=by_network)
+    assessability = assess(nodes, problems, likeness, ct, model, by_network=by_network, trusted=trusted)
     decided = assessability.verdict is not Assessable.NO
     return {
         **assessability.to_json(),
@@ -147,10 +150,11 @@ def assess(
     model: Model,
     *,
     by_network: bool,
+    trusted: bool,
 ) -> Assessability:
     """Say whether the patient can be assessed by these nodes."""
     named = not_plausible("lymph node", problems)
-    if by_network and likeness.limits:
+    if not trusted:
         return Assessability(prevents=[FOUND_ON_ANOTHER_KIND_OF_SCAN, *likeness.limits, *named])
     if not nodes.nodes:
         return Assessability(prevents=["None of what is segmented is plausible as a lymph node.", *named])

@@ -43,7 +43,7 @@ def predict(case: Case, model: Model) -> dict[str, Output]:
     plausible = found.without(number for number, failed in problems.items() if failed)
     likeness = model.training_patients.compare(scan_measures(ct, plausible))
     # What a network outlines on a scan unlike those that it learned from may be anything.
-    trusted = not by_network or not likeness.limits
+    trusted = not by_network or not plausible.nodes or likeness.is_like
     nodes = plausible if trusted else found.without(problems)
     assessed = _assess(case.name, ct, nodes, features, model)
     return {
@@ -56,6 +56,7 @@ def predict(case: Case, model: Model) -> dict[str, Output]:
             ct,
             model,
             by_network=by_network,
+            trusted=trusted,
             not_read=[FEATURES] if FEATURES in case and features is None else [],
         ),
         "positive-lymph-nodes-chart": chart(assessed, nodes),

@@ -1,8 +1,9 @@
 """The network that finds metastases where CT alone is given: ``python -m liver_growth_pattern.detection --model MODEL``.
 
 A small plain U-Net of nnU-Net, fitted by a short loop to whole scans of simulated patients. Each voxel of a metastasis is
-learned as the pattern that predominates in its report, and what else is liver as liver. The network stands in nnU-Net's own layout, so that one of real
-patients takes its place without a change. A run that was stopped goes on when started again, and ends with the same weights.
+learned as the pattern that predominates in its report, and what else is liver as liver. The network stands in nnU-Net's own
+layout, so that one of real patients takes its place without a change. A run that was stopped goes on when started again, and
+ends with the same weights.
 """
 
 from __future__ import annotations

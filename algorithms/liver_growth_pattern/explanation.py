@@ -31,7 +31,10 @@ FOUND_BY_NETWORK = (
     "The metastases were found and outlined by a network, and nobody has approved that: look whether all are there, and "
     "nothing else."
 )
-FOUND_ON_ANOTHER_KIND_OF_SCAN = "The metastases were outlined by a network that was never tried on such a scan: give a segmentation of the metastases."
+FOUND_ON_ANOTHER_KIND_OF_SCAN = (
+    "The metastases were outlined by a network that was never tried on such a scan: give a segmentation of the "
+    "metastases."
+)
 NOTHING_ASSESSED = "Not assessable: the proportion of patterns among training patients"
 
 _REGION_NAMES = {"core": "core", "inner_ring": "inner ring", "outer_ring": "outer ring"}
@@ -49,7 +52,9 @@ def result(
     likeness: Likeness,
     ct: Image,
     model: Model,
+    *,
     detected: Mapping[int, str],
+    trusted: bool,
 ) -> dict[str, Any]:
     """Give the table of the patient and of each metastasis, with warnings and provenance.
 
@@ -61,9 +66,11 @@ def result(
         How like the training patients the patient is.
     detected
         Pattern that the detection network sees in each metastasis, where it drew them.
+    trusted
+        Whether it drew them on such a scan as it has learned from, or somebody else did.
     """
     threshold = model.description.threshold
-    assessability = assess(lesions, problems, likeness, ct, model, by_network=bool(detected))
+    assessability = assess(lesions, problems, likeness, ct, model, by_network=bool(detected), trusted=trusted)
     decision = "non-desmoplastic" if prediction.non_desmoplastic >= threshold else "desmoplastic"
     return {
         **assessability.to_json(),
@@ -95,10 +102,11 @@ def assess(
     model: Model,
     *,
     by_network: bool,
+    trusted: bool,
 ) -> Assessability:
     """Say whether the patient can be assessed by these metastases: the pattern depends on all of them."""
     named = not_plausible("liver metastasis", problems)
-    if by_network and likeness.limits:
+    if not trusted:
         return Assessability(prevents=[FOUND_ON_ANOTHER_KIND_OF_SCAN, *likeness.limits, *named])
     if not lesions.seen:
         return Assessability(prevents=["None of what is segmented is plausible as a liver metastasis.", *named])

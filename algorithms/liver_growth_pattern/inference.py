@@ -48,13 +48,20 @@ def predict(case: Case, model: Model) -> dict[str, Output]:
     plausible = found.without(problems)
     likeness = model.training_patients.compare(scan_measures(ct, plausible))
     # What a network outlines on a scan unlike those that it learned from may be anything.
-    trusted = detected is None or not likeness.limits
+    trusted = detected is None or not plausible.seen or likeness.is_like
     lesions = plausible if trusted else found.without(each.lesion.number for each in found.seen)
     patient, outputs, prediction = _assess(case.name, lesions, model)
     return {
         "non-desmoplastic-likelihood": prediction.non_desmoplastic,
         "growth-patterns": result(
-            prediction, lesions, problems, likeness, ct, model, detected.patterns if detected else {}
+            prediction,
+            lesions,
+            problems,
+            likeness,
+            ct,
+            model,
+            detected=detected.patterns if detected else {},
+            trusted=trusted,
         ),
         "growth-pattern-chart": pattern_chart(prediction, lesions),
         "liver-metastases": pattern_points(prediction, lesions),

@@ -400,6 +400,8 @@ class _Profile:
         @cache
         def above(coefficient: float) -> float:
             """Nearly straight, so that few steps find where it is zero."""
+            if coefficient == start:  # whatever top a fit from far away ends on
+                return -math.sqrt(limit)
             return math.sqrt(max(deviance(coefficient), 0.0)) - math.sqrt(limit)
 
         start = float(self.best[self.column])
