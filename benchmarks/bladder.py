@@ -20,7 +20,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -44,6 +44,7 @@ from bladder_lymph_nodes.scorer import learn_monotone
 from bladder_lymph_nodes.settings import NetworkSettings
 from bladder_lymph_nodes.simulation import PatientFacts, draw_facts, draw_patient
 from preop.cohort import map_patients
+from preop.folders import open_resumable_run
 from preop.imaging import Image
 from preop.mil import HEADS as MIL_HEADS
 from preop.mil import Bag, BagNetwork, Ensemble, Part, Settings, fit, make_head, stratified_folds, train
@@ -101,6 +102,8 @@ def main() -> None:
         help="what is known of a node: its measures alone, or its radiomics features, too; a folder for each",
     )
     arguments = parser.parse_args()
+    # What was said of other patients must not be taken for what is asked; further seeds may be.
+    open_resumable_run(arguments.folder, {"test": arguments.test, "instances": arguments.instances})
     seeds = [FIRST_TRAINING_SEED + number for number in range(arguments.seeds)]
     cohorts = [(TEST_SEED, arguments.test), *((seed, TRAINING_PATIENTS) for seed in seeds)]
     simulate(arguments.folder, cohorts, arguments.instances)
@@ -229,7 +232,7 @@ def _run(run: tuple[str, int], *, folder: Path, seeds: Sequence[int], tests: int
     if method == "mean":
         scores: Scores = {"patients": _mean_measures(training, test), "nodes": None}
     elif method == "ceiling":
-        scores = _boosted(training, test)
+        scores = boosted(training, test, _instances)
     elif method in OWN:
         scores = _own(method, seed, training, test)
     else:
@@ -301,17 +304,25 @@ def _mean_measures(training: Sequence[Any], test: Sequence[Any]) -> list[float]:
     return [float(score) for score in model.predict_proba(new[:, usable])[:, 1]]
 
 
-def _boosted(training: Sequence[Any], test: Sequence[Any]) -> Scores:
-    """Boosted trees on the labels of all nodes; of a patient, the chance of one positive node or more, as if independent."""
+def boosted(
+    training: Sequence[Any], test: Sequence[Any], rows_of: Callable[[Any], NDArray[np.floating[Any]]]
+) -> Scores:
+    """Boosted trees on the labels of all nodes; of a patient, the chance of one positive node or more, as if independent.
+
+    Parameters
+    ----------
+    rows_of
+        Gives what is known of the nodes of a patient (nodes, features).
+    """
     known, labels = (
-        np.vstack([_instances(each) for each in training]),
+        np.vstack([rows_of(each) for each in training]),
         np.hstack([each["positive"] for each in training]),
     )
     model = HistGradientBoostingClassifier(
         max_iter=300, learning_rate=0.05, max_leaf_nodes=8, l2_regularization=5, early_stopping=True, random_state=0
     )
     model.fit(known, labels)
-    nodes = [model.predict_proba(_instances(each))[:, 1] for each in test]
+    nodes = [model.predict_proba(rows_of(each))[:, 1] for each in test]
     return {"patients": [float(1 - np.prod(1 - each)) for each in nodes], "nodes": [each.tolist() for each in nodes]}
 
 

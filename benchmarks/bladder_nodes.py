@@ -28,7 +28,6 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 from sklearn.decomposition import PCA
-from sklearn.ensemble import HistGradientBoostingClassifier
 from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "algorithms"))
@@ -50,6 +49,7 @@ from bladder_lymph_nodes.scorer import learn_monotone
 from bladder_lymph_nodes.settings import count_options
 from bladder_lymph_nodes.simulation import draw_patient
 from preop.cohort import map_patients
+from preop.folders import open_resumable_run
 from preop.imaging import Image, crop
 from preop.mil import Bag, BagNetwork, fit, make_head
 from preop.repeatable import repeatable
@@ -81,6 +81,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--test", type=int, default=bladder.TEST_PATIENTS, help="number of test patients")
     arguments = parser.parse_args()
+    open_resumable_run(arguments.folder, {"test": arguments.test})
     seeds = [bladder.FIRST_TRAINING_SEED + number for number in range(arguments.seeds)]
     cohorts = [(bladder.TEST_SEED, arguments.test), *((seed, bladder.TRAINING_PATIENTS) for seed in seeds)]
     patients = [(seed, number) for seed, count in cohorts for number in range(count)]
@@ -176,11 +177,12 @@ def _of_seed(learn: Callable[..., Sequence[float]], folder: Path, seed: int, *, 
     return learn(_cohort(folder, seed), test, seed=seed)
 
 
-def _judged(patients: Sequence[float], nodes: Sequence[Floats], test: Sequence[Any]) -> tuple[float, float]:
+def _judged(scores: bladder.Scores, test: Sequence[Any]) -> tuple[float, float]:
+    """AUC of patients, and of the nodes of pN+ patients."""
     positive = [int(each["count"] > 0) for each in test]
     inside = [row for row, each in enumerate(test) if each["count"] > 0 and each["positive"].any()]
     truth = np.concatenate([test[row]["positive"] for row in inside]).astype(int)
-    return auc(positive, patients), auc(truth, np.concatenate([nodes[row] for row in inside]))
+    return auc(positive, scores["patients"]), auc(truth, np.concatenate([scores["nodes"][row] for row in inside]))
 
 
 def _by_labels(known: Sequence[Any], test: Sequence[Any], more: Sequence[str] = ()) -> tuple[float, float]:
@@ -196,12 +198,7 @@ def _by_labels(known: Sequence[Any], test: Sequence[Any], more: Sequence[str] = 
         }
         return np.column_stack([each["measures"], *(columns[name]() for name in more)])
 
-    model = HistGradientBoostingClassifier(
-        max_iter=300, learning_rate=0.05, max_leaf_nodes=8, l2_regularization=5, early_stopping=True, random_state=0
-    )
-    model.fit(np.vstack([rows(each) for each in known]), np.concatenate([each["positive"] for each in known]))
-    nodes = [model.predict_proba(rows(each))[:, 1] for each in test]
-    return _judged([float(1 - np.prod(1 - each)) for each in nodes], nodes, test)
+    return _judged(bladder.boosted(known, test, rows), test)
 
 
 def _by_labels_of_seed(known: Sequence[Any], test: Sequence[Any], *, seed: int) -> tuple[float, float]:  # noqa: ARG001
@@ -274,8 +271,9 @@ def _learned(
     learn: Any,
 ) -> tuple[float, float]:
     ensemble = fit(make, [bag(number, each, "side") for number, each in enumerate(known)], settings, learn=learn)
-    found = bladder.predictions_of(ensemble, [bag(number, each, None) for number, each in enumerate(test)])
-    return _judged(found["patients"], [np.array(each) for each in found["nodes"]], test)
+    return _judged(
+        bladder.predictions_of(ensemble, [bag(number, each, None) for number, each in enumerate(test)]), test
+    )
 
 
 # --- encoders that learn without labels -------------------------------------------------------------------------------
