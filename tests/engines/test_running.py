@@ -52,9 +52,9 @@ def test_a_program_sees_a_clean_environment_and_an_empty_temporary_folder(engine
     run(engine, program, tmp_path, "write")
     facts = facts_of(tmp_path)
     assert not {"GRAND_CHALLENGE_MAX_CONCURRENCY", "SECRET"} & facts["environment"].keys()
-    # Packages of a clone below the temporary folder lie there for a process, too.
+    # Packages of a clone below the temporary folder lie there for an isolated process, too.
     packages, temporary = Path(sys.prefix), Path(tempfile.gettempdir())
-    shown = isinstance(engine, ProcessEngine) and packages.is_relative_to(temporary)
+    shown = isinstance(engine, ProcessEngine) and engine.namespaces and packages.is_relative_to(temporary)
     assert facts["temporary"] == ([packages.relative_to(temporary).parts[0]] if shown else [])
     assert facts["home"] != str(Path.home())
     assert facts["model"] is None
